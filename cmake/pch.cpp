@@ -1,0 +1,2 @@
+// The object that carries the precompiled header.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
