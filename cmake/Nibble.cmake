@@ -17,7 +17,7 @@ if(NOT NIBBLE_RUNTIME_ONLY)
   add_library(nibble_mlir INTERFACE)
   target_include_directories(nibble_mlir SYSTEM INTERFACE ${MLIR_INCLUDE_DIRS} ${LLVM_INCLUDE_DIRS})
   target_include_directories(nibble_mlir INTERFACE
-    ${CMAKE_SOURCE_DIR}/include ${CMAKE_BINARY_DIR}/include ${CMAKE_SOURCE_DIR}/runtime/include
+    ${CMAKE_SOURCE_DIR}/include ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR}/runtime/include
     ${CMAKE_BINARY_DIR}/runtime/include)
   target_compile_definitions(nibble_mlir INTERFACE ${LLVM_DEFINITIONS_LIST})
   target_compile_options(nibble_mlir INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti -fno-exceptions>)

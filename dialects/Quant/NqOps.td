@@ -1,0 +1,290 @@
+//===- NqOps.td - Graph ops -------------------------------*- tablegen -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_NQ_OPS_TD
+#define NIBBLE_NQ_OPS_TD
+
+include "NqDialect.td"
+include "NqTypes.td"
+include "NqAttrs.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Nq_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Nq_Dialect, mnemonic, traits>;
+
+def Nq_AnyTensor : StaticShapeTensorOf<[AnyType]>;
+def Nq_FloatTensor : StaticShapeTensorOf<[AnyFloat]>;
+
+def Nq_ConstantOp : Nq_Op<"constant", [Pure]> {
+  let summary = "constant held in resources: codes, scales, global scale";
+  let description = [{
+    Data always stands in linear (row-major) order whatever the layout in the
+    result type says; packing into the layout happens when the engine is
+    written.
+
+    For a scaled result, `codes` and `scales` are raw bytes
+    (`tensor<Nxi8>`; 4-bit codes two per byte, element 2i in the low nibble),
+    `global` is a rank-0 tensor of the global type, `zero_points` one byte per
+    scale. For a plain result, `codes` has the shape and element type of the
+    result and nothing else is present.
+
+    ```mlir
+    %w = nq.constant codes(dense_resource<w> : tensor<32xi8>)
+           scales(dense_resource<w_s> : tensor<4xi8>) global(dense<0.5> : tensor<f32>)
+           : tensor<4x16x!nq.nvfp4>
+    ```
+  }];
+  let arguments = (ins ElementsAttr:$codes,
+                       OptionalAttr<ElementsAttr>:$scales,
+                       OptionalAttr<ElementsAttr>:$global,
+                       OptionalAttr<ElementsAttr>:$zero_points);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = [{
+    `codes` `(` $codes `)` (`scales` `(` $scales^ `)`)? (`global` `(` $global^ `)`)?
+    (`zero_points` `(` $zero_points^ `)`)? attr-dict `:` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_QuantizeOp : Nq_Op<"quantize", [Pure, AttrSizedOperandSegments]> {
+  let summary = "quantize a float tensor to a scaled tensor";
+  let description = [{
+    Static: `scale` given, one per block of the result type (rank 0 if per
+    tensor): code = sat(RNE(x / scale) + zero_point), the division in f32.
+
+    Dynamic: no `scale`; `recipe` names how block scales come from the data
+    (see rt/quantize.h for each, bit for bit); `global` is the per-tensor scale
+    if the result type has one.
+
+    ```mlir
+    %q = nq.quantize %x scale(%s : tensor<f32>) : tensor<2x32xf16> -> tensor<2x32x!nq.fp8>
+    %d = nq.quantize %x recipe("trt-dynamic") global(%g : tensor<f32>) : tensor<2x32xf16> -> tensor<2x32x!nq.nvfp4>
+    ```
+  }];
+  let arguments = (ins Nq_FloatTensor:$input,
+                       Optional<Nq_FloatTensor>:$scale,
+                       Optional<Nq_FloatTensor>:$global,
+                       Optional<Nq_AnyTensor>:$zero_point,
+                       OptionalAttr<StrAttr>:$recipe,
+                       DefaultValuedAttr<BoolAttr, "true">:$saturate);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = [{
+    $input (`recipe` `(` $recipe^ `)`)? (`scale` `(` $scale^ `:` type($scale) `)`)?
+    (`global` `(` $global^ `:` type($global) `)`)?
+    (`zero_point` `(` $zero_point^ `:` type($zero_point) `)`)?
+    attr-dict `:` type($input) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_DequantizeOp : Nq_Op<"dequantize", [Pure]> {
+  let summary = "value of a scaled tensor, rounded once to the result type";
+  let arguments = (ins Nq_AnyTensor:$input);
+  let results = (outs Nq_FloatTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
+}
+
+def Nq_AssembleOp : Nq_Op<"assemble", [Pure, AttrSizedOperandSegments]> {
+  let summary = "bind raw codes to their scales";
+  let description = [{
+    The notation of Q/DQ files, where codes, scales and zero points are separate
+    tensors. Exists only up to the end of stage `canonical`, except on codes
+    that enter through an entry point. `codes` is a tensor of the storage type
+    (integers signless); `scales` has the shape of the scale grid, or rank 0 or
+    one element if per tensor; E8M0 scales may come as i8 bit patterns.
+
+    ```mlir
+    %q = nq.assemble %codes scales(%s : tensor<4x1xf32>)
+           : tensor<4x16xf4E2M1FN> -> tensor<4x16x!nq.scaled<f4E2M1FN, f32 per 1x16>>
+    ```
+  }];
+  let arguments = (ins Nq_AnyTensor:$codes, Nq_AnyTensor:$scales,
+                       Optional<Nq_FloatTensor>:$global,
+                       Optional<Nq_AnyTensor>:$zero_point);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = [{
+    $codes `scales` `(` $scales `:` type($scales) `)`
+    (`global` `(` $global^ `:` type($global) `)`)?
+    (`zero_point` `(` $zero_point^ `:` type($zero_point) `)`)?
+    attr-dict `:` type($codes) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_CodesOp : Nq_Op<"codes", [Pure]> {
+  let summary = "raw codes of a scaled tensor (Q/DQ notation, see assemble)";
+  let description = [{
+    The result has the shape of the input and its storage type, integers
+    signless. Does not survive stage `canonical` except to leave an entry point.
+  }];
+  let arguments = (ins Nq_AnyTensor:$input);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Nq_ScalesOp : Nq_Op<"scales", [Pure]> {
+  let summary = "block scales of a scaled tensor (Q/DQ notation, see assemble)";
+  let description = [{
+    The result has the shape of the scale grid and the scale type (or i8 for
+    E8M0 bit patterns); the global scale is not included.
+  }];
+  let arguments = (ins Nq_AnyTensor:$input);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Nq_CastOp : Nq_Op<"cast", [Pure]> {
+  let summary = "elementwise conversion between float formats";
+  let description = [{
+    RNE; `saturate` as ONNX Cast for 8-bit and 4-bit floats (ignored by wider
+    formats); `round_mode` (`up`, `down`, `nearest`) only for f8E8M0FNU.
+  }];
+  let arguments = (ins Nq_FloatTensor:$input,
+                       DefaultValuedAttr<BoolAttr, "true">:$saturate,
+                       OptionalAttr<StrAttr>:$round_mode);
+  let results = (outs Nq_FloatTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
+}
+
+def Nq_ReformatOp : Nq_Op<"reformat", [Pure]> {
+  let summary = "same values in another layout";
+  let description = [{
+    The only op that changes a layout. Each one left for run time appears in the
+    report with its bytes and `reason`.
+  }];
+  let arguments = (ins Nq_AnyTensor:$input, OptionalAttr<StrAttr>:$reason);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Nq_MatmulOp : Nq_Op<"matmul", [Pure]> {
+  let summary = "batched matrix product of plain or scaled tensors";
+  let description = [{
+    A [batch.., M, K] times B [batch.., K, N] (or [batch.., N, K] with
+    `transpose_b`); batch dimensions broadcast as in numpy. Result
+    [batch.., M, N] = RNE(epilogue(sum over k of value(a) * value(b))), the sum
+    of exact products in f32 (any order), f64 operands in f64.
+
+    The optional epilogue region gets the f32 accumulator and, for each of
+    `extras`, one element converted to f32 (broadcast over the result as in
+    numpy); it yields one f32.
+
+    ```mlir
+    %y = nq.matmul %x, %w transpose_b : (tensor<2x32x!nq.nvfp4>, tensor<8x32x!nq.nvfp4>) -> tensor<2x8xf16>
+    ```
+  }];
+  let arguments = (ins Nq_AnyTensor:$a, Nq_AnyTensor:$b,
+                       Variadic<Nq_FloatTensor>:$extras, UnitAttr:$transpose_b);
+  let results = (outs Nq_FloatTensor:$result);
+  let regions = (region AnyRegion:$epilogue);
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$a,
+                                 "::mlir::Value":$b, "bool":$transposeB)>];
+  let assemblyFormat = [{
+    $a `,` $b (`transpose_b` $transpose_b^)?
+    (`epilogue` `(` $extras^ `:` type($extras) `)`)? ($epilogue^)? attr-dict
+    `:` `(` type($a) `,` type($b) `)` `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    int64_t getM(); int64_t getN(); int64_t getK();
+    /// Shape of the result for operand shapes, or failure if they do not fit.
+    static ::mlir::FailureOr<::llvm::SmallVector<int64_t>>
+    inferShape(::llvm::ArrayRef<int64_t> a, ::llvm::ArrayRef<int64_t> b,
+               bool transposeB);
+  }];
+}
+
+def Nq_YieldOp : Nq_Op<"yield", [Pure, Terminator, HasParent<"MatmulOp">]> {
+  let summary = "value of an epilogue";
+  let arguments = (ins AnyFloat:$value);
+  let assemblyFormat = "$value attr-dict `:` type($value)";
+}
+
+def Nq_AttentionOp : Nq_Op<"attention", [Pure]> {
+  let summary = "scaled dot-product attention";
+  let description = [{
+    q [B, Hq, S, D], k [B, Hkv, T, D], v [B, Hkv, T, Dv]; Hq a multiple of Hkv
+    (query head h reads kv head h / (Hq / Hkv)). scores = softcap(scale * q k^T)
+    + mask; `mask` broadcasts to [B, Hq, S, T], float (added) or i1 (false =
+    masked out); `causal` masks t > s + (T - S) if `bottom_right`, else t > s.
+    Softmax over T in f32; a row with every position masked is zero.
+    softcap(x) = c * tanh(x / c) if c != 0.
+  }];
+  let arguments = (ins Nq_AnyTensor:$q, Nq_AnyTensor:$k, Nq_AnyTensor:$v,
+                       Optional<Nq_AnyTensor>:$mask, F64Attr:$scale,
+                       DefaultValuedAttr<F64Attr, "0.0">:$softcap,
+                       UnitAttr:$causal, UnitAttr:$bottom_right);
+  let results = (outs Nq_FloatTensor:$result);
+  let assemblyFormat = [{
+    $q `,` $k `,` $v (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    `:` `(` type($q) `,` type($k) `,` type($v) `)` `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_NormOp : Nq_Op<"norm", [Pure, AttrSizedOperandSegments]> {
+  let summary = "layer or RMS normalization over the trailing dimensions";
+  let description = [{
+    Over dimensions [axis, rank): layer: (x - mean) / sqrt(var + epsilon), rms:
+    x / sqrt(mean(x^2) + epsilon); then * scale + bias, both broadcast against the
+    input as in numpy. All in f32, one rounding to the result type.
+  }];
+  let arguments = (ins Nq_NormKindAttr:$kind, Nq_FloatTensor:$input,
+                       Optional<Nq_FloatTensor>:$scale, Optional<Nq_FloatTensor>:$bias,
+                       I64Attr:$axis, F64Attr:$epsilon);
+  let results = (outs Nq_FloatTensor:$result);
+  let assemblyFormat = [{
+    $kind $input (`scale` `(` $scale^ `:` type($scale) `)`)?
+    (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict
+    `:` type($input) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_RopeOp : Nq_Op<"rope", [Pure]> {
+  let summary = "rotary position embedding";
+  let description = [{
+    input [B, H, S, D]; cos, sin [B or 1, S, R/2], already gathered by position;
+    the first R of D elements rotate: pairs (i, i + R/2), or (2i, 2i+1) if
+    `interleaved`; the rest passes through.
+  }];
+  let arguments = (ins Nq_FloatTensor:$input, Nq_FloatTensor:$cos,
+                       Nq_FloatTensor:$sin, UnitAttr:$interleaved);
+  let results = (outs Nq_FloatTensor:$result);
+  let assemblyFormat = [{
+    $input `,` $cos `,` $sin attr-dict `:` `(` type($input) `,` type($cos) `,`
+    type($sin) `)` `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Nq_StateOp : Nq_Op<"state", [Symbol]> {
+  let summary = "named storage that outlives a call (KV cache)";
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type);
+  let assemblyFormat = "$sym_name `:` $type attr-dict";
+  let hasVerifier = 1;
+}
+
+def Nq_StateReadOp : Nq_Op<"state_read", [MemoryEffects<[MemRead]>]> {
+  let summary = "value of a state";
+  let arguments = (ins FlatSymbolRefAttr:$state);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = "$state attr-dict `:` type($result)";
+}
+
+def Nq_StateWriteOp : Nq_Op<"state_write", [MemoryEffects<[MemWrite]>]> {
+  let summary = "replace the value of a state";
+  let arguments = (ins FlatSymbolRefAttr:$state, Nq_AnyTensor:$value);
+  let assemblyFormat = "$state `,` $value attr-dict `:` type($value)";
+}
+
+#endif // NIBBLE_NQ_OPS_TD
