@@ -1,0 +1,90 @@
+// Device: the small interface behind which cpu, null and later cuda live.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_DEVICE_H
+#define NIBBLE_RT_DEVICE_H
+
+#include "nibble/rt/engine.h"
+
+#include <memory>
+#include <string>
+
+namespace nibble {
+namespace rt {
+
+/// Code on a device. Unloaded when destroyed.
+class Module {
+public:
+  virtual ~Module() = default;
+  /// The kernel called `symbol`, in a form that only the device understands.
+  virtual Result<void *> kernel(const std::string &symbol) = 0;
+};
+
+/// One launch, resolved: kernel handle and device addresses.
+struct LaunchParams {
+  void *kernel = nullptr;
+  void *const *args = nullptr; ///< device addresses, 64-byte aligned
+  uint32_t argCount = 0;
+  int64_t extent = 0, grain = 1;
+  Split split = Split::Dynamic;
+  uint64_t scratchBytes = 0;
+  /// For errors and for devices that do not really launch.
+  const LaunchInfo *info = nullptr;
+  const EntryInfo *entry = nullptr;
+};
+
+/// Memory, code and launches. All functions may be called from several threads.
+/// Addresses are device addresses; on cpu and null they are host pointers.
+class Device {
+public:
+  virtual ~Device() = default;
+
+  virtual const char *name() const = 0;
+  /// "2 threads, avx2", for reports.
+  virtual std::string description() const = 0;
+  /// Whether engines for `target` run here; the error says what would.
+  virtual Status supports(std::string_view target) const = 0;
+  /// True if device addresses can be read and written by the host.
+  virtual bool hostAccessible() const = 0;
+
+  /// Zero-filled memory, aligned to at least 64 bytes. Size 0 is allowed.
+  virtual Result<void *> allocate(uint64_t bytes) = 0;
+  virtual void release(void *memory, uint64_t bytes) = 0;
+  virtual Status copyIn(void *to, const void *from, uint64_t bytes) = 0;
+  virtual Status copyOut(void *to, const void *from, uint64_t bytes) = 0;
+  virtual Status copy(void *to, const void *from, uint64_t bytes) = 0;
+
+  /// Makes a constant usable by kernels. On a host device this is the mapped
+  /// address itself: nothing is copied.
+  virtual Result<void *> importConstant(const void *mapped, uint64_t bytes) = 0;
+  virtual void releaseConstant(void *address, uint64_t bytes) = 0;
+
+  virtual Result<std::unique_ptr<Module>> loadModule(CodeKind kind,
+                                                     const std::string &name,
+                                                     const void *data,
+                                                     uint64_t size) = 0;
+
+  /// Runs or enqueues a launch.
+  virtual Status launch(const LaunchParams &params) = 0;
+  /// Waits for all launches and copies.
+  virtual Status synchronize() = 0;
+};
+
+struct DeviceOptions {
+  unsigned threads = 0; ///< cpu: threads including the caller; 0 = 2
+};
+
+/// "cpu", "null"; "cuda" and "emu" are known but not in this build.
+Result<std::shared_ptr<Device>> createDevice(const std::string &name,
+                                             const DeviceOptions &options = {});
+
+/// Threads of a pool: `threads` - 1 workers beside the caller.
+Result<std::shared_ptr<Device>> createCpuDevice(const DeviceOptions &options);
+/// Validates like a device and computes nothing: every result of a launch is
+/// filled with the poison byte 0xCB, so that nobody mistakes it for data.
+Result<std::shared_ptr<Device>> createNullDevice();
+constexpr uint8_t kNullPoison = 0xCB;
+
+} // namespace rt
+} // namespace nibble
+
+#endif // NIBBLE_RT_DEVICE_H
