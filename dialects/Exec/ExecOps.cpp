@@ -1,0 +1,71 @@
+// The plan dialect `exec`: registration and verifiers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Dialect/Exec/ExecOps.h"
+
+#include "nibble/Dialect/Quant/NqOps.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::exec;
+
+#include "dialects/Exec/ExecDialect.cpp.inc"
+#define GET_OP_CLASSES
+#include "dialects/Exec/ExecOps.cpp.inc"
+
+void ExecDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Exec/ExecOps.cpp.inc"
+      >();
+}
+
+StringRef nibble::getLayerName(Location loc) {
+  if (auto name = dyn_cast<NameLoc>(loc))
+    return name.getName();
+  if (auto fused = dyn_cast<FusedLoc>(loc)) {
+    // The last op of a fused chain names the kernel.
+    for (Location inner : llvm::reverse(fused.getLocations()))
+      if (StringRef name = getLayerName(inner); !name.empty())
+        return name;
+  }
+  if (auto call = dyn_cast<CallSiteLoc>(loc))
+    return getLayerName(call.getCallee());
+  return {};
+}
+
+LogicalResult LaunchOp::verify() {
+  if (getOffsets() && getOffsets()->size() != getNumResults())
+    return emitOpError() << "has " << getOffsets()->size() << " offsets for "
+                         << getNumResults() << " results";
+  return success();
+}
+
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto kernel =
+      symbols.lookupNearestSymbolFrom<func::FuncOp>(*this, getKernelAttr());
+  if (!kernel)
+    return emitOpError() << "layer '" << getLayer() << "': kernel "
+                         << getKernelAttr() << " is not a function";
+  FunctionType type = kernel.getFunctionType();
+  if (!llvm::equal(type.getInputs(), getInputs().getTypes()) ||
+      !llvm::equal(type.getResults(), getResultTypes()))
+    return emitOpError() << "layer '" << getLayer()
+                         << "': operands do not match "
+                         << kernel.getFunctionType() << " of "
+                         << getKernelAttr();
+  return success();
+}
+
+LogicalResult AliasOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (input.getElementType() != result.getElementType() ||
+      input.getNumElements() != result.getNumElements())
+    return emitOpError() << result << " is not a reshape of " << input;
+  if (nq::getLayout(input) || nq::getLayout(result))
+    return emitOpError() << "only row-major storage can be reshaped in place";
+  return success();
+}
