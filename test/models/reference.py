@@ -42,7 +42,8 @@ def round_to(x, elem):
         return x
     wide = np.asarray(x, np.float64)
     if elem == "f16":
-        return wide.astype(np.float16).astype(np.float64)
+        with np.errstate(over="ignore"):
+            return wide.astype(np.float16).astype(np.float64)
     return round_bf16(wide)
 
 

@@ -1,0 +1,62 @@
+# What the end-to-end drivers share: the virtual environment, running the tools, exit codes.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "test" / "models"
+OK, MISMATCH, USAGE, REFUSED, UNSUPPORTED, DEVICE = range(6)  # exit codes of the tools
+if str(MODELS) not in sys.path:
+    sys.path.insert(0, str(MODELS))
+
+
+def in_venv():
+    """Starts the script again under .venv when its packages are not importable here."""
+    python = ROOT / ".venv" / "bin" / "python"
+    try:
+        import ml_dtypes, onnx, onnxruntime  # noqa: F401, E401
+    except ImportError:
+        if not python.exists() or os.environ.get("NIBBLE_IN_VENV"):
+            raise SystemExit(f"Python packages are missing: python3 -m venv {ROOT}/.venv && "
+                             f"{ROOT}/.venv/bin/pip install -r {ROOT}/test/requirements.txt")
+        os.environ["NIBBLE_IN_VENV"] = "1"
+        os.execv(str(python), [str(python), *sys.argv])
+
+
+class Tools:
+    """The programs of one build directory."""
+
+    def __init__(self, build):
+        self.bin = Path(build) / "bin"
+
+    def call(self, tool, *arguments, timeout=600, expect=None):
+        """Runs a tool; returns the finished process. `expect`: exit code(s) that are no failure of the driver."""
+        command = [str(self.bin / tool), *map(str, arguments)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
+        except subprocess.TimeoutExpired as e:
+            done = subprocess.CompletedProcess(command, -9, "", f"timed out after {e.timeout} s")
+        allowed = (expect,) if isinstance(expect, int) else expect
+        if allowed is not None and done.returncode not in allowed:
+            raise SystemExit(f"{' '.join(command)}\n  exit {done.returncode}, wanted {allowed}\n{done.stdout}{done.stderr}")
+        return done
+
+    def compile(self, model, engine, *options, **how):
+        return self.call("nibble", "compile", model, "-o", engine, "--target", "cpu", *options, **how)
+
+    def run(self, engine, inputs, outputs, *options, **how):
+        """inputs, outputs: name -> .npy path."""
+        pairs = [text for n, f in inputs.items() for text in ("--input", f"{n}=@{f}")]
+        pairs += [text for n, f in outputs.items() for text in ("--output", f"{n}=@{f}")]
+        return self.call("nibble", "run", engine, *pairs, *options, **how)
+
+
+def crashed(code):
+    """True for a death by signal, an abort or a sanitizer report."""
+    return code < 0 or code >= 128 or code in (77, 99)
+
+
+def build_argument(parser):
+    parser.add_argument("--build", default=str(ROOT / "build" / "release"), help="build directory with bin/nibble")
