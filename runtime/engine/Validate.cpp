@@ -53,6 +53,7 @@ public:
   Status read(const fb::Engine &engine);
 
 private:
+  Status readFeatures(const Tables<flatbuffers::String> *list);
   Status readBlob(const char *what, size_t index,
                   const flatbuffers::String *name, const fb::Bytes *bytes,
                   uint64_t alignment, BlobInfo &blob);
@@ -383,6 +384,16 @@ Status MetadataReader::readEntries(const Tables<fb::Entry> *table) {
   return Status();
 }
 
+Status MetadataReader::readFeatures(const Tables<flatbuffers::String> *list) {
+  if (sizeOf(list) > 256)
+    return bad("more than 256 CPU features");
+  for (size_t i = 0; i < sizeOf(list); ++i) {
+    info.cpuFeatures.push_back(view(list->Get(i)));
+    NIBBLE_RETURN_IF_ERROR(checkName("CPU feature", i, info.cpuFeatures[i]));
+  }
+  return Status();
+}
+
 Status MetadataReader::read(const fb::Engine &engine) {
   info.toolVersion = view(engine.tool_version());
   info.target = view(engine.target());
@@ -393,6 +404,7 @@ Status MetadataReader::read(const fb::Engine &engine) {
     info.command = view(source->command());
   }
   NIBBLE_RETURN_IF_ERROR(checkName("the target, field", 0, info.target));
+  NIBBLE_RETURN_IF_ERROR(readFeatures(engine.cpu_features()));
   NIBBLE_RETURN_IF_ERROR(readCode(engine.code()));
   NIBBLE_RETURN_IF_ERROR(readConstants(engine.constants()));
   if (engine.blobs_hash() != hashBlobRecords(info))

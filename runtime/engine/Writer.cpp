@@ -30,6 +30,7 @@ struct EngineWriter::Impl {
   BlobFile file;
   std::string target, toolVersion, report;
   SourceDesc source;
+  std::vector<std::string> cpuFeatures;
   std::vector<Written> code, constants;
   std::vector<std::pair<std::string, uint32_t>> kernels;
   std::vector<PortDesc> states;
@@ -62,6 +63,9 @@ void EngineWriter::setToolVersion(std::string version) {
 }
 void EngineWriter::setSource(SourceDesc source) {
   impl->source = std::move(source);
+}
+void EngineWriter::setCpuFeatures(std::vector<std::string> features) {
+  impl->cpuFeatures = std::move(features);
 }
 void EngineWriter::setReport(std::string json) {
   impl->report = std::move(json);
@@ -241,9 +245,10 @@ Offset<fb::Engine> EngineWriter::Impl::build(FlatBufferBuilder &b,
   auto stateTables = buildAll<fb::Port>(b, states, buildPort);
   auto entryTables = buildAll<fb::Entry>(b, entries, buildEntry);
   auto reportText = b.CreateString(report);
+  auto features = b.CreateVectorOfStrings(cpuFeatures);
   return fb::CreateEngine(b, version, targetName, sourceTable, codeTables,
                           constantTables, kernelTables, stateTables,
-                          entryTables, reportText, blobsHash);
+                          entryTables, reportText, blobsHash, features);
 }
 
 uint64_t EngineWriter::Impl::blobsHash() const {

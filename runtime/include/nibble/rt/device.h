@@ -41,8 +41,9 @@ public:
   virtual const char *name() const = 0;
   /// "2 threads, avx2", for reports.
   virtual std::string description() const = 0;
-  /// Whether engines for `target` run here; the error says what would.
-  virtual Status supports(std::string_view target) const = 0;
+  /// Whether an engine runs here: its target and CPU features. The error says
+  /// what is missing.
+  virtual Status supports(const EngineInfo &engine) const = 0;
   /// True if device addresses can be read and written by the host.
   virtual bool hostAccessible() const = 0;
 

@@ -74,6 +74,8 @@ struct EngineInfo {
   std::vector<KernelInfo> kernels;
   std::vector<PortInfo> states;
   std::vector<EntryInfo> entries;
+  /// What the CPU must have, in LLVM's spelling; empty: what the target says.
+  std::vector<std::string_view> cpuFeatures;
 
   /// Sum over all constants.
   uint64_t constantBytes() const;

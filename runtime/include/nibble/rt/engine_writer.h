@@ -100,6 +100,10 @@ public:
 
   void setToolVersion(std::string version);
   void setSource(SourceDesc source);
+  /// CPU features that the code needs, in LLVM's spelling ("avx512f"). Default:
+  /// those of x86-64-v3. List vector features only; loading an engine on a CPU
+  /// without one of them is refused.
+  void setCpuFeatures(std::vector<std::string> features);
   /// A JSON document for `explain`; stored as it is.
   void setReport(std::string json);
 

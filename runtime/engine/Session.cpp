@@ -1,0 +1,66 @@
+// Session: code and constants of an engine on a device.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "SessionImpl.h"
+
+using namespace nibble::rt;
+
+Session::Session() : impl(std::make_unique<Impl>()) {}
+
+Session::~Session() {
+  const EngineInfo &info = impl->engine->info();
+  for (size_t i = 0; i < impl->constants.size(); ++i)
+    impl->device->releaseConstant(impl->constants[i], info.constants[i].size);
+}
+
+Status Session::Impl::loadCode() {
+  const EngineInfo &info = engine->info();
+  for (uint32_t i = 0; i < info.code.size(); ++i) {
+    NIBBLE_RETURN_IF_ERROR(engine->checkCode(i));
+    const BlobInfo &code = info.code[i];
+    auto module = device->loadModule(code.kind, std::string(code.name),
+                                     engine->codeData(i), code.size);
+    if (!module.ok())
+      return module.status();
+    modules.push_back(std::move(*module));
+  }
+  for (const KernelInfo &kernel : info.kernels) {
+    auto address = modules[kernel.code]->kernel(std::string(kernel.symbol));
+    if (!address.ok())
+      return address.status();
+    kernels.push_back(*address);
+  }
+  return Status();
+}
+
+Status Session::Impl::importConstants() {
+  const EngineInfo &info = engine->info();
+  for (uint32_t i = 0; i < info.constants.size(); ++i) {
+    auto address =
+        device->importConstant(engine->constantData(i), info.constants[i].size);
+    if (!address.ok())
+      return Status(address.status())
+          .withContext("constant '" + std::string(info.constants[i].name) +
+                       "'");
+    constants.push_back(*address);
+  }
+  return Status();
+}
+
+Result<std::shared_ptr<Session>>
+Session::create(std::shared_ptr<const Engine> engine,
+                std::shared_ptr<Device> device) {
+  std::string where =
+      "engine '" + engine->path() + "' on device " + device->name();
+  std::shared_ptr<Session> session(new Session());
+  session->impl->engine = std::move(engine);
+  session->impl->device = std::move(device);
+  NIBBLE_RETURN_IF_ERROR(
+      session->device().supports(session->info()).withContext(where));
+  NIBBLE_RETURN_IF_ERROR(session->impl->loadCode().withContext(where));
+  NIBBLE_RETURN_IF_ERROR(session->impl->importConstants().withContext(where));
+  return session;
+}
+
+const Engine &Session::engine() const { return *impl->engine; }
+const EngineInfo &Session::info() const { return impl->engine->info(); }
+Device &Session::device() const { return *impl->device; }
