@@ -1,0 +1,20 @@
+// The registry with every operator importer.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Ops.h"
+
+using namespace nibble::onnx;
+
+const OpRegistry &nibble::onnx::getOpRegistry() {
+  static const OpRegistry registry = [] {
+    OpRegistry r;
+    registerCoreOps(r);
+    registerElementwiseOps(r);
+    registerActivationOps(r);
+    registerMatmulOps(r);
+    registerNormOps(r);
+    registerAttentionOps(r);
+    registerQuantOps(r);
+    return r;
+  }();
+  return registry;
+}
