@@ -1,0 +1,173 @@
+//===- Passes.td - Graph passes, by stage -----------------*- tablegen -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TRANSFORMS_PASSES_TD
+#define NIBBLE_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+//===----------------------------------------------------------------------===//
+// Stage canonical
+//===----------------------------------------------------------------------===//
+
+def FoldQdq : Pass<"fold-qdq", "::mlir::func::FuncOp"> {
+  let summary = "Turn Q/DQ notation into scaled tensors and scaled constants";
+  let description = [{
+    Assumes the form that import leaves: `nq.quantize` + `nq.codes` for a Q,
+    `nq.assemble` + `nq.dequantize` for a DQ, scales as values.
+
+    Guarantees: an `assemble` of constants is one `nq.constant` whose codes and
+    scales are the file's, bit for bit; an `assemble` of the codes of a `quantize`
+    with an equal scale (compared by value) is that quantized tensor; two
+    levels of scales (E4M3 block scales dequantized by a global scale) become
+    one two-level scaled type that keeps the declared type of the combined
+    scale; a matmul reads scaled operands directly, through the casts and
+    transposes that exporters put between DQ and MatMul.
+
+    Refuses, by leaving the ops in place: scales that differ between Q and DQ,
+    a global scale whose type differs from that of the combined scale.
+    Example: test/Transforms/fold-qdq.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FoldConstants : Pass<"fold-constants", "::mlir::func::FuncOp"> {
+  let summary = "Evaluate ops on constants with the reference interpreter";
+  let description = [{
+    Assumes pure ops. Guarantees that an op whose operands are all constants is a
+    constant, when that does not grow the data: the result is at most
+    `max-growth` bytes larger than its operands. So weights
+    that a file holds in high precision with a quantizer behind them are quantized
+    here, while scaled weights are never expanded. Semantics are those of
+    lib/Reference, so folding cannot disagree with `verify`.
+
+    Refuses ops with results above `max-bytes`. Example:
+    test/Transforms/fold-constants.mlir.
+  }];
+  let options = [
+    Option<"maxGrowth", "max-growth", "int64_t", "1 << 20",
+           "bytes a constant may be larger than what it replaces">,
+    Option<"maxBytes", "max-bytes", "int64_t", "int64_t(1) << 31",
+           "largest constant to create">];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::arith::ArithDialect"];
+}
+
+def FlattenMatmul : Pass<"flatten-matmul", "::mlir::func::FuncOp"> {
+  let summary = "Merge the batch of A into M when B has no batch";
+  let description = [{
+    Assumes nothing. Guarantees: a matmul of plain A [batch.., M, K] with B [K, N] is a
+    matmul of [batch*M, K], with reshapes around it that move no data; extras of an
+    epilogue that broadcast along N only stay as they are.
+
+    Refuses (leaves) matmuls whose B has batch dimensions, whose A is a scaled tensor with
+    blocks along M, or whose extras depend on the batch.
+    Example: test/Transforms/flatten-matmul.mlir.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Stage fuse
+//===----------------------------------------------------------------------===//
+
+def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Fuse chains of elementwise ops into one linalg.generic";
+  let description = [{
+    Assumes linalg on tensors; casts between f16, bf16, f32 and f64 first become
+    linalg.generic. Guarantees: an elementwise producer whose only user is
+    another linalg op is inlined into it, so a chain is one kernel. Rounding is
+    kept: the truncations and extensions of the chain stay in the body.
+
+    Refuses producers with several users (they would be computed twice) and
+    bodies that gather (`tensor.extract`). Example:
+    test/Transforms/fuse-elementwise.mlir.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Stage layout
+//===----------------------------------------------------------------------===//
+
+def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
+  let summary = "Break up graph ops that the CPU target has no kernel for";
+  let description = [{
+    Assumes a canonical graph. Guarantees: `nq.attention` is matmul, scale and mask,
+    softmax, matmul; a scaled activation operand of a matmul is dequantized to f32 first
+    (the CPU multiplies in f32: code times scale rounded to f32 once, at
+    most 2^-25 relative, far below the f32 accumulation).
+
+    Refuses nothing. Example: test/Transforms/decompose-for-cpu.mlir.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::math::MathDialect", "::nibble::nq::NqDialect"];
+}
+
+def PackCpuWeights : Pass<"pack-cpu-weights", "::mlir::func::FuncOp"> {
+  let summary = "Give constant matmul operands the CPU panel layout";
+  let description = [{
+    Assumes matmuls with constant B. Guarantees: such a constant has a
+    `#nq.layout` with panels of 16 columns of N, K inside a panel, N innermost,
+    for codes and, where scales run along N, for scales. The data itself is
+    packed when the engine is written, panel by panel.
+
+    Refuses (leaves row-major, packed at run time) constants with batch
+    dimensions or several users that need different layouts.
+    Example: test/Transforms/pack-cpu-weights.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Stage select
+//===----------------------------------------------------------------------===//
+
+def OutlineKernels : Pass<"outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "Make every op of an entry point a launch of a kernel";
+  let description = [{
+    Assumes fused entry points. Guarantees: an entry point holds constants,
+    `exec.launch` and `exec.alias` only; every kernel is a function on tensors that
+    holds the op with the small constants and initial values it needs; equal kernels are one function, however
+    many layers use them. An output that would be a constant, an argument or a
+    view gets a copy kernel.
+
+    Refuses ops that are not pure. Example: test/Transforms/outline-kernels.mlir.
+  }];
+  let dependentDialects = ["::nibble::exec::ExecDialect", "::nibble::nq::NqDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Give every launch result an address in the arena";
+  let description = [{
+    Assumes entry points of launches. Guarantees: results whose lives
+    overlap do not overlap in memory, results live from their launch to the last
+    launch that reads them or an alias of them, addresses are multiples of 64,
+    results that leave the entry point are written into the output buffers.
+    The arena size is the attribute `nibble.arena` of the entry point.
+
+    Refuses nothing; placement is greedy by size, then by first use.
+    Example: test/Transforms/plan-memory.mlir.
+  }];
+  let dependentDialects = ["::nibble::exec::ExecDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Borders between stages
+//===----------------------------------------------------------------------===//
+
+def VerifyStage : Pass<"verify-stage", "::mlir::ModuleOp"> {
+  let summary = "Check that the IR is legal at the end of a stage";
+  let description = [{
+    Runs at every border, in release builds too. Assumes IR that MLIR's
+    own verifiers accept. Guarantees that after `canonical` no codes travel
+    without their scales except to or from an entry point, that `select` leaves
+    launches only, that tests' ops do not reach an engine.
+
+    Refuses anything else, naming the op, its layer and the stage.
+    Example: test/Transforms/verify-stage-errors.mlir.
+  }];
+  let options = [Option<"stage", "stage", "std::string", "\"canonical\"",
+                        "name of the stage that has just ended">];
+}
+
+#endif // NIBBLE_TRANSFORMS_PASSES_TD

@@ -1,0 +1,231 @@
+// decompose-for-cpu: attention and scaled activations in terms of CPU kernels.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Transforms/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+#include <limits>
+
+namespace nibble {
+#define GEN_PASS_DEF_DECOMPOSEFORCPU
+#include "lib/Transforms/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::nq;
+
+static RankedTensorType tensorOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static Value constantF32(OpBuilder &b, Location loc, float value) {
+  return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value));
+}
+
+/// Elementwise map over tensors of rank 4 that broadcast to `type` (dimensions
+/// aligned at the end, extent 1 repeated).
+static Value
+mapElements(OpBuilder &b, Location loc, RankedTensorType type,
+            ValueRange inputs,
+            function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
+  int64_t rank = type.getRank();
+  SmallVector<AffineMap> maps;
+  for (Value input : inputs) {
+    RankedTensorType in = tensorOf(input);
+    SmallVector<AffineExpr> exprs;
+    for (int64_t i = 0; i < in.getRank(); ++i) {
+      int64_t dim = rank - in.getRank() + i;
+      bool repeat = in.getDimSize(i) == 1 && type.getDimSize(dim) != 1;
+      exprs.push_back(repeat ? b.getAffineConstantExpr(0)
+                             : b.getAffineDimExpr(dim));
+    }
+    maps.push_back(AffineMap::get(rank, 0, exprs, b.getContext()));
+  }
+  maps.push_back(b.getMultiDimIdentityMap(rank));
+  Value init =
+      tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
+  SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+  return linalg::GenericOp::create(
+             b, loc, type, inputs, init, maps, loops,
+             [&](OpBuilder &b, Location loc, ValueRange args) {
+               linalg::YieldOp::create(b, loc, body(b, loc, args.drop_back()));
+             })
+      .getResult(0);
+}
+
+/// Any float or i1 element as f32.
+static Value toF32(OpBuilder &b, Location loc, Value value) {
+  Type type = value.getType();
+  if (type.isF32())
+    return value;
+  if (type.getIntOrFloatBitWidth() > 32)
+    return arith::TruncFOp::create(b, loc, b.getF32Type(), value);
+  return arith::ExtFOp::create(b, loc, b.getF32Type(), value);
+}
+
+namespace {
+
+/// matmul(scaled a, b) -> matmul(dequantize(a) : f32, b).
+struct DequantizeActivations : OpRewritePattern<MatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(MatmulOp op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<OpOperand *> operands = {&op.getAMutable()};
+    // A scaled B that is computed, not stored, is an activation as well.
+    if (!op.getB().getDefiningOp<ConstantOp>())
+      operands.push_back(&op.getBMutable());
+    bool changed = false;
+    for (OpOperand *operand : operands) {
+      RankedTensorType type = tensorOf(operand->get());
+      if (!getScaledElement(type))
+        continue;
+      Value wide = DequantizeOp::create(
+          rewriter, op.getLoc(),
+          RankedTensorType::get(type.getShape(), rewriter.getF32Type()),
+          operand->get());
+      rewriter.modifyOpInPlace(op, [&] { operand->set(wide); });
+      changed = true;
+    }
+    return success(changed);
+  }
+};
+
+/// Attention in steps. Query heads of one kv head are rows of one product.
+struct AttentionSteps {
+  OpBuilder &b;
+  AttentionOp op;
+  Location loc;
+  int64_t batch, heads, kvHeads, rows, keys;
+
+  AttentionSteps(OpBuilder &b, AttentionOp op)
+      : b(b), op(op), loc(op.getLoc()) {
+    RankedTensorType q = tensorOf(op.getQ()), k = tensorOf(op.getK());
+    batch = q.getDimSize(0), heads = q.getDimSize(1), rows = q.getDimSize(2);
+    kvHeads = k.getDimSize(1), keys = k.getDimSize(2);
+  }
+
+  /// [B, Hq, S, D] <-> [B, Hkv, Hq/Hkv * S, D]: the same bytes.
+  Value regroup(Value value, int64_t toHeads, int64_t toRows) {
+    RankedTensorType type = tensorOf(value);
+    if (type.getDimSize(1) == toHeads)
+      return value;
+    int64_t group = heads / kvHeads;
+    auto wide = RankedTensorType::get(
+        {batch, kvHeads, group, rows, type.getDimSize(3)}, type.getElementType());
+    auto to = RankedTensorType::get({batch, toHeads, toRows, type.getDimSize(3)},
+                                    type.getElementType());
+    SmallVector<ReassociationIndices> splitHeads = {{0}, {1, 2}, {3}, {4}};
+    SmallVector<ReassociationIndices> splitRows = {{0}, {1}, {2, 3}, {4}};
+    bool merging = toHeads == kvHeads;
+    Value middle = tensor::ExpandShapeOp::create(
+        b, loc, wide, value, merging ? splitHeads : splitRows);
+    return tensor::CollapseShapeOp::create(b, loc, to, middle,
+                                           merging ? splitRows : splitHeads);
+  }
+
+  Value scores() {
+    Value q = regroup(op.getQ(), kvHeads, heads / kvHeads * rows);
+    auto type = RankedTensorType::get(
+        {batch, kvHeads, tensorOf(q).getDimSize(2), keys}, b.getF32Type());
+    Value product = MatmulOp::create(b, loc, type, q, op.getK(), true);
+    return regroup(product, heads, rows);
+  }
+
+  /// Scale, softcap and masks on one score.
+  Value adjust(OpBuilder &b, Value score, ValueRange mask) {
+    score = arith::MulFOp::create(
+        b, loc, score, constantF32(b, loc, op.getScale().convertToDouble()));
+    if (double cap = op.getSoftcap().convertToDouble(); cap != 0) {
+      Value c = constantF32(b, loc, cap);
+      Value t = math::TanhOp::create(b, loc, arith::DivFOp::create(b, loc, score, c));
+      score = arith::MulFOp::create(b, loc, t, c);
+    }
+    Value minusInf = constantF32(b, loc, -std::numeric_limits<float>::infinity());
+    if (!mask.empty()) {
+      if (mask[0].getType().isInteger(1))
+        score = arith::SelectOp::create(b, loc, mask[0], score, minusInf);
+      else
+        score = arith::AddFOp::create(b, loc, score, toF32(b, loc, mask[0]));
+    }
+    if (!op.getCausal())
+      return score;
+    Value s = linalg::IndexOp::create(b, loc, 2), t = linalg::IndexOp::create(b, loc, 3);
+    if (op.getBottomRight()) {
+      Value shift = arith::ConstantIndexOp::create(b, loc, keys - rows);
+      s = arith::AddIOp::create(b, loc, s, shift);
+    }
+    Value future =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, t, s);
+    return arith::SelectOp::create(b, loc, future, minusInf, score);
+  }
+
+  Value softmax(Value scores) {
+    RankedTensorType type = tensorOf(scores);
+    Value init =
+        tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
+    return linalg::SoftmaxOp::create(b, loc, TypeRange{type}, scores, init,
+                                     b.getI64IntegerAttr(3))
+        .getResult()
+        .front();
+  }
+
+  /// Rows with every position masked give zeros, not NaN.
+  Value zeroMaskedRows(Value weights) {
+    return mapElements(b, loc, tensorOf(weights), weights,
+                       [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                         Value nan = arith::CmpFOp::create(
+                             b, loc, arith::CmpFPredicate::UNO, args[0], args[0]);
+                         return arith::SelectOp::create(
+                             b, loc, nan, constantF32(b, loc, 0), args[0]);
+                       });
+  }
+
+  Value run() {
+    SmallVector<Value> inputs = {scores()};
+    if (op.getMask())
+      inputs.push_back(op.getMask());
+    Value adjusted = mapElements(
+        b, loc, tensorOf(inputs[0]), inputs,
+        [&](OpBuilder &b, Location, ValueRange args) {
+          return adjust(b, args[0], args.drop_front());
+        });
+    Value weights = softmax(adjusted);
+    if (op.getMask() || op.getCausal())
+      weights = zeroMaskedRows(weights);
+    weights = regroup(weights, kvHeads, heads / kvHeads * rows);
+    RankedTensorType result = tensorOf(op.getResult());
+    auto type = RankedTensorType::get({batch, kvHeads, heads / kvHeads * rows,
+                                       result.getDimSize(3)},
+                                      result.getElementType());
+    Value product = MatmulOp::create(b, loc, type, weights, op.getV(), false);
+    return regroup(product, heads, rows);
+  }
+};
+
+struct DecomposeAttention : OpRewritePattern<AttentionOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(AttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    rewriter.replaceOp(op, AttentionSteps(rewriter, op).run());
+    return success();
+  }
+};
+
+struct DecomposeForCpuPass : nibble::impl::DecomposeForCpuBase<DecomposeForCpuPass> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<DequantizeActivations, DecomposeAttention>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+
+} // namespace

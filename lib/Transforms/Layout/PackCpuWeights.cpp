@@ -1,0 +1,84 @@
+// pack-cpu-weights: constant matmul operands get the CPU panel layout.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Transforms/Passes.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_PACKCPUWEIGHTS
+#include "lib/Transforms/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::nq;
+
+/// Columns of a panel: two 8-lane f32 registers of AVX2.
+static constexpr int64_t kPanel = 16;
+
+/// Panels of kPanel along dimension `n` of a matrix, the other dimension (k)
+/// inside a panel, n innermost.
+static LayoutAttr getPanelLayout(MLIRContext *context, int64_t n,
+                                 LayoutAttr scales) {
+  SmallVector<DenseI64ArrayAttr> tiles(2, DenseI64ArrayAttr::get(context, {}));
+  tiles[n] = DenseI64ArrayAttr::get(context, {kPanel});
+  SmallVector<int64_t> order = n == 0 ? SmallVector<int64_t>{0, 2, 1}
+                                      : SmallVector<int64_t>{1, 0, 2};
+  return LayoutAttr::get(context, tiles, order, {}, scales);
+}
+
+/// Layout of weight `type` whose dimension `n` is N.
+static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
+  MLIRContext *context = type.getContext();
+  LayoutAttr scales;
+  // Scales follow the panels where there is one per column.
+  if (ScaledType scaled = getScaledElement(type))
+    if (scaled.getBlockFor(type.getShape())[n] == 1)
+      scales = getPanelLayout(context, n, LayoutAttr());
+  return getPanelLayout(context, n, scales);
+}
+
+namespace {
+struct PackCpuWeightsPass : nibble::impl::PackCpuWeightsBase<PackCpuWeightsPass> {
+  void runOnOperation() override {
+    SmallVector<MatmulOp> matmuls;
+    getOperation().walk([&](MatmulOp op) { matmuls.push_back(op); });
+    for (MatmulOp op : matmuls)
+      pack(op);
+  }
+
+  /// A matmul with a plain constant in another op becomes an nq.constant with
+  /// the panel layout in its type; a weight shared by matmuls that want the
+  /// same layout stays shared.
+  void pack(MatmulOp op) {
+    auto type = cast<RankedTensorType>(op.getB().getType());
+    Operation *producer = op.getB().getDefiningOp();
+    if (!producer || type.getRank() != 2 || type.getEncoding())
+      return;
+    OpBuilder builder(producer);
+    int64_t n = op.getTransposeB() ? 0 : 1;
+    auto packed = RankedTensorType::get(type.getShape(), type.getElementType(),
+                                        getWeightLayout(type, n));
+    if (auto constant = dyn_cast<ConstantOp>(producer)) {
+      auto &known = packedConstants[{producer, n}];
+      if (!known) {
+        auto copy = cast<ConstantOp>(builder.clone(*constant));
+        copy.getResult().setType(packed);
+        known = copy.getResult();
+      }
+      op.getBMutable().assign(known);
+      return;
+    }
+    if (auto constant = dyn_cast<arith::ConstantOp>(producer)) {
+      auto data = dyn_cast<ElementsAttr>(constant.getValue());
+      if (!data)
+        return;
+      op.getBMutable().assign(
+          ConstantOp::create(builder, producer->getLoc(), packed, data,
+                             ElementsAttr(), ElementsAttr(), ElementsAttr()));
+    }
+  }
+
+
+  llvm::DenseMap<std::pair<Operation *, int64_t>, Value> packedConstants;
+};
+} // namespace

@@ -1,0 +1,277 @@
+// outline-kernels: every op of an entry point becomes a launch of a kernel.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Transforms/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_OUTLINEKERNELS
+#include "lib/Transforms/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+
+/// Constants of the plan: they stay in the entry point.
+static bool isPlanConstant(Operation *op) {
+  return isa<nq::ConstantOp>(op) ||
+         (isa<arith::ConstantOp>(op) &&
+          isa<RankedTensorType>(op->getResult(0).getType()));
+}
+
+/// Producers that a kernel repeats inside instead of reading: scalars, and
+/// the initial values that destination-style ops overwrite or accumulate on.
+static bool isInlined(Operation *op) {
+  if (isa<tensor::EmptyOp, linalg::FillOp>(op))
+    return true;
+  return op->hasTrait<OpTrait::ConstantLike>() && !isPlanConstant(op);
+}
+
+static bool isReshape(Operation *op) {
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+}
+
+/// Short name of what a kernel computes: "matmul", "softmax", "elementwise".
+static std::string getKind(Operation *op) {
+  if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+    bool gathers =
+        op->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); })
+            .wasInterrupted();
+    if (gathers)
+      return "gather";
+    return generic.getNumReductionLoops() ? "reduce" : "elementwise";
+  }
+  return op->getName().stripDialect().str();
+}
+
+namespace {
+
+/// The ops and values that make up one kernel.
+struct Cluster {
+  Operation *root;
+  llvm::SetVector<Operation *> inlined; ///< in program order of discovery
+  llvm::SetVector<Value> inputs;
+};
+
+class Outliner {
+public:
+  explicit Outliner(ModuleOp module)
+      : module(module), builder(module.getContext()) {}
+
+  LogicalResult run(func::FuncOp entry) {
+    SmallVector<Operation *> ops;
+    for (Operation &op : entry.front().without_terminator())
+      ops.push_back(&op);
+    for (Operation *op : ops)
+      if (failed(outline(op)))
+        return failure();
+    copyForwardedOutputs(entry);
+    eraseDead(entry);
+    return success();
+  }
+
+private:
+  LogicalResult outline(Operation *op) {
+    if (isPlanConstant(op) || isReplacedByUsers(op))
+      return success();
+    if (isReshape(op))
+      return replaceByAlias(op);
+    if (!isPure(op))
+      return op->emitError() << "layer '" << getLayerName(op->getLoc())
+                             << "': '" << op->getName()
+                             << "' has side effects that a kernel cannot have";
+    replaceByLaunch(op);
+    return success();
+  }
+
+  /// Inlined producers need no launch, unless their value itself is wanted.
+  bool isReplacedByUsers(Operation *op) {
+    if (!isInlined(op))
+      return false;
+    if (op->hasTrait<OpTrait::ConstantLike>())
+      return true;
+    return llvm::all_of(op->getUses(), [](OpOperand &use) {
+      auto dest = dyn_cast<DestinationStyleOpInterface>(use.getOwner());
+      return (dest && dest.isDpsInit(&use)) ||
+             isa<tensor::EmptyOp>(use.get().getDefiningOp());
+    });
+  }
+
+  LogicalResult replaceByAlias(Operation *op) {
+    builder.setInsertionPoint(op);
+    auto alias = exec::AliasOp::create(builder, op->getLoc(),
+                                       op->getResult(0).getType(),
+                                       op->getOperand(0));
+    op->getResult(0).replaceAllUsesWith(alias.getResult());
+    op->erase();
+    return success();
+  }
+
+  void addOperand(Cluster &cluster, Operation *user, Value value) {
+    Operation *producer = value.getDefiningOp();
+    if (producer && producer->getBlock() != cluster.root->getBlock())
+      return; // defined inside of the region of the root
+    bool scalar = !isa<RankedTensorType>(value.getType());
+    if (producer && (scalar || isa<tensor::EmptyOp>(producer) ||
+                     isInit(user, value))) {
+      if (isInlined(producer) && !isPlanConstant(producer)) {
+        for (Value operand : producer->getOperands())
+          addOperand(cluster, producer, operand);
+        cluster.inlined.insert(producer);
+        return;
+      }
+    }
+    cluster.inputs.insert(value);
+  }
+
+  static bool isInit(Operation *user, Value value) {
+    auto dest = dyn_cast<DestinationStyleOpInterface>(user);
+    return dest && llvm::is_contained(dest.getDpsInits(), value);
+  }
+
+  Cluster collect(Operation *op) {
+    Cluster cluster{op, {}, {}};
+    for (Value operand : op->getOperands())
+      addOperand(cluster, op, operand);
+    llvm::SetVector<Value> captured;
+    for (Region &region : op->getRegions())
+      getUsedValuesDefinedAbove(region, captured);
+    for (Value value : captured)
+      addOperand(cluster, op, value);
+    return cluster;
+  }
+
+  void replaceByLaunch(Operation *op) {
+    Cluster cluster = collect(op);
+    std::string kind = getKind(op);
+    func::FuncOp kernel = getKernel(cluster, kind);
+    StringRef layer = getLayerName(op->getLoc());
+    builder.setInsertionPoint(op);
+    auto launch = exec::LaunchOp::create(
+        builder, op->getLoc(), op->getResultTypes(),
+        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+        cluster.inputs.getArrayRef(),
+        builder.getStringAttr(layer.empty() ? StringRef(kind) : layer),
+        builder.getStringAttr(kind), IntegerAttr(), IntegerAttr(),
+        IntegerAttr(), DenseI64ArrayAttr());
+    op->replaceAllUsesWith(launch.getResults());
+    op->erase();
+  }
+
+  /// Builds the kernel function, or finds the one that reads the same.
+  func::FuncOp getKernel(Cluster &cluster, StringRef kind) {
+    builder.setInsertionPointToEnd(module.getBody());
+    SmallVector<Type> inputs;
+    for (Value value : cluster.inputs)
+      inputs.push_back(value.getType());
+    auto type = builder.getFunctionType(inputs, cluster.root->getResultTypes());
+    auto kernel = func::FuncOp::create(builder, builder.getUnknownLoc(),
+                                       "kernel", type);
+    kernel.setPrivate();
+    kernel->setAttr(kKernelAttr, builder.getUnitAttr());
+    Block *body = kernel.addEntryBlock();
+    IRMapping mapping;
+    for (auto [value, argument] : llvm::zip(cluster.inputs, body->getArguments()))
+      mapping.map(value, argument);
+    builder.setInsertionPointToEnd(body);
+    for (Operation *op : cluster.inlined)
+      builder.clone(*op, mapping);
+    Operation *root = builder.clone(*cluster.root, mapping);
+    func::ReturnOp::create(builder, root->getLoc(), root->getResults());
+    return unique(kernel, kind);
+  }
+
+  func::FuncOp unique(func::FuncOp kernel, StringRef kind) {
+    // Names do not make kernels differ: print without locations.
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    kernel->print(os, OpPrintingFlags().useLocalScope());
+    func::FuncOp &known = kernels[text];
+    if (known) {
+      kernel->erase();
+      return known;
+    }
+    kernel.setSymName(("k" + Twine(kernels.size() - 1) + "_" + kind).str());
+    return known = kernel;
+  }
+
+  /// Outputs that no launch writes, or that two outputs share, are copied.
+  void copyForwardedOutputs(func::FuncOp entry) {
+    Operation *terminator = entry.front().getTerminator();
+    llvm::DenseSet<Value> taken;
+    for (OpOperand &operand : terminator->getOpOperands()) {
+      Value root = operand.get();
+      while (auto alias = root.getDefiningOp<exec::AliasOp>())
+        root = alias.getInput();
+      if (root.getDefiningOp<exec::LaunchOp>() && taken.insert(root).second)
+        continue;
+      operand.set(copy(operand.get(), terminator));
+    }
+  }
+
+  Value copy(Value value, Operation *before) {
+    auto type = cast<RankedTensorType>(value.getType());
+    builder.setInsertionPoint(before);
+    Location loc = before->getLoc();
+    Value init = tensor::EmptyOp::create(builder, loc, type.getShape(),
+                                         type.getElementType());
+    auto map = builder.getMultiDimIdentityMap(type.getRank());
+    SmallVector<utils::IteratorType> loops(type.getRank(),
+                                           utils::IteratorType::parallel);
+    auto generic = linalg::GenericOp::create(
+        builder, loc, type, value, init, ArrayRef<AffineMap>{map, map}, loops,
+        [](OpBuilder &b, Location loc, ValueRange args) {
+          linalg::YieldOp::create(b, loc, args[0]);
+        });
+    OpBuilder::InsertionGuard guard(builder);
+    Cluster cluster = collect(generic);
+    func::FuncOp kernel = getKernel(cluster, "copy");
+    builder.setInsertionPoint(generic);
+    auto launch = exec::LaunchOp::create(
+        builder, loc, generic.getResultTypes(),
+        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+        cluster.inputs.getArrayRef(), builder.getStringAttr("output"),
+        builder.getStringAttr("copy"), IntegerAttr(), IntegerAttr(),
+        IntegerAttr(), DenseI64ArrayAttr());
+    generic->replaceAllUsesWith(launch.getResults());
+    generic->erase();
+    return launch.getResult(0);
+  }
+
+  void eraseDead(func::FuncOp entry) {
+    SmallVector<Operation *> ops;
+    for (Operation &op : entry.front().without_terminator())
+      ops.push_back(&op);
+    for (Operation *op : llvm::reverse(ops))
+      if (op->use_empty() && !isa<exec::LaunchOp>(op))
+        op->erase();
+  }
+
+  ModuleOp module;
+  OpBuilder builder;
+  llvm::StringMap<func::FuncOp> kernels;
+};
+
+struct OutlineKernelsPass : nibble::impl::OutlineKernelsBase<OutlineKernelsPass> {
+  void runOnOperation() override {
+    SmallVector<func::FuncOp> entries;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (function->hasAttr(kEntryAttr))
+        entries.push_back(function);
+    Outliner outliner(getOperation());
+    for (func::FuncOp entry : entries)
+      if (failed(outliner.run(entry)))
+        return signalPassFailure();
+  }
+};
+
+} // namespace
