@@ -2,71 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/rt/dtype.h"
 
-#include <cstring>
+#include <algorithm>
 
 using namespace nibble::rt;
 
-namespace {
-struct ElemRow {
-  Elem elem;
-  unsigned bits;
-  const char *name;
-  const char *aliases[3];
-};
-} // namespace
-
-static const ElemRow kElems[] = {
-    {Elem::F64, 64, "f64", {"float64", "double"}},
-    {Elem::F32, 32, "f32", {"float32", "float"}},
-    {Elem::F16, 16, "f16", {"float16"}},
-    {Elem::BF16, 16, "bf16", {"bfloat16"}},
-    {Elem::E4M3, 8, "f8E4M3FN", {"float8e4m3fn", "float8_e4m3fn"}},
-    {Elem::E5M2, 8, "f8E5M2", {"float8e5m2", "float8_e5m2"}},
-    {Elem::E8M0, 8, "f8E8M0FNU", {"float8e8m0", "float8_e8m0fnu"}},
-    {Elem::E2M1, 4, "f4E2M1FN", {"float4e2m1", "float4_e2m1fn"}},
-    {Elem::Bool, 8, "i1", {"bool"}},
-    {Elem::I4, 4, "si4", {"i4", "int4"}},
-    {Elem::I8, 8, "si8", {"i8", "int8"}},
-    {Elem::I16, 16, "si16", {"i16", "int16"}},
-    {Elem::I32, 32, "si32", {"i32", "int32"}},
-    {Elem::I64, 64, "si64", {"i64", "int64"}},
-    {Elem::U4, 4, "ui4", {"uint4"}},
-    {Elem::U8, 8, "ui8", {"uint8"}},
-    {Elem::U16, 16, "ui16", {"uint16"}},
-    {Elem::U32, 32, "ui32", {"uint32"}},
-    {Elem::U64, 64, "ui64", {"uint64"}},
-};
-
-static const ElemRow *findRow(Elem elem) {
-  for (const ElemRow &row : kElems)
-    if (row.elem == elem)
-      return &row;
-  return nullptr;
-}
-
-const char *nibble::rt::elemName(Elem elem) {
-  const ElemRow *row = findRow(elem);
-  return row ? row->name : "none";
-}
-
-unsigned nibble::rt::elemBits(Elem elem) {
-  const ElemRow *row = findRow(elem);
-  return row ? row->bits : 0;
-}
-
-Elem nibble::rt::parseElem(std::string_view name) {
-  for (const ElemRow &row : kElems) {
-    if (name == row.name)
-      return row.elem;
-    for (const char *alias : row.aliases)
-      if (alias && name == alias)
-        return row.elem;
-  }
-  return Elem::None;
-}
-
-bool nibble::rt::isFloat(Elem elem) {
-  return elem >= Elem::F64 && elem <= Elem::E2M1;
+StorageFormat nibble::rt::parseElem(std::string_view name) {
+  StorageFormat format = formatFromName(name);
+  if (format != StorageFormat::None || name.size() > 32)
+    return format;
+  if (name == "float64")
+    return StorageFormat::F64;
+  if (name == "float32")
+    return StorageFormat::F32;
+  // ONNX spells the others like numpy, in capitals.
+  std::string upper;
+  for (char c : name)
+    upper += c >= 'a' && c <= 'z' ? char(c - 'a' + 'A') : c;
+  return formatFromName(upper);
 }
 
 static std::string_view trim(std::string_view text) {
@@ -83,8 +35,8 @@ static Status badType(std::string_view text, const char *why) {
                int(std::min<size_t>(text.size(), 200)), text.data(), why);
 }
 
-static DType scaledType(Elem code, Elem scale, std::vector<int64_t> block,
-                        Elem global) {
+static DType scaledType(StorageFormat code, StorageFormat scale,
+                        std::vector<int64_t> block, StorageFormat global) {
   DType type;
   type.elem = code;
   type.scale = scale;
@@ -137,24 +89,25 @@ static std::vector<std::string_view> splitArgs(std::string_view body) {
   }
 }
 
-static bool isCode(Elem elem) {
+static bool isCode(StorageFormat elem) {
   switch (elem) {
-  case Elem::E2M1:
-  case Elem::E4M3:
-  case Elem::E5M2:
-  case Elem::I4:
-  case Elem::U4:
-  case Elem::I8:
-  case Elem::U8:
+  case StorageFormat::E2M1:
+  case StorageFormat::E4M3FN:
+  case StorageFormat::E5M2:
+  case StorageFormat::I4:
+  case StorageFormat::U4:
+  case StorageFormat::I8:
+  case StorageFormat::U8:
     return true;
   default:
     return false;
   }
 }
 
-static bool isScale(Elem elem) {
-  return elem == Elem::F32 || elem == Elem::F16 || elem == Elem::BF16 ||
-         elem == Elem::E4M3 || elem == Elem::E8M0;
+static bool isScale(StorageFormat elem) {
+  return elem == StorageFormat::F32 || elem == StorageFormat::F16 ||
+         elem == StorageFormat::BF16 || elem == StorageFormat::E4M3FN ||
+         elem == StorageFormat::E8M0;
 }
 
 /// Parses what stands between `!nq.scaled<` and `>`.
@@ -182,8 +135,8 @@ static Result<DType> parseScaled(std::string_view text, std::string_view body) {
     if (parts[i].substr(0, 7) != "global ")
       return badType(text, "unknown part after the scale");
     type.global = parseElem(trim(parts[i].substr(7)));
-    if (type.global != Elem::F32 && type.global != Elem::F16 &&
-        type.global != Elem::BF16)
+    if (type.global != StorageFormat::F32 &&
+        type.global != StorageFormat::F16 && type.global != StorageFormat::BF16)
       return badType(text, "unknown type of the global scale");
   }
   return type;
@@ -191,20 +144,24 @@ static Result<DType> parseScaled(std::string_view text, std::string_view body) {
 
 Result<DType> nibble::rt::parseDType(std::string_view text) {
   if (text == "!nq.nvfp4")
-    return scaledType(Elem::E2M1, Elem::E4M3, {1, 16}, Elem::F32);
+    return scaledType(StorageFormat::E2M1, StorageFormat::E4M3FN, {1, 16},
+                      StorageFormat::F32);
   if (text == "!nq.mxfp4")
-    return scaledType(Elem::E2M1, Elem::E8M0, {1, 32}, Elem::None);
+    return scaledType(StorageFormat::E2M1, StorageFormat::E8M0, {1, 32},
+                      StorageFormat::None);
   if (text == "!nq.mxfp8")
-    return scaledType(Elem::E4M3, Elem::E8M0, {1, 32}, Elem::None);
+    return scaledType(StorageFormat::E4M3FN, StorageFormat::E8M0, {1, 32},
+                      StorageFormat::None);
   if (text == "!nq.fp8")
-    return scaledType(Elem::E4M3, Elem::F32, {}, Elem::None);
+    return scaledType(StorageFormat::E4M3FN, StorageFormat::F32, {},
+                      StorageFormat::None);
   constexpr std::string_view prefix = "!nq.scaled<";
   if (text.substr(0, prefix.size()) == prefix && text.back() == '>')
     return parseScaled(
         text, text.substr(prefix.size(), text.size() - prefix.size() - 1));
   DType type;
   type.elem = parseElem(text);
-  if (type.elem == Elem::None)
+  if (type.elem == StorageFormat::None)
     return badType(text, "unknown");
   return type;
 }
@@ -279,12 +236,13 @@ Result<StorageLayout> nibble::rt::storageLayout(const DType &type,
                  "the block has %zu dimensions, the shape only %zu",
                  type.block.size(), rank);
   StorageLayout l;
-  bool fits = addSection(l, l.codes, l.codesBytes, *count, elemBits(type.elem));
+  bool fits =
+      addSection(l, l.codes, l.codesBytes, *count, formatBits(type.elem));
   if (type.isScaled() && fits) {
     uint64_t grid = gridCount(type, shape, rank);
-    fits = addSection(l, l.scales, l.scalesBytes, grid, elemBits(type.scale));
-    if (fits && type.global != Elem::None)
-      fits = addSection(l, l.global, l.globalBytes, 1, elemBits(type.global));
+    fits = addSection(l, l.scales, l.scalesBytes, grid, formatBits(type.scale));
+    if (fits && type.global != StorageFormat::None)
+      fits = addSection(l, l.global, l.globalBytes, 1, formatBits(type.global));
     if (fits && type.zeroPoint)
       fits = addSection(l, l.zeroPoints, l.zeroPointsBytes, grid, 8);
   }

@@ -71,8 +71,9 @@ public:
 
   bool ok() const { return value.has_value(); }
   const Status &status() const { return failure; }
-  T &operator*() { return *value; }
-  const T &operator*() const { return *value; }
+  T &operator*() & { return *value; }
+  const T &operator*() const & { return *value; }
+  T operator*() && { return std::move(*value); }
   T *operator->() { return &*value; }
   const T *operator->() const { return &*value; }
 

@@ -1,0 +1,348 @@
+// What every device must do. Run against cpu (1, 2 and 5 threads) and null.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "TestEngine.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+
+using namespace nibble::rt;
+using namespace nibble::rt::cts;
+
+namespace {
+
+struct DeviceCase {
+  const char *name;
+  unsigned threads;
+  bool computes; ///< null does not
+};
+
+std::ostream &operator<<(std::ostream &out, const DeviceCase &c) {
+  return out << c.name << c.threads;
+}
+
+class Conformance : public ::testing::TestWithParam<DeviceCase> {
+protected:
+  void SetUp() override {
+    DeviceOptions options;
+    options.threads = GetParam().threads;
+    auto created = createDevice(GetParam().name, options);
+    ASSERT_TRUE(created.ok()) << created.status().str();
+    device = *created;
+  }
+
+  /// Loads the engine at `path` into a session.
+  std::shared_ptr<Session> open(const std::string &path) {
+    auto engine = Engine::load(path);
+    EXPECT_TRUE(engine.ok()) << engine.status().str();
+    if (!engine.ok())
+      return nullptr;
+    auto session = Session::create(*engine, device);
+    EXPECT_TRUE(session.ok()) << session.status().str();
+    return session.ok() ? *session : nullptr;
+  }
+
+  std::shared_ptr<Session> openSample(int64_t size) {
+    EXPECT_TRUE(writeSample(file.path(), size).ok());
+    return open(file.path());
+  }
+
+  bool computes() const { return GetParam().computes; }
+
+  TempFile file{"engine.nbl"};
+  std::shared_ptr<Device> device;
+};
+
+#define EXPECT_OK(expr)                                                        \
+  do {                                                                         \
+    Status status_ = (expr);                                                   \
+    EXPECT_TRUE(status_.ok()) << status_.str();                                \
+  } while (false)
+
+TEST_P(Conformance, RunsLaunchesInOrderThroughTheArena) {
+  const int64_t n = 1000;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(n), y(n);
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = float(2 * i);
+  EXPECT_OK(context->setInput(0, 0, x.data(), n * 4));
+  EXPECT_OK(context->run(0));
+  EXPECT_OK(context->getOutput(0, 0, y.data(), n * 4));
+  for (int64_t i = 0; computes() && i < n; ++i)
+    ASSERT_EQ(y[i], float(2 * i + 1) * float(i)) << i;
+}
+
+TEST_P(Conformance, NullPoisonsOutputs) {
+  if (computes())
+    GTEST_SKIP() << "only the null device computes nothing";
+  auto session = openSample(100);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(100);
+  std::vector<uint8_t> y(400);
+  EXPECT_OK(context->setInput(0, 0, x.data(), 400));
+  EXPECT_OK(context->run(0));
+  EXPECT_OK(context->getOutput(0, 0, y.data(), 400));
+  for (uint8_t byte : y)
+    ASSERT_EQ(byte, kNullPoison);
+}
+
+/// One launch of `mark` over [0, extent).
+void writeMark(const std::string &path, int64_t extent, int64_t grain,
+               Split split) {
+  EngineBuilder b(path);
+  int64_t n = std::max<int64_t>(extent, 1);
+  EntryDesc entry;
+  entry.name = "main";
+  entry.outputs = {port("hits", "ui8", n), port("first", "ui8", n)};
+  entry.values = {value("hits", "ui8", n, Storage::Output, 0),
+                  value("first", "ui8", n, Storage::Output, 1)};
+  LaunchDesc mark = launch(b.kernel("mark"), {0, 1}, extent, grain);
+  mark.results = 2;
+  mark.split = split;
+  entry.launches = {mark};
+  ASSERT_TRUE(b.writer().addEntry(entry).ok());
+  Status status = b.writer().finish();
+  ASSERT_TRUE(status.ok()) << status.str();
+}
+
+TEST_P(Conformance, RangesCoverTheExtentExactlyOnce) {
+  if (!computes())
+    GTEST_SKIP() << "needs a device that computes";
+  for (Split split : {Split::Dynamic, Split::Static})
+    for (int64_t extent : {0, 1, 2, 7, 64, 1000, 4097})
+      for (int64_t grain : {1, 3, 16, 5000}) {
+        writeMark(file.path(), extent, grain, split);
+        auto session = open(file.path());
+        ASSERT_TRUE(session);
+        auto context = *Context::create(session);
+        std::vector<uint8_t> hits(std::max<int64_t>(extent, 1)), first(hits);
+        EXPECT_OK(context->run(0));
+        EXPECT_OK(context->getOutput(0, 0, hits.data(), hits.size()));
+        EXPECT_OK(context->getOutput(0, 1, first.data(), first.size()));
+        for (int64_t i = 0; i < extent; ++i) {
+          ASSERT_EQ(hits[i], 1) << i << " of " << extent << "/" << grain;
+          ASSERT_TRUE(!first[i] || i % grain == 0) << i << "/" << grain;
+        }
+      }
+}
+
+TEST_P(Conformance, CoversTheExtentUnderRepetition) {
+  if (!computes())
+    GTEST_SKIP() << "needs a device that computes";
+  const int64_t n = 64;
+  writeMark(file.path(), n, 1, Split::Dynamic);
+  auto session = open(file.path());
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  for (int run = 1; run <= 2000; ++run) {
+    ASSERT_TRUE(context->run(0).ok());
+    std::vector<uint8_t> hits(n);
+    ASSERT_TRUE(context->getOutput(0, 0, hits.data(), n).ok());
+    for (uint8_t h : hits)
+      ASSERT_EQ(h, uint8_t(run));
+    // Sometimes long enough for the workers to fall asleep.
+    if (run % 200 == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+TEST_P(Conformance, ScratchIsAlignedAndPrivate) {
+  if (!computes())
+    GTEST_SKIP() << "needs a device that computes";
+  for (int64_t bytes : {1, 64, 1000, 65537}) {
+    const int64_t n = 200;
+    EngineBuilder b(file.path());
+    EntryDesc entry;
+    entry.name = "main";
+    entry.inputs = {port("bytes", "i64", 1)};
+    entry.outputs = {port("ok", "ui8", n)};
+    entry.values = {value("bytes", "i64", 1, Storage::Input, 0),
+                    value("ok", "ui8", n, Storage::Output, 0)};
+    entry.launches = {launch(b.kernel("use_scratch"), {0, 1}, n)};
+    entry.launches[0].scratchBytes = bytes;
+    ASSERT_TRUE(b.writer().addEntry(entry).ok());
+    EXPECT_OK(b.writer().finish());
+    auto session = open(file.path());
+    ASSERT_TRUE(session);
+    auto context = *Context::create(session);
+    EXPECT_OK(context->setInput(0, 0, &bytes, 8));
+    EXPECT_OK(context->run(0));
+    std::vector<uint8_t> ok(n);
+    EXPECT_OK(context->getOutput(0, 0, ok.data(), n));
+    for (uint8_t flag : ok)
+      ASSERT_EQ(flag, 1) << bytes;
+  }
+}
+
+TEST_P(Conformance, StatesLastAcrossRunsAndEntryPoints) {
+  const int64_t n = 100;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  auto other = *Context::create(session);
+  std::vector<float> x(n, 1.5f), y(n), z(n, -1.0f);
+  EXPECT_OK(context->setInput(1, 0, x.data(), n * 4));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_OK(context->run(1));
+  EXPECT_OK(context->run(2));
+  EXPECT_OK(other->run(2));
+  EXPECT_OK(context->getOutput(2, 0, y.data(), n * 4));
+  EXPECT_OK(other->getOutput(2, 0, z.data(), n * 4));
+  for (int64_t i = 0; computes() && i < n; ++i) {
+    ASSERT_EQ(y[i], 4.5f);
+    ASSERT_EQ(z[i], 0.0f) << "states of contexts are independent";
+  }
+  EXPECT_OK(context->resetStates());
+  EXPECT_OK(context->getState(0, y.data(), n * 4));
+  for (float v : y)
+    ASSERT_EQ(v, 0.0f);
+  EXPECT_OK(context->setState(0, x.data(), n * 4));
+  EXPECT_OK(context->getState(0, y.data(), n * 4));
+  EXPECT_EQ(y, x);
+}
+
+TEST_P(Conformance, ContextsRunConcurrently) {
+  const int64_t n = 5000;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4);
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      auto context = *Context::create(session);
+      std::vector<float> x(n, float(t)), y(n);
+      for (int run = 0; run < 50; ++run) {
+        wrong[t] += !context->setInput(0, 0, x.data(), n * 4).ok();
+        wrong[t] += !context->run(0).ok();
+        wrong[t] += !context->getOutput(0, 0, y.data(), n * 4).ok();
+        for (int64_t i = 0; computes() && i < n; ++i)
+          wrong[t] += y[i] != float(t + 1) * float(i);
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+TEST_P(Conformance, ProbeSeesEveryLaunchAndItsBuffers) {
+  const int64_t n = 64;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(n, 3.0f);
+  EXPECT_OK(context->setInput(0, 0, x.data(), n * 4));
+  std::vector<std::string> layers;
+  RunOptions options;
+  options.probe = [&](const ProbeEvent &event) {
+    layers.emplace_back(event.info->layer);
+    std::vector<float> result(n);
+    uint32_t last = event.info->args[event.info->args.size() - 1];
+    Status status = context->readValue(0, last, result.data(), n * 4);
+    if (computes() && event.launch == 0)
+      EXPECT_EQ(result[5], 4.0f);
+    if (device->hostAccessible())
+      EXPECT_EQ(0, std::memcmp(event.args[event.info->args.size() - 1],
+                               result.data(), n * 4));
+    EXPECT_GE(event.seconds, 0.0);
+    return status;
+  };
+  EXPECT_OK(context->run(0, options));
+  EXPECT_EQ(layers, (std::vector<std::string>{"add", "scale"}));
+
+  options.probe = [](const ProbeEvent &) {
+    return error(Code::Mismatch, "stop here");
+  };
+  EXPECT_EQ(context->run(0, options).code(), Code::Mismatch);
+}
+
+TEST_P(Conformance, SingleLaunchesRunOnTheBuffersAsTheyAre) {
+  const int64_t n = 64;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> t(n, 2.0f), y(n);
+  EXPECT_OK(context->writeValue(0, 1, t.data(), n * 4));
+  EXPECT_OK(context->runLaunch(0, 1));
+  EXPECT_OK(context->getOutput(0, 0, y.data(), n * 4));
+  for (int64_t i = 0; computes() && i < n; ++i)
+    ASSERT_EQ(y[i], 2.0f * float(i));
+  EXPECT_EQ(context->runLaunch(0, 2).code(), Code::InvalidArgument);
+}
+
+TEST_P(Conformance, BoundMemoryIsUsedInPlace) {
+  const int64_t n = 64;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  alignas(64) float x[n], y[n], y2[n] = {};
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = 1.0f;
+  EXPECT_OK(context->bindInput(0, 0, x, sizeof(x)));
+  EXPECT_OK(context->bindOutput(0, 0, y, sizeof(y)));
+  EXPECT_OK(context->run(0));
+  EXPECT_OK(context->bindOutput(0, 0, y2, sizeof(y2)));
+  x[3] = 5.0f;
+  EXPECT_OK(context->run(0));
+  if (computes()) {
+    EXPECT_EQ(y[3], 6.0f);
+    EXPECT_EQ(y2[3], 18.0f);
+  }
+  EXPECT_EQ(context->bindInput(0, 0, x + 1, sizeof(x)).code(),
+            Code::InvalidArgument);
+  EXPECT_EQ(context->writeValue(0, 0, y, sizeof(y)).code(),
+            Code::InvalidArgument);
+}
+
+TEST_P(Conformance, WrongCallsAreErrorsThatNameThings) {
+  auto session = openSample(64);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  float x[64] = {};
+  Status missing = context->run(0);
+  EXPECT_EQ(missing.code(), Code::InvalidArgument);
+  EXPECT_NE(missing.str().find("'x'"), std::string::npos) << missing.str();
+  Status size = context->setInput(0, 0, x, 12);
+  EXPECT_NE(size.str().find("256 bytes, got 12"), std::string::npos)
+      << size.str();
+  EXPECT_FALSE(context->setInput(9, 0, x, 256).ok());
+  EXPECT_FALSE(context->setInput(0, 1, x, 256).ok());
+  EXPECT_FALSE(context->getOutput(0, 1, x, 256).ok());
+  EXPECT_FALSE(context->run(3).ok());
+  EXPECT_FALSE(context->getState(1, x, 256).ok());
+  EXPECT_FALSE(context->getState(0, x, 1).ok());
+  EXPECT_FALSE(context->readValue(0, 4, x, 256).ok());
+  float w[64];
+  EXPECT_FALSE(context->writeValue(0, 2, w, 256).ok()) << "a constant";
+}
+
+TEST_P(Conformance, EmptyEntryPointsAndBuffersWork) {
+  EngineBuilder b(file.path());
+  EntryDesc entry;
+  entry.name = "empty";
+  entry.inputs = {port("x", "f32", 0)};
+  entry.outputs = {port("y", "f32", 0)};
+  entry.values = {value("x", "f32", 0, Storage::Input, 0),
+                  value("y", "f32", 0, Storage::Output, 0)};
+  entry.launches = {launch(b.kernel("add_one"), {0, 1}, 0)};
+  ASSERT_TRUE(b.writer().addEntry(entry).ok());
+  EXPECT_OK(b.writer().finish());
+  auto session = open(file.path());
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  EXPECT_OK(context->setInput(0, 0, nullptr, 0));
+  EXPECT_OK(context->run(0));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Devices, Conformance,
+    ::testing::Values(DeviceCase{"cpu", 1, true}, DeviceCase{"cpu", 2, true},
+                      DeviceCase{"cpu", 5, true}, DeviceCase{"null", 0, false}),
+    [](const auto &info) -> std::string {
+      return info.param.name + std::to_string(info.param.threads);
+    });
+
+} // namespace

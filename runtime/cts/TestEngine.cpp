@@ -1,0 +1,147 @@
+// Builds small engines.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "TestEngine.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <unistd.h>
+
+using namespace nibble::rt;
+using namespace nibble::rt::cts;
+
+TempFile::TempFile(const std::string &name) {
+  const char *root = std::getenv("TMPDIR");
+  std::string pattern = std::string(root ? root : "/tmp") + "/nibble-XXXXXX";
+  if (!::mkdtemp(pattern.data()))
+    std::abort();
+  folder = pattern;
+  file = folder + "/" + name;
+}
+
+TempFile::~TempFile() {
+  ::unlink(file.c_str());
+  ::rmdir(folder.c_str());
+}
+
+std::string cts::readFile(const std::string &path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void cts::writeFile(const std::string &path, const std::string &bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+const std::string &cts::kernelObject() {
+  static const std::string object = readFile(NIBBLE_CTS_KERNELS);
+  return object;
+}
+
+EngineBuilder::EngineBuilder(const std::string &path) {
+  if (!engine.open(path, "cpu").ok())
+    std::abort();
+  const std::string &object = kernelObject();
+  code = *engine.addCode(CodeKind::CpuObject, "kernels", object.data(),
+                         object.size());
+}
+
+uint32_t EngineBuilder::kernel(const std::string &symbol) {
+  auto known = std::find(symbols.begin(), symbols.end(), symbol);
+  if (known != symbols.end())
+    return uint32_t(known - symbols.begin());
+  symbols.push_back(symbol);
+  return *engine.addKernel(symbol, code);
+}
+
+PortDesc cts::port(const std::string &name, const std::string &dtype,
+                   int64_t size) {
+  PortDesc desc;
+  desc.name = name;
+  desc.dtype = dtype;
+  desc.shape = {size};
+  return desc;
+}
+
+ValueDesc cts::value(const std::string &name, const std::string &dtype,
+                     int64_t size, Storage storage, uint32_t index,
+                     uint64_t offset) {
+  ValueDesc desc;
+  desc.name = name;
+  desc.dtype = dtype;
+  desc.shape = {size};
+  desc.storage = storage;
+  desc.index = index;
+  desc.offset = offset;
+  return desc;
+}
+
+LaunchDesc cts::launch(uint32_t kernel, std::vector<uint32_t> args,
+                       int64_t extent, int64_t grain,
+                       const std::string &layer) {
+  LaunchDesc desc;
+  desc.kernel = kernel;
+  desc.args = std::move(args);
+  desc.extent = extent;
+  desc.grain = grain;
+  desc.layer = layer;
+  desc.op = "test";
+  return desc;
+}
+
+static EntryDesc forwardEntry(EngineBuilder &b, uint32_t weights, int64_t n) {
+  EntryDesc entry;
+  entry.name = "forward";
+  entry.inputs = {port("x", "f32", n)};
+  entry.outputs = {port("y", "f32", n)};
+  entry.arenaSize = n * 4;
+  entry.values = {value("x", "f32", n, Storage::Input, 0),
+                  value("t", "f32", n, Storage::Arena, 0),
+                  value("w", "f32", n, Storage::Constant, weights),
+                  value("y", "f32", n, Storage::Output, 0)};
+  entry.launches = {launch(b.kernel("add_one"), {0, 1}, n, 16, "add"),
+                    launch(b.kernel("multiply"), {1, 2, 3}, n, 16, "scale")};
+  return entry;
+}
+
+static EntryDesc accumulateEntry(EngineBuilder &b, int64_t n) {
+  EntryDesc entry;
+  entry.name = "accumulate";
+  entry.inputs = {port("x", "f32", n)};
+  entry.values = {value("x", "f32", n, Storage::Input, 0),
+                  value("sum", "f32", n, Storage::State, 0)};
+  entry.launches = {launch(b.kernel("accumulate"), {0, 1}, n, 16, "sum")};
+  return entry;
+}
+
+static EntryDesc readEntry(int64_t n) {
+  EntryDesc entry;
+  entry.name = "read";
+  entry.outputs = {port("y", "f32", n)};
+  entry.values = {value("sum", "f32", n, Storage::State, 0),
+                  value("y", "f32", n, Storage::Output, 0)};
+  LaunchDesc copy = launch(0, {0, 1}, 0, 1, "copy");
+  copy.kind = LaunchKind::Copy;
+  entry.launches = {copy};
+  return entry;
+}
+
+Status cts::writeSample(const std::string &path, int64_t size) {
+  EngineBuilder b(path);
+  std::vector<float> weights(size);
+  for (int64_t i = 0; i < size; ++i)
+    weights[i] = float(i);
+  uint32_t w = *b.writer().addConstant("w", weights.data(), size * 4);
+  b.writer().setToolVersion("nibble 0.1.0");
+  b.writer().setSource(
+      {"sample.onnx", "sha256:0", "nibble compile sample.onnx -o sample.nbl"});
+  b.writer().setReport("{\"schema\": \"nibble.explain/1\"}");
+  (void)*b.writer().addState(port("sum", "f32", size));
+  (void)*b.writer().addEntry(forwardEntry(b, w, size));
+  (void)*b.writer().addEntry(accumulateEntry(b, size));
+  (void)*b.writer().addEntry(readEntry(size));
+  return b.writer().finish();
+}

@@ -1,0 +1,61 @@
+// Small engines for the conformance suite and the tests of the reader.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_CTS_TESTENGINE_H
+#define NIBBLE_RT_CTS_TESTENGINE_H
+
+#include "nibble/rt/engine_writer.h"
+#include "nibble/rt/session.h"
+
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace rt {
+namespace cts {
+
+/// A file in a folder of its own, removed at the end of the scope.
+class TempFile {
+public:
+  explicit TempFile(const std::string &name);
+  ~TempFile();
+  const std::string &path() const { return file; }
+
+private:
+  std::string folder, file;
+};
+
+std::string readFile(const std::string &path);
+void writeFile(const std::string &path, const std::string &bytes);
+
+/// The shared object made of kernels.c.
+const std::string &kernelObject();
+
+/// A writer with the kernels of kernels.c added; `kernel` finds their numbers.
+class EngineBuilder {
+public:
+  explicit EngineBuilder(const std::string &path);
+  EngineWriter &writer() { return engine; }
+  uint32_t kernel(const std::string &symbol);
+
+private:
+  EngineWriter engine;
+  uint32_t code = 0;
+  std::vector<std::string> symbols;
+};
+
+PortDesc port(const std::string &name, const std::string &dtype, int64_t size);
+ValueDesc value(const std::string &name, const std::string &dtype, int64_t size,
+                Storage storage, uint32_t index, uint64_t offset = 0);
+LaunchDesc launch(uint32_t kernel, std::vector<uint32_t> args, int64_t extent,
+                  int64_t grain = 1, const std::string &layer = "layer");
+
+/// One engine with all there is: entry "forward" computes
+/// y = (x + 1) * w through the arena, w[i] = i; entry "accumulate" adds x to
+/// the state "sum", entry "read" copies the state to y. `size` floats each.
+Status writeSample(const std::string &path, int64_t size);
+
+} // namespace cts
+} // namespace rt
+} // namespace nibble
+
+#endif // NIBBLE_RT_CTS_TESTENGINE_H
