@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,18 @@ class Tools:
             raise SystemExit(f"{' '.join(command)}\n  exit {done.returncode}, wanted {allowed}\n{done.stdout}{done.stderr}")
         return done
 
+    def measured(self, tool, *arguments, expect=OK):
+        """Runs a tool with its talk on our stderr; returns (stdout, seconds, peak memory in MiB)."""
+        command = [str(self.bin / tool), *map(str, arguments)]
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        out = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != expect:
+            raise SystemExit(f"{' '.join(command)}\n  exit {child.returncode}, wanted {expect}\n{out}")
+        return out, time.perf_counter() - start, usage.ru_maxrss / 1024
+
     def compile(self, model, engine, *options, **how):
         return self.call("nibble", "compile", model, "-o", engine, "--target", "cpu", *options, **how)
 
@@ -51,6 +64,31 @@ class Tools:
         pairs = [text for n, f in inputs.items() for text in ("--input", f"{n}=@{f}")]
         pairs += [text for n, f in outputs.items() for text in ("--output", f"{n}=@{f}")]
         return self.call("nibble", "run", engine, *pairs, *options, **how)
+
+
+class Goals:
+    """Prints measured numbers beside their goals and remembers whether all were met."""
+
+    def __init__(self):
+        self.met = True
+
+    def check(self, what, value, goal=None, at_least=False, unit=""):
+        good = goal is None or (value >= goal if at_least else value <= goal)
+        self.met &= good
+        sign = ">=" if at_least else "<="
+        wanted = "" if goal is None else f"  (goal {sign} {goal:g}{unit}: {'ok' if good else 'MISSED'})"
+        print(f"{what:52} {value:12.6g}{unit}{wanted}", flush=True)
+        return good
+
+
+def fresh(path, write):
+    """`path`, written by write(partial) unless it exists; sources newer than it are not tracked (delete to renew)."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name("part-" + path.name)
+        write(partial)
+        partial.rename(path)
+    return path
 
 
 def crashed(code):
