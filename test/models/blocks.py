@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import numpy as np
 
-from data import Outliers, weight
+from data import Outliers, generator, weight
 from linears import Val, linear
 from onnxfile import FLOATS
 
@@ -26,7 +26,7 @@ class Writer:
     def scalar(self, value, dims=()):
         return self.g.const(np.full(dims, value, FLOATS[self.dtype]), self.dtype)
 
-    def channels(self, width, name=""):
+    def channels(self, width):
         return Outliers(self.seed, width, enabled=self.outliers)
 
     def linear(self, x, scope, n, k, reads=None, writes=None, fmt=None):
@@ -61,8 +61,7 @@ class Writer:
         return self.linear(h, f"{scope}/down_proj", k, n, hidden, fmt=fmt)
 
     def rms_norm(self, x, scope, k, eps=1e-6):
-        """Decomposed RMSNorm in float32: Cast, Pow, ReduceMean, Add, Sqrt, Reciprocal-free Div, Mul, Cast, Mul(1 + w)."""
-        from data import generator
+        """Decomposed RMSNorm in float32: Cast, Pow, ReduceMean, Add, Sqrt, Div, Mul, Cast, and Mul by the gain."""
         gain = (1 + 0.2 * generator(self.seed, scope).standard_normal(k)).astype(np.float16)
         self.g.scope, g = scope, self.g
         h = x.name if self.dtype == "f32" else g.cast(x.name, "f32")
