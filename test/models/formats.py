@@ -83,8 +83,8 @@ def nvfp4_weight(w, block=16, divisor=2688, g=None):
     g = nvfp4_global(np.abs(w).max(), divisor) if g is None else F32(g)
 
     def rows(part):
-        s = block_amax(part, block) / E2M1_MAX / g
-        s = np.minimum(np.where(s == 0, F32(1), s), E4M3_MAX).astype(F32)
+        sixth = block_amax(part, block) / E2M1_MAX
+        s = np.where(sixth == 0, F32(1), sixth / g).astype(F32)
         return e2m1(blocks(part, block) / (s * g)[..., None]).reshape(part.shape), e4m3(s)
 
     n, k = w.shape
@@ -106,6 +106,15 @@ def nvfp4_values(codes, scales, g, block=16, combine=np.float32):
     """Exact float64 values code * s, with s = block_scale * global rounded to `combine`."""
     s = (E4M3_VALUES[scales].astype(F32) * F32(g)).astype(combine).astype(np.float64)
     return E2M1_VALUES[codes] * np.repeat(s, block, -1)
+
+
+def nvfp4_dynamic(x, g):
+    """TRT_FP4DynamicQuantize: (codes, scale codes). Blocks whose scale rounds to 0 get codes 0; -0.0 keeps its sign."""
+    scales = e4m3(block_amax(x, 16) / E2M1_MAX / F32(g))
+    real = (E4M3_VALUES[scales].astype(F32) * F32(g))[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        codes = e2m1(blocks(x, 16) / real, keep_negative_zero=True)
+    return np.where(real > 0, codes, np.uint8(0)).reshape(x.shape), scales
 
 
 def mxfp8_exponent(amax):
@@ -133,13 +142,13 @@ def mxfp4(x, block=32):
 
 
 def fp8_scale(amax):
-    return F32(1) if amax == 0 else F32(amax) / E4M3_MAX
+    return F32(1) if amax <= 2.0**-24 else F32(amax) / E4M3_MAX
 
 
 def int4_blocks(w, block, axis=-1):
     """Symmetric INT4 per group along `axis`: (codes 0..15, float32 scales = amax/7), both in w's axis order."""
     x = np.moveaxis(w, axis, -1)
-    s = np.maximum(block_amax(x, block) / F32(7), F32(1e-8)).astype(F32)
+    s = np.maximum(block_amax(x, block) / F32(7), F32(1e-5)).astype(F32)
     q = np.clip(np.rint(blocks(x, block) / s[..., None]), -8, 7).astype(np.int8).reshape(x.shape)
     return np.moveaxis(q.view(np.uint8) & 15, -1, axis), np.moveaxis(s, -1, axis)
 
@@ -148,7 +157,7 @@ def uint4_blocks(w, block, axis=-1):
     """Asymmetric UINT4 per group: (codes, float32 scales, zero points)."""
     x = blocks(np.moveaxis(w, axis, -1), block)
     low, high = np.minimum(x.min(-1), 0), np.maximum(x.max(-1), 0)
-    s = np.maximum((high - low) / F32(15), F32(1e-8)).astype(F32)
+    s = (np.maximum(high - low, F32(1e-5)) / F32(15)).astype(F32)
     zp = np.clip(np.rint(-low / s), 0, 15)
     q = np.clip(np.rint(x / s[..., None]) + zp[..., None], 0, 15).astype(np.uint8)
     q = q.reshape(*q.shape[:-2], -1)

@@ -192,13 +192,7 @@ def quantize(a, x, scale, zero=None):
 
 
 def fp4_dynamic(a, x, g):
-    """s = e4m3(clamp(amax/6/g, 2^-9, 448)), 1 for a zero block; code = e2m1(x / (s*g)); all in float32."""
-    v, g32 = x.rounded().astype(np.float32), np.float32(g.data.reshape(()))
-    s = F.block_amax(v, 16) / (np.float32(6) * g32)
-    s = np.where(s == 0, np.float32(1), np.clip(s, np.float32(2.0**-9), F.E4M3_MAX)).astype(np.float32)
-    scales = F.e4m3(s)
-    real = F.E4M3_VALUES[scales].astype(np.float32) * g32
-    codes = F.e2m1(F.blocks(v, 16) / real[..., None], True).reshape(v.shape)
+    codes, scales = F.nvfp4_dynamic(x.rounded().astype(np.float32), g.data.reshape(()))
     return Value(codes, "e2m1"), Value(scales, "e4m3")
 
 
