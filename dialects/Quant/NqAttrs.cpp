@@ -54,9 +54,11 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   if (succeeded(parser.parseOptionalKeyword("swizzle")) &&
       parseIntegers(parser, swizzle))
     return {};
-  if (succeeded(parser.parseOptionalKeyword("scales")) &&
-      parser.parseAttribute(scales))
-    return {};
+  if (succeeded(parser.parseOptionalKeyword("scales"))) {
+    scales = dyn_cast_or_null<LayoutAttr>(LayoutAttr::parse(parser, Type()));
+    if (!scales)
+      return {};
+  }
   if (parser.parseGreater())
     return {};
   return parser.getChecked<LayoutAttr>(
@@ -81,8 +83,10 @@ void LayoutAttr::print(AsmPrinter &printer) const {
     printer << " swizzle ";
     printIntegers(printer, getSwizzle());
   }
-  if (getScales())
-    printer << " scales " << getScales();
+  if (getScales()) {
+    printer << " scales ";
+    getScales().print(printer);
+  }
   printer << ">";
 }
 

@@ -9,7 +9,7 @@ def Nq_LayoutAttr : AttrDef<Nq_Dialect, "Layout"> {
   let mnemonic = "layout";
   let summary = "storage order of a tensor: tiling + permutation + swizzle";
   let description = [{
-    `#nq.layout<tiles [[T, ..], ..] order [..] (swizzle [B, M, S])? (scales #nq.layout<..>)?>`
+    `#nq.layout<tiles [[T, ..], ..] order [..] (swizzle [B, M, S])? (scales <..>)?>`
 
     Each logical dimension d is split by its tile factors T1..Tn (outer to
     inner) into n+1 digits: the outermost has extent ceil(dim / (T1*..*Tn)),

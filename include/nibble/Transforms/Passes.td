@@ -69,6 +69,19 @@ def FlattenMatmul : Pass<"flatten-matmul", "::mlir::func::FuncOp"> {
 // Stage fuse
 //===----------------------------------------------------------------------===//
 
+def SplitOutputRounding : Pass<"split-output-rounding", "::mlir::func::FuncOp"> {
+  let summary = "Keep matmul results in f32 and round them in an op of its own";
+  let description = [{
+    For measuring: with it, a kernel's error is seen before the output
+    rounding. Assumes a canonical graph. Guarantees: a matmul with an f16 or
+    bf16 result yields f32, followed by `nq.cast`; values do not change, as the
+    rounding was the last step anyway.
+
+    Refuses nothing. Example: test/Transforms/split-output-rounding.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "Fuse chains of elementwise ops into one linalg.generic";
   let description = [{

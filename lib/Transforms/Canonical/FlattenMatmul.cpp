@@ -46,8 +46,8 @@ struct FlattenPattern : OpRewritePattern<MatmulOp> {
       m *= dim;
     auto groups = mergeLeading(a.getRank());
     Value flat = tensor::CollapseShapeOp::create(
-        rewriter, op.getLoc(), RankedTensorType::get({m, k}, a.getElementType()),
-        op.getA(), groups);
+        rewriter, op.getLoc(),
+        RankedTensorType::get({m, k}, a.getElementType()), op.getA(), groups);
     auto flatType = RankedTensorType::get({m, n}, result.getElementType());
     auto product = cast<MatmulOp>(rewriter.clone(*op));
     product.getAMutable().assign(flat);

@@ -82,7 +82,8 @@ struct FoldConstantAssemble : OpRewritePattern<AssembleOp> {
     ElementsAttr global, zeroPoints;
     if (op.getGlobal() && !(global = getPlainConstant(op.getGlobal())))
       return rewriter.notifyMatchFailure(op, "global scale not constant");
-    if (op.getZeroPoint() && !(zeroPoints = getPlainConstant(op.getZeroPoint())))
+    if (op.getZeroPoint() &&
+        !(zeroPoints = getPlainConstant(op.getZeroPoint())))
       return rewriter.notifyMatchFailure(op, "zero points not constant");
     ScaledType scaled = getScaledElement(op.getResult().getType());
     if (zeroPoints && scaled.getStorageBits() == 4)
@@ -118,8 +119,8 @@ struct FoldQuantizePair : OpRewritePattern<AssembleOp> {
   LogicalResult matchAndRewrite(AssembleOp op,
                                 PatternRewriter &rewriter) const override {
     auto codes = op.getCodes().getDefiningOp<CodesOp>();
-    auto quantize = codes ? codes.getInput().getDefiningOp<QuantizeOp>()
-                          : QuantizeOp();
+    auto quantize =
+        codes ? codes.getInput().getDefiningOp<QuantizeOp>() : QuantizeOp();
     if (!quantize)
       return rewriter.notifyMatchFailure(op, "codes do not come from quantize");
     if (quantize.getResult().getType() != op.getResult().getType())
@@ -161,9 +162,9 @@ struct MergeScaleLevels : OpRewritePattern<AssembleOp> {
     Value blockScales, global;
     if (failed(getLevels(dequantize, rewriter, blockScales, global)))
       return rewriter.notifyMatchFailure(op, "block scales are not assembled");
-    auto type = ScaledType::get(op.getContext(), outer.getStorage(),
-                                inner.getStorage(), outer.getBlock(), combined,
-                                outer.getZeroPoint());
+    auto type =
+        ScaledType::get(op.getContext(), outer.getStorage(), inner.getStorage(),
+                        outer.getBlock(), combined, outer.getZeroPoint());
     auto result = cast<RankedTensorType>(op.getResult().getType());
     auto merged = AssembleOp::create(
         rewriter, op.getLoc(),
@@ -190,15 +191,16 @@ struct MergeScaleLevels : OpRewritePattern<AssembleOp> {
     auto type = cast<RankedTensorType>(constant.getResult().getType());
     auto storage = RankedTensorType::get(type.getShape(), inner.getStorage());
     ElementsAttr codes = retype(constant.getCodes(), storage);
-    ElementsAttr scale =
-        retype(*constant.getScales(), RankedTensorType::get({}, inner.getScale()));
+    ElementsAttr scale = retype(*constant.getScales(),
+                                RankedTensorType::get({}, inner.getScale()));
     if (!codes || !scale)
       return failure();
-    blockScales = ConstantOp::create(rewriter, op.getLoc(), storage, codes,
-                                     ElementsAttr(), ElementsAttr(), ElementsAttr());
-    global = ConstantOp::create(rewriter, op.getLoc(), scale.getShapedType(),
-                                scale, ElementsAttr(), ElementsAttr(),
-                                ElementsAttr());
+    blockScales =
+        ConstantOp::create(rewriter, op.getLoc(), storage, codes,
+                           ElementsAttr(), ElementsAttr(), ElementsAttr());
+    global =
+        ConstantOp::create(rewriter, op.getLoc(), scale.getShapedType(), scale,
+                           ElementsAttr(), ElementsAttr(), ElementsAttr());
     return success();
   }
 

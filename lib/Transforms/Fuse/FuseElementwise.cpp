@@ -91,7 +91,8 @@ bool shouldFuse(OpOperand *operand) {
                       [&](Operation *user) { return user == consumer; });
 }
 
-struct FuseElementwisePass : nibble::impl::FuseElementwiseBase<FuseElementwisePass> {
+struct FuseElementwisePass
+    : nibble::impl::FuseElementwiseBase<FuseElementwisePass> {
   void runOnOperation() override {
     MLIRContext *context = &getContext();
     {

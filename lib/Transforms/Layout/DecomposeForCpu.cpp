@@ -117,10 +117,11 @@ struct AttentionSteps {
     if (type.getDimSize(1) == toHeads)
       return value;
     int64_t group = heads / kvHeads;
-    auto wide = RankedTensorType::get(
-        {batch, kvHeads, group, rows, type.getDimSize(3)}, type.getElementType());
-    auto to = RankedTensorType::get({batch, toHeads, toRows, type.getDimSize(3)},
-                                    type.getElementType());
+    auto wide =
+        RankedTensorType::get({batch, kvHeads, group, rows, type.getDimSize(3)},
+                              type.getElementType());
+    auto to = RankedTensorType::get(
+        {batch, toHeads, toRows, type.getDimSize(3)}, type.getElementType());
     SmallVector<ReassociationIndices> splitHeads = {{0}, {1, 2}, {3}, {4}};
     SmallVector<ReassociationIndices> splitRows = {{0}, {1}, {2, 3}, {4}};
     bool merging = toHeads == kvHeads;
@@ -144,10 +145,12 @@ struct AttentionSteps {
         b, loc, score, constantF32(b, loc, op.getScale().convertToDouble()));
     if (double cap = op.getSoftcap().convertToDouble(); cap != 0) {
       Value c = constantF32(b, loc, cap);
-      Value t = math::TanhOp::create(b, loc, arith::DivFOp::create(b, loc, score, c));
+      Value t =
+          math::TanhOp::create(b, loc, arith::DivFOp::create(b, loc, score, c));
       score = arith::MulFOp::create(b, loc, t, c);
     }
-    Value minusInf = constantF32(b, loc, -std::numeric_limits<float>::infinity());
+    Value minusInf =
+        constantF32(b, loc, -std::numeric_limits<float>::infinity());
     if (!mask.empty()) {
       if (mask[0].getType().isInteger(1))
         score = arith::SelectOp::create(b, loc, mask[0], score, minusInf);
@@ -156,7 +159,8 @@ struct AttentionSteps {
     }
     if (!op.getCausal())
       return score;
-    Value s = linalg::IndexOp::create(b, loc, 2), t = linalg::IndexOp::create(b, loc, 3);
+    Value s = linalg::IndexOp::create(b, loc, 2),
+          t = linalg::IndexOp::create(b, loc, 3);
     if (op.getBottomRight()) {
       Value shift = arith::ConstantIndexOp::create(b, loc, keys - rows);
       s = arith::AddIOp::create(b, loc, s, shift);
@@ -178,32 +182,32 @@ struct AttentionSteps {
 
   /// Rows with every position masked give zeros, not NaN.
   Value zeroMaskedRows(Value weights) {
-    return mapElements(b, loc, tensorOf(weights), weights,
-                       [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                         Value nan = arith::CmpFOp::create(
-                             b, loc, arith::CmpFPredicate::UNO, args[0], args[0]);
-                         return arith::SelectOp::create(
-                             b, loc, nan, constantF32(b, loc, 0), args[0]);
-                       });
+    return mapElements(
+        b, loc, tensorOf(weights), weights,
+        [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+          Value nan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO,
+                                            args[0], args[0]);
+          return arith::SelectOp::create(b, loc, nan, constantF32(b, loc, 0),
+                                         args[0]);
+        });
   }
 
   Value run() {
     SmallVector<Value> inputs = {scores()};
     if (op.getMask())
       inputs.push_back(op.getMask());
-    Value adjusted = mapElements(
-        b, loc, tensorOf(inputs[0]), inputs,
-        [&](OpBuilder &b, Location, ValueRange args) {
-          return adjust(b, args[0], args.drop_front());
-        });
+    Value adjusted = mapElements(b, loc, tensorOf(inputs[0]), inputs,
+                                 [&](OpBuilder &b, Location, ValueRange args) {
+                                   return adjust(b, args[0], args.drop_front());
+                                 });
     Value weights = softmax(adjusted);
     if (op.getMask() || op.getCausal())
       weights = zeroMaskedRows(weights);
     weights = regroup(weights, kvHeads, heads / kvHeads * rows);
     RankedTensorType result = tensorOf(op.getResult());
-    auto type = RankedTensorType::get({batch, kvHeads, heads / kvHeads * rows,
-                                       result.getDimSize(3)},
-                                      result.getElementType());
+    auto type = RankedTensorType::get(
+        {batch, kvHeads, heads / kvHeads * rows, result.getDimSize(3)},
+        result.getElementType());
     Value product = MatmulOp::create(b, loc, type, weights, op.getV(), false);
     return regroup(product, heads, rows);
   }
@@ -219,7 +223,8 @@ struct DecomposeAttention : OpRewritePattern<AttentionOp> {
   }
 };
 
-struct DecomposeForCpuPass : nibble::impl::DecomposeForCpuBase<DecomposeForCpuPass> {
+struct DecomposeForCpuPass
+    : nibble::impl::DecomposeForCpuBase<DecomposeForCpuPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<DequantizeActivations, DecomposeAttention>(&getContext());

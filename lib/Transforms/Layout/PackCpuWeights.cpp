@@ -21,8 +21,8 @@ static LayoutAttr getPanelLayout(MLIRContext *context, int64_t n,
                                  LayoutAttr scales) {
   SmallVector<DenseI64ArrayAttr> tiles(2, DenseI64ArrayAttr::get(context, {}));
   tiles[n] = DenseI64ArrayAttr::get(context, {kPanel});
-  SmallVector<int64_t> order = n == 0 ? SmallVector<int64_t>{0, 2, 1}
-                                      : SmallVector<int64_t>{1, 0, 2};
+  SmallVector<int64_t> order =
+      n == 0 ? SmallVector<int64_t>{0, 2, 1} : SmallVector<int64_t>{1, 0, 2};
   return LayoutAttr::get(context, tiles, order, {}, scales);
 }
 
@@ -38,7 +38,8 @@ static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
 }
 
 namespace {
-struct PackCpuWeightsPass : nibble::impl::PackCpuWeightsBase<PackCpuWeightsPass> {
+struct PackCpuWeightsPass
+    : nibble::impl::PackCpuWeightsBase<PackCpuWeightsPass> {
   void runOnOperation() override {
     SmallVector<MatmulOp> matmuls;
     getOperation().walk([&](MatmulOp op) { matmuls.push_back(op); });
@@ -77,7 +78,6 @@ struct PackCpuWeightsPass : nibble::impl::PackCpuWeightsBase<PackCpuWeightsPass>
                              ElementsAttr(), ElementsAttr(), ElementsAttr()));
     }
   }
-
 
   llvm::DenseMap<std::pair<Operation *, int64_t>, Value> packedConstants;
 };

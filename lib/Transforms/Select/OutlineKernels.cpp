@@ -43,9 +43,9 @@ static bool isReshape(Operation *op) {
 /// Short name of what a kernel computes: "matmul", "softmax", "elementwise".
 static std::string getKind(Operation *op) {
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
-    bool gathers =
-        op->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); })
-            .wasInterrupted();
+    bool gathers = op->walk([](tensor::ExtractOp) {
+                       return WalkResult::interrupt();
+                     }).wasInterrupted();
     if (gathers)
       return "gather";
     return generic.getNumReductionLoops() ? "reduce" : "elementwise";
@@ -86,9 +86,9 @@ private:
     if (isReshape(op))
       return replaceByAlias(op);
     if (!isPure(op))
-      return op->emitError() << "layer '" << getLayerName(op->getLoc())
-                             << "': '" << op->getName()
-                             << "' has side effects that a kernel cannot have";
+      return op->emitError()
+             << "layer '" << getLayerName(op->getLoc()) << "': '"
+             << op->getName() << "' has side effects that a kernel cannot have";
     replaceByLaunch(op);
     return success();
   }
@@ -108,9 +108,8 @@ private:
 
   LogicalResult replaceByAlias(Operation *op) {
     builder.setInsertionPoint(op);
-    auto alias = exec::AliasOp::create(builder, op->getLoc(),
-                                       op->getResult(0).getType(),
-                                       op->getOperand(0));
+    auto alias = exec::AliasOp::create(
+        builder, op->getLoc(), op->getResult(0).getType(), op->getOperand(0));
     op->getResult(0).replaceAllUsesWith(alias.getResult());
     op->erase();
     return success();
@@ -121,8 +120,8 @@ private:
     if (producer && producer->getBlock() != cluster.root->getBlock())
       return; // defined inside of the region of the root
     bool scalar = !isa<RankedTensorType>(value.getType());
-    if (producer && (scalar || isa<tensor::EmptyOp>(producer) ||
-                     isInit(user, value))) {
+    if (producer &&
+        (scalar || isa<tensor::EmptyOp>(producer) || isInit(user, value))) {
       if (isInlined(producer) && !isPlanConstant(producer)) {
         for (Value operand : producer->getOperands())
           addOperand(cluster, producer, operand);
@@ -174,13 +173,14 @@ private:
     for (Value value : cluster.inputs)
       inputs.push_back(value.getType());
     auto type = builder.getFunctionType(inputs, cluster.root->getResultTypes());
-    auto kernel = func::FuncOp::create(builder, builder.getUnknownLoc(),
-                                       "kernel", type);
+    auto kernel =
+        func::FuncOp::create(builder, builder.getUnknownLoc(), "kernel", type);
     kernel.setPrivate();
     kernel->setAttr(kKernelAttr, builder.getUnitAttr());
     Block *body = kernel.addEntryBlock();
     IRMapping mapping;
-    for (auto [value, argument] : llvm::zip(cluster.inputs, body->getArguments()))
+    for (auto [value, argument] :
+         llvm::zip(cluster.inputs, body->getArguments()))
       mapping.map(value, argument);
     builder.setInsertionPointToEnd(body);
     for (Operation *op : cluster.inlined)
@@ -261,7 +261,8 @@ private:
   llvm::StringMap<func::FuncOp> kernels;
 };
 
-struct OutlineKernelsPass : nibble::impl::OutlineKernelsBase<OutlineKernelsPass> {
+struct OutlineKernelsPass
+    : nibble::impl::OutlineKernelsBase<OutlineKernelsPass> {
   void runOnOperation() override {
     SmallVector<func::FuncOp> entries;
     for (auto function : getOperation().getOps<func::FuncOp>())

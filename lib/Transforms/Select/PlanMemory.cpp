@@ -62,7 +62,8 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
         auto type = cast<RankedTensorType>(result.getType());
         int64_t size = std::max<int64_t>(nq::getStorageRegions(type).total, 1);
         indexOf[result] = buffers.size();
-        buffers.push_back({result, int64_t(llvm::alignTo(size, kAlignment)), time, time});
+        buffers.push_back(
+            {result, int64_t(llvm::alignTo(size, kAlignment)), time, time});
       }
       ++time;
     }

@@ -1,0 +1,72 @@
+// The compiler as a library: a model file in, an engine file out.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_PIPELINES_COMPILER_H
+#define NIBBLE_PIPELINES_COMPILER_H
+
+#include "nibble/Pipelines/Stages.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nibble {
+
+struct CompileOptions {
+  std::string input;               ///< .onnx, or .mlir in any stage before `lower`
+  std::string output;              ///< engine file; may be empty with stopAfter
+  std::string target = "cpu";      ///< "cpu", or "cpu:native"
+  std::vector<std::string> shapes; ///< "NAME=1x970x2048"
+  std::optional<Stage> stopAfter;
+  /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
+  std::string dumpStages;
+  /// Folder for each kernel's code: kernels.mlir, kernels.ll, kernels.s.
+  std::string dumpKernels;
+  /// Keep matmul results in f32 and round in an op of its own, so that `verify`
+  /// sees the error before the output rounding.
+  bool splitOutputRounding = false;
+  std::string command; ///< recorded in the engine
+  /// Called when a stage begins.
+  std::function<void(Stage)> progress;
+};
+
+/// Runs the stages on one model. Errors are diagnostics of the context, with
+/// the layer as location. Not reusable: one Compiler, one compile.
+class Compiler {
+public:
+  Compiler(mlir::MLIRContext &context, CompileOptions options);
+
+  /// Stage import: reads the model. Symbolic dimensions must be bound.
+  mlir::LogicalResult import();
+  /// Runs all stages after the last one run, up to and including `last`.
+  mlir::LogicalResult runTo(Stage last);
+  /// Everything: import ... engine, or up to options.stopAfter.
+  mlir::LogicalResult run();
+
+  mlir::ModuleOp getModule() { return *module; }
+  /// The CPU code; empty before stage `lower`.
+  llvm::StringRef getObject() const { return object; }
+
+private:
+  mlir::LogicalResult runStage(Stage stage);
+  mlir::LogicalResult emitCode();
+  mlir::LogicalResult dump(Stage stage);
+  mlir::LogicalResult write();
+
+  mlir::MLIRContext &context;
+  CompileOptions options;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::string object, modelHash;
+  Stage next = Stage::Import;
+};
+
+/// "xxh3:0123456789abcdef" of a file's bytes, or failure if it cannot be read.
+mlir::FailureOr<std::string> hashFile(llvm::StringRef path);
+
+} // namespace nibble
+
+#endif // NIBBLE_PIPELINES_COMPILER_H

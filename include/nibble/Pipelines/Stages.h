@@ -1,0 +1,56 @@
+// The stages of a compile: their names are an API (--stop-after, tests, docs).
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_PIPELINES_STAGES_H
+#define NIBBLE_PIPELINES_STAGES_H
+
+#include "mlir/Pass/PassManager.h"
+
+#include <optional>
+#include <string>
+
+namespace nibble {
+
+enum class Stage { Import, Canonical, Quantize, Fuse, Layout, Select, Lower, Engine };
+
+/// "import", "canonical", ...
+llvm::StringRef getStageName(Stage stage);
+/// The stage of a name, or nothing.
+std::optional<Stage> parseStage(llvm::StringRef name);
+
+struct CanonicalOptions {
+  /// Evaluate ops on constants at compile time.
+  bool foldConstants = true;
+};
+/// import form -> canonical graph: constants folded, Q/DQ notation turned into scaled
+/// tensors, casts merged, dead code gone.
+void buildCanonicalPipeline(mlir::OpPassManager &pm,
+                            const CanonicalOptions &options);
+
+struct FuseOptions {
+  /// Names of fusions that must not run ("fuse-elementwise").
+  llvm::SmallVector<std::string> disabled;
+};
+void buildFusePipeline(mlir::OpPassManager &pm, const FuseOptions &options);
+
+struct LayoutOptions {
+  std::string target = "cpu";
+};
+void buildLayoutPipeline(mlir::OpPassManager &pm, const LayoutOptions &options);
+
+struct SelectOptions {
+  std::string target = "cpu";
+};
+void buildSelectPipeline(mlir::OpPassManager &pm, const SelectOptions &options);
+
+struct LowerOptions {
+  std::string target = "cpu";
+};
+/// Kernels become loops in the nested module `cpu_kernels`, launches get extents and addresses.
+void buildLowerPipeline(mlir::OpPassManager &pm, const LowerOptions &options);
+
+/// Registers every stage as a pipeline of nibble-opt: --nibble-canonical ...
+void registerStagePipelines();
+
+} // namespace nibble
+
+#endif // NIBBLE_PIPELINES_STAGES_H

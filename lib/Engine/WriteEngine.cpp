@@ -1,0 +1,243 @@
+// Plan -> engine file.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Engine/WriteEngine.h"
+
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Engine/PackLayout.h"
+#include "nibble/rt/engine_writer.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace nibble;
+
+std::string nibble::getRuntimeType(RankedTensorType type, StringRef dtype) {
+  if (dtype.starts_with("uint"))
+    return ("ui" + dtype.drop_front(4)).str();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << type.getElementType();
+  return text;
+}
+
+static std::vector<int64_t> shapeOf(RankedTensorType type) {
+  return {type.getShape().begin(), type.getShape().end()};
+}
+
+namespace {
+
+/// The constant parts of an nq.constant or arith.constant.
+struct ConstantParts {
+  RankedTensorType type;
+  ElementsAttr codes, scales, global, zeroPoints;
+
+  static ConstantParts get(Operation *op) {
+    auto type = cast<RankedTensorType>(op->getResult(0).getType());
+    if (auto constant = dyn_cast<nq::ConstantOp>(op))
+      return {type, constant.getCodes(),
+              constant.getScales().value_or(ElementsAttr()),
+              constant.getGlobal().value_or(ElementsAttr()),
+              constant.getZeroPoints().value_or(ElementsAttr())};
+    return {type,
+            cast<ElementsAttr>(cast<arith::ConstantOp>(op).getValue()),
+            {},
+            {},
+            {}};
+  }
+};
+
+class PlanWriter {
+public:
+  PlanWriter(ModuleOp module, const WriteEngineOptions &options)
+      : module(module), options(options) {}
+
+  LogicalResult run(StringRef object) {
+    if (failed(check(writer.open(options.path, options.target))))
+      return failure();
+    writer.setToolVersion("nibble 0.1.0");
+    writer.setSource({options.model, options.modelHash, options.command});
+    writer.setReport(options.report);
+    auto code = writer.addCode(rt::CodeKind::CpuObject, "kernels",
+                               object.data(), object.size());
+    if (failed(check(code.status())))
+      return failure();
+    codeIndex = *code;
+    for (auto function : module.getOps<func::FuncOp>())
+      if (function->hasAttr(kEntryAttr) && failed(addEntry(function)))
+        return failure();
+    return check(writer.finish());
+  }
+
+private:
+  LogicalResult check(const rt::Status &status) {
+    if (status.ok())
+      return success();
+    return module.emitError()
+           << "cannot write '" << options.path << "': " << status.str();
+  }
+
+  rt::PortDesc getPort(func::FuncOp entry, unsigned i, bool isInput) {
+    auto attrs = isInput ? entry.getArgAttrDict(i) : entry.getResultAttrDict(i);
+    auto get = [&](StringRef name) {
+      auto attr = attrs ? attrs.getAs<StringAttr>(name) : StringAttr();
+      return attr ? attr.getValue() : StringRef();
+    };
+    auto type = cast<RankedTensorType>(isInput ? entry.getArgumentTypes()[i]
+                                               : entry.getResultTypes()[i]);
+    rt::PortDesc port;
+    port.name = get(kNameAttr).str();
+    port.dtype = getRuntimeType(type, get(kDtypeAttr));
+    port.shape = shapeOf(type);
+    return port;
+  }
+
+  rt::ValueDesc describe(Value value, rt::Storage storage, uint32_t index,
+                         uint64_t offset) {
+    auto type = cast<RankedTensorType>(value.getType());
+    rt::ValueDesc desc;
+    desc.name = "v" + std::to_string(entry.values.size());
+    desc.dtype = getRuntimeType(type, "");
+    desc.shape = shapeOf(type);
+    desc.storage = storage;
+    desc.index = index;
+    desc.offset = offset;
+    desc.byteSize = nq::getStorageRegions(type).total;
+    return desc;
+  }
+
+  void addValue(Value value, rt::ValueDesc desc) {
+    indexOf[value] = entry.values.size();
+    entry.values.push_back(std::move(desc));
+  }
+
+  LogicalResult addConstant(Operation *op) {
+    ConstantParts parts = ConstantParts::get(op);
+    auto key =
+        std::make_pair(Attribute(op->getAttrDictionary()), Type(parts.type));
+    auto [it, isNew] = constants.try_emplace(key, 0);
+    if (isNew) {
+      uint64_t size = nq::getStorageRegions(parts.type).total;
+      StringRef name = getLayerName(op->getLoc());
+      std::string unique =
+          (Twine("c") + Twine(constants.size() - 1) + "." + name).str();
+      auto index = writer.addConstant(
+          unique, size, [&](const rt::EngineWriter::Append &append) {
+            return packConstant(parts.type, parts.codes, parts.scales,
+                                parts.global, parts.zeroPoints, append);
+          });
+      if (failed(check(index.status())))
+        return failure();
+      it->second = *index;
+    }
+    addValue(op->getResult(0),
+             describe(op->getResult(0), rt::Storage::Constant, it->second, 0));
+    return success();
+  }
+
+  FailureOr<uint32_t> getKernel(StringRef symbol) {
+    auto [it, isNew] = kernels.try_emplace(symbol, 0);
+    if (isNew) {
+      auto index = writer.addKernel(symbol.str(), codeIndex);
+      if (failed(check(index.status())))
+        return failure();
+      it->second = *index;
+    }
+    return it->second;
+  }
+
+  LogicalResult addLaunch(exec::LaunchOp op) {
+    if (!op.getExtent() || !op.getOffsets())
+      return op.emitOpError()
+             << "layer '" << op.getLayer() << "' is not lowered and planned";
+    FailureOr<uint32_t> kernel = getKernel(op.getKernel());
+    if (failed(kernel))
+      return failure();
+    rt::LaunchDesc launch;
+    launch.kernel = *kernel;
+    launch.extent = *op.getExtent();
+    launch.grain = op.getGrain().value_or(1);
+    launch.scratchBytes = op.getScratch().value_or(0);
+    launch.layer = op.getLayer();
+    launch.op = op.getKind();
+    launch.results = op.getNumResults();
+    for (Value input : op.getInputs()) {
+      launch.args.push_back(indexOf.lookup(input));
+      launch.bytes += entry.values[launch.args.back()].byteSize;
+    }
+    for (auto [result, offset] : llvm::zip(op.getResults(), *op.getOffsets())) {
+      auto output = outputOf.find(result);
+      bool isOutput = output != outputOf.end();
+      addValue(result,
+               describe(result,
+                        isOutput ? rt::Storage::Output : rt::Storage::Arena,
+                        isOutput ? output->second : 0, isOutput ? 0 : offset));
+      launch.args.push_back(indexOf.lookup(result));
+      launch.bytes += entry.values.back().byteSize;
+    }
+    if (auto flops = op->getAttrOfType<IntegerAttr>("flops"))
+      launch.flops = flops.getInt();
+    entry.launches.push_back(std::move(launch));
+    return success();
+  }
+
+  LogicalResult addOp(Operation *op) {
+    if (auto launch = dyn_cast<exec::LaunchOp>(op))
+      return addLaunch(launch);
+    if (auto alias = dyn_cast<exec::AliasOp>(op)) {
+      rt::ValueDesc source = entry.values[indexOf.lookup(alias.getInput())];
+      source.shape =
+          shapeOf(cast<RankedTensorType>(alias.getResult().getType()));
+      source.name = "v" + std::to_string(entry.values.size());
+      addValue(alias.getResult(), source);
+      return success();
+    }
+    return addConstant(op);
+  }
+
+  LogicalResult addEntry(func::FuncOp function) {
+    entry = rt::EntryDesc();
+    indexOf.clear();
+    outputOf.clear();
+    entry.name = function.getSymName().str();
+    auto arena = function->getAttrOfType<IntegerAttr>("nibble.arena");
+    entry.arenaSize = arena ? arena.getInt() : 0;
+    for (BlockArgument argument : function.getArguments()) {
+      unsigned i = argument.getArgNumber();
+      entry.inputs.push_back(getPort(function, i, true));
+      addValue(argument, describe(argument, rt::Storage::Input, i, 0));
+    }
+    Operation *terminator = function.front().getTerminator();
+    for (OpOperand &operand : terminator->getOpOperands()) {
+      Value root = operand.get();
+      while (auto alias = root.getDefiningOp<exec::AliasOp>())
+        root = alias.getInput();
+      outputOf[root] = operand.getOperandNumber();
+      entry.outputs.push_back(
+          getPort(function, operand.getOperandNumber(), false));
+    }
+    for (Operation &op : function.front().without_terminator())
+      if (failed(addOp(&op)))
+        return failure();
+    return check(writer.addEntry(entry).status());
+  }
+
+  ModuleOp module;
+  const WriteEngineOptions &options;
+  rt::EngineWriter writer;
+  uint32_t codeIndex = 0;
+  llvm::DenseMap<std::pair<Attribute, Type>, uint32_t> constants;
+  llvm::StringMap<uint32_t> kernels;
+  // Of the entry point being written:
+  rt::EntryDesc entry;
+  llvm::DenseMap<Value, uint32_t> indexOf, outputOf;
+};
+
+} // namespace
+
+LogicalResult nibble::writeEngine(ModuleOp module, StringRef object,
+                                  const WriteEngineOptions &options) {
+  return PlanWriter(module, options).run(object);
+}

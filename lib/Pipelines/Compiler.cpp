@@ -1,0 +1,190 @@
+// The compiler as a library: a model file in, an engine file out.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Pipelines/Compiler.h"
+
+#include "nibble/Conversion/Passes.h"
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Engine/WriteEngine.h"
+#include "nibble/Import/OnnxImporter.h"
+#include "nibble/Reference/Interpreter.h"
+#include "nibble/Target/Cpu/CpuTarget.h"
+#include "nibble/Transforms/Passes.h"
+
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+#include "llvm/Support/xxhash.h"
+
+using namespace mlir;
+using namespace nibble;
+
+FailureOr<std::string> nibble::hashFile(StringRef path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                            /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return failure();
+  uint64_t hash =
+      llvm::xxh3_64bits(llvm::arrayRefFromStringRef((*buffer)->getBuffer()));
+  std::string text;
+  llvm::raw_string_ostream(text) << "xxh3:" << llvm::format_hex_no_prefix(hash, 16);
+  return text;
+}
+
+Compiler::Compiler(MLIRContext &context, CompileOptions options)
+    : context(context), options(std::move(options)) {}
+
+/// Reports a problem with a file rather than a layer.
+static LogicalResult fail(MLIRContext &context, const Twine &message) {
+  return emitError(UnknownLoc::get(&context)) << message.str();
+}
+
+LogicalResult Compiler::import() {
+  auto hash = hashFile(options.input);
+  if (failed(hash))
+    return fail(context, "cannot read model '" + options.input + "'");
+  modelHash = *hash;
+  next = Stage::Canonical;
+  if (StringRef(options.input).ends_with(".mlir")) {
+    module = parseSourceFile<ModuleOp>(options.input, &context);
+    return success(bool(module));
+  }
+  onnx::ImportOptions importOptions;
+  for (const std::string &text : options.shapes) {
+    auto binding = onnx::parseShapeBinding(text);
+    if (failed(binding))
+      return fail(context, "--shape '" + text + "' is not NAME=1x970x2048");
+    importOptions.shapes.push_back(*binding);
+  }
+  importOptions.evaluator = [](Value value) { return ref::evaluateToAttr(value); };
+  auto imported = onnx::importOnnx(options.input, importOptions, &context);
+  if (failed(imported))
+    return failure();
+  module = std::move(*imported);
+  return success();
+}
+
+static void buildStage(OpPassManager &pm, Stage stage,
+                       const CompileOptions &options) {
+  std::string target = StringRef(options.target).split(':').first.str();
+  switch (stage) {
+  case Stage::Canonical:
+    return buildCanonicalPipeline(pm, {});
+  case Stage::Fuse:
+    if (options.splitOutputRounding)
+      pm.addNestedPass<func::FuncOp>(createSplitOutputRounding());
+    return buildFusePipeline(pm, {});
+  case Stage::Layout:
+    return buildLayoutPipeline(pm, {target});
+  case Stage::Select:
+    return buildSelectPipeline(pm, {target});
+  case Stage::Lower:
+    return buildLowerPipeline(pm, {target});
+  case Stage::Import:
+  case Stage::Quantize: // models are obeyed as they are
+  case Stage::Engine:
+    return;
+  }
+}
+
+LogicalResult Compiler::runStage(Stage stage) {
+  if (options.progress)
+    options.progress(stage);
+  if (stage == Stage::Import) {
+    if (failed(import()))
+      return failure();
+  } else {
+    PassManager pm(&context);
+    buildStage(pm, stage, options);
+    if (failed(pm.run(*module)))
+      return failure();
+  }
+  if (stage == Stage::Lower && failed(emitCode()))
+    return failure();
+  if (failed(dump(stage)))
+    return failure();
+  return stage == Stage::Engine ? write() : success();
+}
+
+LogicalResult Compiler::runTo(Stage last) {
+  for (int stage = int(next); stage <= int(last); ++stage) {
+    if (failed(runStage(Stage(stage))))
+      return failure();
+    next = Stage(stage + 1);
+  }
+  return success();
+}
+
+LogicalResult Compiler::run() {
+  return runTo(options.stopAfter.value_or(Stage::Engine));
+}
+
+/// Creates `folder`/`name` with `text`.
+static LogicalResult writeText(MLIRContext &context, StringRef folder,
+                               StringRef name, StringRef text) {
+  SmallString<128> path(folder);
+  llvm::sys::path::append(path, name);
+  if (std::error_code error = llvm::sys::fs::create_directories(folder))
+    return fail(context, "cannot create folder '" + folder +
+                             "': " + error.message());
+  std::error_code error;
+  llvm::ToolOutputFile file(path, error, llvm::sys::fs::OF_None);
+  if (error)
+    return fail(context, "cannot write '" + path.str() + "': " + error.message());
+  file.os() << text;
+  file.keep();
+  return success();
+}
+
+/// The kernels' loops live in a nested module of their own; it leaves the plan
+/// here and becomes code.
+LogicalResult Compiler::emitCode() {
+  auto kernels = module->lookupSymbol<ModuleOp>(kCpuKernelsModule);
+  if (!kernels)
+    return fail(context, "stage 'lower' left no kernels");
+  cpu::CpuTargetOptions target;
+  if (StringRef(options.target).ends_with(":native"))
+    target.cpu = "native";
+  std::string ir, assembly, loops;
+  if (!options.dumpKernels.empty()) {
+    target.llvmText = &ir;
+    target.asmText = &assembly;
+    llvm::raw_string_ostream(loops) << kernels;
+  }
+  auto code = cpu::compileToSharedObject(kernels, target);
+  if (!code)
+    return fail(context, llvm::toString(code.takeError()));
+  object = std::move(*code);
+  kernels->erase();
+  if (options.dumpKernels.empty())
+    return success();
+  return success(
+      succeeded(writeText(context, options.dumpKernels, "kernels.mlir", loops)) &&
+      succeeded(writeText(context, options.dumpKernels, "kernels.ll", ir)) &&
+      succeeded(writeText(context, options.dumpKernels, "kernels.s", assembly)));
+}
+
+LogicalResult Compiler::dump(Stage stage) {
+  if (options.dumpStages.empty() || stage == Stage::Engine)
+    return success();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  module->print(os, OpPrintingFlags()
+                        .enableDebugInfo(true, false)
+                        .elideLargeElementsAttrs(64)
+                        .elideLargeResourceString(64));
+  std::string name = "0" + std::to_string(int(stage) + 1) + "-" +
+                     getStageName(stage).str() + ".mlir";
+  return writeText(context, options.dumpStages, name, text);
+}
+
+LogicalResult Compiler::write() {
+  WriteEngineOptions engine;
+  engine.path = options.output;
+  engine.target = "cpu";
+  engine.model = options.input;
+  engine.modelHash = modelHash;
+  engine.command = options.command;
+  return writeEngine(*module, object, engine);
+}

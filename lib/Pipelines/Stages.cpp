@@ -1,0 +1,104 @@
+// The pipelines of the stages.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Pipelines/Stages.h"
+
+#include "nibble/Conversion/Passes.h"
+#include "nibble/Transforms/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace nibble;
+
+static constexpr llvm::StringLiteral kNames[] = {
+    "import", "canonical", "quantize", "fuse",
+    "layout", "select",    "lower",    "engine"};
+
+StringRef nibble::getStageName(Stage stage) { return kNames[int(stage)]; }
+
+std::optional<Stage> nibble::parseStage(StringRef name) {
+  for (auto [i, known] : llvm::enumerate(kNames))
+    if (name == known)
+      return Stage(i);
+  return std::nullopt;
+}
+
+static void addVerifier(OpPassManager &pm, Stage stage) {
+  pm.addPass(createVerifyStage({getStageName(stage).str()}));
+}
+
+static void addCleanup(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createCSEPass());
+}
+
+void nibble::buildCanonicalPipeline(OpPassManager &pm,
+                                    const CanonicalOptions &options) {
+  addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createFoldQdq());
+  addCleanup(pm);
+  if (options.foldConstants) {
+    pm.addNestedPass<func::FuncOp>(createFoldConstants());
+    // Quantizers folded into weights expose more of both.
+    pm.addNestedPass<func::FuncOp>(createFoldQdq());
+    pm.addNestedPass<func::FuncOp>(createFoldConstants());
+  }
+  addCleanup(pm);
+  addVerifier(pm, Stage::Canonical);
+}
+
+void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createFlattenMatmul());
+  addCleanup(pm);
+  if (!llvm::is_contained(options.disabled, "fuse-elementwise"))
+    pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  addCleanup(pm);
+  addVerifier(pm, Stage::Fuse);
+}
+
+void nibble::buildLayoutPipeline(OpPassManager &pm,
+                                 const LayoutOptions &options) {
+  if (options.target == "cpu") {
+    pm.addNestedPass<func::FuncOp>(createDecomposeForCpu());
+    // What the decomposition brings to light: batches to merge, chains to fuse.
+    pm.addNestedPass<func::FuncOp>(createFlattenMatmul());
+    addCleanup(pm);
+    pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+    pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
+  }
+  addCleanup(pm);
+  addVerifier(pm, Stage::Layout);
+}
+
+void nibble::buildSelectPipeline(OpPassManager &pm, const SelectOptions &) {
+  pm.addPass(createOutlineKernels());
+  addVerifier(pm, Stage::Select);
+}
+
+void nibble::buildLowerPipeline(OpPassManager &pm, const LowerOptions &options) {
+  if (options.target == "cpu")
+    pm.addPass(createLowerKernelsToCpu());
+  pm.addPass(createPlanMemory());
+  addVerifier(pm, Stage::Lower);
+}
+
+void nibble::registerStagePipelines() {
+  PassPipelineRegistration<> canonical(
+      "nibble-canonical", "stage canonical",
+      [](OpPassManager &pm) { buildCanonicalPipeline(pm, {}); });
+  PassPipelineRegistration<> fuse(
+      "nibble-fuse", "stage fuse",
+      [](OpPassManager &pm) { buildFusePipeline(pm, {}); });
+  PassPipelineRegistration<> layout(
+      "nibble-layout", "stage layout for the CPU",
+      [](OpPassManager &pm) { buildLayoutPipeline(pm, {}); });
+  PassPipelineRegistration<> select(
+      "nibble-select", "stage select for the CPU",
+      [](OpPassManager &pm) { buildSelectPipeline(pm, {}); });
+  PassPipelineRegistration<> lower(
+      "nibble-lower", "stage lower for the CPU",
+      [](OpPassManager &pm) { buildLowerPipeline(pm, {}); });
+}

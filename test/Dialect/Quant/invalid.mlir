@@ -1,0 +1,104 @@
+// Verifiers say what is wrong and what was expected.
+// RUN: nibble-opt %s --split-input-file --verify-diagnostics
+
+// expected-error @below {{storage type 'f16' is not one of f4E2M1FN}}
+func.func private @storage(tensor<4x!nq.scaled<f16, f32 per tensor>>)
+
+// -----
+// expected-error @below {{scale type 'i8' is not one of f32}}
+func.func private @scale(tensor<4x!nq.scaled<si8, i8 per tensor>>)
+
+// -----
+// expected-error @below {{zero_point needs an integer storage type}}
+func.func private @zero_point(tensor<4x!nq.scaled<f8E4M3FN, f32 per tensor, zero_point>>)
+
+// -----
+// expected-error @below {{block extent 0 is not positive}}
+func.func private @block(tensor<4x!nq.scaled<si8, f32 per 0>>)
+
+// -----
+// expected-error @below {{global scale type 'f8E4M3FN' is not one of f32, f16, bf16}}
+func.func private @global(tensor<4x!nq.scaled<si8, f32 per 4, global f8E4M3FN>>)
+
+// -----
+// expected-error @below {{unknown nq type 'int3'}}
+func.func private @alias(tensor<4x!nq.int3>)
+
+// -----
+// expected-error @below {{order is not a permutation of the 3 digits}}
+func.func private @layout(tensor<4x4xf32, #nq.layout<tiles [[2], []] order [0, 0, 1]>>)
+
+// -----
+// expected-error @below {{tile factor 0 is not positive}}
+func.func private @tile(tensor<4x4xf32, #nq.layout<tiles [[0], []] order [0, 1, 2]>>)
+
+// -----
+func.func @constant_bytes() {
+  // expected-error @below {{codes hold 63 bytes, the type needs 64}}
+  %w = nq.constant codes(dense<1> : tensor<63xi8>) scales(dense<56> : tensor<8xi8>)
+         global(dense<0.5> : tensor<f32>) : tensor<4x32x!nq.nvfp4>
+  return
+}
+
+// -----
+func.func @constant_scales() {
+  // expected-error @below {{scaled result 'tensor<4x32x!nq.nvfp4>' has no scales}}
+  %w = nq.constant codes(dense<1> : tensor<64xi8>) : tensor<4x32x!nq.nvfp4>
+  return
+}
+
+// -----
+func.func @quantize_scale(%x: tensor<4x32xf32>, %s: tensor<3xf32>) {
+  // expected-error @below {{scale has shape [3] but the grid of scales of '!nq.fp8' over [4, 32] is [1, 1]}}
+  %q = nq.quantize %x scale(%s : tensor<3xf32>) : tensor<4x32xf32> -> tensor<4x32x!nq.fp8>
+  return
+}
+
+// -----
+func.func @quantize_neither(%x: tensor<4x32xf32>) {
+  // expected-error @below {{needs either a scale (static) or a recipe (dynamic)}}
+  %q = nq.quantize %x : tensor<4x32xf32> -> tensor<4x32x!nq.fp8>
+  return
+}
+
+// -----
+func.func @quantize_global(%x: tensor<4x32xf32>) {
+  // expected-error @below {{needs a global scale operand}}
+  %q = nq.quantize %x recipe("trt-dynamic") : tensor<4x32xf32> -> tensor<4x32x!nq.nvfp4>
+  return
+}
+
+// -----
+func.func @assemble_codes(%c: tensor<4x32xi8>, %s: tensor<f32>) {
+  // expected-error @below {{codes of type 'i8' cannot be stored as 'f8E4M3FN'}}
+  %q = nq.assemble %c scales(%s : tensor<f32>) : tensor<4x32xi8> -> tensor<4x32x!nq.fp8>
+  return
+}
+
+// -----
+func.func @matmul_shapes(%a: tensor<2x8xf32>, %b: tensor<4x8xf32>) {
+  // expected-error @below {{operand shapes do not multiply}}
+  %y = nq.matmul %a, %b : (tensor<2x8xf32>, tensor<4x8xf32>) -> tensor<2x8xf32>
+  return
+}
+
+// -----
+func.func @matmul_result(%a: tensor<2x8xf32>, %b: tensor<4x8xf32>) {
+  // expected-error @below {{should have shape [2, 4]}}
+  %y = nq.matmul %a, %b transpose_b : (tensor<2x8xf32>, tensor<4x8xf32>) -> tensor<2x8xf32>
+  return
+}
+
+// -----
+func.func @attention_heads(%q: tensor<1x3x4x16xf16>, %k: tensor<1x2x6x16xf16>) {
+  // expected-error @below {{3 query heads are not a multiple of 2 kv heads}}
+  %a = nq.attention %q, %k, %k {scale = 0.25 : f64} : (tensor<1x3x4x16xf16>, tensor<1x2x6x16xf16>, tensor<1x2x6x16xf16>) -> tensor<1x3x4x16xf16>
+  return
+}
+
+// -----
+func.func @reformat(%x: tensor<4xf32>) {
+  // expected-error @below {{changes the element type from 'f32' to 'f16'}}
+  %y = nq.reformat %x : tensor<4xf32> -> tensor<4xf16>
+  return
+}

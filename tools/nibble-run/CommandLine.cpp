@@ -1,0 +1,104 @@
+// Command line of nibble-run, with CLI11.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "CommandLine.h"
+
+#include "nibble/rt/options.h"
+
+#include <CLI/CLI.hpp>
+
+using namespace nibble::rt;
+using namespace nibble::rt::cli;
+
+static void addExecuteOptions(CLI::App *verb, ExecuteOptions &o) {
+  verb->add_option("ENGINE", o.engine, "engine file (.nbl)")->required();
+  verb->add_option("--device", o.device, "cpu, null, cuda or emu")
+      ->capture_default_str();
+  verb->add_option("--threads", o.threads,
+                   "threads of the cpu device (default 2)")
+      ->check(CLI::Range(1, 1024));
+  verb->add_option("--entry", o.entry,
+                   "entry point; needed if there are several");
+  verb->add_option("--input", o.inputs,
+                   "NAME=@FILE.npy, or NAME=normal:seed=1, uniform:seed=1,"
+                   "low=0,high=9, outliers:seed=1, zeros, ones")
+      ->allow_extra_args(false);
+  verb->add_flag("--check", o.check, "verify the hashes of all constants");
+  verb->add_flag("--json", o.json, "print JSON instead of text");
+}
+
+/// Parses `text` into `value`; CLI11 prints what the parser complains about.
+template <typename T, typename Parse>
+static CLI::Option *addParsed(CLI::App *verb, const char *name, T &value,
+                              Parse parse, const char *help) {
+  return verb->add_option_function<std::string>(
+      name,
+      [&value, parse](const std::string &text) {
+        auto parsed = parse(text);
+        if (!parsed.ok())
+          throw CLI::ValidationError(parsed.status().message());
+        value = *parsed;
+      },
+      help);
+}
+
+static CLI::App *addRun(CLI::App &app, cli::RunOptions &o) {
+  CLI::App *verb = app.add_subcommand("run", "run an engine once");
+  addExecuteOptions(verb, o);
+  verb->add_option("--output", o.outputs, "NAME=@FILE.npy")
+      ->allow_extra_args(false);
+  verb->add_option("--expect", o.expects,
+                   "NAME=@FILE.npy: compare; exit 1 beyond the tolerance")
+      ->allow_extra_args(false);
+  verb->add_option("--tol", o.tolerances,
+                   "[NAME:]rtol=,atol=,cos=,fro=,sqnr= or exact "
+                   "(default by type: f32 rtol=1e-4,atol=1e-5)")
+      ->allow_extra_args(false);
+  return verb;
+}
+
+static CLI::App *addBench(CLI::App &app, BenchOptions &o) {
+  CLI::App *verb = app.add_subcommand("bench", "measure an engine");
+  addExecuteOptions(verb, o);
+  addParsed(verb, "--warmup", o.warmup, parseDuration, "default 200ms");
+  addParsed(verb, "--duration", o.duration, parseDuration, "default 3s");
+  addParsed(verb, "--iterations", o.iterations, parseCount,
+            "this many runs instead of a duration");
+  addParsed(verb, "--percentile", o.percentiles, parseNumbers,
+            "default 50,90,99");
+  verb->add_flag("--layers", o.layers, "a table of launches");
+  return verb;
+}
+
+static CLI::App *addInspect(CLI::App &app, InspectOptions &o) {
+  CLI::App *verb = app.add_subcommand("inspect", "show what an engine holds");
+  verb->add_option("FILE", o.file, "engine file (.nbl)")->required();
+  verb->add_flag("--check", o.check, "verify all hashes");
+  verb->add_flag("--launches", o.launches, "list values and launches");
+  verb->add_flag("--json", o.json, "print JSON instead of text");
+  return verb;
+}
+
+int cli::runCommandLine(int argc, char **argv, Streams streams) {
+  CLI::App app("Runs Nibble engines. Exit codes: 0 ok, 1 mismatch, 2 usage, "
+               "4 malformed or unsupported input, 5 device.",
+               "nibble-run");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", NIBBLE_VERSION);
+  cli::RunOptions runOptions;
+  BenchOptions benchOptions;
+  InspectOptions inspectOptions;
+  CLI::App *runVerb = addRun(app, runOptions);
+  CLI::App *benchVerb = addBench(app, benchOptions);
+  addInspect(app, inspectOptions);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &stop) {
+    // Help and version are data and end with 0; all else is wrong usage.
+    return app.exit(stop, streams.data, streams.talk) ? 2 : 0;
+  }
+  if (runVerb->parsed())
+    return cli::run(runOptions, streams);
+  if (benchVerb->parsed())
+    return bench(benchOptions, streams);
+  return inspect(inspectOptions, streams);
+}

@@ -1,0 +1,162 @@
+// nibble compile MODEL.onnx -o ENGINE.nbl
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Commands.h"
+
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Pipelines/Compiler.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+namespace cl = llvm::cl;
+using namespace nibble;
+
+namespace {
+cl::SubCommand command("compile", "compile a model to an engine file");
+cl::opt<std::string> input(cl::Positional, cl::desc("MODEL.onnx"), cl::Required,
+                           cl::sub(command));
+cl::opt<std::string> output("o", cl::desc("engine file to write"),
+                            cl::value_desc("ENGINE.nbl"), cl::sub(command));
+cl::opt<std::string> target("target",
+                            cl::desc("cpu or cpu:native (default cpu)"),
+                            cl::init("cpu"), cl::sub(command));
+cl::list<std::string> shapes("shape",
+                             cl::desc("bind the shape of an input"),
+                             cl::value_desc("NAME=1x970x2048"),
+                             cl::sub(command));
+cl::opt<std::string> stopAfter(
+    "stop-after",
+    cl::desc("import, canonical, quantize, fuse, layout, select or lower; "
+             "prints the IR if there is no -o"),
+    cl::value_desc("STAGE"), cl::sub(command));
+cl::opt<std::string> dumpStages("dump-stages",
+                                cl::desc("write the IR after each stage"),
+                                cl::value_desc("DIR"), cl::sub(command));
+cl::opt<std::string> dumpKernels("dump-kernels",
+                                 cl::desc("write the code of the kernels"),
+                                 cl::value_desc("DIR"), cl::sub(command));
+cl::opt<bool> dryRun("dry-run", cl::desc("compile but write no engine"),
+                     cl::sub(command));
+cl::opt<bool> json("json", cl::desc("print the summary as JSON on stdout"),
+                   cl::sub(command));
+
+/// What the summary tells.
+struct Summary {
+  unsigned launches = 0, kernels = 0, reformats = 0;
+  int64_t arena = 0, bytes = 0;
+  double seconds = 0;
+};
+} // namespace
+
+static Summary summarize(mlir::ModuleOp module) {
+  Summary summary;
+  llvm::StringSet<> kernels;
+  module.walk([&](exec::LaunchOp launch) {
+    ++summary.launches;
+    kernels.insert(launch.getKernel());
+    summary.reformats += launch.getKind() == "reformat";
+  });
+  summary.kernels = kernels.size();
+  for (auto entry : module.getOps<mlir::func::FuncOp>())
+    if (auto arena = entry->getAttrOfType<mlir::IntegerAttr>("nibble.arena"))
+      summary.arena = std::max(summary.arena, arena.getInt());
+  return summary;
+}
+
+static void printSummary(const Summary &s) {
+  if (json) {
+    llvm::json::OStream os(llvm::outs(), 2);
+    os.object([&] {
+      os.attribute("schema", "nibble.compile/1");
+      os.attribute("engine", output.getValue());
+      os.attribute("launches", s.launches);
+      os.attribute("distinct_kernels", s.kernels);
+      os.attribute("runtime_reformats", s.reformats);
+      os.attribute("arena_bytes", s.arena);
+      os.attribute("engine_bytes", s.bytes);
+      os.attribute("seconds", s.seconds);
+    });
+    llvm::outs() << "\n";
+    return;
+  }
+  llvm::errs() << llvm::formatv(
+      "{0}: {1} launches of {2} kernels, {3} reformats at run time, arena "
+      "{4:f1} MiB, engine {5:f1} MiB, {6:f2} s\n",
+      output.empty() ? std::string("compiled") : output.getValue(), s.launches,
+      s.kernels, s.reformats, double(s.arena) / (1 << 20),
+      double(s.bytes) / (1 << 20), s.seconds);
+}
+
+/// One line that is overwritten on a terminal; nothing in a log.
+static void showProgress(Stage stage) {
+  if (!llvm::sys::Process::StandardErrIsDisplayed())
+    return;
+  llvm::errs() << "\r\033[K[" << int(stage) + 1 << "/8] "
+               << getStageName(stage);
+  if (stage == Stage::Engine)
+    llvm::errs() << "\r\033[K";
+}
+
+static int usage(const llvm::Twine &message) {
+  llvm::errs() << "error: " << message << "\n";
+  return kExitUsage;
+}
+
+static int checkOptions(CompileOptions &options) {
+  if (target != "cpu" && target != "cpu:native")
+    return usage("--target '" + target +
+                 "' is not known here; this build has cpu and cpu:native");
+  if (!stopAfter.empty()) {
+    options.stopAfter = parseStage(stopAfter);
+    if (!options.stopAfter)
+      return usage("--stop-after '" + stopAfter + "' is not a stage");
+  }
+  if (dryRun && !options.stopAfter)
+    options.stopAfter = Stage::Lower;
+  if (output.empty() && !options.stopAfter)
+    return usage("no output: give -o ENGINE.nbl");
+  return kExitOk;
+}
+
+int compileCommand(int argc, char **argv) {
+  if (!cl::ParseCommandLineOptions(argc, argv, "", &llvm::errs()))
+    return kExitUsage;
+  CompileOptions options;
+  options.input = input;
+  options.output = output;
+  options.target = target;
+  options.shapes.assign(shapes.begin(), shapes.end());
+  options.dumpStages = dumpStages;
+  options.dumpKernels = dumpKernels;
+  options.command = quoteCommand(argc, argv);
+  options.progress = showProgress;
+  if (int code = checkOptions(options))
+    return code;
+
+  auto begin = std::chrono::steady_clock::now();
+  auto context = createContext();
+  DiagnosticPrinter diagnostics(*context);
+  Compiler compiler(*context, options);
+  if (failed(compiler.run()))
+    return kExitUnsupported;
+  if (options.stopAfter && output.empty() && !dryRun) {
+    compiler.getModule()->print(
+        llvm::outs(), mlir::OpPrintingFlags().elideLargeResourceString(64));
+    return kExitOk;
+  }
+  Summary summary = summarize(compiler.getModule());
+  uint64_t bytes = 0;
+  if (!output.empty() && !llvm::sys::fs::file_size(output, bytes))
+    summary.bytes = bytes;
+  summary.seconds = std::chrono::duration<double>(
+                        std::chrono::steady_clock::now() - begin)
+                        .count();
+  printSummary(summary);
+  return kExitOk;
+}
