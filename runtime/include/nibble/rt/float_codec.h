@@ -9,6 +9,7 @@
 
 #include "nibble/rt/formats.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -210,6 +211,11 @@ template <unsigned Bits, bool Signed> inline uint64_t encodeInt(double x) {
   constexpr double low = Signed ? -end : 0.0;
   constexpr uint64_t mask = ~uint64_t(0) >> (64 - Bits);
   double rounded = roundEven(x);
+  if constexpr (Bits <= 32) { // selects only, for vector code
+    double clamped = std::min(std::max(rounded, low), end - 1);
+    return static_cast<uint64_t>(static_cast<int64_t>(x == x ? clamped : 0.0)) &
+           mask;
+  }
   if (!(rounded > low)) // NaN gives 0
     return rounded <= low ? (Signed ? uint64_t(1) << (Bits - 1) : 0) : 0;
   if (rounded >= end)

@@ -31,7 +31,8 @@
 //
 //   If the divisor (or factor) is not > 0, all codes of the block are 0. This
 //   is the case for NaN scales and, in trt-dynamic, for s = 0 or s*g = 0.
-//   A global that comes out as 0 becomes 1 (torch code divides 0 by 0).
+//   A = 0 gives g = G = 1, as does a g that underflows; G is at most FLT_MAX.
+//   (Some of the originals divide 0 by 0 there.)
 //
 // The trt-dynamic block as a kernel has it, with nothing left out:
 //   a = amax; t = a / 6; t = t / g; s = E4(t), NaN -> 7F; r = val(s) * g;
@@ -89,16 +90,18 @@ inline bool globalDivides(Nvfp4Recipe recipe) {
          recipe == Nvfp4Recipe::TransformerEngine;
 }
 
-/// The global scale that a recipe derives from the amax of the tensor.
-/// `divisor` is 448 for W4A8_NVFP4_FP8 and 1536 for four-over-six weights. An
-/// amax that is NaN or infinite gives a scale that is not finite
-/// (transformer-engine: 1 for infinity): callers must refuse it.
+/// The global scale that a recipe derives from the amax of the tensor: positive
+/// and finite for a finite amax (1 for a tensor of zeros). For an infinite or
+/// NaN amax it is infinite, NaN or (compressed-tensors) 0, which callers must
+/// refuse; transformer-engine takes 1 for infinity. `divisor` is 448 for
+/// W4A8_NVFP4_FP8 and 1536 for four-over-six weights.
 inline float nvfp4Global(float amax, Nvfp4Recipe recipe, float divisor = 2688) {
-  if (recipe == Nvfp4Recipe::CompressedTensors)
-    return divisor / std::max(amax, std::numeric_limits<float>::min());
-  if (recipe == Nvfp4Recipe::TransformerEngine) {
+  if (amax == 0)
+    return 1.0f;
+  if (globalDivides(recipe)) {
     float global = std::min(divisor / amax, std::numeric_limits<float>::max());
-    return amax == 0 || global == 0 ? 1.0f : global;
+    bool engine = recipe == Nvfp4Recipe::TransformerEngine;
+    return engine && global == 0 ? 1.0f : global;
   }
   bool twice = divisor == 2688 && (recipe == Nvfp4Recipe::ModeloptOnnx ||
                                    recipe == Nvfp4Recipe::TrtDynamic);
