@@ -1,0 +1,75 @@
+// The verbs run, bench and inspect, as nibble-run and nibble offer them.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Each function returns the exit code: 0 ok, 1 mismatch, 2 usage, 4 malformed
+// or unsupported input, 5 device. Data goes to `data` (stdout), everything said
+// to people to `talk` (stderr). With `json` the data is one JSON document, the
+// schema of which is named by its first field ("nibble.run/1", ...); fields are
+// only ever added to a schema of the same number.
+#ifndef NIBBLE_RT_CLI_H
+#define NIBBLE_RT_CLI_H
+
+#include "nibble/rt/status.h"
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace rt {
+namespace cli {
+
+struct Streams {
+  std::ostream &data;
+  std::ostream &talk;
+};
+
+/// What the verbs that execute have in common.
+struct ExecuteOptions {
+  std::string engine;              ///< path
+  std::string device = "cpu";      ///< cpu, null, cuda, emu
+  unsigned threads = 0;            ///< 0 = 2
+  std::string entry;               ///< empty = the only one
+  std::vector<std::string> inputs; ///< "x=@x.npy", "x=normal:seed=1"
+  bool check = false;              ///< verify the hashes of all constants
+  bool json = false;
+};
+
+struct RunOptions : ExecuteOptions {
+  std::vector<std::string> outputs; ///< "y=@y.npy"
+  std::vector<std::string> expects; ///< "y=@ref.npy"
+  /// "rtol=1e-4,atol=1e-5", or "NAME:..." for one output; later ones win.
+  std::vector<std::string> tolerances;
+};
+
+struct BenchOptions : ExecuteOptions {
+  double warmup = 0.2; ///< seconds
+  double duration = 3; ///< seconds, unless iterations are given
+  uint64_t iterations = 0;
+  std::vector<double> percentiles = {50, 90, 99};
+  bool layers = false; ///< table of launches, from a separate timed pass
+};
+
+struct InspectOptions {
+  std::string file;
+  bool check = false;    ///< verify the hashes of code and constants
+  bool launches = false; ///< list the launches
+  bool json = false;
+};
+
+/// Runs an entry point once. Every input must be given.
+int run(const RunOptions &options, Streams streams);
+/// Measures an entry point. Inputs not given are generated: floats
+/// normal:seed=1, integers and bool zeros; it says so.
+int bench(const BenchOptions &options, Streams streams);
+/// Prints header and metadata of an engine file.
+int inspect(const InspectOptions &options, Streams streams);
+
+/// Prints "error: ..." and returns the exit code.
+int fail(const Status &status, Streams streams);
+
+} // namespace cli
+} // namespace rt
+} // namespace nibble
+
+#endif // NIBBLE_RT_CLI_H
