@@ -60,6 +60,16 @@ extern "C" int probeNvfp4(const char *recipe, const float *x, int64_t rows,
   return 1;
 }
 
+extern "C" void probeNvfp4Static(const float *amax, int64_t count,
+                                 float tensorAmax, float scaleMax,
+                                 uint8_t *scales, float *divisors) {
+  for (int64_t i = 0; i < count; ++i) {
+    Nvfp4Scale scale = nvfp4StaticScale(amax[i], tensorAmax, scaleMax);
+    scales[i] = scale.code;
+    divisors[i] = scale.factor;
+  }
+}
+
 extern "C" int probeMx(const char *recipe, const char *storage, const float *x,
                        int64_t rows, int64_t cols, int64_t block,
                        uint8_t *packed, uint8_t *scales) {

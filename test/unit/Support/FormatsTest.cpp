@@ -4,6 +4,7 @@
 #include "nibble/rt/formats.h"
 
 #include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/StringExtras.h"
 #include "gtest/gtest.h"
 
 #include <random>

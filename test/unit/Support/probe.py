@@ -56,6 +56,14 @@ class Probe:
         assert known, f"unknown recipe {recipe}"
         return unpack(packed, x.shape), scales, F32(global_scale.value)
 
+    def nvfp4_static(self, amax, tensor_amax, scale_max):
+        """(scale codes, divisors) of calibrated block maxima."""
+        amax = np.ascontiguousarray(amax, F32).reshape(-1)
+        scales, divisors = np.empty(amax.size, U8), np.empty(amax.size, F32)
+        self.lib.probeNvfp4Static(self._pointer(amax), ctypes.c_int64(amax.size), ctypes.c_float(tensor_amax),
+                                  ctypes.c_float(scale_max), self._pointer(scales), self._pointer(divisors))
+        return scales, divisors
+
     def mx(self, recipe, storage, x, block=32):
         rows, cols = x.shape
         x = np.ascontiguousarray(x, F32)

@@ -232,6 +232,23 @@ def check_nvfp4_borders(probe, check):
             check_nvfp4_one(probe, check, recipe, "borders", x, 16, g)
 
 
+def check_nvfp4_static(probe, check):
+    """Calibrated block maxima, of which some exceed the tensor's and some are 0; 256 is four-over-six."""
+    values = np.arange(1, 127, dtype=U8).view(E4M3).astype(np.float64)
+    middle = (values[1:] + values[:-1]) / 2
+    for tensor_amax in np.exp(np.random.default_rng(10).uniform(-9, 9, 48)).astype(F32):
+        for scale_max in (448.0, 256.0):
+            a = np.append(neighbours(middle * float(tensor_amax) / scale_max), [F32(0), tensor_amax, tensor_amax * 2])
+            scale = a.astype(F32) / F32(6)
+            scale[scale == 0] = 1
+            scale = np.clip(scale * F32(scale_max) / (tensor_amax / F32(6)), F32(2.0**-9), F32(448))
+            codes, rounded = e4m3(scale)
+            actual = probe.nvfp4_static(a, tensor_amax, scale_max)
+            check.equal(f"static scales, amax {tensor_amax}, {scale_max}", actual[0], codes, a)
+            check.equal(f"static divisors, amax {tensor_amax}, {scale_max}", actual[1],
+                        rounded * (tensor_amax / F32(6.0 * scale_max)), a)
+
+
 def check_mx_borders(probe, check):
     """Block maxima at and around max(format) times powers of two and the points where exponents change."""
     for start in (6.0, 448.0, 57344.0, 1.0, 1.75, 1.9375, 1.875):
@@ -300,6 +317,7 @@ def main():
         check_mx(probe, check, name, x)
         check_static(probe, check, name, x)
     check_nvfp4_borders(probe, check)
+    check_nvfp4_static(probe, check)
     check_mx_borders(probe, check)
     check_nvfp4(probe, check, *next(iter(list(tiny_sets())[1:2])))
     check.finish()

@@ -162,6 +162,22 @@ inline Nvfp4Scale nvfp4Scale(float amax, float global, Nvfp4Recipe recipe) {
   return {s, (1.0f / global) / decodeE4M3(s), true};
 }
 
+/// Model Optimizer's static weights: block maxima come from a calibration (MSE,
+/// Hessian, four-over-six) instead of the data. `scaleMax` is 448, or 256 for
+/// four-over-six; g = A / (6*scaleMax), which is nvfp4Global(A, ModeloptTorch,
+/// 6*scaleMax). In f32: t = a/6, 0 -> 1; t = t * scaleMax / (A/6);
+/// s = E4(max(t, 2^-9)). Codes as in modelopt-torch: pass the result with that
+/// recipe to nvfp4Codes.
+inline Nvfp4Scale nvfp4StaticScale(float blockAmax, float tensorAmax,
+                                   float scaleMax = 448) {
+  float t = blockAmax / 6.0f;
+  t = (t == 0 ? 1.0f : t) * scaleMax / (tensorAmax / 6.0f);
+  uint8_t s = encodeScaleE4M3(std::min(std::max(t, 0x1p-9f), 448.0f));
+  float global =
+      nvfp4Global(tensorAmax, Nvfp4Recipe::ModeloptTorch, 6.0f * scaleMax);
+  return {s, decodeE4M3(s) * global, false};
+}
+
 inline bool keepsNegativeZero(Nvfp4Recipe recipe) {
   return recipe == Nvfp4Recipe::TrtDynamic ||
          recipe == Nvfp4Recipe::CompressedTensors ||
