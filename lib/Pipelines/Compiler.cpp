@@ -28,7 +28,8 @@ FailureOr<std::string> nibble::hashFile(StringRef path) {
   uint64_t hash =
       llvm::xxh3_64bits(llvm::arrayRefFromStringRef((*buffer)->getBuffer()));
   std::string text;
-  llvm::raw_string_ostream(text) << "xxh3:" << llvm::format_hex_no_prefix(hash, 16);
+  llvm::raw_string_ostream(text)
+      << "xxh3:" << llvm::format_hex_no_prefix(hash, 16);
   return text;
 }
 
@@ -57,7 +58,9 @@ LogicalResult Compiler::import() {
       return fail(context, "--shape '" + text + "' is not NAME=1x970x2048");
     importOptions.shapes.push_back(*binding);
   }
-  importOptions.evaluator = [](Value value) { return ref::evaluateToAttr(value); };
+  importOptions.evaluator = [](Value value) {
+    return ref::evaluateToAttr(value);
+  };
   auto imported = onnx::importOnnx(options.input, importOptions, &context);
   if (failed(imported))
     return failure();
@@ -126,12 +129,13 @@ static LogicalResult writeText(MLIRContext &context, StringRef folder,
   SmallString<128> path(folder);
   llvm::sys::path::append(path, name);
   if (std::error_code error = llvm::sys::fs::create_directories(folder))
-    return fail(context, "cannot create folder '" + folder +
-                             "': " + error.message());
+    return fail(context,
+                "cannot create folder '" + folder + "': " + error.message());
   std::error_code error;
   llvm::ToolOutputFile file(path, error, llvm::sys::fs::OF_None);
   if (error)
-    return fail(context, "cannot write '" + path.str() + "': " + error.message());
+    return fail(context,
+                "cannot write '" + path.str() + "': " + error.message());
   file.os() << text;
   file.keep();
   return success();
@@ -160,9 +164,11 @@ LogicalResult Compiler::emitCode() {
   if (options.dumpKernels.empty())
     return success();
   return success(
-      succeeded(writeText(context, options.dumpKernels, "kernels.mlir", loops)) &&
+      succeeded(
+          writeText(context, options.dumpKernels, "kernels.mlir", loops)) &&
       succeeded(writeText(context, options.dumpKernels, "kernels.ll", ir)) &&
-      succeeded(writeText(context, options.dumpKernels, "kernels.s", assembly)));
+      succeeded(
+          writeText(context, options.dumpKernels, "kernels.s", assembly)));
 }
 
 LogicalResult Compiler::dump(Stage stage) {

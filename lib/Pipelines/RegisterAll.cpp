@@ -27,12 +27,12 @@ using namespace mlir;
 using namespace nibble;
 
 void nibble::registerAllDialects(DialectRegistry &registry) {
-  registry.insert<nq::NqDialect, exec::ExecDialect, check::CheckDialect,
-                  affine::AffineDialect, arith::ArithDialect,
-                  cf::ControlFlowDialect, func::FuncDialect,
-                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect,
-                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
-                  vector::VectorDialect>();
+  registry
+      .insert<nq::NqDialect, exec::ExecDialect, check::CheckDialect,
+              affine::AffineDialect, arith::ArithDialect,
+              cf::ControlFlowDialect, func::FuncDialect, linalg::LinalgDialect,
+              LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+              scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   cpu::registerCpuTarget(registry);
 }
 

@@ -78,7 +78,8 @@ void nibble::buildSelectPipeline(OpPassManager &pm, const SelectOptions &) {
   addVerifier(pm, Stage::Select);
 }
 
-void nibble::buildLowerPipeline(OpPassManager &pm, const LowerOptions &options) {
+void nibble::buildLowerPipeline(OpPassManager &pm,
+                                const LowerOptions &options) {
   if (options.target == "cpu")
     pm.addPass(createLowerKernelsToCpu());
   pm.addPass(createPlanMemory());

@@ -26,8 +26,7 @@ cl::opt<std::string> output("o", cl::desc("engine file to write"),
 cl::opt<std::string> target("target",
                             cl::desc("cpu or cpu:native (default cpu)"),
                             cl::init("cpu"), cl::sub(command));
-cl::list<std::string> shapes("shape",
-                             cl::desc("bind the shape of an input"),
+cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
                              cl::sub(command));
 cl::opt<std::string> stopAfter(
@@ -154,9 +153,9 @@ int compileCommand(int argc, char **argv) {
   uint64_t bytes = 0;
   if (!output.empty() && !llvm::sys::fs::file_size(output, bytes))
     summary.bytes = bytes;
-  summary.seconds = std::chrono::duration<double>(
-                        std::chrono::steady_clock::now() - begin)
-                        .count();
+  summary.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   printSummary(summary);
   return kExitOk;
 }

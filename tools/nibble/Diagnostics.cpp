@@ -44,8 +44,8 @@ LogicalResult DiagnosticPrinter::print(Diagnostic &diagnostic) {
 std::unique_ptr<MLIRContext> createContext() {
   DialectRegistry registry;
   nibble::registerAllDialects(registry);
-  auto context = std::make_unique<MLIRContext>(
-      registry, MLIRContext::Threading::ENABLED);
+  auto context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::ENABLED);
   context->loadAllAvailableDialects();
   return context;
 }
@@ -54,7 +54,8 @@ std::string quoteCommand(int argc, char **argv) {
   std::string command = "nibble";
   for (int i = 1; i < argc; ++i) {
     llvm::StringRef word = argv[i];
-    bool plain = word.find_first_of(" \t'\"*?$&|;<>()") == llvm::StringRef::npos;
+    bool plain =
+        word.find_first_of(" \t'\"*?$&|;<>()") == llvm::StringRef::npos;
     command += " ";
     command += plain ? word.str() : "'" + word.str() + "'";
   }

@@ -26,15 +26,33 @@ static LayoutAttr getPanelLayout(MLIRContext *context, int64_t n,
   return LayoutAttr::get(context, tiles, order, {}, scales);
 }
 
+/// Panels of 4-bit codes: 32 bytes hold 4 steps of k of 16 columns, interleaved
+/// so that byte shuffles yield f32 vectors of columns (see GemmWeight.h).
+static LayoutAttr getNibblePanelLayout(MLIRContext *context, int64_t n,
+                                       LayoutAttr scales) {
+  SmallVector<DenseI64ArrayAttr> tiles(2);
+  tiles[n] = DenseI64ArrayAttr::get(context, {2, 2, 4});
+  tiles[1 - n] = DenseI64ArrayAttr::get(context, {2, 2});
+  // n/16, k/4, n/4%2, k%2, n%4, n/8%2, k/2%2 from slowest to fastest.
+  SmallVector<int64_t> order = n == 0
+                                   ? SmallVector<int64_t>{0, 4, 2, 6, 3, 1, 5}
+                                   : SmallVector<int64_t>{3, 0, 5, 2, 6, 4, 1};
+  return LayoutAttr::get(context, tiles, order, {}, scales);
+}
+
 /// Layout of weight `type` whose dimension `n` is N.
 static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
   MLIRContext *context = type.getContext();
-  LayoutAttr scales;
+  ScaledType scaled = getScaledElement(type);
+  if (!scaled)
+    return getPanelLayout(context, n, LayoutAttr());
   // Scales follow the panels where there is one per column.
-  if (ScaledType scaled = getScaledElement(type))
-    if (scaled.getBlockFor(type.getShape())[n] == 1)
-      scales = getPanelLayout(context, n, LayoutAttr());
-  return getPanelLayout(context, n, scales);
+  LayoutAttr scales;
+  if (scaled.getBlockFor(type.getShape())[n] == 1)
+    scales = getPanelLayout(context, n, LayoutAttr());
+  return scaled.getStorageBits() == 4
+             ? getNibblePanelLayout(context, n, scales)
+             : getPanelLayout(context, n, scales);
 }
 
 namespace {

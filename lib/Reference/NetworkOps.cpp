@@ -1,0 +1,392 @@
+// Ops of nq that compute: matmul, attention, norm, rope.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Eval.h"
+#include "Gemm.h"
+#include "LoopNest.h"
+#include "Threads.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::ref;
+
+/// Larger operands are decoded block by block, more than once if need be.
+constexpr int64_t largestDecoded = int64_t(1) << 28;
+
+static ReadRun makeReader(const RefTensor &tensor) {
+  if (const double *dense = tensor.denseFloats())
+    return [dense](int64_t begin, int64_t count, double *out) {
+      std::copy_n(dense + begin, count, out);
+    };
+  return [&tensor](int64_t begin, int64_t count, double *out) {
+    tensor.read(begin, count, out);
+  };
+}
+
+static void roundInPlace(const OpCall &call, double *values, int64_t count,
+                         Rounding rounding) {
+  if (rounding.isIdentity())
+    return;
+  parallelFor(call.threads, count, 1 << 15, [&](int64_t begin, int64_t end) {
+    rounding.apply(values + begin, end - begin);
+  });
+}
+
+static SmallVector<int64_t> rowMajorStrides(ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> strides(shape.size(), 1);
+  for (int64_t d = static_cast<int64_t>(shape.size()) - 2; d >= 0; --d)
+    strides[d] = strides[d + 1] * shape[d + 1];
+  return strides;
+}
+
+/// Strides of a tensor broadcast to `shape` as in numpy: 0 where it repeats.
+static SmallVector<int64_t> broadcastStrides(ArrayRef<int64_t> from,
+                                             ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> own = rowMajorStrides(from);
+  SmallVector<int64_t> strides(shape.size(), 0);
+  for (size_t i = 0; i < from.size(); ++i)
+    if (from[i] != 1)
+      strides[shape.size() - from.size() + i] = own[i];
+  return strides;
+}
+
+/// Offset, in a tensor with such strides, of the `flat`-th element of `shape`.
+static int64_t broadcastOffset(int64_t flat, ArrayRef<int64_t> shape,
+                               ArrayRef<int64_t> strides) {
+  int64_t offset = 0;
+  for (int64_t d = static_cast<int64_t>(shape.size()) - 1; d >= 0; --d) {
+    offset += flat % shape[d] * strides[d];
+    flat /= shape[d];
+  }
+  return offset;
+}
+
+//===----------------------------------------------------------------------===//
+// Matmul
+//===----------------------------------------------------------------------===//
+
+/// Accumulators [batch.., M, N].
+static Buffer<double> multiply(const OpCall &call, nq::MatmulOp op,
+                               const RefTensor &a, const RefTensor &b) {
+  RankedTensorType type = call.resultType();
+  auto sums = allocate<double>(type.getNumElements());
+  int64_t m = op.getM(), n = op.getN(), k = op.getK();
+  ArrayRef<int64_t> batch = type.getShape().drop_back(2);
+  int64_t products = ShapedType::getNumElements(batch);
+  auto aStrides = broadcastStrides(a.getShape().drop_back(2), batch);
+  auto bStrides = broadcastStrides(b.getShape().drop_back(2), batch);
+  // One B for all: the batch of A is more rows.
+  if (a.size() == products * m * k && b.size() == k * n) {
+    m *= products;
+    products = 1;
+  }
+  ReadRun readA = makeReader(a), readB = makeReader(b);
+  auto make = [&](int64_t i) {
+    Gemm gemm;
+    gemm.a = {readA, broadcastOffset(i, batch, aStrides) * m * k, k};
+    gemm.b = {readB, broadcastOffset(i, batch, bStrides) * n * k,
+              op.getTransposeB() ? k : n};
+    gemm.c = sums.get() + i * m * n;
+    gemm.ldc = n;
+    gemm.m = m, gemm.n = n, gemm.k = k;
+    gemm.transposeB = op.getTransposeB();
+    return gemm;
+  };
+  if (type.getNumElements() > 0)
+    runGemms(products, make, call.threads);
+  return sums;
+}
+
+/// Runs the epilogue region over the accumulators.
+static FailureOr<Buffer<double>> runEpilogue(const OpCall &call,
+                                             nq::MatmulOp op,
+                                             Buffer<double> sums) {
+  auto program =
+      LaneProgram::compile(op.getEpilogue().front(), call.lookup);
+  if (failed(program))
+    return failure();
+  MLIRContext *context = call.op->getContext();
+  auto type = RankedTensorType::get(call.resultType().getShape(),
+                                    Float32Type::get(context));
+  LoopNest nest;
+  nest.program = std::move(*program);
+  nest.sizes = SmallVector<int64_t>(type.getShape());
+  nest.isReduction.assign(type.getRank(), false);
+  nest.inputs.push_back(RefTensor::floats(type, std::move(sums)));
+  nest.inputs.append(call.operands.begin() + 2, call.operands.end());
+  for (const RefTensor &input : nest.inputs)
+    nest.maps.push_back(
+        getBroadcastMap(input.getShape(), type.getRank(), context));
+  // The result has no argument in the region.
+  nest.inits.push_back(RefTensor::undefined(type));
+  nest.maps.push_back(
+      AffineMap::getMultiDimIdentityMap(type.getRank(), context));
+  nest.program.args.push_back({true, nest.program.numFloats++});
+  auto results = nest.run(call.op, call.threads);
+  if (failed(results))
+    return failure();
+  auto values = allocate<double>(type.getNumElements());
+  (*results)[0].read(0, type.getNumElements(), values.get());
+  return values;
+}
+
+static FailureOr<Results> evalMatmul(const OpCall &call) {
+  auto op = cast<nq::MatmulOp>(call.op);
+  RefTensor a = call.operands[0], b = call.operands[1];
+  // A is read once per strip of B.
+  if (a.size() <= largestDecoded)
+    a = a.decoded(call.threads);
+  Buffer<double> values = multiply(call, op, a, b);
+  a = RefTensor();
+  if (!op.getEpilogue().empty()) {
+    auto after = runEpilogue(call, op, std::move(values));
+    if (failed(after))
+      return failure();
+    values = *after;
+  }
+  RankedTensorType type = call.resultType();
+  roundInPlace(call, values.get(), type.getNumElements(),
+               getRounding(type.getElementType()));
+  return Results{RefTensor::floats(type, values)};
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Scaled dot-product attention on dense operands.
+class Attention {
+public:
+  Attention(const OpCall &call, nq::AttentionOp op)
+      : call(call), op(op), q(call.get(op.getQ()).decoded(call.threads)),
+        k(call.get(op.getK()).decoded(call.threads)),
+        v(call.get(op.getV()).decoded(call.threads)),
+        mask(call.getOptional(op.getMask())), heads(q.getShape()[1]),
+        kvHeads(k.getShape()[1]), queries(q.getShape()[2]),
+        keys(k.getShape()[2]), depth(q.getShape()[3]),
+        width(v.getShape()[3]), scale(op.getScale().convertToDouble()),
+        softcap(op.getSoftcap().convertToDouble()) {
+    int64_t scores[] = {q.getShape()[0], heads, queries, keys};
+    if (mask)
+      maskStrides = broadcastStrides(mask->getShape(), scores);
+  }
+
+  Results run();
+
+private:
+  void runRows(int64_t head, int64_t row, int64_t rows, double *out) const;
+  void softmaxRow(int64_t head, int64_t row, double *scores) const;
+  void addMask(int64_t head, int64_t row, double *scores) const;
+
+  const OpCall &call;
+  nq::AttentionOp op;
+  RefTensor q, k, v;
+  const RefTensor *mask;
+  SmallVector<int64_t> maskStrides;
+  int64_t heads, kvHeads, queries, keys, depth, width;
+  double scale, softcap;
+};
+
+constexpr double minusInfinity = -std::numeric_limits<double>::infinity();
+
+void Attention::addMask(int64_t head, int64_t row, double *scores) const {
+  if (mask) {
+    int64_t base = head / heads * maskStrides[0] +
+                   head % heads * maskStrides[1] + row * maskStrides[2];
+    for (int64_t t = 0; t < keys; ++t) {
+      int64_t at = base + t * maskStrides[3];
+      if (!mask->isInteger())
+        scores[t] += mask->floatAt(at);
+      else if (!mask->intAt(at))
+        scores[t] = minusInfinity;
+    }
+  }
+  if (op.getCausal()) {
+    int64_t last = row + (op.getBottomRight() ? keys - queries : 0);
+    for (int64_t t = std::max<int64_t>(0, last + 1); t < keys; ++t)
+      scores[t] = minusInfinity;
+  }
+}
+
+/// A row with every position masked becomes zero.
+void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
+  for (int64_t t = 0; t < keys; ++t) {
+    scores[t] *= scale;
+    if (softcap != 0)
+      scores[t] = softcap * std::tanh(scores[t] / softcap);
+  }
+  addMask(head, row, scores);
+  double largest = minusInfinity, sum = 0;
+  bool allMasked = true;
+  for (int64_t t = 0; t < keys; ++t) {
+    largest = std::fmax(largest, scores[t]);
+    allMasked &= scores[t] == minusInfinity;
+  }
+  if (allMasked)
+    return void(std::fill_n(scores, keys, 0.0));
+  for (int64_t t = 0; t < keys; ++t)
+    sum += scores[t] = std::exp(scores[t] - largest);
+  for (int64_t t = 0; t < keys; ++t)
+    scores[t] /= sum;
+}
+
+void Attention::runRows(int64_t head, int64_t row, int64_t rows,
+                        double *out) const {
+  int64_t kvHead =
+      head / heads * kvHeads + head % heads / (heads / kvHeads);
+  std::vector<double> scores(rows * keys);
+  ReadRun readScores = [&](int64_t begin, int64_t count, double *to) {
+    std::copy_n(scores.data() + begin, count, to);
+  };
+  Gemm first{{makeReader(q), (head * queries + row) * depth, depth},
+             {makeReader(k), kvHead * keys * depth, depth},
+             scores.data(), keys, rows, keys, depth, true};
+  runGemms(1, [&](int64_t) { return first; }, 1);
+  for (int64_t r = 0; r < rows; ++r)
+    softmaxRow(head, row + r, scores.data() + r * keys);
+  Gemm second{{readScores, 0, keys},
+              {makeReader(v), kvHead * keys * width, width},
+              out, width, rows, width, keys, false};
+  runGemms(1, [&](int64_t) { return second; }, 1);
+}
+
+Results Attention::run() {
+  RankedTensorType type = call.resultType();
+  auto values = allocate<double>(type.getNumElements());
+  constexpr int64_t rowBlock = 192;
+  int64_t blocks = (queries + rowBlock - 1) / rowBlock;
+  int64_t tasks = type.getNumElements() ? q.getShape()[0] * heads * blocks : 0;
+  parallelFor(call.threads, tasks, 1, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin) {
+      int64_t head = begin / blocks, row = begin % blocks * rowBlock;
+      runRows(head, row, std::min(rowBlock, queries - row),
+              values.get() + (head * queries + row) * width);
+    }
+  });
+  roundInPlace(call, values.get(), type.getNumElements(),
+               getRounding(type.getElementType()));
+  return {RefTensor::floats(type, values)};
+}
+
+} // namespace
+
+static FailureOr<Results> evalAttention(const OpCall &call) {
+  return Attention(call, cast<nq::AttentionOp>(call.op)).run();
+}
+
+//===----------------------------------------------------------------------===//
+// Norm
+//===----------------------------------------------------------------------===//
+
+/// Subtracts the mean (layer) and divides by the root of the mean square.
+static void normalize(double *x, int64_t count, bool isLayer, double epsilon) {
+  double sum = 0, squares = 0;
+  if (isLayer) {
+    for (int64_t i = 0; i < count; ++i)
+      sum += x[i];
+    for (int64_t i = 0; i < count; ++i)
+      x[i] -= sum / count;
+  }
+  for (int64_t i = 0; i < count; ++i)
+    squares += x[i] * x[i];
+  double root = std::sqrt(squares / count + epsilon);
+  for (int64_t i = 0; i < count; ++i)
+    x[i] /= root;
+}
+
+namespace {
+/// Scale or bias of a norm, one value per element of the input.
+struct NormFactor {
+  RefTensor tensor;
+  SmallVector<int64_t> strides;
+  ArrayRef<int64_t> shape;
+
+  NormFactor(const RefTensor *operand, ArrayRef<int64_t> shape) : shape(shape) {
+    if (!operand)
+      return;
+    tensor = operand->decoded(1);
+    strides = broadcastStrides(operand->getShape(), shape);
+  }
+  double at(int64_t flat) const {
+    return tensor.floatAt(broadcastOffset(flat, shape, strides));
+  }
+};
+} // namespace
+
+static FailureOr<Results> evalNorm(const OpCall &call) {
+  auto op = cast<nq::NormOp>(call.op);
+  RankedTensorType type = call.resultType();
+  const RefTensor &input = call.get(op.getInput());
+  int64_t width = ShapedType::getNumElements(
+      type.getShape().drop_front(op.getAxis()));
+  int64_t rows = width ? type.getNumElements() / width : 0;
+  NormFactor scale(call.getOptional(op.getScale()), type.getShape()),
+      bias(call.getOptional(op.getBias()), type.getShape());
+  auto values = allocate<double>(type.getNumElements());
+  Rounding rounding = getRounding(type.getElementType());
+  auto runRow = [&](int64_t row) {
+    double *x = values.get() + row * width;
+    input.read(row * width, width, x);
+    normalize(x, width, op.getKind() == nq::NormKind::layer,
+              op.getEpsilon().convertToDouble());
+    for (int64_t i = 0; scale.tensor && i < width; ++i)
+      x[i] *= scale.at(row * width + i);
+    for (int64_t i = 0; bias.tensor && i < width; ++i)
+      x[i] += bias.at(row * width + i);
+    rounding.apply(x, width);
+  };
+  int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width));
+  parallelFor(call.threads, rows, grain, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin)
+      runRow(begin);
+  });
+  return Results{RefTensor::floats(type, values)};
+}
+
+//===----------------------------------------------------------------------===//
+// Rope
+//===----------------------------------------------------------------------===//
+
+static FailureOr<Results> evalRope(const OpCall &call) {
+  auto op = cast<nq::RopeOp>(call.op);
+  RankedTensorType type = call.resultType();
+  ArrayRef<int64_t> shape = type.getShape();
+  const RefTensor &input = call.operands[0];
+  RefTensor cos = call.operands[1].decoded(call.threads),
+            sin = call.operands[2].decoded(call.threads);
+  int64_t positions = shape[2], width = shape[3], half = cos.getShape()[2];
+  bool perBatch = cos.getShape()[0] != 1;
+  auto values = allocate<double>(type.getNumElements());
+  Rounding rounding = getRounding(type.getElementType());
+  auto runRow = [&](int64_t row) {
+    double *x = values.get() + row * width;
+    input.read(row * width, width, x);
+    int64_t batch = perBatch ? row / (positions * shape[1]) : 0;
+    int64_t angle = (batch * positions + row % positions) * half;
+    for (int64_t i = 0; i < half; ++i) {
+      double &a = op.getInterleaved() ? x[2 * i] : x[i];
+      double &b = op.getInterleaved() ? x[2 * i + 1] : x[i + half];
+      double c = cos.floatAt(angle + i), s = sin.floatAt(angle + i);
+      double first = a * c - b * s;
+      b = b * c + a * s;
+      a = first;
+    }
+    rounding.apply(x, width);
+  };
+  int64_t rows = width ? type.getNumElements() / width : 0;
+  parallelFor(call.threads, rows, 256, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin)
+      runRow(begin);
+  });
+  return Results{RefTensor::floats(type, values)};
+}
+
+void nibble::ref::addNetworkEvals(EvalTable &table) {
+  table["nq.matmul"] = evalMatmul;
+  table["nq.attention"] = evalAttention;
+  table["nq.norm"] = evalNorm;
+  table["nq.rope"] = evalRope;
+}

@@ -1,0 +1,450 @@
+// verify: an engine against the f64 reference, launch by launch and as a whole.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Report/Verify.h"
+
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Reference/Interpreter.h"
+#include "nibble/rt/device.h"
+#include "nibble/rt/generator.h"
+#include "nibble/rt/session.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/Support/GlobPattern.h"
+
+#include <chrono>
+
+using namespace mlir;
+using namespace nibble;
+using ref::RefTensor;
+
+using Clock = std::chrono::steady_clock;
+
+/// Error of the arithmetic a kernel may make, by the type of its result: f32
+/// accumulation, or one rounding of a narrower type gone the other way now and
+/// then because the f32 value before it differs in the last bits.
+static rt::Tolerance getDefaultTolerance(Type element) {
+  rt::Tolerance tolerance;
+  if (isa<nq::ScaledType>(element) ||
+      (isa<FloatType>(element) && element.getIntOrFloatBitWidth() <= 8))
+    tolerance.frobenius = 1e-2;
+  else if (element.isBF16())
+    tolerance.frobenius = 1e-3;
+  else if (element.isF16())
+    tolerance.frobenius = 1e-4;
+  else if (isa<FloatType>(element))
+    tolerance.frobenius = 1e-5;
+  else
+    tolerance.atol = 0;
+  return tolerance;
+}
+
+/// Compares piece by piece: values may have gigabytes as doubles.
+static void compareTensors(const RefTensor &actual, const RefTensor &expected,
+                           rt::Comparison &comparison) {
+  constexpr int64_t kPiece = 1 << 14;
+  std::vector<double> a(kPiece), e(kPiece);
+  std::vector<int64_t> ints(kPiece);
+  auto read = [&](const RefTensor &tensor, int64_t begin, int64_t count,
+                  double *out) {
+    if (!tensor.isInteger())
+      return tensor.read(begin, count, out);
+    tensor.read(begin, count, ints.data());
+    std::copy_n(ints.data(), count, out);
+  };
+  for (int64_t begin = 0; begin < actual.size(); begin += kPiece) {
+    int64_t count = std::min(kPiece, actual.size() - begin);
+    read(actual, begin, count, a.data());
+    read(expected, begin, count, e.data());
+    comparison.add(a.data(), e.data(), count);
+  }
+}
+
+static func::FuncOp getEntry(ModuleOp module) {
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function->hasAttr(kEntryAttr))
+      return function;
+  return {};
+}
+
+static StringRef getPortName(func::FuncOp entry, unsigned i, bool isInput) {
+  auto name = isInput ? entry.getArgAttrOfType<StringAttr>(i, kNameAttr)
+                      : entry.getResultAttrOfType<StringAttr>(i, kNameAttr);
+  return name ? name.getValue() : StringRef();
+}
+
+/// The same graph with activations left as they are: quantize ops give way to
+/// their inputs.
+static void dropActivationQuantization(ModuleOp module) {
+  SmallVector<nq::QuantizeOp> ops;
+  module.walk([&](nq::QuantizeOp op) { ops.push_back(op); });
+  for (nq::QuantizeOp op : ops) {
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses())) {
+      if (isa<nq::MatmulOp>(use.getOwner())) {
+        use.set(op.getInput());
+      } else if (auto dequantize = dyn_cast<nq::DequantizeOp>(use.getOwner())) {
+        OpBuilder builder(dequantize);
+        Value value = nq::CastOp::create(
+            builder, dequantize.getLoc(), dequantize.getResult().getType(),
+            op.getInput(), /*saturate=*/true, StringAttr());
+        dequantize.getResult().replaceAllUsesWith(value);
+        dequantize->erase();
+      }
+    }
+    if (op->use_empty())
+      op->erase();
+  }
+}
+
+namespace {
+
+class Verifier {
+public:
+  Verifier(MLIRContext &context, const VerifyOptions &options)
+      : context(context), options(options), compiler(context, options.compile) {
+  }
+
+  FailureOr<VerifyReport> run() {
+    if (failed(compile()) || failed(openEngine()) || failed(checkPlan()) ||
+        failed(fillInputs()) || failed(verifyLaunches()))
+      return failure();
+    if (options.whole && failed(verifyOutputs()))
+      return failure();
+    for (const LayerReport &layer : report.layers)
+      report.badLayers += !layer.problem.empty();
+    report.beforeRounding = options.compile.splitOutputRounding;
+    return report;
+  }
+
+private:
+  LogicalResult fail(const Twine &message) {
+    return emitError(UnknownLoc::get(&context)) << message.str();
+  }
+  LogicalResult check(const rt::Status &status) {
+    return status.ok() ? success() : fail(status.str());
+  }
+
+  LogicalResult compile() {
+    if (failed(compiler.runTo(Stage::Canonical)))
+      return failure();
+    canonical = compiler.getModule().clone();
+    return compiler.runTo(options.engine.empty() ? Stage::Engine
+                                                 : Stage::Lower);
+  }
+
+  LogicalResult openEngine() {
+    auto path =
+        options.engine.empty() ? options.compile.output : options.engine;
+    auto engine = rt::Engine::load(path);
+    if (!engine.ok())
+      return check(engine.status());
+    auto device = rt::createDevice("cpu", {options.threads});
+    if (!device.ok())
+      return check(device.status());
+    auto session = rt::Session::create(*engine, *device);
+    if (!session.ok())
+      return check(session.status());
+    auto created = rt::Context::create(*session);
+    if (!created.ok())
+      return check(created.status());
+    execution = std::move(*created);
+    return success();
+  }
+
+  const rt::EntryInfo &info() { return execution->session().info().entries[0]; }
+
+  /// Launches of the plan and of the engine are the same, in order.
+  LogicalResult checkPlan() {
+    plan = getEntry(compiler.getModule());
+    for (auto launch : plan.getOps<exec::LaunchOp>())
+      launches.push_back(launch);
+    bool same = launches.size() == info().launches.size();
+    for (size_t i = 0; same && i < launches.size(); ++i)
+      same = StringRef(info().launches[i].layer) == launches[i].getLayer() &&
+             StringRef(info().launches[i].op) == launches[i].getKind();
+    if (same)
+      return success();
+    return fail("the engine was not made from this model by this build with "
+                "these options: its launches differ; rebuild it with: " +
+                std::string(execution->session().info().command));
+  }
+
+  LogicalResult fillInputs() {
+    for (unsigned i = 0; i < info().inputs.size(); ++i) {
+      const rt::PortInfo &port = info().inputs[i];
+      auto it = options.inputs.find(std::string(port.name));
+      std::string spec = it != options.inputs.end()
+                             ? it->second
+                             : "normal:seed=" + std::to_string(i + 1);
+      auto array = makeInput(spec, port);
+      if (failed(array))
+        return failure();
+      if (failed(check(execution->setInput(0, i, array->data.data(),
+                                           array->data.size()))))
+        return failure();
+      auto type = cast<RankedTensorType>(plan.getArgumentTypes()[i]);
+      auto tensor = RefTensor::fromStorage(
+          type,
+          {reinterpret_cast<const char *>(array->data.data()),
+           array->data.size()},
+          [&] { return emitError(UnknownLoc::get(&context)); });
+      if (failed(tensor))
+        return failure();
+      arguments.push_back(*tensor);
+    }
+    for (auto &[name, spec] : options.inputs)
+      if (llvm::none_of(info().inputs, [&](const rt::PortInfo &port) {
+            return port.name == name;
+          }))
+        return fail("the model has no input '" + name + "'");
+    return success();
+  }
+
+  FailureOr<rt::Array> makeInput(StringRef spec, const rt::PortInfo &port) {
+    std::string dtype(port.dtype), note;
+    if (spec.consume_front("@")) {
+      auto file = rt::readNpy(spec.str());
+      if (!file.ok())
+        return failure(failed(check(file.status())));
+      auto array = rt::adaptArray(std::move(*file), dtype, port.shape, note);
+      if (!array.ok())
+        return failure(failed(check(array.status())));
+      return *array;
+    }
+    auto generator = rt::parseGenerator(spec.str());
+    if (!generator.ok())
+      return failure(failed(check(generator.status())));
+    auto array = rt::generate(*generator, dtype, port.shape);
+    if (!array.ok())
+      return failure(failed(
+          check(std::move(rt::Status(array.status()))
+                    .withContext("input '" + std::string(port.name) + "'"))));
+    return *array;
+  }
+
+  /// A value as the device holds it; constants as the model holds them, so that
+  /// a wrong packing shows.
+  FailureOr<RefTensor> readValue(Value value, unsigned index) {
+    auto type = cast<RankedTensorType>(value.getType());
+    auto report = [&] { return emitError(value.getLoc()); };
+    Value root = value;
+    while (auto alias = root.getDefiningOp<exec::AliasOp>())
+      root = alias.getInput();
+    if (auto constant = root.getDefiningOp<nq::ConstantOp>()) {
+      auto tensor = RefTensor::fromConstant(constant);
+      return failed(tensor) ? tensor
+                            : FailureOr<RefTensor>(tensor->withType(type));
+    }
+    if (auto constant = root.getDefiningOp<arith::ConstantOp>()) {
+      auto tensor =
+          RefTensor::fromAttr(cast<ElementsAttr>(constant.getValue()), report);
+      return failed(tensor) ? tensor
+                            : FailureOr<RefTensor>(tensor->withType(type));
+    }
+    std::vector<char> bytes(info().values[index].byteSize);
+    if (failed(
+            check(execution->readValue(0, index, bytes.data(), bytes.size()))))
+      return failure();
+    return RefTensor::fromStorage(type, bytes, report);
+  }
+
+  LogicalResult verifyLaunches() {
+    auto glob = llvm::GlobPattern::create(options.layers);
+    if (!glob)
+      return fail("--layers: " + llvm::toString(glob.takeError()));
+    for (unsigned i = 0; i < launches.size(); ++i)
+      if (failed(verifyLaunch(i, glob->match(launches[i].getLayer()))))
+        return failure();
+    return success();
+  }
+
+  LogicalResult verifyLaunch(unsigned i, bool wanted) {
+    exec::LaunchOp launch = launches[i];
+    const rt::LaunchInfo &launchInfo = info().launches[i];
+    ref::Interpreter::Results inputs;
+    for (auto [operand, value] : llvm::enumerate(launch.getInputs())) {
+      if (!wanted)
+        break;
+      auto tensor = readValue(value, launchInfo.args[operand]);
+      if (failed(tensor))
+        return failure();
+      inputs.push_back(*tensor);
+    }
+    // What the kernel does not write must not look like a result.
+    unsigned firstResult = launchInfo.args.size() - launchInfo.results;
+    for (unsigned r = firstResult; r < launchInfo.args.size(); ++r) {
+      std::vector<char> poison(info().values[launchInfo.args[r]].byteSize, -1);
+      if (failed(check(execution->writeValue(0, launchInfo.args[r],
+                                             poison.data(), poison.size()))))
+        return failure();
+    }
+    if (failed(check(execution->runLaunch(0, i))))
+      return failure();
+    if (!wanted)
+      return success();
+    auto expected = evaluateLaunch(launch, inputs);
+    if (failed(expected))
+      return failure();
+    for (auto [r, result] : llvm::enumerate(launch.getResults())) {
+      auto actual = readValue(result, launchInfo.args[firstResult + r]);
+      if (failed(actual))
+        return failure();
+      addLayer(launch, *actual, (*expected)[r]);
+    }
+    return success();
+  }
+
+  FailureOr<ref::Interpreter::Results>
+  evaluateLaunch(exec::LaunchOp launch, ArrayRef<RefTensor> inputs) {
+    auto kernel = compiler.getModule().lookupSymbol<func::FuncOp>(
+        launch.getKernelAttr().getAttr());
+    auto begin = Clock::now();
+    ref::InterpreterOptions interpreterOptions;
+    interpreterOptions.threads = options.threads;
+    auto results = ref::Interpreter(interpreterOptions).run(kernel, inputs);
+    report.referenceSeconds +=
+        std::chrono::duration<double>(Clock::now() - begin).count();
+    return results;
+  }
+
+  void addLayer(exec::LaunchOp launch, const RefTensor &actual,
+                const RefTensor &expected) {
+    rt::Comparison comparison(
+        options.tolerance ? *options.tolerance
+                          : getDefaultTolerance(actual.getElementType()));
+    compareTensors(actual, expected, comparison);
+    LayerReport layer;
+    layer.layer = launch.getLayer();
+    layer.kind = launch.getKind();
+    llvm::raw_string_ostream(layer.dtype) << actual.getElementType();
+    layer.kernel = comparison.metrics();
+    if (rt::Status verdict = comparison.verdict(); !verdict.ok())
+      layer.problem = verdict.message();
+    report.layers.push_back(std::move(layer));
+  }
+
+  /// Values by layer name of a whole graph in f64; only float tensors whose
+  /// layer the report has.
+  struct WholeRun {
+    ref::Interpreter::Results outputs;
+    llvm::StringMap<RefTensor> layers;
+  };
+
+  FailureOr<WholeRun> evaluateWhole(ModuleOp module) {
+    WholeRun whole;
+    llvm::StringSet<> wanted;
+    for (const LayerReport &layer : report.layers)
+      wanted.insert(layer.layer);
+    ref::InterpreterOptions interpreterOptions;
+    interpreterOptions.threads = options.threads;
+    interpreterOptions.probe = [&](Operation *op, ArrayRef<RefTensor> results) {
+      StringRef name = getLayerName(op->getLoc());
+      if (results.size() == 1 && wanted.contains(name) &&
+          isa<FloatType>(results[0].getElementType()) &&
+          !op->hasTrait<OpTrait::ConstantLike>() && !isa<nq::ConstantOp>(op))
+        whole.layers[name] = results[0]; // the last op of a node is its value
+    };
+    auto begin = Clock::now();
+    auto outputs =
+        ref::Interpreter(interpreterOptions).run(getEntry(module), arguments);
+    report.referenceSeconds +=
+        std::chrono::duration<double>(Clock::now() - begin).count();
+    if (failed(outputs))
+      return failure();
+    whole.outputs = *outputs;
+    return whole;
+  }
+
+  FailureOr<OwningOpRef<ModuleOp>> getBaseline() {
+    if (options.baseline.empty()) {
+      OwningOpRef<ModuleOp> module = canonical->clone();
+      dropActivationQuantization(*module);
+      report.baseline = "the model without activation quantization";
+      return module;
+    }
+    CompileOptions baseline = options.compile;
+    baseline.input = options.baseline;
+    baseline.dumpStages.clear();
+    Compiler other(context, baseline);
+    if (failed(other.runTo(Stage::Canonical)))
+      return failure();
+    report.baseline = options.baseline;
+    return OwningOpRef<ModuleOp>(other.getModule().clone());
+  }
+
+  LogicalResult verifyOutputs() {
+    auto exact = evaluateWhole(*canonical);
+    auto baselineModule = getBaseline();
+    if (failed(exact) || failed(baselineModule))
+      return failure();
+    func::FuncOp baselineEntry = getEntry(**baselineModule);
+    if (baselineEntry.getNumArguments() != plan.getNumArguments() ||
+        baselineEntry.getNumResults() != plan.getNumResults())
+      return fail("the baseline has other inputs or outputs than the model");
+    auto baseline = evaluateWhole(**baselineModule);
+    if (failed(baseline))
+      return failure();
+    Operation *terminator = plan.front().getTerminator();
+    for (unsigned i = 0; i < terminator->getNumOperands(); ++i)
+      if (failed(addOutput(i, terminator->getOperand(i), exact->outputs[i],
+                           baseline->outputs[i])))
+        return failure();
+    addFormatErrors(*exact, *baseline);
+    return success();
+  }
+
+  LogicalResult addOutput(unsigned i, Value value, const RefTensor &exact,
+                          const RefTensor &baseline) {
+    auto type = cast<RankedTensorType>(value.getType());
+    std::vector<char> bytes(info().outputs[i].byteSize);
+    if (failed(check(execution->getOutput(0, i, bytes.data(), bytes.size()))))
+      return failure();
+    auto actual = RefTensor::fromStorage(
+        type, bytes, [&] { return emitError(value.getLoc()); });
+    if (failed(actual))
+      return failure();
+    if (exact.size() != baseline.size())
+      return fail("output " + Twine(i) + " of the baseline has another shape");
+    OutputReport output;
+    output.name = getPortName(plan, i, false);
+    rt::Comparison kernel, format, total;
+    compareTensors(*actual, exact, kernel);
+    compareTensors(exact, baseline, format);
+    compareTensors(*actual, baseline, total);
+    output.kernel = kernel.metrics();
+    output.format = format.metrics();
+    output.total = total.metrics();
+    report.outputs.push_back(output);
+    return success();
+  }
+
+  void addFormatErrors(const WholeRun &exact, const WholeRun &baseline) {
+    for (LayerReport &layer : report.layers) {
+      RefTensor a = exact.layers.lookup(layer.layer);
+      RefTensor b = baseline.layers.lookup(layer.layer);
+      if (!a || !b || a.size() != b.size())
+        continue;
+      rt::Comparison comparison;
+      compareTensors(a, b, comparison);
+      layer.format = comparison.metrics();
+    }
+  }
+
+  MLIRContext &context;
+  const VerifyOptions &options;
+  Compiler compiler;
+  OwningOpRef<ModuleOp> canonical;
+  func::FuncOp plan;
+  SmallVector<exec::LaunchOp> launches;
+  std::unique_ptr<rt::Context> execution;
+  std::vector<RefTensor> arguments;
+  VerifyReport report;
+};
+
+} // namespace
+
+FailureOr<VerifyReport> nibble::verifyModel(MLIRContext &context,
+                                            const VerifyOptions &options) {
+  return Verifier(context, options).run();
+}
