@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -71,8 +72,7 @@ LogicalResult GraphImporter::checkBindings() {
         error(fileLoc, "shape given for '" + binding.name +
                            "', which is neither an input nor a symbolic "
                            "dimension of the model");
-      ok &= symbol &&
-            bindSymbol(binding.name, binding.shape[0], "--shape");
+      ok &= symbol && bindSymbol(binding.name, binding.shape[0], "--shape");
       continue;
     }
     if (input->hasShape && input->dims.size() != binding.shape.size()) {
@@ -90,8 +90,9 @@ LogicalResult GraphImporter::checkBindings() {
 }
 
 /// "x=1x?x2048": what the user has to complete.
-static std::string getShapeHint(const ValueInfo &input,
-                                const llvm::StringMap<std::pair<int64_t, std::string>> &symbols) {
+static std::string
+getShapeHint(const ValueInfo &input,
+             const llvm::StringMap<std::pair<int64_t, std::string>> &symbols) {
   std::string hint = "--shape " + input.name.str() + "=";
   for (auto [i, dim] : llvm::enumerate(input.dims)) {
     auto it = symbols.find(dim.symbol);
@@ -170,11 +171,11 @@ LogicalResult GraphImporter::createFunction() {
     }
     Type element = input.isTensor ? getMlirType(input.type, context) : Type();
     if (!element) {
-      error(fileLoc, "input '" + input.name + "': " +
-                         (input.isTensor
-                              ? "element type " + onnx::getName(input.type) +
-                                    " is not supported"
-                              : "only tensors are supported"));
+      error(fileLoc,
+            "input '" + input.name + "': " +
+                (input.isTensor ? "element type " + onnx::getName(input.type) +
+                                      " is not supported"
+                                : "only tensors are supported"));
       ok = false;
       continue;
     }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TensorLoader.h"
 
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -79,15 +80,16 @@ SharedBuffer ExternalFiles::open(StringRef location, std::string &error) {
   auto fd = fs::openNativeFileForRead(real);
   if (!fd)
     return refuse("cannot be opened: " + llvm::toString(fd.takeError()));
-  auto closer = llvm::make_scope_exit([&] { fs::closeFile(*fd); });
+  llvm::scope_exit closer([&] { fs::closeFile(*fd); });
   fs::file_status status;
   if (fs::status(*fd, status) || status.type() != fs::file_type::regular_file)
     return refuse("is not a regular file");
   if (status.getLinkCount() > 1)
     return refuse("has several hard links, so it may stand for a file outside "
                   "of the model's folder; copy it (cp) to a file of its own");
-  auto buffer = llvm::MemoryBuffer::getOpenFile(*fd, real, status.getSize(),
-                                                /*RequiresNullTerminator=*/false);
+  auto buffer =
+      llvm::MemoryBuffer::getOpenFile(*fd, real, status.getSize(),
+                                      /*RequiresNullTerminator=*/false);
   if (!buffer)
     return refuse("cannot be mapped: " + buffer.getError().message());
   return files[location] = SharedBuffer(std::move(*buffer));
@@ -116,8 +118,7 @@ static bool parseNumber(StringRef key, StringRef text, uint64_t &value,
                         std::string &error) {
   if (!text.getAsInteger(10, value))
     return true;
-  error = ("external data " + key + " '" + text +
-           "' is not a number of bytes")
+  error = ("external data " + key + " '" + text + "' is not a number of bytes")
               .str();
   return false;
 }

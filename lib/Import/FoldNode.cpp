@@ -54,8 +54,9 @@ static void normalize(Numbers &x) {
     if (x.type == ElemType::Bool)
       value = value != 0;
     else if (bits < 64)
-      value = isUnsigned(x.type) ? value & llvm::maskTrailingOnes<uint64_t>(bits)
-                                 : llvm::SignExtend64(value, bits);
+      value = isUnsigned(x.type)
+                  ? value & llvm::maskTrailingOnes<uint64_t>(bits)
+                  : llvm::SignExtend64(value, bits);
   }
   rt::StorageFormat format = rt::formatFromOnnx(int64_t(x.type));
   for (double &value : x.floats)
@@ -233,7 +234,8 @@ static std::optional<Numbers> foldCast(NodeContext &n, ArrayRef<Numbers> in) {
   Numbers result = like(in[0], in[0].shape);
   result.type = type;
   for (int64_t i = 0, e = in[0].size(); i < e; ++i) {
-    double asFloat = in[0].isFloating() ? in[0].floats[i] : double(in[0].ints[i]);
+    double asFloat =
+        in[0].isFloating() ? in[0].floats[i] : double(in[0].ints[i]);
     if (isFloat(type)) {
       if (!in[0].isFloating() && std::fabs(asFloat) > 0x1p53)
         return std::nullopt;
@@ -317,7 +319,8 @@ static std::optional<Numbers> foldSlice(NodeContext &n, ArrayRef<Numbers> in) {
   int64_t size = in[0].size();
   int64_t start = read(1, "starts", 0), end = read(2, "ends", size);
   int64_t axis = read(3, "axes", 0), step = read(4, "steps", 1);
-  if (step <= 0 || (axis != 0 && axis != -1) || n.node.inputs.size() != in.size())
+  if (step <= 0 || (axis != 0 && axis != -1) ||
+      n.node.inputs.size() != in.size())
     return std::nullopt;
   auto clamp = [&](int64_t x) {
     x += x < 0 ? size : 0;

@@ -51,7 +51,7 @@ RankedTensorType GraphBuilder::tensorType(ArrayRef<int64_t> shape,
 
 /// Small data and splats are ordinary constants; the rest is held in resources.
 Tensor GraphBuilder::constant(ElementsAttr attr, ElemType type) {
-  auto tensor = cast<RankedTensorType>(attr.getType());
+  auto tensor = llvm::cast<RankedTensorType>(attr.getType());
   if (isa<DenseElementsAttr>(attr))
     return {arith::ConstantOp::create(builder, loc, attr), type};
   return {nq::ConstantOp::create(builder, loc, tensor, attr, ElementsAttr(),
@@ -93,9 +93,9 @@ Tensor GraphBuilder::constantInts(ElemType type, ArrayRef<int64_t> shape,
     return constantFloats(type, shape, floats);
   }
   RankedTensorType tensor = tensorType(shape, type);
-  return constant(makeConstant(tensor, type, values.size() == 1,
-                               encodeInts(type, values)),
-                  type);
+  return constant(
+      makeConstant(tensor, type, values.size() == 1, encodeInts(type, values)),
+      type);
 }
 
 Tensor GraphBuilder::constantFloats(ElemType type, ArrayRef<int64_t> shape,
@@ -201,8 +201,9 @@ Tensor GraphBuilder::elementwiseRaw(ArrayRef<Tensor> inputs,
   return emitElementwise(*this, inputs, resultType, /*raw=*/true, body);
 }
 
-Tensor GraphBuilder::unary(
-    Tensor x, llvm::function_ref<Value(ScalarBuilder &, Value)> body) {
+Tensor
+GraphBuilder::unary(Tensor x,
+                    llvm::function_ref<Value(ScalarBuilder &, Value)> body) {
   return elementwise(x, x.type, [&](ScalarBuilder &s, ValueRange args) {
     return body(s, args[0]);
   });
@@ -287,10 +288,11 @@ Tensor GraphBuilder::reduce(
     else if (keepDims)
       kept.push_back(1);
   }
-  Tensor result = contract(
-      space, x.rank() - int64_t(dims.size()), x,
-      AffineMap::get(x.rank(), 0, exprs, ctx), accumulator, init,
-      [&](ScalarBuilder &s, ValueRange args) { return body(s, args[1], args[0]); });
+  Tensor result = contract(space, x.rank() - int64_t(dims.size()), x,
+                           AffineMap::get(x.rank(), 0, exprs, ctx), accumulator,
+                           init, [&](ScalarBuilder &s, ValueRange args) {
+                             return body(s, args[1], args[0]);
+                           });
   return reshape(result, kept);
 }
 
@@ -312,13 +314,11 @@ Tensor GraphBuilder::reduceLoops(
   for (size_t i = parallel; i < space.size(); ++i)
     exprs.push_back(getAffineDimExpr(i, ctx));
   Tensor extents{empty(space.drop_front(parallel), accumulator), accumulator};
-  return contract(space, parallel, extents,
-                  AffineMap::get(space.size(), 0, exprs, ctx), accumulator,
-                  init, [&](ScalarBuilder &s, ValueRange args) {
-                    return body(
-                        s, getLoopIndices(s.builder, s.loc, space.size()),
-                        args[1]);
-                  });
+  return contract(
+      space, parallel, extents, AffineMap::get(space.size(), 0, exprs, ctx),
+      accumulator, init, [&](ScalarBuilder &s, ValueRange args) {
+        return body(s, getLoopIndices(s.builder, s.loc, space.size()), args[1]);
+      });
 }
 
 Tensor GraphBuilder::generate(ArrayRef<int64_t> shape, ElemType type,
@@ -326,8 +326,7 @@ Tensor GraphBuilder::generate(ArrayRef<int64_t> shape, ElemType type,
   MLIRContext *ctx = builder.getContext();
   auto emitBody = [&](OpBuilder &b, Location l, ValueRange) {
     ScalarBuilder s(b, l, isUnsigned(type));
-    linalg::YieldOp::create(b, l,
-                            body(s, getLoopIndices(b, l, shape.size())));
+    linalg::YieldOp::create(b, l, body(s, getLoopIndices(b, l, shape.size())));
   };
   auto op = linalg::GenericOp::create(
       builder, loc, tensorType(shape, type), ValueRange(), empty(shape, type),

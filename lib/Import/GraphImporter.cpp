@@ -95,16 +95,17 @@ int64_t GraphImporter::getOpset(StringRef domain) const {
   return it == scope->opsets.end() ? 1 : it->second;
 }
 
-static const Attribute *findByName(ArrayRef<Attribute> attributes,
-                                   StringRef name) {
-  for (const Attribute &attribute : attributes)
+static const NodeAttribute *findByName(ArrayRef<NodeAttribute> attributes,
+                                       StringRef name) {
+  for (const NodeAttribute &attribute : attributes)
     if (attribute.name == name)
       return &attribute;
   return nullptr;
 }
 
-const Attribute *GraphImporter::resolve(const Attribute &attribute) const {
-  const Attribute *current = &attribute;
+const NodeAttribute *
+GraphImporter::resolve(const NodeAttribute &attribute) const {
+  const NodeAttribute *current = &attribute;
   // The call may itself stand in a function and pass on a reference.
   for (const Scope *s = scope; current && !current->reference.empty();
        s = s->caller) {
@@ -216,7 +217,7 @@ ElementsAttr GraphImporter::getConstant(Tensor tensor, bool evaluate) {
 /// Names that a node reads, those captured by its subgraphs included.
 static void collectReads(const Node &node, SmallVectorImpl<StringRef> &reads) {
   reads.append(node.inputs.begin(), node.inputs.end());
-  for (const Attribute &attribute : node.attributes)
+  for (const NodeAttribute &attribute : node.attributes)
     for (const auto &graph : attribute.graphs) {
       for (const Node &inner : graph->nodes)
         collectReads(inner, reads);
@@ -438,8 +439,8 @@ void GraphImporter::importNode(const Node &node) {
     return failOutputs(node);
   for (StringRef output : node.outputs)
     if (!output.empty() && !scope->names.count(output)) {
-      error(loc, what + "output '" + output +
-                     "' is not one that this operator has");
+      error(loc,
+            what + "output '" + output + "' is not one that this operator has");
       scope->names[output].kind = Binding::Failed;
     }
 }

@@ -16,9 +16,9 @@ namespace nibble::onnx {
 /// What a name stands for.
 struct Binding {
   enum Kind {
-    Known,      ///< `tensor`
-    Pending,    ///< initializer not used yet
-    Failed      ///< its producer failed (reported already)
+    Known,   ///< `tensor`
+    Pending, ///< initializer not used yet
+    Failed   ///< its producer failed (reported already)
   } kind = Known;
   Tensor tensor;
   const TensorProto *initializer = nullptr;
@@ -54,7 +54,7 @@ public:
   ElemType getDeclaredType(llvm::StringRef name) const;
   /// The attribute that `attribute` refers to, or itself; null if the call does
   /// not give it.
-  const Attribute *resolve(const Attribute &attribute) const;
+  const NodeAttribute *resolve(const NodeAttribute &attribute) const;
   /// Data of a constant, evaluating what it depends on if `evaluate`.
   mlir::ElementsAttr getConstant(Tensor tensor, bool evaluate);
   mlir::ElementsAttr load(const TensorProto &tensor, std::string &error) {
@@ -87,8 +87,8 @@ private:
   void importNodes(llvm::ArrayRef<Node> nodes);
   void importNode(const Node &node);
   mlir::LogicalResult importCall(NodeContext &n, const Function &function);
-  bool prepareInputs(const Node &node, mlir::Location loc,
-                     llvm::StringRef what, unsigned required);
+  bool prepareInputs(const Node &node, mlir::Location loc, llvm::StringRef what,
+                     unsigned required);
   void failOutputs(const Node &node);
   const Function *findFunction(const Node &node) const;
   int64_t getOpset(llvm::StringRef domain) const;

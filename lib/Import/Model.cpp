@@ -26,13 +26,13 @@ struct Parser {
     if (run.size() % 4 != 0)
       r.fail("list of floats has a size that is not a multiple of 4 bytes");
     for (; run.size() >= 4; run = run.drop_front(4))
-      out.push_back(llvm::bit_cast<float>(
-          llvm::support::endian::read32le(run.data())));
+      out.push_back(
+          llvm::bit_cast<float>(llvm::support::endian::read32le(run.data())));
   }
 
   std::pair<StringRef, StringRef> entry(WireReader r);
   void tensor(WireReader r, TensorProto &tensor);
-  void attribute(WireReader r, Attribute &attribute, unsigned depth);
+  void attribute(WireReader r, NodeAttribute &attribute, unsigned depth);
   void node(WireReader r, Node &node, unsigned depth);
   void shape(WireReader r, ValueInfo &info);
   void tensorType(WireReader r, ValueInfo &info);
@@ -135,7 +135,7 @@ static AttrKind guessKind(uint64_t field, AttrKind known) {
   }
 }
 
-void Parser::attribute(WireReader r, Attribute &attribute, unsigned depth) {
+void Parser::attribute(WireReader r, NodeAttribute &attribute, unsigned depth) {
   AttrKind guess = AttrKind::Undefined;
   while (r.next()) {
     guess = guessKind(r.field(), guess);

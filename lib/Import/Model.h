@@ -50,7 +50,11 @@ enum class AttrKind {
   SparseTensor = 11
 };
 
-struct Attribute {
+struct NodeAttribute {
+  NodeAttribute() = default;
+  NodeAttribute(NodeAttribute &&) = default;
+  NodeAttribute &operator=(NodeAttribute &&) = default;
+
   llvm::StringRef name, reference; ///< reference: attribute of the function
   AttrKind kind = AttrKind::Undefined;
   float f = 0;
@@ -64,9 +68,13 @@ struct Attribute {
 };
 
 struct Node {
+  Node() = default;
+  Node(Node &&) = default;
+  Node &operator=(Node &&) = default;
+
   llvm::SmallVector<llvm::StringRef, 3> inputs, outputs;
   llvm::StringRef name, opType, domain, overload;
-  std::vector<Attribute> attributes;
+  std::vector<NodeAttribute> attributes;
 };
 
 struct Dimension {
@@ -97,7 +105,7 @@ struct OpsetImport {
 struct Function {
   llvm::StringRef name, domain, overload;
   llvm::SmallVector<llvm::StringRef> inputs, outputs;
-  std::vector<Attribute> defaults;
+  std::vector<NodeAttribute> defaults;
   std::vector<Node> nodes;
   std::vector<OpsetImport> opsets;
 };
@@ -108,7 +116,7 @@ struct Model {
   std::vector<OpsetImport> opsets;
   bool hasGraph = false;
   Graph graph;
-  std::vector<Function> functions;
+  std::deque<Function> functions;
 };
 
 /// Parses `bytes`, which must outlive the result. On failure returns null and

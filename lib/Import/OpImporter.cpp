@@ -46,8 +46,8 @@ llvm::SmallVector<std::string> OpRegistry::list() const {
 NodeContext::NodeContext(GraphImporter &importer, const Node &node,
                          OpBuilder &builder, Location loc, StringRef name,
                          int64_t opset)
-    : build(builder, loc), importer(importer), node(node),
-      nodeName(name.str()), version(opset) {}
+    : build(builder, loc), importer(importer), node(node), nodeName(name.str()),
+      version(opset) {}
 
 StringRef NodeContext::opType() const { return node.opType; }
 StringRef NodeContext::domain() const { return node.domain; }
@@ -157,11 +157,11 @@ NodeContext::requireFloats(size_t i, StringRef what, ArrayRef<double> absent) {
 // Attributes
 //===----------------------------------------------------------------------===//
 
-const Attribute *NodeContext::find(StringRef name, int type) const {
-  for (const Attribute &candidate : node.attributes) {
+const NodeAttribute *NodeContext::find(StringRef name, int type) const {
+  for (const NodeAttribute &candidate : node.attributes) {
     if (candidate.name != name)
       continue;
-    const Attribute *attribute = importer.resolve(candidate);
+    const NodeAttribute *attribute = importer.resolve(candidate);
     if (attribute && type && int(attribute->kind) != type) {
       (void)fail("attribute '" + name + "' has the wrong type " +
                  Twine(int(attribute->kind)) + ", expected type " +
@@ -176,23 +176,23 @@ const Attribute *NodeContext::find(StringRef name, int type) const {
 bool NodeContext::hasAttr(StringRef name) const { return find(name, 0); }
 
 int64_t NodeContext::intAttr(StringRef name, int64_t otherwise) const {
-  const Attribute *a = find(name, int(AttrKind::Int));
+  const NodeAttribute *a = find(name, int(AttrKind::Int));
   return a ? a->i : otherwise;
 }
 
 double NodeContext::floatAttr(StringRef name, double otherwise) const {
-  const Attribute *a = find(name, int(AttrKind::Float));
+  const NodeAttribute *a = find(name, int(AttrKind::Float));
   return a ? a->f : otherwise;
 }
 
 std::string NodeContext::stringAttr(StringRef name, StringRef otherwise) const {
-  const Attribute *a = find(name, int(AttrKind::String));
+  const NodeAttribute *a = find(name, int(AttrKind::String));
   return a ? a->s.str() : otherwise.str();
 }
 
 std::optional<SmallVector<int64_t>>
 NodeContext::intsAttr(StringRef name) const {
-  const Attribute *a = find(name, int(AttrKind::Ints));
+  const NodeAttribute *a = find(name, int(AttrKind::Ints));
   if (!a)
     return std::nullopt;
   return SmallVector<int64_t>(a->ints.begin(), a->ints.end());
@@ -200,14 +200,14 @@ NodeContext::intsAttr(StringRef name) const {
 
 std::optional<SmallVector<double>>
 NodeContext::floatsAttr(StringRef name) const {
-  const Attribute *a = find(name, int(AttrKind::Floats));
+  const NodeAttribute *a = find(name, int(AttrKind::Floats));
   if (!a)
     return std::nullopt;
   return SmallVector<double>(a->floats.begin(), a->floats.end());
 }
 
 FailureOr<int64_t> NodeContext::requireIntAttr(StringRef name) const {
-  const Attribute *a = find(name, int(AttrKind::Int));
+  const NodeAttribute *a = find(name, int(AttrKind::Int));
   if (a)
     return a->i;
   if (!hasFailed)
@@ -216,7 +216,7 @@ FailureOr<int64_t> NodeContext::requireIntAttr(StringRef name) const {
 }
 
 Tensor NodeContext::tensorAttr(StringRef name) const {
-  const Attribute *a = find(name, int(AttrKind::Tensor));
+  const NodeAttribute *a = find(name, int(AttrKind::Tensor));
   if (!a)
     return {};
   std::string error = "attribute holds no tensor";

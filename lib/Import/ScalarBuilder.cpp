@@ -10,7 +10,9 @@
 using namespace mlir;
 using namespace nibble::onnx;
 
-static bool isFloatValue(Value value) { return isa<FloatType>(value.getType()); }
+static bool isFloatValue(Value value) {
+  return isa<FloatType>(value.getType());
+}
 
 //===----------------------------------------------------------------------===//
 // Constants
@@ -21,10 +23,10 @@ static bool isFloatValue(Value value) { return isa<FloatType>(value.getType()); 
 static APInt toInteger(double value, unsigned width, bool isUnsigned) {
   if (std::isnan(value))
     return APInt(width, 0);
-  APInt low = isUnsigned ? APInt::getMinValue(width)
-                         : APInt::getSignedMinValue(width);
-  APInt high = isUnsigned ? APInt::getMaxValue(width)
-                          : APInt::getSignedMaxValue(width);
+  APInt low =
+      isUnsigned ? APInt::getMinValue(width) : APInt::getSignedMinValue(width);
+  APInt high =
+      isUnsigned ? APInt::getMaxValue(width) : APInt::getSignedMaxValue(width);
   double lowest = isUnsigned ? 0.0 : -std::ldexp(1.0, int(width) - 1);
   double highest = std::ldexp(1.0, int(width) - (isUnsigned ? 0 : 1));
   if (value <= lowest && !isUnsigned)
@@ -97,7 +99,8 @@ static Value getSafeDivisor(ScalarBuilder &s, Value a, Value b) {
     APInt least = APInt::getSignedMinValue(type.getIntOrFloatBitWidth());
     Value lowest = arith::ConstantOp::create(s.builder, s.loc,
                                              IntegerAttr::get(type, least));
-    Value overflow = s.bitAnd(s.eq(a, lowest), s.eq(b, s.constantInt(-1, type)));
+    Value overflow =
+        s.bitAnd(s.eq(a, lowest), s.eq(b, s.constantInt(-1, type)));
     bad = s.bitOr(bad, overflow);
   }
   return s.select(bad, one, b);
@@ -206,15 +209,21 @@ Value ScalarBuilder::logicalNot(Value a) {
 // Functions
 //===----------------------------------------------------------------------===//
 
-Value ScalarBuilder::exp(Value a) { return math::ExpOp::create(builder, loc, a); }
-Value ScalarBuilder::log(Value a) { return math::LogOp::create(builder, loc, a); }
+Value ScalarBuilder::exp(Value a) {
+  return math::ExpOp::create(builder, loc, a);
+}
+Value ScalarBuilder::log(Value a) {
+  return math::LogOp::create(builder, loc, a);
+}
 Value ScalarBuilder::sqrt(Value a) {
   return math::SqrtOp::create(builder, loc, a);
 }
 Value ScalarBuilder::tanh(Value a) {
   return math::TanhOp::create(builder, loc, a);
 }
-Value ScalarBuilder::erf(Value a) { return math::ErfOp::create(builder, loc, a); }
+Value ScalarBuilder::erf(Value a) {
+  return math::ErfOp::create(builder, loc, a);
+}
 Value ScalarBuilder::floor(Value a) {
   return math::FloorOp::create(builder, loc, a);
 }
@@ -257,8 +266,8 @@ static Value floatToInt(ScalarBuilder &s, Value a, Type to, bool toUnsigned) {
   OpBuilder &b = s.builder;
   Value clamped =
       arith::MaxNumFOp::create(b, s.loc, a, s.constant(low, a.getType()));
-  clamped =
-      arith::MinNumFOp::create(b, s.loc, clamped, s.constant(high, a.getType()));
+  clamped = arith::MinNumFOp::create(b, s.loc, clamped,
+                                     s.constant(high, a.getType()));
   if (toUnsigned)
     return arith::FPToUIOp::create(b, s.loc, to, clamped);
   return arith::FPToSIOp::create(b, s.loc, to, clamped);
@@ -270,11 +279,11 @@ static Value intToFloat(ScalarBuilder &s, Value a, FloatType to,
   // in f16, and that is how everybody converts to bf16.
   FloatType wide = to.getWidth() < 32 ? s.builder.getF32Type() : to;
   Value result =
-      fromUnsigned
-          ? Value(arith::UIToFPOp::create(s.builder, s.loc, wide, a))
-          : Value(arith::SIToFPOp::create(s.builder, s.loc, wide, a));
-  return wide == to ? result
-                    : Value(arith::TruncFOp::create(s.builder, s.loc, to, result));
+      fromUnsigned ? Value(arith::UIToFPOp::create(s.builder, s.loc, wide, a))
+                   : Value(arith::SIToFPOp::create(s.builder, s.loc, wide, a));
+  return wide == to
+             ? result
+             : Value(arith::TruncFOp::create(s.builder, s.loc, to, result));
 }
 
 static Value intToInt(ScalarBuilder &s, Value a, Type to, bool fromUnsigned) {
@@ -295,7 +304,8 @@ static Value floatToFloat(ScalarBuilder &s, Value a, FloatType to) {
     return arith::ExtFOp::create(s.builder, s.loc, to, a);
   if (from > to.getWidth())
     return arith::TruncFOp::create(s.builder, s.loc, to, a);
-  Value wide = arith::ExtFOp::create(s.builder, s.loc, s.builder.getF32Type(), a);
+  Value wide =
+      arith::ExtFOp::create(s.builder, s.loc, s.builder.getF32Type(), a);
   return arith::TruncFOp::create(s.builder, s.loc, to, wide);
 }
 
@@ -316,7 +326,8 @@ Value ScalarBuilder::convert(Value a, Type to, bool fromUnsigned,
 
 Value ScalarBuilder::toIndex(Value a) {
   if (unsignedInts)
-    return arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(), a);
+    return arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(),
+                                        a);
   return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), a);
 }
 

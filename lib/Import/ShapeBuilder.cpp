@@ -1,8 +1,8 @@
 // Shape, layout and type changes; matrix products.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "nibble/Import/GraphBuilder.h"
 #include "TensorLoader.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Import/GraphBuilder.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -115,15 +115,14 @@ static Tensor sliceBackwards(GraphBuilder &build, Tensor x,
       sizes, x.type, [&](ScalarBuilder &s, ValueRange indices) {
         SmallVector<Value> from;
         for (auto [d, index] : llvm::enumerate(indices))
-          from.push_back(s.add(s.index(starts[d]),
-                               s.mul(index, s.index(strides[d]))));
+          from.push_back(
+              s.add(s.index(starts[d]), s.mul(index, s.index(strides[d]))));
         return s.load(x, from);
       });
 }
 
 Tensor GraphBuilder::slice(Tensor x, ArrayRef<int64_t> starts,
-                           ArrayRef<int64_t> sizes,
-                           ArrayRef<int64_t> strides) {
+                           ArrayRef<int64_t> sizes, ArrayRef<int64_t> strides) {
   bool ones = llvm::all_of(strides, [](int64_t s) { return s == 1; });
   if (ones && x.shape() == sizes)
     return x;
@@ -276,8 +275,9 @@ static Tensor contractInts(GraphBuilder &build, Tensor a, Tensor b,
   auto map = [&](Tensor x, int64_t row, int64_t column) {
     SmallVector<AffineExpr> exprs;
     for (int64_t d = 0; d + 2 < x.rank(); ++d)
-      exprs.push_back(x.dim(d) == 1 ? getAffineConstantExpr(0, ctx)
-                                    : getAffineDimExpr(rank - x.rank() + d, ctx));
+      exprs.push_back(x.dim(d) == 1
+                          ? getAffineConstantExpr(0, ctx)
+                          : getAffineDimExpr(rank - x.rank() + d, ctx));
     exprs.push_back(getAffineDimExpr(row, ctx));
     exprs.push_back(getAffineDimExpr(column, ctx));
     return AffineMap::get(rank + 1, 0, exprs, ctx);

@@ -59,7 +59,8 @@ static DenseElementsAttr makeDense(RankedTensorType type, ElemType elem,
   SmallVector<char> nibbles = unpackNibbles(bytes, type.getNumElements());
   if (isFloat(elem)) {
     SmallVector<APFloat> values;
-    auto &semantics = cast<FloatType>(type.getElementType()).getFloatSemantics();
+    auto &semantics =
+        cast<FloatType>(type.getElementType()).getFloatSemantics();
     for (char code : nibbles)
       values.emplace_back(semantics, APInt(4, code));
     return DenseElementsAttr::get(type, values);
@@ -124,7 +125,8 @@ ElementsAttr nibble::onnx::makeElements(MLIRContext *context, ElemType elem,
 ElementsAttr nibble::onnx::retype(ElementsAttr attr, ElemType elem,
                                   ArrayRef<int64_t> shape) {
   auto old = cast<RankedTensorType>(attr.getType());
-  auto type = RankedTensorType::get(shape, getMlirType(elem, attr.getContext()));
+  auto type =
+      RankedTensorType::get(shape, getMlirType(elem, attr.getContext()));
   if (type == old)
     return attr;
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr))
@@ -177,7 +179,8 @@ static SharedBuffer concatenate(const TensorProto::Chunks &chunks) {
 static bool decodeVarints(const TypedField &field, unsigned bytes,
                           uint64_t count, SharedBuffer &owner,
                           uint64_t &found) {
-  auto buffer = llvm::WritableMemoryBuffer::getNewUninitMemBuffer(count * bytes);
+  auto buffer =
+      llvm::WritableMemoryBuffer::getNewUninitMemBuffer(count * bytes);
   char *out = buffer->getBufferStart();
   WireError error;
   found = 0;
@@ -233,9 +236,9 @@ static bool readTyped(const TensorProto &tensor, uint64_t count,
     }
   }
   if (error.empty())
-    error = (Twine(field.name) + " holds " + (numbers > found ? "too few" : "too many") +
-             " numbers; type " + getName(tensor.type) + " and shape need " +
-             Twine(numbers))
+    error = (Twine(field.name) + " holds " +
+             (numbers > found ? "too few" : "too many") + " numbers; type " +
+             getName(tensor.type) + " and shape need " + Twine(numbers))
                 .str();
   return false;
 }

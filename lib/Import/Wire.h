@@ -22,7 +22,8 @@ struct WireError {
 /// the file. After an error every reader of the same file is at its end.
 ///
 ///   for (WireReader r(...); r.next();)
-///     switch (r.field()) { case 1: name = r.bytes(); break; default: r.skip(); }
+///     switch (r.field()) { case 1: name = r.bytes(); break; default: r.skip();
+///     }
 class WireReader {
 public:
   WireReader(llvm::StringRef message, const char *fileStart, WireError &error)
@@ -36,8 +37,8 @@ public:
     uint64_t key = readVarint();
     fieldNumber = key >> 3;
     wireType = key & 7;
-    if (!error && (fieldNumber == 0 || wireType == 3 || wireType == 4 ||
-                   wireType > 5))
+    if (!error &&
+        (fieldNumber == 0 || wireType == 3 || wireType == 4 || wireType > 5))
       fail("invalid field key");
     return !error;
   }
@@ -46,7 +47,9 @@ public:
   int64_t varint() { return expect(0) ? int64_t(readVarint()) : 0; }
   float fixed32() {
     llvm::StringRef raw = expect(5) ? take(4) : llvm::StringRef();
-    return raw.empty() ? 0 : llvm::bit_cast<float>(llvm::support::endian::read32le(raw.data()));
+    return raw.empty() ? 0
+                       : llvm::bit_cast<float>(
+                             llvm::support::endian::read32le(raw.data()));
   }
   llvm::StringRef bytes() { return expect(2) ? takeLengthDelimited() : ""; }
   WireReader message() { return {bytes(), fileStart, error}; }

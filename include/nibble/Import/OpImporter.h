@@ -19,9 +19,9 @@
 
 namespace nibble::onnx {
 
-class GraphImporter; // private to lib/Import
-struct Node;         // private to lib/Import
-struct Attribute;    // private to lib/Import
+class GraphImporter;  // private to lib/Import
+struct Node;          // private to lib/Import
+struct NodeAttribute; // private to lib/Import
 
 /// One node being imported: its attributes, operands, results and the builder.
 /// Required inputs are present (see OpRegistry::add) and have types that Nibble
@@ -109,7 +109,7 @@ public:
   const Node &node;
 
 private:
-  const Attribute *find(llvm::StringRef name, int type) const;
+  const NodeAttribute *find(llvm::StringRef name, int type) const;
 
   std::string nodeName;
   int64_t version;

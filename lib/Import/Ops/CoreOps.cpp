@@ -19,8 +19,9 @@ static LogicalResult importConstant(NodeContext &n) {
     return n.setOutput(0, n.build.constantInts(ElemType::Int64, {},
                                                n.intAttr("value_int", 0)));
   if (n.hasAttr("value_float"))
-    return n.setOutput(0, n.build.constantFloats(ElemType::Float, {},
-                                                 n.floatAttr("value_float", 0)));
+    return n.setOutput(0,
+                       n.build.constantFloats(ElemType::Float, {},
+                                              n.floatAttr("value_float", 0)));
   if (auto ints = n.intsAttr("value_ints"))
     return n.setOutput(0, n.build.shapeVector(*ints));
   if (auto floats = n.floatsAttr("value_floats"))
@@ -45,9 +46,9 @@ static LogicalResult importConstantOfShape(NodeContext &n) {
   if (!value)
     return failure();
   if (value.numElements() != 1)
-    return n.fail("value must be one element, not " +
-                  toString(value.shape()));
-  return n.setOutput(0, n.build.broadcastTo(n.build.reshape(value, {}), *shape));
+    return n.fail("value must be one element, not " + toString(value.shape()));
+  return n.setOutput(0,
+                     n.build.broadcastTo(n.build.reshape(value, {}), *shape));
 }
 
 static LogicalResult importIdentity(NodeContext &n) {
@@ -67,8 +68,8 @@ static LogicalResult importShape(NodeContext &n) {
 }
 
 static LogicalResult importSize(NodeContext &n) {
-  return n.setOutput(0, n.build.constantInts(ElemType::Int64, {},
-                                             n.input(0).numElements()));
+  return n.setOutput(
+      0, n.build.constantInts(ElemType::Int64, {}, n.input(0).numElements()));
 }
 
 /// Inference only: the output is the input, the mask all true.
@@ -82,8 +83,9 @@ static LogicalResult importDropout(NodeContext &n) {
       return n.fail("training_mode is set; export the model for inference");
   }
   if (n.hasOutput(1))
-    (void)n.setOutput(1, n.build.splat(n.opset() >= 10 ? ElemType::Bool : x.type,
-                                       x.shape(), 1));
+    (void)n.setOutput(
+        1,
+        n.build.splat(n.opset() >= 10 ? ElemType::Bool : x.type, x.shape(), 1));
   return n.setOutput(0, x);
 }
 
@@ -270,7 +272,7 @@ static LogicalResult importIf(NodeContext &n) {
     return n.fail("the condition is computed at run time; Nibble compiles "
                   "static graphs: export with a fixed condition");
   StringRef wanted = condition->front() ? "then_branch" : "else_branch";
-  for (const Attribute &attribute : n.node.attributes)
+  for (const NodeAttribute &attribute : n.node.attributes)
     if (attribute.name == wanted && !attribute.graphs.empty())
       return n.importer.inlineSubgraph(n, *attribute.graphs.front());
   return n.fail("attribute '" + wanted + "' is missing");

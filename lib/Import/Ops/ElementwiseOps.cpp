@@ -10,6 +10,17 @@ using namespace nibble::onnx;
 
 using Unary = Value (*)(ScalarBuilder &, Value);
 using Binary = Value (*)(ScalarBuilder &, Value, Value);
+using Method1 = Value (ScalarBuilder::*)(Value);
+using Method2 = Value (ScalarBuilder::*)(Value, Value);
+
+/// Methods of ScalarBuilder as plain functions.
+template <Method1 method> static Value call(ScalarBuilder &s, Value a) {
+  return (s.*method)(a);
+}
+template <Method2 method>
+static Value call(ScalarBuilder &s, Value a, Value b) {
+  return (s.*method)(a, b);
+}
 
 //===----------------------------------------------------------------------===//
 // Shared checks
@@ -76,11 +87,10 @@ template <Binary body> static LogicalResult importComparison(NodeContext &n) {
   if (failed(b) || failed(checkSameType(n, {a, *b})) ||
       failed(checkArithmetic(n, a)) || failed(checkBroadcast(n, {a, *b})))
     return failure();
-  return n.setOutput(
-      0, n.build.elementwise({a, *b}, ElemType::Bool,
-                             [](ScalarBuilder &s, ValueRange v) {
-                               return body(s, v[0], v[1]);
-                             }));
+  return n.setOutput(0, n.build.elementwise({a, *b}, ElemType::Bool,
+                                            [](ScalarBuilder &s, ValueRange v) {
+                                              return body(s, v[0], v[1]);
+                                            }));
 }
 
 /// Sum, Max, Min, Mean of any number of operands.
@@ -97,15 +107,13 @@ template <Binary body> static LogicalResult importVariadic(NodeContext &n) {
   bool mean = n.opType() == "Mean";
   double count = inputs.size();
   return n.setOutput(
-      0, n.build.elementwise(inputs, inputs[0].type,
-                             [&](ScalarBuilder &s, ValueRange v) {
-                               Value result = v[0];
-                               for (Value x : v.drop_front())
-                                 result = body(s, result, x);
-                               return mean ? s.div(result,
-                                                   s.constant(count, result))
-                                           : result;
-                             }));
+      0, n.build.elementwise(
+             inputs, inputs[0].type, [&](ScalarBuilder &s, ValueRange v) {
+               Value result = v[0];
+               for (Value x : v.drop_front())
+                 result = body(s, result, x);
+               return mean ? s.div(result, s.constant(count, result)) : result;
+             }));
 }
 
 /// Remainder with the sign of the divisor (integers, fmod = 0).
@@ -121,9 +129,7 @@ static Value floorMod(ScalarBuilder &s, Value a, Value b) {
 static LogicalResult importMod(NodeContext &n) {
   bool isFmod = n.intAttr("fmod", 0);
   if (isFmod || isFloat(n.input(0).type))
-    return importBinary<[](ScalarBuilder &s, Value a, Value b) {
-      return s.rem(a, b);
-    }>(n);
+    return importBinary<call<&ScalarBuilder::rem>>(n);
   return importBinary<floorMod>(n);
 }
 
@@ -138,16 +144,18 @@ static LogicalResult importBitShift(NodeContext &n) {
     return n.failed() ? failure() : n.fail("needs integers");
   bool left = direction == "LEFT";
   unsigned width = getBitWidth(a.type);
-  return n.setOutput(0, n.build.binary(a, b, [&](ScalarBuilder &s, Value x,
-                                                 Value by) -> Value {
-    Value limit = s.constantInt(width, by.getType());
-    Value fits = s.lt(by, limit);
-    Value zero = s.constantInt(0, x.getType());
-    Value safe = s.select(fits, by, zero);
-    Value shifted = left ? Value(arith::ShLIOp::create(s.builder, s.loc, x, safe))
-                         : Value(arith::ShRUIOp::create(s.builder, s.loc, x, safe));
-    return s.select(fits, shifted, zero);
-  }));
+  return n.setOutput(
+      0,
+      n.build.binary(a, b, [&](ScalarBuilder &s, Value x, Value by) -> Value {
+        Value limit = s.constantInt(width, by.getType());
+        Value fits = s.lt(by, limit);
+        Value zero = s.constantInt(0, x.getType());
+        Value safe = s.select(fits, by, zero);
+        Value shifted =
+            left ? Value(arith::ShLIOp::create(s.builder, s.loc, x, safe))
+                 : Value(arith::ShRUIOp::create(s.builder, s.loc, x, safe));
+        return s.select(fits, shifted, zero);
+      }));
 }
 
 //===----------------------------------------------------------------------===//
@@ -262,9 +270,8 @@ template <typename Op> static Value emit(ScalarBuilder &s, Value x) {
 static Value sign(ScalarBuilder &s, Value x) {
   Value zero = s.constant(0, x), one = s.constant(1, x);
   Value positive = s.select(s.gt(x, zero), one, zero);
-  Value result = s.unsignedInts
-                     ? positive
-                     : s.select(s.lt(x, zero), s.neg(one), positive);
+  Value result =
+      s.unsignedInts ? positive : s.select(s.lt(x, zero), s.neg(one), positive);
   // NaN stays NaN.
   return isa<FloatType>(x.getType()) ? s.select(s.isNan(x), x, result) : result;
 }
@@ -302,16 +309,17 @@ static LogicalResult importIsInf(NodeContext &n) {
 static LogicalResult importNot(NodeContext &n) {
   if (n.input(0).type != ElemType::Bool)
     return n.fail("needs bool, got " + getName(n.input(0).type));
-  return importUnary<[](ScalarBuilder &s, Value x) { return s.logicalNot(x); }>(
-      n);
+  return importUnary<call<&ScalarBuilder::logicalNot>>(n);
+}
+
+static Value invertBits(ScalarBuilder &s, Value x) {
+  return s.bitXor(x, s.constantInt(-1, x.getType()));
 }
 
 static LogicalResult importBitwiseNot(NodeContext &n) {
   if (!isInteger(n.input(0).type))
     return n.fail("needs integers, got " + getName(n.input(0).type));
-  return importUnary<[](ScalarBuilder &s, Value x) {
-    return s.bitXor(x, s.constantInt(-1, x.getType()));
-  }>(n);
+  return importUnary<invertBits>(n);
 }
 
 /// And, Or, Xor (bool) and Bitwise* (integers).
@@ -332,11 +340,11 @@ static LogicalResult importWhere(NodeContext &n) {
   if (failed(checkSameType(n, {a, b})) ||
       failed(checkBroadcast(n, {condition, a, b})))
     return failure();
-  return n.setOutput(0, n.build.elementwiseRaw(
-                            {condition, a, b}, a.type,
-                            [](ScalarBuilder &s, ValueRange v) {
-                              return s.select(v[0], v[1], v[2]);
-                            }));
+  return n.setOutput(0,
+                     n.build.elementwiseRaw({condition, a, b}, a.type,
+                                            [](ScalarBuilder &s, ValueRange v) {
+                                              return s.select(v[0], v[1], v[2]);
+                                            }));
 }
 
 /// Bound of a Clip: attribute (before opset 11), constant, or operand.
@@ -366,61 +374,58 @@ static LogicalResult importClip(NodeContext &n) {
   if (inputs.size() == 1)
     return n.setOutput(0, x);
   bool hasLow = bool(*low), hasHigh = bool(*high);
-  return n.setOutput(0, n.build.elementwise(
-                            inputs, x.type, [&](ScalarBuilder &s, ValueRange v) {
-                              Value y = hasLow ? s.max(v[0], v[1]) : v[0];
-                              return hasHigh ? s.min(y, v.back()) : y;
-                            }));
+  return n.setOutput(
+      0,
+      n.build.elementwise(inputs, x.type, [&](ScalarBuilder &s, ValueRange v) {
+        Value y = hasLow ? s.max(v[0], v[1]) : v[0];
+        return hasHigh ? s.min(y, v.back()) : y;
+      }));
 }
 
 //===----------------------------------------------------------------------===//
 // Registration
 //===----------------------------------------------------------------------===//
 
-#define NIBBLE_METHOD2(name)                                                   \
-  [](ScalarBuilder &s, Value a, Value b) { return s.name(a, b); }
-#define NIBBLE_METHOD1(name) [](ScalarBuilder &s, Value a) { return s.name(a); }
-
 static void registerBinary(OpRegistry &r) {
-  r.add("", "Add", importBinary<NIBBLE_METHOD2(add)>, 2);
-  r.add("", "Sub", importBinary<NIBBLE_METHOD2(sub)>, 2);
-  r.add("", "Mul", importBinary<NIBBLE_METHOD2(mul)>, 2);
-  r.add("", "Div", importBinary<NIBBLE_METHOD2(div)>, 2);
+  r.add("", "Add", importBinary<call<&ScalarBuilder::add>>, 2);
+  r.add("", "Sub", importBinary<call<&ScalarBuilder::sub>>, 2);
+  r.add("", "Mul", importBinary<call<&ScalarBuilder::mul>>, 2);
+  r.add("", "Div", importBinary<call<&ScalarBuilder::div>>, 2);
   r.add("", "Mod", importMod, 2);
   r.add("", "Pow", importPow, 2);
   r.add("", "BitShift", importBitShift, 2);
   for (const char *name : {"And", "BitwiseAnd"})
-    r.add("", name, importLogic<NIBBLE_METHOD2(bitAnd)>, 2);
+    r.add("", name, importLogic<call<&ScalarBuilder::bitAnd>>, 2);
   for (const char *name : {"Or", "BitwiseOr"})
-    r.add("", name, importLogic<NIBBLE_METHOD2(bitOr)>, 2);
+    r.add("", name, importLogic<call<&ScalarBuilder::bitOr>>, 2);
   for (const char *name : {"Xor", "BitwiseXor"})
-    r.add("", name, importLogic<NIBBLE_METHOD2(bitXor)>, 2);
-  r.add("", "Equal", importComparison<NIBBLE_METHOD2(eq)>, 2);
-  r.add("", "Less", importComparison<NIBBLE_METHOD2(lt)>, 2);
-  r.add("", "LessOrEqual", importComparison<NIBBLE_METHOD2(le)>, 2);
-  r.add("", "Greater", importComparison<NIBBLE_METHOD2(gt)>, 2);
-  r.add("", "GreaterOrEqual", importComparison<NIBBLE_METHOD2(ge)>, 2);
-  r.add("", "Sum", importVariadic<NIBBLE_METHOD2(add)>);
-  r.add("", "Mean", importVariadic<NIBBLE_METHOD2(add)>);
-  r.add("", "Max", importVariadic<NIBBLE_METHOD2(max)>);
-  r.add("", "Min", importVariadic<NIBBLE_METHOD2(min)>);
+    r.add("", name, importLogic<call<&ScalarBuilder::bitXor>>, 2);
+  r.add("", "Equal", importComparison<call<&ScalarBuilder::eq>>, 2);
+  r.add("", "Less", importComparison<call<&ScalarBuilder::lt>>, 2);
+  r.add("", "LessOrEqual", importComparison<call<&ScalarBuilder::le>>, 2);
+  r.add("", "Greater", importComparison<call<&ScalarBuilder::gt>>, 2);
+  r.add("", "GreaterOrEqual", importComparison<call<&ScalarBuilder::ge>>, 2);
+  r.add("", "Sum", importVariadic<call<&ScalarBuilder::add>>);
+  r.add("", "Mean", importVariadic<call<&ScalarBuilder::add>>);
+  r.add("", "Max", importVariadic<call<&ScalarBuilder::max>>);
+  r.add("", "Min", importVariadic<call<&ScalarBuilder::min>>);
 }
 
 static void registerUnary(OpRegistry &r) {
-  r.add("", "Abs", importUnary<NIBBLE_METHOD1(abs)>);
-  r.add("", "Neg", importUnary<NIBBLE_METHOD1(neg)>);
+  r.add("", "Abs", importUnary<call<&ScalarBuilder::abs>>);
+  r.add("", "Neg", importUnary<call<&ScalarBuilder::neg>>);
   r.add("", "Sign", importUnary<sign>);
   r.add("", "Not", importNot);
   r.add("", "BitwiseNot", importBitwiseNot);
   r.add("", "IsNaN", importIsNaN);
   r.add("", "IsInf", importIsInf);
-  r.add("", "Exp", importFloat<NIBBLE_METHOD1(exp)>);
-  r.add("", "Log", importFloat<NIBBLE_METHOD1(log)>);
-  r.add("", "Sqrt", importFloat<NIBBLE_METHOD1(sqrt)>);
-  r.add("", "Erf", importFloat<NIBBLE_METHOD1(erf)>);
-  r.add("", "Floor", importFloat<NIBBLE_METHOD1(floor)>);
-  r.add("", "Ceil", importFloat<NIBBLE_METHOD1(ceil)>);
-  r.add("", "Round", importFloat<NIBBLE_METHOD1(roundEven)>);
+  r.add("", "Exp", importFloat<call<&ScalarBuilder::exp>>);
+  r.add("", "Log", importFloat<call<&ScalarBuilder::log>>);
+  r.add("", "Sqrt", importFloat<call<&ScalarBuilder::sqrt>>);
+  r.add("", "Erf", importFloat<call<&ScalarBuilder::erf>>);
+  r.add("", "Floor", importFloat<call<&ScalarBuilder::floor>>);
+  r.add("", "Ceil", importFloat<call<&ScalarBuilder::ceil>>);
+  r.add("", "Round", importFloat<call<&ScalarBuilder::roundEven>>);
   r.add("", "Reciprocal", importFloat<reciprocal>);
   r.add("", "Sin", importFloat<emit<math::SinOp>>);
   r.add("", "Cos", importFloat<emit<math::CosOp>>);

@@ -31,10 +31,11 @@ static Tensor scaleBy(GraphBuilder &build, Tensor x, double factor) {
     return x;
   return build.unary(x, [&](ScalarBuilder &s, Value v) {
     // Integer Gemm has integer results: alpha and beta act in f32.
-    Value wide = s.convert(v, isa<FloatType>(v.getType())
-                                  ? v.getType()
-                                  : Type(s.builder.getF32Type()),
-                           s.unsignedInts, false);
+    Value wide =
+        s.convert(v,
+                  isa<FloatType>(v.getType()) ? v.getType()
+                                              : Type(s.builder.getF32Type()),
+                  s.unsignedInts, false);
     return s.convert(s.mul(wide, s.constant(factor, wide)), v.getType(), false,
                      s.unsignedInts);
   });
@@ -62,8 +63,10 @@ static LogicalResult importGemm(NodeContext &n) {
     return n.fail("C " + toString(c.shape()) + " does not broadcast to " +
                   toString(y.shape()));
   c = scaleBy(n.build, c, beta);
-  return n.setOutput(0, n.build.binary(y, c, [](ScalarBuilder &s, Value v,
-                                                Value w) { return s.add(v, w); }));
+  return n.setOutput(
+      0, n.build.binary(y, c, [](ScalarBuilder &s, Value v, Value w) {
+        return s.add(v, w);
+      }));
 }
 
 //===----------------------------------------------------------------------===//
@@ -85,10 +88,9 @@ static FailureOr<Tensor> subtractZero(NodeContext &n, Tensor x, Tensor zero,
   if (failed(shape) || ArrayRef<int64_t>(*shape) != x.shape())
     return n.fail("zero point " + toString(zero.shape()) +
                   " does not fit operand " + toString(x.shape()));
-  return n.build.binary(wide, n.build.cast(zero, ElemType::Int32),
-                        [](ScalarBuilder &s, Value a, Value b) {
-                          return s.sub(a, b);
-                        });
+  return n.build.binary(
+      wide, n.build.cast(zero, ElemType::Int32),
+      [](ScalarBuilder &s, Value a, Value b) { return s.sub(a, b); });
 }
 
 static FailureOr<Tensor> multiplyInts(NodeContext &n, Tensor a, Tensor aZero,
@@ -125,13 +127,12 @@ static LogicalResult importQLinearMatMul(NodeContext &n) {
     return n.fail("scales do not fit the result " + toString(y->shape()));
   ElemType type = yZero.type;
   bool isU8 = isUnsigned(type);
-  SmallVector<Tensor> inputs = {b.cast(*y, ElemType::Float),
-                                b.cast(aScale, ElemType::Float),
-                                b.cast(bScale, ElemType::Float),
-                                b.cast(yScale, ElemType::Float),
-                                b.cast(yZero, ElemType::Float)};
-  Tensor result = b.elementwise(
-      inputs, type, [&](ScalarBuilder &s, ValueRange v) {
+  SmallVector<Tensor> inputs = {
+      b.cast(*y, ElemType::Float), b.cast(aScale, ElemType::Float),
+      b.cast(bScale, ElemType::Float), b.cast(yScale, ElemType::Float),
+      b.cast(yZero, ElemType::Float)};
+  Tensor result =
+      b.elementwise(inputs, type, [&](ScalarBuilder &s, ValueRange v) {
         Value factor = s.div(s.mul(v[1], v[2]), v[3]);
         Value rounded = s.add(s.roundEven(s.mul(v[0], factor)), v[4]);
         return s.convert(rounded, b.elementType(type), false, isU8);
