@@ -49,8 +49,9 @@ Result<double> nibble::rt::parseNumber(const std::string &text) {
   std::istringstream in(text);
   in.imbue(std::locale::classic());
   double value = 0;
-  char rest = 0;
-  if (text.empty() || !(in >> value) || in >> rest)
+  // The stream would skip spaces.
+  bool plain = text.find_first_not_of("0123456789+-.eE") == std::string::npos;
+  if (!plain || !(in >> value) || !in.eof())
     return error(Code::InvalidArgument, "'%s' is not a number", text.c_str());
   return value;
 }

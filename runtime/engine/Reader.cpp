@@ -111,7 +111,11 @@ Status Engine::Impl::readAll() {
     return error(Code::Malformed,
                  "the header's hash of code and constants does "
                  "not match the metadata");
-  if (info.target != targetOf(header))
+  // All 16 bytes: what follows the name must be zero.
+  char target[sizeof(header.target)] = {};
+  info.target.copy(target, sizeof(target) - 1);
+  if (info.target.size() >= sizeof(target) ||
+      std::memcmp(target, header.target, sizeof(target)) != 0)
     return error(Code::Malformed,
                  "the header says target '%s', the metadata '%s'",
                  targetOf(header).c_str(), std::string(info.target).c_str());

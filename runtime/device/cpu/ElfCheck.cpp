@@ -47,6 +47,10 @@ static Status checkHeader(const Elf64_Ehdr &header, uint64_t size) {
       !inside(header.e_phoff, uint64_t(header.e_phnum) * sizeof(Elf64_Phdr),
               size))
     return bad("the table of segments is damaged");
+  // Not needed to load it, but it usually stands at the end: a cut file shows.
+  if (!inside(header.e_shoff, uint64_t(header.e_shnum) * header.e_shentsize,
+              size))
+    return bad("it is truncated");
   return Status();
 }
 
