@@ -35,9 +35,8 @@ std::optional<ElementsAttr> nibble::ref::evaluateToAttr(Value value,
   return tensor->toAttr();
 }
 
-static DenseResourceElementsAttr makeResource(RankedTensorType type,
-                                              ArrayRef<char> bytes,
-                                              StringRef name) {
+static DenseResourceElementsAttr
+makeResource(RankedTensorType type, ArrayRef<char> bytes, StringRef name) {
   auto blob = HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64);
   return DenseResourceElementsAttr::get(type, name, std::move(blob));
 }
@@ -59,8 +58,8 @@ static Value makeScaled(const RefTensor &tensor, Location loc,
   auto scaled = nq::getScaledElement(tensor.getType());
   RefTensor::ScaledParts parts = tensor.getScaledParts();
   auto resource = [&](ArrayRef<char> bytes, StringRef name) -> ElementsAttr {
-    auto type = RankedTensorType::get({int64_t(bytes.size())},
-                                      builder.getI8Type());
+    auto type =
+        RankedTensorType::get({int64_t(bytes.size())}, builder.getI8Type());
     return makeResource(type, bytes, name);
   };
   ElementsAttr global, zeroPoints;

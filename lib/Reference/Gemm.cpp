@@ -91,10 +91,9 @@ void runTask(const Gemm &gemm, const Task &task, const MicroKernel &kernel,
   w.b.resize(roundUp(task.columns, kernel.nr) * depthBlock);
   for (int64_t k = 0; k < gemm.k; k += depthBlock) {
     int64_t depth = std::min(depthBlock, gemm.k - k);
-    (gemm.transposeB ? packRows : packColumns)(gemm.b, task.column,
-                                               task.columns, k, depth,
-                                               kernel.nr, w.run.data(),
-                                               w.b.data());
+    (gemm.transposeB ? packRows
+                     : packColumns)(gemm.b, task.column, task.columns, k, depth,
+                                    kernel.nr, w.run.data(), w.b.data());
     for (int64_t i = 0; i < task.rows; i += rowBlock) {
       int64_t rows = std::min(rowBlock, task.rows - i);
       packRows(gemm.a, task.row + i, rows, k, depth, kernel.mr, w.run.data(),

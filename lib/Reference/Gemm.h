@@ -34,7 +34,8 @@ struct Gemm {
 void runGemms(int64_t count, const std::function<Gemm(int64_t)> &make,
               unsigned threads);
 
-/// One register tile: C[mr x nr] += A panel [depth x mr] * B panel [depth x nr].
+/// One register tile: C[mr x nr] += A panel [depth x mr] * B panel [depth x
+/// nr].
 struct MicroKernel {
   int64_t mr, nr;
   void (*run)(int64_t depth, const double *a, const double *b, double *c,

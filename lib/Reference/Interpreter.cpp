@@ -91,13 +91,13 @@ static LogicalResult checkArgument(func::FuncOp function, unsigned i,
 FailureOr<Results> Interpreter::run(func::FuncOp function,
                                     ArrayRef<RefTensor> args) {
   if (function.isExternal())
-    return function.emitError() << "'" << function.getName()
-                                << "' has no body to interpret";
+    return function.emitError()
+           << "'" << function.getName() << "' has no body to interpret";
   if (args.size() != function.getNumArguments())
     return function.emitError()
            << "'" << function.getName() << "' takes "
-           << function.getNumArguments() << " arguments, the reference was given "
-           << args.size();
+           << function.getNumArguments()
+           << " arguments, the reference was given " << args.size();
   Env env;
   for (auto [i, arg] : llvm::enumerate(args)) {
     if (failed(checkArgument(function, i, arg)))
@@ -165,9 +165,9 @@ FailureOr<Results> Interpreter::runOp(Operation *op, Env &env) {
     for (int64_t extent : type.getShape())
       count *= extent;
     if (count > options.maxElements)
-      return emitRefError(op) << "result " << type << " is too large for the "
-                              << "reference (limit " << options.maxElements
-                              << " elements)";
+      return emitRefError(op)
+             << "result " << type << " is too large for the "
+             << "reference (limit " << options.maxElements << " elements)";
   }
   auto results = dispatch(op, env, operands);
   if (failed(results) || failed(checkResults(op, *results)))
@@ -181,14 +181,14 @@ FailureOr<Results> Interpreter::runOp(Operation *op, Env &env) {
 LogicalResult Interpreter::checkResults(Operation *op,
                                         ArrayRef<RefTensor> results) {
   if (results.size() != op->getNumResults())
-    return emitRefError(op) << "got " << results.size()
-                            << " values for its results";
+    return emitRefError(op)
+           << "got " << results.size() << " values for its results";
   for (auto [value, result] : llvm::zip(op->getResults(), results)) {
     RankedTensorType type = getTensorType(value);
     if (!result || result.getShape() != type.getShape() ||
         result.getElementType() != type.getElementType())
-      return emitRefError(op) << "evaluated to a value that is not of type "
-                              << type;
+      return emitRefError(op)
+             << "evaluated to a value that is not of type " << type;
   }
   return success();
 }
@@ -232,10 +232,11 @@ FailureOr<Results> Interpreter::dispatch(Operation *op, Env &env,
 
 FailureOr<Results> Interpreter::call(Operation *op, SymbolRefAttr callee,
                                      ArrayRef<RefTensor> operands) {
-  auto function = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(op, callee);
+  auto function =
+      SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(op, callee);
   if (!function)
-    return emitRefError(op) << "calls " << callee
-                            << ", which is not a func.func";
+    return emitRefError(op)
+           << "calls " << callee << ", which is not a func.func";
   if (depth >= 64)
     return emitRefError(op) << "calls nest deeper than 64: " << callee
                             << " seems to call itself";
@@ -265,7 +266,8 @@ static SmallVector<Value> getReads(Operation *op) {
 
 /// The ops that `value` is computed from, in order; failure if one of them has
 /// effects or an argument is among them.
-static LogicalResult collectSlice(Value value, std::vector<Operation *> &slice) {
+static LogicalResult collectSlice(Value value,
+                                  std::vector<Operation *> &slice) {
   llvm::DenseSet<Operation *> seen, done;
   std::vector<Operation *> stack;
   auto push = [&](Value read) {

@@ -345,7 +345,9 @@ FLOAT_BINARY(CopySignF, std::copysign(x, y))
 #undef FLOAT_BINARY
 
 struct Fma {
-  static double apply(double x, double y, double z) { return std::fma(x, y, z); }
+  static double apply(double x, double y, double z) {
+    return std::fma(x, y, z);
+  }
 };
 struct Clamp {
   static double apply(double x, double low, double high) {
@@ -363,7 +365,7 @@ FLOAT_COMPARE(CmpOgt, x > y)
 FLOAT_COMPARE(CmpOge, x >= y)
 FLOAT_COMPARE(CmpOlt, x < y)
 FLOAT_COMPARE(CmpOle, x <= y)
-FLOAT_COMPARE(CmpOne, x < y || x > y)
+FLOAT_COMPARE(CmpOne, x<y || x> y)
 FLOAT_COMPARE(CmpOrd, x == x && y == y)
 FLOAT_COMPARE(CmpUeq, !(x < y || x > y))
 FLOAT_COMPARE(CmpUgt, !(x <= y))

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LaneProgram.h"
 
+#include "Eval.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -42,11 +44,10 @@ struct LaneCompiler {
   FailureOr<LaneReg> newReg(Value value, Operation *op) {
     Type type = getElementTypeOrSelf(value.getType());
     if (getFormat(type) == rt::StorageFormat::None)
-      return op->emitOpError()
-             << "reference: values of type " << type << " are not supported";
+      return emitRefError(op)
+             << "values of type " << type << " are not supported";
     bool isFloat = isa<FloatType>(type);
-    return LaneReg{isFloat,
-                   isFloat ? program.numFloats++ : program.numInts++};
+    return LaneReg{isFloat, isFloat ? program.numFloats++ : program.numInts++};
   }
 
   LogicalResult addConstant(Value value, const RefTensor &tensor,
@@ -71,8 +72,8 @@ struct LaneCompiler {
       return known->second;
     const RefTensor *outside = lookup(value);
     if (!outside || !*outside)
-      return op->emitOpError()
-             << "reference: operand is defined outside of the region by an op "
+      return emitRefError(op)
+             << "operand is defined outside of the region by an op "
                 "that has no value yet";
     if (failed(addConstant(value, *outside, op)))
       return failure();
@@ -102,11 +103,12 @@ LogicalResult LaneCompiler::compileConstant(arith::ConstantOp op) {
   if (auto number = dyn_cast<FloatAttr>(op.getValue()))
     value = RefTensor::splat(type, number.getValueAsDouble());
   else if (auto integer = dyn_cast<IntegerAttr>(op.getValue()))
-    value = RefTensor::splat(type, op.getType().isInteger(1)
-                                       ? int64_t(integer.getValue().getBoolValue())
-                                       : integer.getValue().getSExtValue());
+    value =
+        RefTensor::splat(type, op.getType().isInteger(1)
+                                   ? int64_t(integer.getValue().getBoolValue())
+                                   : integer.getValue().getSExtValue());
   else
-    return op.emitOpError() << "reference: constant is not a scalar";
+    return emitRefError(op) << "constant is not a scalar";
   return addConstant(op.getResult(), value, op);
 }
 
@@ -122,10 +124,10 @@ LogicalResult LaneCompiler::compileIndex(linalg::IndexOp op) {
 LogicalResult LaneCompiler::compileExtract(tensor::ExtractOp op) {
   const RefTensor *tensor = lookup(op.getTensor());
   if (!tensor || !*tensor)
-    return op.emitOpError()
-           << "reference: the tensor is not defined outside of the region";
+    return emitRefError(op)
+           << "the tensor is not defined outside of the region";
   if (tensor->isScaled())
-    return op.emitOpError() << "reference: cannot extract from scaled tensor "
+    return emitRefError(op) << "cannot extract from scaled tensor "
                             << tensor->getType() << "; dequantize it first";
   LaneGather gather{*tensor, {}, op};
   SmallVector<LaneReg> operands;
@@ -152,7 +154,7 @@ LogicalResult LaneCompiler::compileScalar(Operation *op) {
   LaneInstr instr;
   if (op->getNumResults() != 1 || op->getNumOperands() > 3 ||
       !selectLaneOp(op, instr))
-    return op->emitOpError() << "is not known to the reference interpreter";
+    return emitRefError(op) << "is not known to the reference interpreter";
   SmallVector<LaneReg> operands;
   for (Value operand : op->getOperands()) {
     auto reg = use(operand, op);

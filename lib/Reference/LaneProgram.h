@@ -31,7 +31,7 @@ using LaneFn = void (*)(const LaneInstr &, LaneFrame &, unsigned begin,
 
 struct LaneInstr {
   LaneFn fn = nullptr;
-  uint32_t dst = 0, a = 0, b = 0, c = 0; ///< register numbers, file by op
+  uint32_t dst = 0, a = 0, b = 0, c = 0;      ///< register numbers, file by op
   Rounding rounding{rt::StorageFormat::None}; ///< of a float result
   /// Operands of type f32 are rounded to f32 before an op that is not
   /// continuous (comparison, floor, conversion to integer, bitcast).

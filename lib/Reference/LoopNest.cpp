@@ -8,6 +8,7 @@
 // indexed by a reduction loop) runs one point at a time.
 #include "LoopNest.h"
 
+#include "Eval.h"
 #include "Threads.h"
 
 #include <mutex>
@@ -93,7 +94,7 @@ int64_t evaluate(AffineExpr expr, ArrayRef<int64_t> dims) {
 
 /// How an operand is reached from the loops.
 struct Access {
-  const RefTensor *tensor;
+  const RefTensor *tensor = nullptr;
   AffineMap map;
   bool isLinear = true;
   int64_t base = 0;
@@ -160,8 +161,7 @@ private:
              const Space &space, ArrayRef<Segment> segments, int64_t delta);
 
   void runParallelBlock(LaneFrame &frame, const Space &parallel,
-                        const Space &reduction, int64_t begin,
-                        unsigned count);
+                        const Space &reduction, int64_t begin, unsigned count);
   void runReductionPoint(LaneFrame &frame, const Space &parallel,
                          const Space &reduction, int64_t point);
   void foldLanes(LaneFrame &frame, ArrayRef<LaneInstr> tail, unsigned count);
@@ -199,9 +199,11 @@ private:
 LogicalResult Runner::analyzeAccess(const RefTensor &tensor, AffineMap map) {
   if (map.getNumResults() != unsigned(tensor.getRank()) ||
       map.getNumDims() != nest.sizes.size() || map.getNumSymbols() != 0)
-    return op->emitOpError() << "reference: indexing map " << map
-                             << " does not fit operand " << tensor.getType();
-  Access access{&tensor, map};
+    return emitRefError(op) << "indexing map " << AffineMapAttr::get(map)
+                            << " does not fit operand " << tensor.getType();
+  Access access;
+  access.tensor = &tensor;
+  access.map = map;
   access.coef.assign(nest.sizes.size(), 0);
   SmallVector<int64_t> strides = getStrides(tensor.getShape());
   for (auto [dim, expr] : llvm::enumerate(map.getResults())) {
@@ -218,9 +220,9 @@ LogicalResult Runner::analyzeAccess(const RefTensor &tensor, AffineMap map) {
       access.coef[loop] += c * strides[dim];
     }
     if (low < 0 || high >= tensor.getShape()[dim])
-      return op->emitOpError()
-             << "reference: accesses index " << (low < 0 ? low : high)
-             << " of dimension " << dim << " of " << tensor.getType();
+      return emitRefError(op)
+             << "accesses index " << (low < 0 ? low : high) << " of dimension "
+             << dim << " of " << tensor.getType();
   }
   accesses.push_back(std::move(access));
   return success();
@@ -246,10 +248,10 @@ LogicalResult Runner::analyze() {
   std::vector<bool> depends = program.dependsOn(accumulators);
   for (auto [instr, late] : llvm::zip(program.instrs, depends))
     (late ? tail : head).push_back(instr);
-  readsResults = !tail.empty() ||
-                 llvm::any_of(program.yields, [&](const LaneReg &reg) {
-                   return llvm::is_contained(accumulators, reg);
-                 });
+  readsResults =
+      !tail.empty() || llvm::any_of(program.yields, [&](const LaneReg &reg) {
+        return llvm::is_contained(accumulators, reg);
+      });
   return success();
 }
 
@@ -262,9 +264,9 @@ Space Runner::makeSpace(bool reduction) const {
     if (isReduction == reduction && nest.sizes[loop] != 1)
       loops.push_back(loop);
   if (!reduction && numResults() > 0)
-    llvm::stable_sort(loops, [&](int64_t x, int64_t y) {
+    llvm::sort(loops, [&](int64_t x, int64_t y) {
       const auto &coef = accesses[numInputs()].coef;
-      return coef[x] > coef[y];
+      return coef[x] != coef[y] ? coef[x] > coef[y] : x < y;
     });
   Space space;
   space.coefs.resize(accesses.size());
@@ -352,7 +354,8 @@ void Runner::splitLanes(const Space &space, int64_t begin, unsigned count,
     segments.push_back({lane, n, index});
     lane += n;
     index.back() += n;
-    for (size_t d = index.size() - 1; d > 0 && index[d] == space.sizes[d]; --d) {
+    for (size_t d = index.size() - 1; d > 0 && index[d] == space.sizes[d];
+         --d) {
       index[d] = 0;
       ++index[d - 1];
     }
@@ -390,8 +393,8 @@ void Runner::load(LaneFrame &frame, unsigned access, const Space &space,
   auto loadAs = [&](auto *dense, auto *&where, auto *own) {
     if (inPlace && dense) {
       // Inputs are never written: no other register shares theirs.
-      where = const_cast<std::remove_const_t<
-          std::remove_pointer_t<decltype(dense)>> *>(
+      where = const_cast<
+          std::remove_const_t<std::remove_pointer_t<decltype(dense)>> *>(
           dense + base + space.offset(access, segments[0].index));
       return;
     }
@@ -401,16 +404,14 @@ void Runner::load(LaneFrame &frame, unsigned access, const Space &space,
                   stride, segment.count, own + segment.lane);
   };
   if (reg.isFloat)
-    loadAs(access < numInputs()
-               ? tensor.denseFloats()
-               : const_cast<const double *>(
-                     floatResults[access - numInputs()].get()),
+    loadAs(access < numInputs() ? tensor.denseFloats()
+                                : const_cast<const double *>(
+                                      floatResults[access - numInputs()].get()),
            frame.f[reg.index], frame.ownFloats(reg.index));
   else
-    loadAs(access < numInputs()
-               ? tensor.denseInts()
-               : const_cast<const int64_t *>(
-                     intResults[access - numInputs()].get()),
+    loadAs(access < numInputs() ? tensor.denseInts()
+                                : const_cast<const int64_t *>(
+                                      intResults[access - numInputs()].get()),
            frame.i[reg.index], frame.ownInts(reg.index));
 }
 
@@ -473,8 +474,7 @@ void Runner::setFixedIndices(LaneFrame &frame, const Space &space,
 }
 
 template <typename T>
-static void storeSegment(T *to, int64_t stride, const T *from,
-                         unsigned count) {
+static void storeSegment(T *to, int64_t stride, const T *from, unsigned count) {
   for (unsigned i = 0; i < count; ++i)
     to[i * stride] = from[i];
 }
@@ -657,8 +657,8 @@ void Runner::runSequential() {
     points *= size;
   auto offsetOf = [&](unsigned a) {
     int64_t offset = 0;
-    for (auto [expr, extent] :
-         llvm::zip(accesses[a].map.getResults(), accesses[a].tensor->getShape())) {
+    for (auto [expr, extent] : llvm::zip(accesses[a].map.getResults(),
+                                         accesses[a].tensor->getShape())) {
       int64_t at = evaluate(expr, index);
       if (at < 0 || at >= extent) {
         noteBounds();
@@ -709,8 +709,8 @@ FailureOr<SmallVector<RefTensor>> Runner::run() {
   if (failed(analyze()))
     return failure();
   Space parallel = makeSpace(false), reduction = makeSpace(true);
-  bool overReduction = !sequential && parallel.points < 128 &&
-                       reduction.points >= 32;
+  bool overReduction =
+      !sequential && parallel.points < 128 && reduction.points >= 32;
   if (!sequential)
     decodeWhereSlow(overReduction ? reduction : parallel, !overReduction);
   makeResults();
@@ -734,14 +734,13 @@ FailureOr<SmallVector<RefTensor>> Runner::run() {
                 [&](int64_t begin, int64_t end) {
                   LaneFrame frame(program);
                   for (; begin < end; begin += laneCount)
-                    runParallelBlock(
-                        frame, parallel, reduction, begin,
-                        std::min<int64_t>(laneCount, end - begin));
+                    runParallelBlock(frame, parallel, reduction, begin,
+                                     std::min<int64_t>(laneCount, end - begin));
                   note(frame);
                 });
   }
   if (!error.empty())
-    return op->emitOpError() << "reference: " << error;
+    return emitRefError(op) << error;
   return takeResults();
 }
 

@@ -99,11 +99,9 @@ static Buffer<double> multiply(const OpCall &call, nq::MatmulOp op,
 }
 
 /// Runs the epilogue region over the accumulators.
-static FailureOr<Buffer<double>> runEpilogue(const OpCall &call,
-                                             nq::MatmulOp op,
-                                             Buffer<double> sums) {
-  auto program =
-      LaneProgram::compile(op.getEpilogue().front(), call.lookup);
+static FailureOr<Buffer<double>>
+runEpilogue(const OpCall &call, nq::MatmulOp op, Buffer<double> sums) {
+  auto program = LaneProgram::compile(op.getEpilogue().front(), call.lookup);
   if (failed(program))
     return failure();
   MLIRContext *context = call.op->getContext();
@@ -161,14 +159,15 @@ namespace {
 class Attention {
 public:
   Attention(const OpCall &call, nq::AttentionOp op)
-      : call(call), op(op), q(call.get(op.getQ()).decoded(call.threads)),
+      : call(call), q(call.get(op.getQ()).decoded(call.threads)),
         k(call.get(op.getK()).decoded(call.threads)),
         v(call.get(op.getV()).decoded(call.threads)),
         mask(call.getOptional(op.getMask())), heads(q.getShape()[1]),
         kvHeads(k.getShape()[1]), queries(q.getShape()[2]),
-        keys(k.getShape()[2]), depth(q.getShape()[3]),
-        width(v.getShape()[3]), scale(op.getScale().convertToDouble()),
-        softcap(op.getSoftcap().convertToDouble()) {
+        keys(k.getShape()[2]), depth(q.getShape()[3]), width(v.getShape()[3]),
+        scale(op.getScale().convertToDouble()),
+        softcap(op.getSoftcap().convertToDouble()), causal(op.getCausal()),
+        bottomRight(op.getBottomRight()) {
     int64_t scores[] = {q.getShape()[0], heads, queries, keys};
     if (mask)
       maskStrides = broadcastStrides(mask->getShape(), scores);
@@ -182,12 +181,12 @@ private:
   void addMask(int64_t head, int64_t row, double *scores) const;
 
   const OpCall &call;
-  nq::AttentionOp op;
   RefTensor q, k, v;
   const RefTensor *mask;
   SmallVector<int64_t> maskStrides;
   int64_t heads, kvHeads, queries, keys, depth, width;
   double scale, softcap;
+  bool causal, bottomRight;
 };
 
 constexpr double minusInfinity = -std::numeric_limits<double>::infinity();
@@ -204,8 +203,8 @@ void Attention::addMask(int64_t head, int64_t row, double *scores) const {
         scores[t] = minusInfinity;
     }
   }
-  if (op.getCausal()) {
-    int64_t last = row + (op.getBottomRight() ? keys - queries : 0);
+  if (causal) {
+    int64_t last = row + (bottomRight ? keys - queries : 0);
     for (int64_t t = std::max<int64_t>(0, last + 1); t < keys; ++t)
       scores[t] = minusInfinity;
   }
@@ -235,21 +234,30 @@ void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
 
 void Attention::runRows(int64_t head, int64_t row, int64_t rows,
                         double *out) const {
-  int64_t kvHead =
-      head / heads * kvHeads + head % heads / (heads / kvHeads);
+  int64_t kvHead = head / heads * kvHeads + head % heads / (heads / kvHeads);
   std::vector<double> scores(rows * keys);
   ReadRun readScores = [&](int64_t begin, int64_t count, double *to) {
     std::copy_n(scores.data() + begin, count, to);
   };
   Gemm first{{makeReader(q), (head * queries + row) * depth, depth},
              {makeReader(k), kvHead * keys * depth, depth},
-             scores.data(), keys, rows, keys, depth, true};
+             scores.data(),
+             keys,
+             rows,
+             keys,
+             depth,
+             true};
   runGemms(1, [&](int64_t) { return first; }, 1);
   for (int64_t r = 0; r < rows; ++r)
     softmaxRow(head, row + r, scores.data() + r * keys);
   Gemm second{{readScores, 0, keys},
               {makeReader(v), kvHead * keys * width, width},
-              out, width, rows, width, keys, false};
+              out,
+              width,
+              rows,
+              width,
+              keys,
+              false};
   runGemms(1, [&](int64_t) { return second; }, 1);
 }
 
@@ -320,8 +328,8 @@ static FailureOr<Results> evalNorm(const OpCall &call) {
   auto op = cast<nq::NormOp>(call.op);
   RankedTensorType type = call.resultType();
   const RefTensor &input = call.get(op.getInput());
-  int64_t width = ShapedType::getNumElements(
-      type.getShape().drop_front(op.getAxis()));
+  int64_t width =
+      ShapedType::getNumElements(type.getShape().drop_front(op.getAxis()));
   int64_t rows = width ? type.getNumElements() / width : 0;
   NormFactor scale(call.getOptional(op.getScale()), type.getShape()),
       bias(call.getOptional(op.getBias()), type.getShape());

@@ -92,8 +92,7 @@ static FailureOr<Results> evalAssemble(const OpCall &call) {
   parts->codes = call.get(op.getCodes()).toStorage();
   parts->scales = call.get(op.getScales()).toStorage();
   if (failed(readZeroPoints(call, op.getZeroPoint(),
-                            countScales(call.resultType()),
-                            parts->zeroPoints)))
+                            countScales(call.resultType()), parts->zeroPoints)))
     return failure();
   const RefTensor *global = call.getOptional(op.getGlobal());
   return finish(call, parts, global ? global->floatAt(0) : 1);
@@ -132,16 +131,15 @@ public:
         storage(getFormat(scaled.getStorage())),
         scaleFormat(getFormat(scaled.getScale())),
         grid(scaled.getScaleGrid(type.getShape())),
-        block(scaled.getBlockFor(type.getShape())), input(call.get(op.getInput())),
-        parts(std::make_shared<Parts>()) {}
+        block(scaled.getBlockFor(type.getShape())),
+        input(call.get(op.getInput())), parts(std::make_shared<Parts>()) {}
 
   FailureOr<Results> run();
 
 private:
   LogicalResult runStatic();
   LogicalResult runDynamic();
-  template <typename QuantizeBlock>
-  void forRows(QuantizeBlock quantizeBlock);
+  template <typename QuantizeBlock> void forRows(QuantizeBlock quantizeBlock);
 
   const OpCall &call;
   nq::QuantizeOp op;
@@ -198,8 +196,9 @@ LogicalResult Quantizer::runDynamic() {
                  scaleFormat == StorageFormat::E4M3FN && scaled.getGlobal();
   bool isMx = scaleFormat == StorageFormat::E8M0 && !scaled.getGlobal() &&
               rt::isFloatFormat(storage);
-  bool flat = llvm::all_of(ArrayRef<int64_t>(block).drop_back(block.empty() ? 0 : 1),
-                           [](int64_t extent) { return extent == 1; });
+  bool flat =
+      llvm::all_of(ArrayRef<int64_t>(block).drop_back(block.empty() ? 0 : 1),
+                   [](int64_t extent) { return extent == 1; });
   if (!flat || block.empty() || !((isNvfp4 && nvfp4) || (isMx && mx)))
     return call.error() << "has no recipe '" << name << "' for " << scaled
                         << "; recipes are " << rt::nvfp4RecipeNames()
@@ -215,17 +214,17 @@ LogicalResult Quantizer::runDynamic() {
     for (int64_t i = 0, at = gridRow; i < width; i += extent, ++at) {
       int64_t count = std::min(extent, width - i);
       parts->scales[at] =
-          isNvfp4 ? rt::quantizeNvfp4Block(row + i, count, factor, *nvfp4,
-                                           codes + i)
-                  : rt::quantizeMxBlock(row + i, count, storage, *mx,
-                                        codes + i);
+          isNvfp4
+              ? rt::quantizeNvfp4Block(row + i, count, factor, *nvfp4,
+                                       codes + i)
+              : rt::quantizeMxBlock(row + i, count, storage, *mx, codes + i);
     }
   });
   return success();
 }
 
-/// Calls quantizeBlock(row in f32, its first scale, where its codes go) for each
-/// row of the last dimension, then packs.
+/// Calls quantizeBlock(row in f32, its first scale, where its codes go) for
+/// each row of the last dimension, then packs.
 template <typename QuantizeBlock>
 void Quantizer::forRows(QuantizeBlock quantizeBlock) {
   ArrayRef<int64_t> shape = type.getShape();
@@ -249,8 +248,7 @@ void Quantizer::forRows(QuantizeBlock quantizeBlock) {
         rest /= shape[d];
         stride *= grid[d];
       }
-      quantizeBlock(row.data(), gridRow,
-                    codes.data() + (r - begin) * width);
+      quantizeBlock(row.data(), gridRow, codes.data() + (r - begin) * width);
     }
     auto *to = reinterpret_cast<uint8_t *>(parts->codes.data());
     if (packed)

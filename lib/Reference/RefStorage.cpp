@@ -85,9 +85,9 @@ ElementsAttr RefTensor::toAttr() const {
     if (isInteger()) {
       unsigned width =
           getElementType().isIndex() ? 64 : type.getElementTypeBitWidth();
-      return DenseElementsAttr::get(
-          type, APInt(width, intAt(0), /*isSigned=*/true,
-                      /*implicitTrunc=*/true));
+      return DenseElementsAttr::get(type,
+                                    APInt(width, intAt(0), /*isSigned=*/true,
+                                          /*implicitTrunc=*/true));
     }
     APFloat value(floatAt(0));
     bool lost;
@@ -135,8 +135,8 @@ static void place(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
   if (layout && !layout.isRowMajor())
     permute(layout, shape, format, bytes.data(), to, /*pack=*/true);
   else
-    llvm::copy(bytes.take_front(rt::formatBytes(
-                   format, ShapedType::getNumElements(shape))),
+    llvm::copy(bytes.take_front(
+                   rt::formatBytes(format, ShapedType::getNumElements(shape))),
                to);
 }
 
@@ -242,10 +242,9 @@ FailureOr<RefTensor> RefTensor::fromStorage(RankedTensorType type,
         bytes.data() + regions.scales, scales);
   ScaledParts parts{codes, scales, {}, 1};
   if (formats.global != StorageFormat::None)
-    parts.global =
-        rt::decode(formats.global, rt::loadCode(formats.global,
-                                                bytes.data() + regions.global,
-                                                0));
+    parts.global = rt::decode(
+        formats.global,
+        rt::loadCode(formats.global, bytes.data() + regions.global, 0));
   if (formats.zeroPoints) {
     fetch(formats.scaleLayout, formats.grid, StorageFormat::U8,
           bytes.data() + regions.zeroPoints, zeroPoints);

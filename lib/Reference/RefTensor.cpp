@@ -240,16 +240,15 @@ RefTensor RefTensor::undefined(RankedTensorType type) {
     parts.codes = all.take_front(scaledType.getCodeBytes(type.getShape()));
     parts.scales = all.take_front(scaledType.getScaleBytes(type.getShape()));
     if (scaledType.getZeroPoint())
-      parts.zeroPoints = parts.scales.take_front(ShapedType::getNumElements(
-          scaledType.getScaleGrid(type.getShape())));
+      parts.zeroPoints = parts.scales.take_front(
+          ShapedType::getNumElements(scaledType.getScaleGrid(type.getShape())));
     auto result = scaled(type, parts, zeros, nullptr);
     return succeeded(result) ? *result : RefTensor();
   }
   if (!type.getElementType().isIntOrIndex())
     return splat(type, std::numeric_limits<double>::quiet_NaN());
-  unsigned width = type.getElementType().isIndex()
-                       ? 64
-                       : type.getElementTypeBitWidth();
+  unsigned width =
+      type.getElementType().isIndex() ? 64 : type.getElementTypeBitWidth();
   int64_t pattern = 0x5A5A5A5A5A5A5A5A;
   return splat(type, width == 1 ? int64_t(0)
                                 : pattern << (64 - width) >> (64 - width));
@@ -277,12 +276,12 @@ FailureOr<RefTensor> RefTensor::raw(RankedTensorType type, ArrayRef<char> bytes,
   storage->kind = Storage::Kind::Raw;
   storage->format = getFormat(type.getElementType());
   if (storage->format == StorageFormat::None) {
-    complain(emitError, "element type is not supported by the reference");
-    return failure();
+    return complain(emitError,
+                    "element type is not supported by the reference");
   }
-  if (failed(checkBytes(
-          emitError, "data", bytes.size(),
-          rt::formatBytes(storage->format, type.getNumElements()))))
+  if (failed(
+          checkBytes(emitError, "data", bytes.size(),
+                     rt::formatBytes(storage->format, type.getNumElements()))))
     return failure();
   storage->bytes = bytes;
   storage->owner = std::move(owner);
@@ -295,8 +294,7 @@ FailureOr<RefTensor> RefTensor::scaled(RankedTensorType type,
                                        EmitError emitError) {
   auto element = nq::getScaledElement(type);
   if (!element) {
-    complain(emitError, "not a scaled tensor type");
-    return failure();
+    return complain(emitError, "not a scaled tensor type");
   }
   auto storage = std::make_shared<Storage>();
   storage->kind = Storage::Kind::Scaled;
@@ -316,7 +314,8 @@ FailureOr<RefTensor> RefTensor::scaled(RankedTensorType type,
        failed(checkBytes(emitError, "zero points", parts.zeroPoints.size(),
                          scales))))
     return failure();
-  storage->bytes = parts.codes.take_front(element.getCodeBytes(type.getShape()));
+  storage->bytes =
+      parts.codes.take_front(element.getCodeBytes(type.getShape()));
   storage->scales =
       parts.scales.take_front(element.getScaleBytes(type.getShape()));
   if (element.getZeroPoint())
@@ -467,8 +466,8 @@ RefTensor RefTensor::decoded(unsigned threads) const {
   });
   auto resultType = type;
   if (isScaled())
-    resultType = RankedTensorType::get(getShape(),
-                                       Float64Type::get(type.getContext()));
+    resultType =
+        RankedTensorType::get(getShape(), Float64Type::get(type.getContext()));
   return floats(resultType, values);
 }
 

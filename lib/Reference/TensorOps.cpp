@@ -85,12 +85,12 @@ static void copyBox(const RefTensor &from, const Box &fromBox, T *to,
 
 namespace {
 /// A result under construction, of floats or of integers.
-struct Builder {
+struct TensorBuilder {
   RankedTensorType type;
   Buffer<double> floats;
   Buffer<int64_t> ints;
 
-  explicit Builder(RankedTensorType type) : type(type) {
+  explicit TensorBuilder(RankedTensorType type) : type(type) {
     if (type.getElementType().isIntOrIndex())
       ints = allocate<int64_t>(type.getNumElements());
     else
@@ -117,7 +117,8 @@ struct Builder {
       copyBox(from, fromBox, floats.get(), toBox, sizes);
   }
   Results take() const {
-    return {ints ? RefTensor::ints(type, ints) : RefTensor::floats(type, floats)};
+    return {ints ? RefTensor::ints(type, ints)
+                 : RefTensor::floats(type, floats)};
   }
 };
 } // namespace
@@ -168,7 +169,7 @@ static FailureOr<Results> evalSplat(const OpCall &call) {
 }
 
 static FailureOr<Results> evalFromElements(const OpCall &call) {
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   for (auto [i, scalar] : llvm::enumerate(call.operands))
     if (builder.ints)
       builder.ints[i] = scalar.intAt(0);
@@ -189,7 +190,7 @@ static FailureOr<Results> evalExtract(const OpCall &call) {
                           << " is outside of " << tensor.getType();
     offset = offset * extent + at;
   }
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   builder.copy(tensor, {offset, {}}, {}, {});
   return builder.take();
 }
@@ -204,8 +205,8 @@ static FailureOr<Results> evalReshape(const OpCall &call) {
                         << type;
   RefTensor result = input.withType(type);
   if (!result)
-    return call.error() << "the blocks of " << input.getType()
-                        << " do not fit " << type;
+    return call.error() << "the blocks of " << input.getType() << " do not fit "
+                        << type;
   return Results{result};
 }
 
@@ -225,8 +226,8 @@ static LogicalResult checkBounds(const OpCall &call, RankedTensorType type,
                                  ArrayRef<int64_t> strides) {
   for (auto [d, extent] : llvm::enumerate(type.getShape())) {
     int64_t last = offsets[d] + (sizes[d] - 1) * strides[d];
-    if (sizes[d] > 0 && (offsets[d] < 0 || offsets[d] >= extent || last < 0 ||
-                         last >= extent))
+    if (sizes[d] > 0 &&
+        (offsets[d] < 0 || offsets[d] >= extent || last < 0 || last >= extent))
       return call.error() << "slice [" << offsets[d] << ".." << last
                           << "] of dimension " << d << " leaves " << type;
   }
@@ -240,12 +241,12 @@ static FailureOr<Results> evalExtractSlice(const OpCall &call) {
       failed(checkBounds(call, input.getType(), op.getStaticOffsets(),
                          op.getStaticSizes(), op.getStaticStrides())))
     return failure();
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   ArrayRef<int64_t> sizes = op.getStaticSizes();
-  builder.copy(input,
-               makeBox(input.getShape(), op.getStaticOffsets(),
-                       op.getStaticStrides()),
-               {0, rowMajorStrides(sizes)}, sizes);
+  builder.copy(
+      input,
+      makeBox(input.getShape(), op.getStaticOffsets(), op.getStaticStrides()),
+      {0, rowMajorStrides(sizes)}, sizes);
   return builder.take();
 }
 
@@ -256,13 +257,13 @@ static FailureOr<Results> evalInsertSlice(const OpCall &call) {
       failed(checkBounds(call, dest.getType(), op.getStaticOffsets(),
                          op.getStaticSizes(), op.getStaticStrides())))
     return failure();
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   builder.fill(dest);
   ArrayRef<int64_t> sizes = op.getStaticSizes();
-  builder.copy(source, {0, rowMajorStrides(sizes)},
-               makeBox(dest.getShape(), op.getStaticOffsets(),
-                       op.getStaticStrides()),
-               sizes);
+  builder.copy(
+      source, {0, rowMajorStrides(sizes)},
+      makeBox(dest.getShape(), op.getStaticOffsets(), op.getStaticStrides()),
+      sizes);
   return builder.take();
 }
 
@@ -270,7 +271,7 @@ static FailureOr<Results> evalConcat(const OpCall &call) {
   if (failed(refuseScaled(call)))
     return failure();
   auto op = cast<tensor::ConcatOp>(call.op);
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   SmallVector<int64_t> steps(builder.type.getRank(), 1),
       offsets(builder.type.getRank(), 0);
   for (const RefTensor &part : call.operands) {
@@ -284,7 +285,8 @@ static FailureOr<Results> evalConcat(const OpCall &call) {
 
 /// The scalar that a pad region yields: a constant in it, or a value outside.
 static FailureOr<RefTensor> getPadding(const OpCall &call) {
-  auto yield = cast<tensor::YieldOp>(call.op->getRegion(0).front().getTerminator());
+  auto yield =
+      cast<tensor::YieldOp>(call.op->getRegion(0).front().getTerminator());
   Value value = yield.getValue();
   if (const RefTensor *outside = call.lookup(value))
     return *outside;
@@ -295,9 +297,10 @@ static FailureOr<RefTensor> getPadding(const OpCall &call) {
   if (auto number = dyn_cast<FloatAttr>(attr))
     return RefTensor::splat(type, number.getValueAsDouble());
   if (auto integer = dyn_cast<IntegerAttr>(attr))
-    return RefTensor::splat(type, integer.getType().isInteger(1)
-                                      ? int64_t(integer.getValue().getBoolValue())
-                                      : integer.getValue().getSExtValue());
+    return RefTensor::splat(type,
+                            integer.getType().isInteger(1)
+                                ? int64_t(integer.getValue().getBoolValue())
+                                : integer.getValue().getSExtValue());
   return call.error() << "pads with " << attr << ", which is not a number";
 }
 
@@ -312,16 +315,16 @@ static FailureOr<Results> evalPad(const OpCall &call) {
   auto padding = getPadding(call);
   if (failed(padding))
     return failure();
-  Builder builder(call.resultType());
+  TensorBuilder builder(call.resultType());
   builder.fillWith(*padding);
   ArrayRef<int64_t> low = op.getStaticLow();
   SmallVector<int64_t> from, to, sizes, steps(low.size(), 1);
   for (size_t d = 0; d < low.size(); ++d) {
     from.push_back(std::max<int64_t>(0, -low[d]));
     to.push_back(std::max<int64_t>(0, low[d]));
-    sizes.push_back(std::max<int64_t>(
-        0, std::min(input.getShape()[d] - from[d],
-                    builder.type.getDimSize(d) - to[d])));
+    sizes.push_back(
+        std::max<int64_t>(0, std::min(input.getShape()[d] - from[d],
+                                      builder.type.getDimSize(d) - to[d])));
   }
   builder.copy(input, makeBox(input.getShape(), from, steps),
                makeBox(builder.type.getShape(), to, steps), sizes);
