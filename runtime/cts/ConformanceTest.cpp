@@ -242,11 +242,13 @@ TEST_P(Conformance, ProbeSeesEveryLaunchAndItsBuffers) {
     std::vector<float> result(n);
     uint32_t last = event.info->args[event.info->args.size() - 1];
     Status status = context->readValue(0, last, result.data(), n * 4);
-    if (computes() && event.launch == 0)
+    if (computes() && event.launch == 0) {
       EXPECT_EQ(result[5], 4.0f);
-    if (device->hostAccessible())
+    }
+    if (device->hostAccessible()) {
       EXPECT_EQ(0, std::memcmp(event.args[event.info->args.size() - 1],
                                result.data(), n * 4));
+    }
     EXPECT_GE(event.seconds, 0.0);
     return status;
   };
