@@ -18,7 +18,8 @@ static Tensor shift(GraphBuilder &build, Tensor x, int64_t axis, int64_t steps,
   return build.pad(x, low, high, fill);
 }
 
-template <bool isProduct> static LogicalResult importCumulative(NodeContext &n) {
+template <bool isProduct>
+static LogicalResult importCumulative(NodeContext &n) {
   Tensor x = n.input(0);
   auto given = n.requireInts(1, "axis");
   if (failed(given))
@@ -36,11 +37,10 @@ template <bool isProduct> static LogicalResult importCumulative(NodeContext &n) 
   if (n.intAttr("exclusive", 0) && extent > 0)
     y = shift(n.build, y, *axis, 1, backwards, neutral);
   for (int64_t steps = 1; steps < extent; steps *= 2)
-    y = n.build.binary(
-        y, shift(n.build, y, *axis, steps, backwards, neutral),
-        [](ScalarBuilder &s, Value a, Value b) {
-          return isProduct ? s.mul(a, b) : s.add(a, b);
-        });
+    y = n.build.binary(y, shift(n.build, y, *axis, steps, backwards, neutral),
+                       [](ScalarBuilder &s, Value a, Value b) {
+                         return isProduct ? s.mul(a, b) : s.add(a, b);
+                       });
   return n.setOutput(0, n.build.cast(y, x.type));
 }
 

@@ -56,8 +56,7 @@ static LogicalResult importGather(NodeContext &n) {
   Tensor y =
       n.build.generate(shape, x.type, [&](ScalarBuilder &s, ValueRange at) {
         SmallVector<Value> from(at.take_front(*axis));
-        from.push_back(
-            loadPosition(s, indices, at.slice(*axis, rank), extent));
+        from.push_back(loadPosition(s, indices, at.slice(*axis, rank), extent));
         llvm::append_range(from, at.drop_front(*axis + rank));
         return s.load(x, from);
       });
@@ -137,7 +136,8 @@ static LogicalResult importGatherND(NodeContext &n) {
                   " are empty, so there is nothing to gather");
   Tensor y =
       n.build.generate(shape, x.type, [&](ScalarBuilder &s, ValueRange at) {
-        SmallVector<Value> from(at.take_front(batch)), tuple(at.take_front(outer));
+        SmallVector<Value> from(at.take_front(batch)),
+            tuple(at.take_front(outer));
         tuple.push_back({});
         for (int64_t i = 0; i < depth; ++i) {
           tuple.back() = s.index(i);
@@ -187,11 +187,12 @@ static LogicalResult importReverseSequence(NodeContext &n) {
       failed(requireIntegerInput(n, 1, "sequence_lens")))
     return failure();
   if (*time == *batch || lengths.shape() != ArrayRef(x.dim(*batch)))
-    return n.fail("sequence_lens " + toString(lengths.shape()) +
-                  " do not give one length for each entry of the batch axis of " +
-                  toString(x.shape()));
-  Tensor y = n.build.generate(
-      x.shape(), x.type, [&](ScalarBuilder &s, ValueRange at) {
+    return n.fail(
+        "sequence_lens " + toString(lengths.shape()) +
+        " do not give one length for each entry of the batch axis of " +
+        toString(x.shape()));
+  Tensor y =
+      n.build.generate(x.shape(), x.type, [&](ScalarBuilder &s, ValueRange at) {
         ScalarBuilder i = asSigned(s);
         Value last = i.sub(loadIndex(s, lengths, at[*batch]), i.index(1));
         Value mirrored = clampIndex(s, i.sub(last, at[*time]), x.dim(*time));

@@ -125,13 +125,13 @@ static Tensor getRanks(GraphBuilder &build, Tensor x, bool largest) {
 /// Positions [R, k] of the elements with ranks 0 to k - 1. Ranks are distinct,
 /// and the maximum stays in range whatever they are.
 static Tensor getPositions(GraphBuilder &build, Tensor ranks, int64_t k) {
-  return build.reduceLoops(
-      {ranks.dim(0), k, ranks.dim(1)}, 2, ElemType::Int64, 0,
-      [&](ScalarBuilder &s, ValueRange at, Value acc) {
-        Value rank = loadIndex(s, ranks, {at[0], at[2]});
-        Value position = s.fromIndex(at[2], acc.getType());
-        return s.select(s.eq(rank, at[1]), s.max(acc, position), acc);
-      });
+  return build.reduceLoops({ranks.dim(0), k, ranks.dim(1)}, 2, ElemType::Int64,
+                           0, [&](ScalarBuilder &s, ValueRange at, Value acc) {
+                             Value rank = loadIndex(s, ranks, {at[0], at[2]});
+                             Value position = s.fromIndex(at[2], acc.getType());
+                             return s.select(s.eq(rank, at[1]),
+                                             s.max(acc, position), acc);
+                           });
 }
 
 static FailureOr<int64_t> getK(NodeContext &n, int64_t extent) {

@@ -76,11 +76,10 @@ static Tensor maximum(GraphBuilder &build, const Reduction &r) {
 static Tensor logSumExp(GraphBuilder &build, Reduction r) {
   Reduction kept = r;
   kept.keepDims = true;
-  Tensor top =
-      build.unary(maximum(build, kept), [](ScalarBuilder &s, Value m) {
-        Value finite = s.lt(s.abs(m), s.constant(HUGE_VAL, m));
-        return s.select(finite, m, s.constant(0, m));
-      });
+  Tensor top = build.unary(maximum(build, kept), [](ScalarBuilder &s, Value m) {
+    Value finite = s.lt(s.abs(m), s.constant(HUGE_VAL, m));
+    return s.select(finite, m, s.constant(0, m));
+  });
   r.x = build.elementwise(
       {build.cast(r.x, r.accumulator), top}, r.accumulator,
       [](ScalarBuilder &s, ValueRange a) { return s.exp(s.sub(a[0], a[1])); });
@@ -91,9 +90,9 @@ static Tensor logSumExp(GraphBuilder &build, Reduction r) {
 }
 
 static Tensor minimum(GraphBuilder &build, const Reduction &r) {
-  return fold(
-      build, r, HUGE_VAL,
-      [](ScalarBuilder &s, Value acc, Value v) { return s.min(acc, v); });
+  return fold(build, r, HUGE_VAL, [](ScalarBuilder &s, Value acc, Value v) {
+    return s.min(acc, v);
+  });
 }
 
 static Tensor mean(GraphBuilder &build, const Reduction &r) {
@@ -136,8 +135,8 @@ static Tensor emit(GraphBuilder &build, Reduce kind, const Reduction &r) {
 
 /// Roots and logarithms of integers are computed in f64.
 static ElemType chooseAccumulator(Reduce kind, ElemType type) {
-  bool isTranscendental = kind == Reduce::L2 || kind == Reduce::LogSum ||
-                          kind == Reduce::LogSumExp;
+  bool isTranscendental =
+      kind == Reduce::L2 || kind == Reduce::LogSum || kind == Reduce::LogSumExp;
   return isTranscendental && !isFloat(type) ? ElemType::Double
                                             : getAccumulator(type);
 }

@@ -84,12 +84,12 @@ static Tensor replaceByWinners(GraphBuilder &build, Tensor data, Tensor updates,
   return build.generate(
       data.shape(), data.type, [&](ScalarBuilder &s, ValueRange at) {
         ScalarBuilder i = asSigned(s);
-        Value winner =
-            loadIndex(s, winners, at.take_front(winners.rank()));
+        Value winner = loadIndex(s, winners, at.take_front(winners.rank()));
         SmallVector<Value> extended(at);
         extended.push_back(i.max(winner, i.index(0)));
         return s.select(i.ge(winner, i.index(0)),
-                        s.load(updates, updateAt(s, extended)), s.load(data, at));
+                        s.load(updates, updateAt(s, extended)),
+                        s.load(data, at));
       });
 }
 
@@ -165,16 +165,15 @@ static LogicalResult importScatterElements(NodeContext &n) {
   };
   auto hit = [&](ScalarBuilder &s, ValueRange at) {
     Value target = loadIndex(s, indices, updateAt(s, at));
-    Value result =
-        s.eq(wrapIndex(s, target, data.dim(*axis)), at[*axis]);
+    Value result = s.eq(wrapIndex(s, target, data.dim(*axis)), at[*axis]);
     for (int64_t d = 0; d < data.rank(); ++d)
       if (d != *axis && indices.dim(d) < data.dim(d))
         result = s.bitAnd(result, inRange(s, at[d], 0, indices.dim(d)));
     return result;
   };
   if (*combine != Combine::None)
-    return n.setOutput(0, combineAll(n.build, data, updates, count, *combine,
-                                     hit, updateAt));
+    return n.setOutput(
+        0, combineAll(n.build, data, updates, count, *combine, hit, updateAt));
   Tensor winners = findWinners(n.build, data.shape(), count, hit);
   return n.setOutput(
       0, replaceByWinners(n.build, data, updates, winners, updateAt));
@@ -273,7 +272,8 @@ static LogicalResult checkScatterND(NodeContext &n, Tensor data, Tensor indices,
     return success();
   return n.fail("indices " + toString(indices.shape()) + ", updates " +
                 toString(updates.shape()) + " and data " +
-                toString(data.shape()) + " do not fit: updates need the shape "
+                toString(data.shape()) +
+                " do not fit: updates need the shape "
                 "indices.shape[:-1] + data.shape[indices.shape[-1]:] and the "
                 "type of the data");
 }
@@ -288,7 +288,8 @@ static LogicalResult importScatterND(NodeContext &n) {
   int64_t depth = indices.shape().back();
   ArrayRef<int64_t> extents = data.shape().take_front(depth);
   int64_t count = product(indices.shape().drop_back());
-  int64_t cells = product(extents), slice = product(data.shape().drop_front(depth));
+  int64_t cells = product(extents),
+          slice = product(data.shape().drop_front(depth));
   if (depth == 0) // the whole of the data, `count` times
     return n.fail("index tuples are empty; every update replaces all data, so "
                   "use the last one");
@@ -304,10 +305,10 @@ static LogicalResult importScatterND(NodeContext &n) {
   if (isSearch && failed(checkSteps(n, {cells, width, count})))
     return failure();
   GraphBuilder &b = n.build;
-  CellUpdate u{b.reshape(data, {cells, slice}), b.reshape(updates, {count, slice}),
-               known ? b.shapeVector(*known)
-                     : computeTargets(b, b.reshape(indices, {count, depth}),
-                                      extents)};
+  CellUpdate u{
+      b.reshape(data, {cells, slice}), b.reshape(updates, {count, slice}),
+      known ? b.shapeVector(*known)
+            : computeTargets(b, b.reshape(indices, {count, depth}), extents)};
   Tensor y = scatterCells(b, u, *combine, known);
   return n.setOutput(0, b.reshape(y, data.shape()));
 }
@@ -324,8 +325,8 @@ static LogicalResult importMaxUnpool(NodeContext &n) {
                   toString(x.shape()));
   Shape inferred(x.shape());
   for (size_t d = 0; d < rank; ++d)
-    inferred[d + 2] = (x.dim(d + 2) - 1) * strides[d] - pads[d] -
-                      pads[rank + d] + kernel[d];
+    inferred[d + 2] =
+        (x.dim(d + 2) - 1) * strides[d] - pads[d] - pads[rank + d] + kernel[d];
   auto wanted = n.requireInts(2, "output_shape", inferred);
   if (failed(wanted))
     return failure();
@@ -354,8 +355,8 @@ static LogicalResult importMaxUnpool(NodeContext &n) {
 
 static LogicalResult checkTensorScatter(NodeContext &n, Tensor cache,
                                         Tensor update, int64_t axis) {
-  bool fits = axis > 0 && cache.rank() == update.rank() &&
-              cache.type == update.type;
+  bool fits =
+      axis > 0 && cache.rank() == update.rank() && cache.type == update.type;
   for (int64_t d = 0; fits && d < cache.rank(); ++d)
     fits = d == axis ? update.dim(d) <= cache.dim(d)
                      : update.dim(d) == cache.dim(d);

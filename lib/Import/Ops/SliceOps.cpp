@@ -25,6 +25,8 @@ static FailureOr<SliceBounds> getSliceBounds(NodeContext &n) {
     b.starts = n.intsAttr("starts").value_or(Shape());
     b.ends = n.intsAttr("ends").value_or(Shape());
     b.axes = n.intsAttr("axes").value_or(Shape());
+  } else if (!n.hasInput(1) || !n.hasInput(2)) {
+    return n.fail("has no starts or no ends");
   } else {
     auto starts = n.requireInts(1, "starts"), ends = n.requireInts(2, "ends");
     auto axes = n.requireInts(3, "axes"), steps = n.requireInts(4, "steps");
@@ -199,15 +201,16 @@ static LogicalResult checkPads(NodeContext &n, Tensor x, const Pads &pads,
   for (int64_t d = 0; d < x.rank(); ++d) {
     int64_t low = pads.low[d], high = pads.high[d];
     bool fits = std::abs(low) < maxExtent && std::abs(high) < maxExtent;
-    int64_t left = x.dim(d) + std::min<int64_t>(0, low) +
-                   std::min<int64_t>(0, high);
+    int64_t left =
+        x.dim(d) + std::min<int64_t>(0, low) + std::min<int64_t>(0, high);
     if (!fits || left < 0)
       return n.fail("pads " + Twine(low) + " and " + Twine(high) +
                     " do not fit dimension " + Twine(d) + " of extent " +
                     Twine(x.dim(d)));
     if (mode != "constant" && left == 0 && (low > 0 || high > 0))
-      return n.fail("mode '" + mode + "' has nothing to repeat along dimension " +
-                    Twine(d) + ", which is empty");
+      return n.fail("mode '" + mode +
+                    "' has nothing to repeat along dimension " + Twine(d) +
+                    ", which is empty");
   }
   return success();
 }
@@ -357,9 +360,8 @@ static LogicalResult importExpand(NodeContext &n) {
   auto wanted = n.requireInts(1, "shape");
   if (failed(wanted))
     return failure();
-  bool isPossible =
-      llvm::all_of(*wanted, [](int64_t d) { return d >= 0; }) &&
-      !exceeds(*wanted, maxExtent);
+  bool isPossible = llvm::all_of(*wanted, [](int64_t d) { return d >= 0; }) &&
+                    !exceeds(*wanted, maxExtent);
   auto shape = broadcastShapes({x.shape(), *wanted});
   if (!isPossible || failed(shape) || exceeds(*shape, maxExtent))
     return n.fail("input " + toString(x.shape()) +

@@ -1,65 +1,10 @@
-// Squeeze, Unsqueeze, Flatten, DepthToSpace, SpaceToDepth, Col2Im.
+// Rearrangements of images: DepthToSpace, SpaceToDepth, Col2Im.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Indexing.h"
 #include "Ops.h"
 
 using namespace mlir;
 using namespace nibble::onnx;
-
-/// Axes as an attribute (before opset 13) or an input; empty if not given.
-static FailureOr<SmallVector<int64_t>> getAxes(NodeContext &n) {
-  if (auto attr = n.intsAttr("axes"))
-    return *attr;
-  return n.requireInts(1, "axes");
-}
-
-static LogicalResult importSqueeze(NodeContext &n) {
-  Tensor x = n.input(0);
-  auto given = getAxes(n);
-  if (failed(given))
-    return failure();
-  auto axes = n.normalizeAxes(*given, x.rank());
-  if (failed(axes))
-    return failure();
-  bool all = !n.hasAttr("axes") && !n.hasInput(1);
-  Shape shape;
-  for (int64_t d = 0; d < x.rank(); ++d) {
-    bool named = llvm::is_contained(*axes, d);
-    if (named && x.dim(d) != 1)
-      return n.fail("dimension " + Twine(d) + " of " + toString(x.shape()) +
-                    " is not 1, so it cannot be removed");
-    if (!named && !(all && x.dim(d) == 1))
-      shape.push_back(x.dim(d));
-  }
-  return n.setOutput(0, n.build.reshape(x, shape));
-}
-
-static LogicalResult importUnsqueeze(NodeContext &n) {
-  Tensor x = n.input(0);
-  auto given = getAxes(n);
-  if (failed(given))
-    return failure();
-  int64_t rank = x.rank() + int64_t(given->size());
-  auto axes = n.normalizeAxes(*given, rank);
-  if (failed(axes))
-    return failure();
-  Shape shape(x.shape());
-  for (int64_t axis : *axes)
-    shape.insert(shape.begin() + axis, 1);
-  return n.setOutput(0, n.build.reshape(x, shape));
-}
-
-static LogicalResult importFlatten(NodeContext &n) {
-  Tensor x = n.input(0);
-  int64_t axis = n.intAttr("axis", 1);
-  if (axis < -x.rank() || axis > x.rank())
-    return n.fail("axis " + Twine(axis) + " is outside of [-" +
-                  Twine(x.rank()) + ", " + Twine(x.rank()) + "]");
-  axis += axis < 0 ? x.rank() : 0;
-  return n.setOutput(
-      0, n.build.reshape(x, {product(x.shape().take_front(axis)),
-                             product(x.shape().drop_front(axis))}));
-}
 
 //===----------------------------------------------------------------------===//
 // Depth and space
@@ -107,8 +52,8 @@ static LogicalResult importSpaceToDepth(NodeContext &n) {
                   " are not multiples of blocksize");
   bool depthFirst = n.stringAttr("mode", "DCR") == "DCR";
   Shape perm = depthFirst ? Shape{0, 3, 5, 1, 2, 4} : Shape{0, 1, 3, 5, 2, 4};
-  Tensor y = n.build.transpose(
-      n.build.reshape(x, {x.dim(0), c, h, b, w, b}), perm);
+  Tensor y =
+      n.build.transpose(n.build.reshape(x, {x.dim(0), c, h, b, w, b}), perm);
   return n.setOutput(0, n.build.reshape(y, {x.dim(0), c * b * b, h, w}));
 }
 
@@ -128,17 +73,20 @@ static FailureOr<Col2ImDims> getCol2ImDims(NodeContext &n, Tensor x) {
   if (failed(image) || failed(block))
     return failure();
   size_t rank = image->size();
-  Col2ImDims d{Shape(*image), Shape(*block),
+  Col2ImDims d{Shape(*image),
+               Shape(*block),
                Shape(n.intsAttr("strides").value_or(Shape(rank, 1))),
                Shape(n.intsAttr("dilations").value_or(Shape(rank, 1))),
-               Shape(n.intsAttr("pads").value_or(Shape(2 * rank, 0))), {}};
+               Shape(n.intsAttr("pads").value_or(Shape(2 * rank, 0))),
+               {}};
   bool fits = x.rank() == 3 && d.block.size() == rank &&
               d.strides.size() == rank && d.dilations.size() == rank &&
               d.pads.size() == 2 * rank;
   auto isSmall = [](int64_t v) { return v >= 0 && v < (int64_t(1) << 31); };
-  for (ArrayRef<int64_t> list : {ArrayRef<int64_t>(d.image), ArrayRef<int64_t>(d.block),
-                                 ArrayRef<int64_t>(d.strides),
-                                 ArrayRef<int64_t>(d.dilations), ArrayRef<int64_t>(d.pads)})
+  for (ArrayRef<int64_t> list :
+       {ArrayRef<int64_t>(d.image), ArrayRef<int64_t>(d.block),
+        ArrayRef<int64_t>(d.strides), ArrayRef<int64_t>(d.dilations),
+        ArrayRef<int64_t>(d.pads)})
     fits = fits && llvm::all_of(list, isSmall);
   for (size_t i = 0; fits && i < rank; ++i) {
     fits = d.strides[i] > 0 && d.block[i] > 0;
@@ -173,16 +121,14 @@ static LogicalResult importCol2Im(NodeContext &n) {
   llvm::append_range(space, d.block);
   ElemType acc = getAccumulator(x.type);
   Tensor y = n.build.reduceLoops(
-      space, rank + 2, acc, 0,
-      [&](ScalarBuilder &s, ValueRange at, Value sum) {
+      space, rank + 2, acc, 0, [&](ScalarBuilder &s, ValueRange at, Value sum) {
         ScalarBuilder i = asSigned(s);
         SmallVector<Value> from(at.take_front(2)), blocks;
         llvm::append_range(from, at.take_back(rank));
         Value hit;
         for (size_t r = 0; r < rank; ++r) {
           // pixel + pad = block * stride + offset * dilation
-          Value offset =
-              i.mul(at[2 + rank + r], i.index(d.dilations[r]));
+          Value offset = i.mul(at[2 + rank + r], i.index(d.dilations[r]));
           Value place = i.sub(i.add(at[2 + r], i.index(d.pads[r])), offset);
           Value stride = i.index(d.strides[r]);
           Value block = i.div(place, stride);
@@ -199,10 +145,7 @@ static LogicalResult importCol2Im(NodeContext &n) {
   return n.setOutput(0, n.build.cast(y, x.type));
 }
 
-void nibble::onnx::registerShapeOps(OpRegistry &r) {
-  r.add("", "Squeeze", importSqueeze);
-  r.add("", "Unsqueeze", importUnsqueeze);
-  r.add("", "Flatten", importFlatten);
+void nibble::onnx::registerSpaceOps(OpRegistry &r) {
   r.add("", "DepthToSpace", importDepthToSpace);
   r.add("", "SpaceToDepth", importSpaceToDepth);
   r.add("", "Col2Im", importCol2Im, 3);
