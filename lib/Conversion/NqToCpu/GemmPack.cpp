@@ -9,20 +9,20 @@
 namespace nibble {
 namespace cpu {
 
-using rt::Elem;
-
 namespace {
+
+using Elem = rt::StorageFormat;
 
 uint64_t alignUp(uint64_t bytes) { return (bytes + 63) & ~uint64_t(63); }
 
-uint64_t bytesOf(Elem elem) { return rt::elemBits(elem) / 8; }
+uint64_t bytesOf(Elem elem) { return rt::formatBits(elem) / 8; }
 
 bool isOneOf(Elem elem, std::initializer_list<Elem> list) {
   return std::find(list.begin(), list.end(), elem) != list.end();
 }
 
 uint64_t linearCodeBytes(const GemmWeight &w) {
-  return (uint64_t(w.n) * w.k * rt::elemBits(w.code) + 7) / 8;
+  return (uint64_t(w.n) * w.k * rt::formatBits(w.code) + 7) / 8;
 }
 
 uint64_t gridSize(const GemmWeight &w) {
@@ -153,13 +153,12 @@ rt::Status checkSizes(const GemmWeight &w, const GemmWeightData &data) {
   uint64_t grid = w.scaled() ? gridSize(w) : 0;
   NIBBLE_RETURN_IF_ERROR(
       checkSize("codes", data.codesBytes, linearCodeBytes(w)));
+  NIBBLE_RETURN_IF_ERROR(checkSize("scales", data.scalesBytes,
+                                   grid ? grid * bytesOf(w.scale) : 0));
   NIBBLE_RETURN_IF_ERROR(
-      checkSize("scales", data.scalesBytes, grid ? grid * bytesOf(w.scale) : 0));
-  NIBBLE_RETURN_IF_ERROR(checkSize(
-      "global scale", data.globalBytes,
-      w.global == Elem::None ? 0 : bytesOf(w.global)));
-  return checkSize("zero points", data.zeroPointsBytes,
-                   w.zeroPoint ? grid : 0);
+      checkSize("global scale", data.globalBytes,
+                w.global == Elem::None ? 0 : bytesOf(w.global)));
+  return checkSize("zero points", data.zeroPointsBytes, w.zeroPoint ? grid : 0);
 }
 
 bool writePanels(const GemmWeight &w, const GemmWeightData &data,
@@ -193,8 +192,8 @@ bool writeSections(const GemmWeight &w, const GemmWeightData &data,
 } // namespace
 
 NibblePlace nibblePlace(int64_t k, int64_t column) {
-  int64_t byte = k / 4 * 32 + column / 4 % 2 * 16 + k % 2 * 8 +
-                 column % 4 * 2 + column / 8;
+  int64_t byte = k / 4 * 32 + column / 4 % 2 * 16 + k % 2 * 8 + column % 4 * 2 +
+                 column / 8;
   return {byte, k % 4 >= 2};
 }
 
@@ -206,14 +205,14 @@ std::string whyUnsupported(const GemmWeight &w) {
   if (!isOneOf(w.code, {Elem::E4M3, Elem::E5M2, Elem::E2M1, Elem::I4, Elem::U4,
                         Elem::I8, Elem::U8}))
     return std::string("there is no kernel for codes of type ") +
-           rt::elemName(w.code);
+           rt::formatName(w.code);
   if (!isOneOf(w.scale,
                {Elem::F32, Elem::F16, Elem::BF16, Elem::E4M3, Elem::E8M0}))
     return std::string("there is no kernel for scales of type ") +
-           rt::elemName(w.scale);
+           rt::formatName(w.scale);
   if (!isOneOf(w.global, {Elem::None, Elem::F32, Elem::F16, Elem::BF16}))
     return std::string("there is no kernel for a global scale of type ") +
-           rt::elemName(w.global);
+           rt::formatName(w.global);
   if (w.blockN > 1 && w.blockN < w.n && w.blockN % kPanelColumns)
     return "scale blocks of " + std::to_string(w.blockN) +
            " columns do not fit panels of 16";

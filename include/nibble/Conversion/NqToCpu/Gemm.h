@@ -1,0 +1,96 @@
+// The GEMM family of the CPU target: one kernel function per static shape.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_CONVERSION_NQTOCPU_GEMM_H
+#define NIBBLE_CONVERSION_NQTOCPU_GEMM_H
+
+#include "nibble/Conversion/NqToCpu/GemmWeight.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+namespace nibble {
+namespace cpu {
+
+/// One dimension of the batch. Strides are in elements of A, B and C between
+/// successive batch indices; 0 broadcasts A or B. B's stride must be 0 for a
+/// packed B.
+struct GemmBatchDim {
+  int64_t extent = 1, strideA = 0, strideB = 0, strideC = 0;
+};
+
+/// Where B comes from.
+enum class GemmB {
+  Packed, ///< constant, as `packGemmWeight` writes it
+  RowsK,  ///< row-major [K, N] at run time
+  RowsN   ///< row-major [N, K] at run time
+};
+
+/// What the epilogue hook is called with.
+struct GemmTile {
+  mlir::Value value;   ///< vector<8xf32> or, at the right edge, vector<1xf32>
+  mlir::Value row;     ///< index of the row of C within its batch
+  mlir::Value column;  ///< index of the first column
+  mlir::Value offsetC; ///< index of the first element within the buffer of C
+  mlir::ValueRange extra; ///< the extra arguments of the kernel
+  unsigned width() const {
+    return mlir::cast<mlir::VectorType>(value.getType()).getDimSize(0);
+  }
+};
+
+/// Emits code on the f32 accumulators, after scale and bias and before the
+/// rounding to C; returns a vector of the same type. Must not read or write
+/// beyond `width()` columns.
+using GemmEpilogue = llvm::function_ref<mlir::Value(mlir::OpBuilder &,
+                                                    mlir::Location, GemmTile)>;
+
+/// C[b][m][n] = epilogue(sum_k A[b][m][k] * B[b][k][n] + bias[n]), rounded
+/// once.
+struct GemmSpec {
+  std::string symbol; ///< of the kernel
+  int64_t m = 0, n = 0, k = 0;
+  llvm::SmallVector<GemmBatchDim> batch;
+  rt::StorageFormat a = rt::StorageFormat::F32; ///< F32 F16 BF16
+  GemmB bKind = GemmB::Packed;
+  /// Formats and scales of a packed B; n and k as above. Otherwise only `code`
+  /// counts: F32 F16 BF16.
+  GemmWeight weight;
+  rt::StorageFormat c = rt::StorageFormat::F32; ///< F32 F16 BF16
+  rt::StorageFormat bias =
+      rt::StorageFormat::None; ///< F32 F16 BF16, n elements
+  /// Elements between rows; 0 means dense. Rows themselves are contiguous.
+  int64_t strideA = 0, strideB = 0, strideC = 0;
+  /// Further buffers that the epilogue reads: static shape, identity layout.
+  llvm::SmallVector<mlir::MemRefType> extra;
+  /// Threads that a launch should be able to keep busy.
+  int64_t threads = 2;
+};
+
+/// What the launch of a kernel needs.
+struct GemmKernel {
+  mlir::func::FuncOp func;
+  int64_t extent = 0, grain = 1;
+  uint64_t scratchBytes = 0;
+  /// "rows6 panel16 kc256 ...", for reports.
+  std::string schedule;
+};
+
+/// "" if `emitGemm` takes this, or what stands in the way.
+std::string whyUnsupported(const GemmSpec &spec);
+
+/// Appends the kernel to `module`:
+///   symbol(A, B, [bias], extra..., C, lo, hi, scratch)
+/// with one-dimensional memrefs for A, B (bytes if packed), bias and C. The
+/// code needs AVX2, FMA and F16C. Fails only where `whyUnsupported` says so.
+mlir::FailureOr<GemmKernel> emitGemm(mlir::ModuleOp module, mlir::Location loc,
+                                     const GemmSpec &spec,
+                                     GemmEpilogue epilogue = nullptr);
+
+/// Dialects whose ops `emitGemm` creates.
+void registerGemmDialects(mlir::DialectRegistry &registry);
+
+} // namespace cpu
+} // namespace nibble
+
+#endif // NIBBLE_CONVERSION_NQTOCPU_GEMM_H

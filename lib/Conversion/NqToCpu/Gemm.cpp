@@ -1,0 +1,180 @@
+// emitGemm: checks the shape, makes the function, picks the kernel.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/Gemm.h"
+#include "GemmEmitter.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+namespace {
+
+using Elem = rt::StorageFormat;
+
+bool isDenseFloat(Elem format) {
+  return format == Elem::F32 || format == Elem::F16 || format == Elem::BF16;
+}
+
+bool usesSmallKernel(const GemmSpec &spec) {
+  return spec.bKind == GemmB::Packed && spec.m <= kSmallRows;
+}
+
+/// Elements from the first to the last one of an operand.
+int64_t extentOf(const GemmSpec &spec, int64_t rows, int64_t columns,
+                 int64_t stride, int64_t GemmBatchDim::*batchStride) {
+  int64_t last = (rows - 1) * (stride ? stride : columns) + columns - 1;
+  for (const GemmBatchDim &dim : spec.batch)
+    last += (dim.extent - 1) * dim.*batchStride;
+  return last + 1;
+}
+
+MemRefType bufferOfB(GemmCode &code, const GemmSpec &spec) {
+  if (spec.bKind == GemmB::Packed)
+    return MemRefType::get({int64_t(gemmPanels(spec.weight).total)},
+                           code.b.getI8Type());
+  bool rowsK = spec.bKind == GemmB::RowsK;
+  int64_t extent =
+      extentOf(spec, rowsK ? spec.k : spec.n, rowsK ? spec.n : spec.k,
+               spec.strideB, &GemmBatchDim::strideB);
+  return MemRefType::get({extent}, code.elementType(spec.weight.code));
+}
+
+SmallVector<Type> argumentTypes(GemmCode &code, const GemmSpec &spec) {
+  SmallVector<Type> types;
+  auto dense = [&](int64_t extent, Elem format) {
+    types.push_back(MemRefType::get({extent}, code.elementType(format)));
+  };
+  dense(extentOf(spec, spec.m, spec.k, spec.strideA, &GemmBatchDim::strideA),
+        spec.a);
+  types.push_back(bufferOfB(code, spec));
+  if (spec.bias != Elem::None)
+    dense(spec.n, spec.bias);
+  llvm::append_range(types, spec.extra);
+  dense(extentOf(spec, spec.m, spec.n, spec.strideC, &GemmBatchDim::strideC),
+        spec.c);
+  Type index = code.b.getIndexType();
+  types.append({index, index,
+                MemRefType::get({ShapedType::kDynamic}, code.b.getI8Type())});
+  return types;
+}
+
+GemmArgs splitArguments(const GemmSpec &spec, Block &body) {
+  GemmArgs args;
+  unsigned next = 0;
+  args.a = body.getArgument(next++);
+  args.b = body.getArgument(next++);
+  if (spec.bias != Elem::None)
+    args.bias = body.getArgument(next++);
+  for (size_t i = 0; i < spec.extra.size(); ++i)
+    args.extra.push_back(body.getArgument(next++));
+  args.c = body.getArgument(next++);
+  args.lo = body.getArgument(next++);
+  args.hi = body.getArgument(next++);
+  args.scratch = body.getArgument(next++);
+  return args;
+}
+
+int64_t batchCount(const GemmSpec &spec) {
+  int64_t count = 1;
+  for (const GemmBatchDim &dim : spec.batch)
+    count *= dim.extent;
+  return count;
+}
+
+void planSmall(const GemmSpec &spec, GemmKernel &kernel) {
+  int64_t panels = ceilDiv(spec.n, kPanelColumns);
+  kernel.extent = batchCount(spec) * panels;
+  // About 2^18 multiplications, some ten microseconds.
+  int64_t work = std::max<int64_t>(spec.k * kPanelColumns * spec.m, 1);
+  kernel.grain = std::clamp<int64_t>((int64_t(1) << 18) / work, 1, panels);
+  kernel.scratchBytes = smallScratchBytes(spec);
+  llvm::raw_string_ostream(kernel.schedule)
+      << "stream rows=" << spec.m << " panel=" << kPanelColumns;
+}
+
+void planBlocked(const GemmSpec &spec, const BlockedPlan &plan,
+                 GemmKernel &kernel) {
+  int64_t panels = ceilDiv(spec.n, kPanelColumns);
+  kernel.extent = batchCount(spec) * plan.rowBlocks * panels;
+  // A call packs A once: give it panels enough to pay for that.
+  int64_t fair = std::max<int64_t>(kernel.extent / (2 * spec.threads), 1);
+  kernel.grain = std::min<int64_t>({plan.panelGroup, panels, fair});
+  kernel.scratchBytes = plan.scratchBytes;
+  llvm::raw_string_ostream(kernel.schedule)
+      << "blocked tile=" << plan.tileRows << "x" << kPanelColumns
+      << " rows=" << plan.rowsPerBlock << " k=" << plan.kc
+      << " group=" << plan.panelGroup;
+}
+
+std::string whyBadStrides(const GemmSpec &spec) {
+  for (const GemmBatchDim &dim : spec.batch)
+    if (dim.extent < 1 || (spec.bKind == GemmB::Packed && dim.strideB))
+      return "a packed B cannot have batches";
+  return "";
+}
+
+} // namespace
+
+std::string whyUnsupported(const GemmSpec &spec) {
+  if (spec.m <= 0 || spec.n <= 0 || spec.k <= 0)
+    return "the product is empty";
+  for (Elem format : {spec.a, spec.c})
+    if (!isDenseFloat(format))
+      return std::string("operands and results are f32, f16 or bf16, not ") +
+             rt::formatName(format);
+  if (spec.bias != Elem::None && !isDenseFloat(spec.bias))
+    return std::string("there is no bias of type ") + rt::formatName(spec.bias);
+  if (spec.bKind != GemmB::Packed)
+    return isDenseFloat(spec.weight.code) ? ""
+                                          : "a run-time B is f32, f16 or bf16";
+  if (spec.weight.n != spec.n || spec.weight.k != spec.k)
+    return "the weight has another shape than the product";
+  std::string problem = whyUnsupported(spec.weight);
+  if (problem.empty())
+    problem = whyBadStrides(spec);
+  if (problem.empty() && !usesSmallKernel(spec) && !chooseChunk(spec))
+    problem = "scale blocks of " + std::to_string(spec.weight.blockK) +
+              " along k do not fit chunks of k";
+  return problem;
+}
+
+FailureOr<GemmKernel> emitGemm(ModuleOp module, Location loc,
+                               const GemmSpec &spec, GemmEpilogue epilogue) {
+  std::string problem = whyUnsupported(spec);
+  if (!problem.empty())
+    return emitError(loc) << "no GEMM kernel '" << spec.symbol
+                          << "': " << problem;
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  GemmCode code(builder, loc);
+  GemmKernel kernel;
+  kernel.func = func::FuncOp::create(
+      builder, loc, spec.symbol,
+      builder.getFunctionType(argumentTypes(code, spec), {}));
+  kernel.func->setAttr("nibble.kernel", builder.getUnitAttr());
+  Block *body = kernel.func.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+  GemmArgs args = splitArguments(spec, *body);
+  if (usesSmallKernel(spec)) {
+    planSmall(spec, kernel);
+    emitSmallGemm(builder, loc, spec, args, epilogue);
+  } else {
+    BlockedPlan plan(spec);
+    planBlocked(spec, plan, kernel);
+    emitBlockedGemm(builder, loc, spec, plan, args, epilogue);
+  }
+  builder.setInsertionPointToEnd(body);
+  func::ReturnOp::create(builder, loc);
+  return kernel;
+}
+
+void registerGemmDialects(DialectRegistry &registry) {
+  registry
+      .insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+              memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+}
+
+} // namespace cpu
+} // namespace nibble

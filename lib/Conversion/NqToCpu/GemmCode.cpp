@@ -1,0 +1,165 @@
+// Short forms for the operations that GEMM kernels are made of.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmCode.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+
+Type GemmCode::elementType(rt::StorageFormat format) {
+  switch (format) {
+  case rt::StorageFormat::F16:
+    return b.getF16Type();
+  case rt::StorageFormat::BF16:
+    return b.getBF16Type();
+  case rt::StorageFormat::F32:
+    return f32();
+  default:
+    return b.getI8Type();
+  }
+}
+
+Value GemmCode::index(int64_t value) {
+  return arith::ConstantIndexOp::create(b, value);
+}
+Value GemmCode::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(x, y);
+}
+Value GemmCode::add(Value x, int64_t y) { return y ? add(x, index(y)) : x; }
+Value GemmCode::sub(Value x, Value y) {
+  return b.createOrFold<arith::SubIOp>(x, y);
+}
+Value GemmCode::mul(Value x, int64_t y) {
+  return b.createOrFold<arith::MulIOp>(x, index(y));
+}
+Value GemmCode::div(Value x, int64_t y) {
+  return b.createOrFold<arith::DivUIOp>(x, index(y));
+}
+Value GemmCode::rem(Value x, int64_t y) {
+  return b.createOrFold<arith::RemUIOp>(x, index(y));
+}
+Value GemmCode::min(Value x, Value y) {
+  return b.createOrFold<arith::MinSIOp>(x, y);
+}
+Value GemmCode::max(Value x, Value y) {
+  return b.createOrFold<arith::MaxSIOp>(x, y);
+}
+Value GemmCode::less(Value x, Value y) {
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
+}
+
+void GemmCode::loop(Value from, Value to, int64_t step,
+                    llvm::function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(b, from, to, index(step));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+
+void GemmCode::loop(int64_t from, int64_t to, int64_t step,
+                    llvm::function_ref<void(Value)> body) {
+  loop(index(from), index(to), step, body);
+}
+
+SmallVector<Value>
+GemmCode::loop(int64_t from, int64_t to, int64_t step, ValueRange init,
+               llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  if (from >= to)
+    return SmallVector<Value>(init);
+  auto loop = scf::ForOp::create(b, index(from), index(to), index(step), init);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> next =
+      body(loop.getInductionVar(), loop.getRegionIterArgs());
+  scf::YieldOp::create(b, next);
+  return SmallVector<Value>(loop.getResults());
+}
+
+void GemmCode::ifElse(Value condition, llvm::function_ref<void()> then,
+                      llvm::function_ref<void()> otherwise) {
+  auto branch =
+      scf::IfOp::create(b, condition, /*withElseRegion=*/bool(otherwise));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  then();
+  if (!otherwise)
+    return;
+  b.setInsertionPointToStart(branch.elseBlock());
+  otherwise();
+}
+
+Value GemmCode::zero() { return splatF(0); }
+Value GemmCode::splat(VectorType type, int64_t value) {
+  auto element = cast<IntegerType>(type.getElementType());
+  APInt bits(element.getWidth(), uint64_t(value), /*isSigned=*/false,
+             /*implicitTrunc=*/true);
+  return arith::ConstantOp::create(
+      b, DenseElementsAttr::get(type, IntegerAttr::get(element, bits)));
+}
+Value GemmCode::splatF(double value) {
+  return arith::ConstantOp::create(
+      b, DenseElementsAttr::get(v8(), b.getF32FloatAttr(value)));
+}
+Value GemmCode::broadcast(Value scalar) {
+  return vector::BroadcastOp::create(b, vec(8, scalar.getType()), scalar);
+}
+Value GemmCode::fma(Value x, Value y, Value sum) {
+  return vector::FMAOp::create(b, x, y, sum);
+}
+Value GemmCode::mulF(Value x, Value y) {
+  return arith::MulFOp::create(b, x, y);
+}
+Value GemmCode::bitcast(Value value, Type element) {
+  auto type = cast<VectorType>(value.getType());
+  int64_t bits = type.getDimSize(0) * type.getElementTypeBitWidth();
+  auto to = vec(bits / element.getIntOrFloatBitWidth(), element);
+  return to == type ? value : vector::BitCastOp::create(b, to, value);
+}
+Value GemmCode::slice8(Value value, int64_t first) {
+  return vector::ExtractStridedSliceOp::create(
+      b, value, ArrayRef<int64_t>{first}, ArrayRef<int64_t>{8},
+      ArrayRef<int64_t>{1});
+}
+
+static Type sameShape(Type like, Type element) {
+  if (auto vector = dyn_cast<VectorType>(like))
+    return vector.clone(element);
+  return element;
+}
+Value GemmCode::toF32(Value value) {
+  if (getElementTypeOrSelf(value).isF32())
+    return value;
+  return arith::ExtFOp::create(b, sameShape(value.getType(), f32()), value);
+}
+Value GemmCode::fromF32(Value value, rt::StorageFormat format) {
+  Type element = elementType(format);
+  if (element.isF32())
+    return value;
+  return arith::TruncFOp::create(b, sameShape(value.getType(), element), value);
+}
+
+Value GemmCode::load(Value memref, Value at, int64_t lanes) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  return vector::LoadOp::create(b, vec(lanes, element), memref, at);
+}
+Value GemmCode::loadScalar(Value memref, Value at) {
+  return memref::LoadOp::create(b, memref, at);
+}
+void GemmCode::store(Value value, Value memref, Value at) {
+  if (isa<VectorType>(value.getType()))
+    vector::StoreOp::create(b, value, memref, at);
+  else
+    memref::StoreOp::create(b, value, memref, at);
+}
+Value GemmCode::loadBytes(Value bytes, Value at, int64_t lanes, Type element) {
+  int64_t count = lanes * element.getIntOrFloatBitWidth() / 8;
+  return bitcast(load(bytes, at, count), element);
+}
+Value GemmCode::scratchF32(Value scratch, int64_t offset, int64_t count) {
+  auto type = MemRefType::get({count}, f32());
+  return memref::ViewOp::create(b, type, scratch, index(offset), ValueRange{});
+}
+
+} // namespace cpu
+} // namespace nibble

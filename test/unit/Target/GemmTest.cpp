@@ -1,0 +1,375 @@
+// GEMM kernels of all formats and awkward sizes against a double reference.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmHarness.h"
+
+#include "gtest/gtest.h"
+
+using namespace nibble;
+using namespace nibble::test;
+
+namespace {
+
+struct Options {
+  bool bias = false, hook = false, outliers = false;
+  unsigned threads = 2;
+};
+
+/// Elements of the buffer of an operand.
+int64_t extent(const cpu::GemmSpec &spec, int64_t rows, int64_t stride,
+               int64_t columns, int64_t cpu::GemmBatchDim::*batchStride) {
+  int64_t last = (rows - 1) * (stride ? stride : columns) + columns;
+  for (const auto &dim : spec.batch)
+    last += (dim.extent - 1) * dim.*batchStride;
+  return last;
+}
+
+struct Operand {
+  Elem format;
+  GuardedBuffer memory;
+  std::vector<double> values;
+
+  Operand(Elem format, int64_t count, std::mt19937 &random, bool outliers)
+      : format(format), memory(rt::formatBytes(format, count)), values(count) {
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < count; ++i) {
+      float x = normal(random);
+      if (outliers && random() % 50 == 0)
+        x *= 1000;
+      uint64_t code = rt::encode(format, x);
+      rt::storeCode(format, memory.data(), i, code);
+      values[i] = rt::decode(format, code);
+    }
+  }
+};
+
+class Problem {
+public:
+  Problem(const cpu::GemmSpec &spec, const Options &options)
+      : spec(spec), options(options), random(spec.m * 31 + spec.n * 7 + spec.k),
+        a(spec.a,
+          extent(spec, spec.m, spec.strideA, spec.k,
+                 &cpu::GemmBatchDim::strideA),
+          random, options.outliers) {}
+
+  void check() {
+    prepareB();
+    if (options.bias)
+      bias = std::make_unique<Operand>(spec.bias, spec.n, random, false);
+    int64_t sizeC =
+        extent(spec, spec.m, spec.strideC, spec.n, &cpu::GemmBatchDim::strideC);
+    if (options.hook)
+      residual = std::make_unique<Operand>(Elem::F32, sizeC, random, false);
+    c = std::make_unique<GuardedBuffer>(rt::formatBytes(spec.c, sizeC), 0xcb);
+    run(sizeC);
+    if (!::testing::Test::HasFatalFailure())
+      compare();
+  }
+
+private:
+  void prepareB() {
+    std::string error;
+    if (spec.bKind == cpu::GemmB::Packed) {
+      weight = std::make_unique<RandomWeight>(spec.weight, spec.k, true);
+      std::vector<uint8_t> packed = packToVector(*weight, error);
+      ASSERT_EQ(error, "");
+      ASSERT_EQ(packed.size(), cpu::gemmPanels(spec.weight).total);
+      packedB = std::make_unique<GuardedBuffer>(packed.size());
+      std::memcpy(packedB->data(), packed.data(), packed.size());
+      return;
+    }
+    bool rowsK = spec.bKind == cpu::GemmB::RowsK;
+    b = std::make_unique<Operand>(spec.weight.code,
+                                  extent(spec, rowsK ? spec.k : spec.n,
+                                         spec.strideB, rowsK ? spec.n : spec.k,
+                                         &cpu::GemmBatchDim::strideB),
+                                  random, false);
+  }
+
+  void run(int64_t sizeC) {
+    CompiledGemm gemm = options.hook
+                            ? CompiledGemm(spec, reluPlusResidual, false, sizeC)
+                            : CompiledGemm(spec);
+    ASSERT_TRUE(gemm.kernel) << gemm.error;
+    std::vector<std::unique_ptr<GuardedBuffer>> scratch;
+    for (unsigned t = 0; t < options.threads; ++t)
+      scratch.push_back(
+          std::make_unique<GuardedBuffer>(gemm.launch.scratchBytes));
+    std::vector<void *> args{a.memory.data(),
+                             packedB ? packedB->data() : b->memory.data()};
+    if (bias)
+      args.push_back(bias->memory.data());
+    if (residual)
+      args.push_back(residual->memory.data());
+    args.push_back(c->data());
+    gemm.run(args.data(), options.threads, scratch);
+    for (auto &memory : scratch)
+      EXPECT_TRUE(memory->intact());
+    EXPECT_TRUE(c->intact());
+  }
+
+  double weightAt(int64_t batch, int64_t n, int64_t k) const {
+    if (weight)
+      return weight->values[n * spec.k + k];
+    bool rowsK = spec.bKind == cpu::GemmB::RowsK;
+    int64_t stride = spec.strideB ? spec.strideB : rowsK ? spec.n : spec.k;
+    int64_t at = offset(batch, &cpu::GemmBatchDim::strideB);
+    return b->values[at + (rowsK ? k * stride + n : n * stride + k)];
+  }
+
+  int64_t offset(int64_t batch, int64_t cpu::GemmBatchDim::*stride) const {
+    int64_t at = 0;
+    for (const auto &dim : llvm::reverse(spec.batch)) {
+      at += batch % dim.extent * dim.*stride;
+      batch /= dim.extent;
+    }
+    return at;
+  }
+
+  void compare() {
+    int64_t batches = 1;
+    for (const auto &dim : spec.batch)
+      batches *= dim.extent;
+    int bad = 0;
+    for (int64_t batch = 0; batch < batches; ++batch)
+      for (int64_t m = 0; m < spec.m; ++m)
+        for (int64_t n = 0; n < spec.n && bad < 5; ++n)
+          bad += !compareOne(batch, m, n);
+  }
+
+  bool compareOne(int64_t batch, int64_t m, int64_t n) {
+    int64_t atA = offset(batch, &cpu::GemmBatchDim::strideA) +
+                  m * (spec.strideA ? spec.strideA : spec.k);
+    int64_t atC = offset(batch, &cpu::GemmBatchDim::strideC) +
+                  m * (spec.strideC ? spec.strideC : spec.n) + n;
+    double sum = 0, size = 0;
+    for (int64_t k = 0; k < spec.k; ++k) {
+      double term = a.values[atA + k] * weightAt(batch, n, k);
+      sum += term;
+      size += std::fabs(term);
+    }
+    if (bias) {
+      sum += bias->values[n];
+      size += std::fabs(bias->values[n]);
+    }
+    if (residual) {
+      sum = std::max(sum, 0.0) + residual->values[atC];
+      size += std::fabs(residual->values[atC]);
+    }
+    double got = rt::decode(spec.c, rt::loadCode(spec.c, c->data(), atC));
+    double rounding = std::ldexp(1.0, -rt::formatInfo(spec.c).manBits - 1);
+    double tolerance = size * 0x1p-23 * (2 + std::sqrt(double(spec.k))) +
+                       std::fabs(sum) * rounding * 1.01 +
+                       (spec.c == Elem::F16 ? 0x1p-24 : 0);
+    if (std::isinf(got) && std::fabs(sum) >= rt::formatInfo(spec.c).maxFinite)
+      return true;
+    bool good = std::fabs(got - sum) <= tolerance;
+    EXPECT_TRUE(good) << "batch " << batch << " row " << m << " column " << n
+                      << ": " << got << ", want " << sum << " +- " << tolerance;
+    return good;
+  }
+
+  cpu::GemmSpec spec;
+  Options options;
+  std::mt19937 random;
+  Operand a;
+  std::unique_ptr<Operand> b, bias, residual;
+  std::unique_ptr<RandomWeight> weight;
+  std::unique_ptr<GuardedBuffer> packedB, c;
+};
+
+cpu::GemmSpec specOf(int64_t m, int64_t n, int64_t k,
+                     const cpu::GemmWeight &format) {
+  cpu::GemmSpec spec;
+  spec.symbol = "gemm";
+  spec.m = m;
+  spec.n = n;
+  spec.k = k;
+  spec.weight = format;
+  spec.weight.n = n;
+  spec.weight.k = k;
+  return spec;
+}
+
+cpu::GemmWeight weightOf(Elem code, Elem scale = Elem::None, int64_t blockN = 0,
+                         int64_t blockK = 0, Elem global = Elem::None,
+                         bool zeroPoint = false) {
+  cpu::GemmWeight weight;
+  weight.code = code;
+  weight.scale = scale;
+  weight.blockN = blockN;
+  weight.blockK = blockK;
+  weight.global = global;
+  weight.zeroPoint = zeroPoint;
+  return weight;
+}
+
+struct Format {
+  const char *name;
+  cpu::GemmWeight weight;
+};
+const Format kFormats[] = {
+    {"f32", weightOf(Elem::F32)},
+    {"f16", weightOf(Elem::F16)},
+    {"bf16", weightOf(Elem::BF16)},
+    {"nvfp4", weightOf(Elem::E2M1, Elem::E4M3, 1, 16, Elem::F32)},
+    {"nvfp4-f16-global", weightOf(Elem::E2M1, Elem::E4M3, 1, 16, Elem::F16)},
+    {"mxfp4", weightOf(Elem::E2M1, Elem::E8M0, 1, 32)},
+    {"mxfp8", weightOf(Elem::E4M3, Elem::E8M0, 1, 32)},
+    {"fp8-tensor", weightOf(Elem::E4M3, Elem::F32)},
+    {"fp8-channel", weightOf(Elem::E4M3, Elem::F16, 1, 0)},
+    {"fp8-128x128", weightOf(Elem::E4M3, Elem::F32, 128, 128)},
+    {"e5m2-tensor", weightOf(Elem::E5M2, Elem::F32)},
+    {"int4-group", weightOf(Elem::I4, Elem::F16, 1, 32)},
+    {"uint4-group-zero",
+     weightOf(Elem::U4, Elem::F32, 1, 128, Elem::None, true)},
+    {"int4-channel", weightOf(Elem::I4, Elem::BF16, 1, 0)},
+    {"int8-channel", weightOf(Elem::I8, Elem::F32, 1, 0)},
+    {"uint8-tensor-zero",
+     weightOf(Elem::U8, Elem::F32, 0, 0, Elem::None, true)},
+    {"int8-group-zero", weightOf(Elem::I8, Elem::F32, 1, 48, Elem::None, true)},
+};
+
+class GemmFormats : public ::testing::TestWithParam<Format> {};
+
+TEST_P(GemmFormats, AllSizes) {
+  const int64_t sizes[][3] = {{1, 100, 588}, {1, 17, 31},   {2, 15, 31},
+                              {2, 48, 64},   {5, 17, 300},  {6, 1, 16},
+                              {7, 100, 31},  {13, 33, 588}, {97, 17, 16},
+                              {4, 16, 1},    {8, 40, 1}};
+  for (auto [m, n, k] : sizes)
+    for (bool kn : {false, true}) {
+      if (kn && m != 1 && m != 7)
+        continue;
+      SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" +
+                   std::to_string(k) + (kn ? " kn" : ""));
+      cpu::GemmSpec spec = specOf(m, n, k, GetParam().weight);
+      spec.weight.kn = kn;
+      Problem(spec, {}).check();
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, GemmFormats, ::testing::ValuesIn(kFormats),
+                         [](const auto &info) {
+                           std::string name = info.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(Gemm, TypesOfActivationsResultsAndBias) {
+  for (Elem a : {Elem::F32, Elem::F16, Elem::BF16})
+    for (Elem c : {Elem::F32, Elem::F16, Elem::BF16})
+      for (int64_t m : {3, 14}) {
+        cpu::GemmSpec spec = specOf(m, 37, 75, kFormats[3].weight);
+        spec.a = a;
+        spec.c = c;
+        spec.bias = m == 3 ? Elem::F32 : a;
+        Options options;
+        options.bias = true;
+        Problem(spec, options).check();
+      }
+}
+
+TEST(Gemm, EpilogueSeesEveryElementOnce) {
+  for (int64_t m : {1, 4, 20})
+    for (int64_t n : {5, 32, 41})
+      for (int64_t k : {24, 600}) {
+        cpu::GemmSpec spec = specOf(m, n, k, kFormats[0].weight);
+        Options options;
+        options.hook = true;
+        Problem(spec, options).check();
+      }
+}
+
+TEST(Gemm, OutliersKeepTheirPrecision) {
+  for (int64_t m : {1, 30}) {
+    Options options;
+    options.outliers = true;
+    Problem(specOf(m, 64, 512, kFormats[3].weight), options).check();
+    Problem(specOf(m, 64, 512, kFormats[0].weight), options).check();
+  }
+}
+
+TEST(Gemm, RunTimeB) {
+  for (cpu::GemmB kind : {cpu::GemmB::RowsK, cpu::GemmB::RowsN})
+    for (Elem format : {Elem::F32, Elem::F16, Elem::BF16})
+      for (int64_t n : {7, 16, 50})
+        for (int64_t m : {1, 19}) {
+          cpu::GemmSpec spec = specOf(m, n, 45, weightOf(format));
+          spec.bKind = kind;
+          Problem(spec, {}).check();
+        }
+}
+
+TEST(Gemm, BatchesWithBroadcastAndStrides) {
+  // Heads interleaved as attention has them: [S][H][D].
+  constexpr int64_t heads = 3, s = 20, d = 24;
+  cpu::GemmSpec spec = specOf(s, s, d, weightOf(Elem::F32));
+  spec.bKind = cpu::GemmB::RowsN;
+  spec.strideA = spec.strideB = heads * d;
+  spec.batch = {{2, s * heads * d, 0, heads * s * s}, {heads, d, d, s * s}};
+  Problem(spec, {}).check();
+  cpu::GemmSpec values = specOf(s, d, s, weightOf(Elem::F32));
+  values.bKind = cpu::GemmB::RowsK;
+  values.strideB = values.strideC = heads * d;
+  values.batch = {{heads, s * s, d, d}};
+  Problem(values, {}).check();
+}
+
+TEST(Gemm, LargeKAndManyRows) {
+  Problem(specOf(200, 40, 700, kFormats[0].weight), {}).check();
+  Problem(specOf(173, 24, 1030, kFormats[3].weight), {}).check();
+  Problem(specOf(9, 560, 40, kFormats[1].weight), {}).check();
+}
+
+TEST(Gemm, NanCodesAreKept) {
+  cpu::GemmSpec spec = specOf(1, 16, 4, kFormats[7].weight);
+  std::vector<uint8_t> codes(64, 0x38);
+  codes[4 * 4 + 1] = 0xff;
+  EXPECT_TRUE(cpu::hasNanCodes(spec.weight, codes.data(), codes.size()));
+  spec.weight.nanCodes = true;
+  float scale = 1, a[4] = {1, 1, 1, 1}, c[16] = {};
+  std::vector<uint8_t> packed;
+  cpu::GemmWeightData data{codes.data(), 64, &scale, 4};
+  ASSERT_TRUE(
+      cpu::packGemmWeight(spec.weight, data, [&](const void *p, uint64_t size) {
+        auto bytes = static_cast<const uint8_t *>(p);
+        packed.insert(packed.end(), bytes, bytes + size);
+        return true;
+      }).ok());
+  CompiledGemm gemm(spec);
+  ASSERT_TRUE(gemm.kernel) << gemm.error;
+  alignas(64) uint8_t scratch[4096];
+  void *args[] = {a, packed.data(), c};
+  gemm.kernel(args, 0, 1, scratch);
+  EXPECT_EQ(c[3], 4);
+  EXPECT_TRUE(std::isnan(c[4]));
+  EXPECT_EQ(c[5], 4);
+}
+
+TEST(GemmErrors, SayWhatStandsInTheWay) {
+  cpu::GemmSpec spec = specOf(4, 64, 64, kFormats[3].weight);
+  spec.weight.blockN = 8;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("8 columns"), std::string::npos);
+  spec = specOf(4, 64, 64, kFormats[3].weight);
+  spec.weight.blockK = 6;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("multiple of 4"), std::string::npos);
+  spec = specOf(4, 64, 64, kFormats[3].weight);
+  spec.c = Elem::I8;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("not si8"), std::string::npos);
+}
+
+TEST(GemmErrors, PackingChecksSizes) {
+  cpu::GemmWeight weight = kFormats[3].weight;
+  weight.n = 16;
+  weight.k = 32;
+  std::vector<uint8_t> bytes(256);
+  auto sink = [](const void *, uint64_t) { return true; };
+  auto status = cpu::packGemmWeight(
+      weight, {bytes.data(), 255, bytes.data(), 32, bytes.data(), 4}, sink);
+  EXPECT_NE(status.message().find("255 bytes of codes"), std::string::npos);
+  status = cpu::packGemmWeight(
+      weight, {bytes.data(), 256, bytes.data(), 31, bytes.data(), 4}, sink);
+  EXPECT_NE(status.message().find("of scales"), std::string::npos);
+}
+
+} // namespace
