@@ -1,4 +1,114 @@
-// Placeholder.
+// QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Ops.h"
-void nibble::onnx::registerQuantOps(OpRegistry &r) {}
+#include "QuantBuild.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace nibble::onnx;
+
+static LayoutAttrs getLayoutAttrs(NodeContext &n) {
+  LayoutAttrs attrs;
+  if (n.hasAttr("axis"))
+    attrs.axis = n.intAttr("axis", 1);
+  attrs.blockSize = n.intAttr("block_size", 0);
+  return attrs;
+}
+
+/// Type of the codes of a QuantizeLinear (R5): zero point, output_dtype, what
+/// value_info says, and else the default of ONNX (uint8) or TensorRT (int8).
+static FailureOr<ElemType> getCodeType(NodeContext &n) {
+  auto wanted = ElemType(n.intAttr("output_dtype", 0));
+  Tensor zeroPoint = n.input(2);
+  if (zeroPoint && wanted != ElemType::Undefined && wanted != zeroPoint.type)
+    return n.fail("output_dtype is " + getName(wanted) +
+                  " but the zero point is " + getName(zeroPoint.type));
+  if (zeroPoint)
+    return zeroPoint.type;
+  if (wanted != ElemType::Undefined)
+    return wanted;
+  ElemType declared = n.declaredOutputType(0);
+  if (isCodeType(declared))
+    return declared;
+  return n.domain() == "trt" ? ElemType::Int8 : ElemType::UInt8;
+}
+
+static LogicalResult importQuantizeLinear(NodeContext &n) {
+  auto codeType = getCodeType(n);
+  if (failed(codeType))
+    return failure();
+  auto precision = ElemType(n.intAttr("precision", 0));
+  if (precision != ElemType::Undefined && precision != ElemType::Float)
+    n.warn("precision " + getName(precision) +
+           " is not followed: the division is in float");
+  auto codes = emitQuantize(n, n.input(0), n.input(1), n.input(2), *codeType,
+                            getLayoutAttrs(n), n.intAttr("saturate", 1));
+  return failed(codes) ? failure() : n.setOutput(0, *codes);
+}
+
+static LogicalResult importDequantizeLinear(NodeContext &n) {
+  Tensor scale = n.input(1);
+  auto result = ElemType(n.intAttr("output_dtype", 0));
+  bool bits = scale.type == ElemType::Float8E8M0;
+  if (result == ElemType::Undefined && bits)
+    return n.fail("output_dtype is required with float8e8m0 scales");
+  if (scale.type == ElemType::UInt8 && result == ElemType::Undefined)
+    return n.fail("scales are uint8; E8M0 bits need output_dtype");
+  auto y = emitDequantize(n, n.input(0), scale, n.input(2), getLayoutAttrs(n),
+                          result == ElemType::Undefined ? scale.type : result);
+  return failed(y) ? failure() : n.setOutput(0, *y);
+}
+
+//===----------------------------------------------------------------------===//
+// DynamicQuantizeLinear
+//===----------------------------------------------------------------------===//
+
+/// Smallest (or largest) element, 0 included.
+static Tensor emitBound(NodeContext &n, Tensor x, bool isMax) {
+  auto dims = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
+  return n.build.reduce(x, dims, /*keepDims=*/false, ElemType::Float, 0,
+                        [&](ScalarBuilder &s, Value acc, Value v) {
+                          return isMax ? s.max(acc, v) : s.min(acc, v);
+                        });
+}
+
+/// scale = (max - min) / 255; zero = sat(round(-min / scale)); both as the
+/// operator defines them, uint8 only.
+static LogicalResult importDynamicQuantizeLinear(NodeContext &n) {
+  Tensor x = n.input(0);
+  if (x.type != ElemType::Float)
+    return n.fail("needs float, got " + getName(x.type));
+  GraphBuilder &b = n.build;
+  Tensor low = emitBound(n, x, false), high = emitBound(n, x, true);
+  Tensor scale = b.binary(high, low, [](ScalarBuilder &s, Value h, Value l) {
+    Value range = s.sub(h, l);
+    return s.div(range, s.constant(255, range));
+  });
+  // All-zero data have scale 0: their codes and zero point are 0.
+  auto divide = [](ScalarBuilder &s, Value v, Value by) {
+    Value zero = s.constant(0, v);
+    return s.select(s.eq(by, zero), zero, s.div(v, by));
+  };
+  Tensor zero = b.binary(low, scale, [&](ScalarBuilder &s, Value l, Value by) {
+    Value z = s.roundEven(divide(s, s.neg(l), by));
+    return s.min(s.max(z, s.constant(0, z)), s.constant(255, z));
+  });
+  Type byte = b.elementType(ElemType::UInt8);
+  Tensor codes = b.elementwise(
+      {x, scale, zero}, ElemType::UInt8, [&](ScalarBuilder &s, ValueRange v) {
+        Value code = s.add(s.roundEven(divide(s, v[0], v[1])), v[2]);
+        return s.convert(code, byte, false, true);
+      });
+  (void)n.setOutput(1, scale);
+  (void)n.setOutput(2, b.cast(zero, ElemType::UInt8));
+  return n.setOutput(0, codes);
+}
+
+void nibble::onnx::registerQuantOps(OpRegistry &r) {
+  for (const char *domain : {"", "com.microsoft"}) {
+    r.add(domain, "QuantizeLinear", importQuantizeLinear, 2);
+    r.add(domain, "DequantizeLinear", importDequantizeLinear, 2);
+  }
+  r.add("", "DynamicQuantizeLinear", importDynamicQuantizeLinear);
+}
