@@ -23,7 +23,19 @@ import onnxfile
 
 NAME = {number: name for name, number in onnxfile.ELEM.items()}
 FLOAT = ("f32", "f64", "f16", "bf16")
-erf = np.vectorize(math.erf, otypes=[np.float64])
+ERF_STEP = 1 / 256
+ERF_GRID = np.arange(0, 6 + ERF_STEP, ERF_STEP)
+ERF_TABLE = np.asarray([math.erf(v) for v in ERF_GRID])
+
+
+def erf(x):
+    """erf in float64: five Taylor terms around the nearest of 1537 exact values (error below 1e-16)."""
+    a = np.minimum(np.abs(np.asarray(x, np.float64)), 6.0)
+    i = np.rint(np.nan_to_num(a) / ERF_STEP).astype(np.int64)
+    c = ERF_GRID[i]
+    d, slope = a - c, 2 / math.sqrt(math.pi) * np.exp(-c * c)
+    series = 1 - d * c + d**2 * (4 * c**2 - 2) / 6 + d**3 * (12 * c - 8 * c**3) / 24 + d**4 * (16 * c**4 - 48 * c**2 + 12) / 120
+    return np.copysign(ERF_TABLE[i] + slope * d * series, x)
 
 
 class Value:
