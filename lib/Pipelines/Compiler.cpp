@@ -58,8 +58,10 @@ LogicalResult Compiler::import() {
       return fail(context, "--shape '" + text + "' is not NAME=1x970x2048");
     importOptions.shapes.push_back(*binding);
   }
-  importOptions.evaluator = [](Value value) {
-    return ref::evaluateToAttr(value);
+  importOptions.evaluator = [](Value value) -> FailureOr<ElementsAttr> {
+    if (auto attr = ref::evaluateToAttr(value))
+      return *attr;
+    return failure();
   };
   auto imported = onnx::importOnnx(options.input, importOptions, &context);
   if (failed(imported))

@@ -11,6 +11,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/GlobPattern.h"
 
 #include <chrono>
@@ -193,11 +194,11 @@ private:
         return failure();
       arguments.push_back(*tensor);
     }
-    for (auto &[name, spec] : options.inputs)
+    for (const auto &input : options.inputs)
       if (llvm::none_of(info().inputs, [&](const rt::PortInfo &port) {
-            return port.name == name;
+            return port.name == input.first;
           }))
-        return fail("the model has no input '" + name + "'");
+        return fail("the model has no input '" + input.first + "'");
     return success();
   }
 

@@ -80,8 +80,7 @@ static CLI::App *addInspect(CLI::App &app, InspectOptions &o) {
 
 int cli::runCommandLine(int argc, char **argv, Streams streams) {
   CLI::App app("Runs Nibble engines. Exit codes: 0 ok, 1 mismatch, 2 usage, "
-               "4 malformed or unsupported input, 5 device.",
-               "nibble-run");
+               "4 malformed or unsupported input, 5 device.");
   app.require_subcommand(1);
   app.set_version_flag("--version", NIBBLE_VERSION);
   cli::RunOptions runOptions;

@@ -1,21 +1,34 @@
 // nibble: the driver. Verbs that need the compiler live here, the others in the
-// runtime's command line, which nibble-run shares.
+// command line that nibble-run shares.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
 
-#include "nibble/rt/cli.h"
+#include "CommandLine.h"
 
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <iostream>
+
+static const char *const kHelp =
+    "nibble compile MODEL.onnx -o ENGINE.nbl   compile a model\n"
+    "nibble verify  MODEL.onnx|ENGINE.nbl      compare with the f64 reference\n"
+    "nibble run|bench|inspect ENGINE.nbl       as nibble-run\n"
+    "nibble VERB --help                        options of a verb\n";
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   llvm::setBugReportMsg("This is a bug of Nibble. Please report it with the "
                         "model and the command line.\n");
-  llvm::StringRef verb = argc > 1 ? argv[1] : "";
+  llvm::StringRef verb = argc > 1 ? argv[1] : "--help";
+  if (verb == "--help" || verb == "-h") {
+    llvm::outs() << kHelp;
+    return argc > 1 ? kExitOk : kExitUsage;
+  }
   if (verb == "compile")
     return compileCommand(argc, argv);
   if (verb == "verify")
     return verifyCommand(argc, argv);
-  return nibble::rt::cliMain(argc, argv, "compile, verify");
+  return nibble::rt::cli::runCommandLine(argc, argv, {std::cout, std::cerr});
 }

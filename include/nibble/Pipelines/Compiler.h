@@ -17,9 +17,9 @@
 namespace nibble {
 
 struct CompileOptions {
-  std::string input;               ///< .onnx, or .mlir in any stage before `lower`
-  std::string output;              ///< engine file; may be empty with stopAfter
-  std::string target = "cpu";      ///< "cpu", or "cpu:native"
+  std::string input;          ///< .onnx, or .mlir in any stage before `lower`
+  std::string output;         ///< engine file; may be empty with stopAfter
+  std::string target = "cpu"; ///< "cpu", or "cpu:native"
   std::vector<std::string> shapes; ///< "NAME=1x970x2048"
   std::optional<Stage> stopAfter;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.

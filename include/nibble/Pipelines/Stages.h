@@ -10,7 +10,16 @@
 
 namespace nibble {
 
-enum class Stage { Import, Canonical, Quantize, Fuse, Layout, Select, Lower, Engine };
+enum class Stage {
+  Import,
+  Canonical,
+  Quantize,
+  Fuse,
+  Layout,
+  Select,
+  Lower,
+  Engine
+};
 
 /// "import", "canonical", ...
 llvm::StringRef getStageName(Stage stage);
@@ -21,8 +30,8 @@ struct CanonicalOptions {
   /// Evaluate ops on constants at compile time.
   bool foldConstants = true;
 };
-/// import form -> canonical graph: constants folded, Q/DQ notation turned into scaled
-/// tensors, casts merged, dead code gone.
+/// import form -> canonical graph: constants folded, Q/DQ notation turned into
+/// scaled tensors, casts merged, dead code gone.
 void buildCanonicalPipeline(mlir::OpPassManager &pm,
                             const CanonicalOptions &options);
 
@@ -45,7 +54,8 @@ void buildSelectPipeline(mlir::OpPassManager &pm, const SelectOptions &options);
 struct LowerOptions {
   std::string target = "cpu";
 };
-/// Kernels become loops in the nested module `cpu_kernels`, launches get extents and addresses.
+/// Kernels become loops in the nested module `cpu_kernels`, launches get
+/// extents and addresses.
 void buildLowerPipeline(mlir::OpPassManager &pm, const LowerOptions &options);
 
 /// Registers every stage as a pipeline of nibble-opt: --nibble-canonical ...

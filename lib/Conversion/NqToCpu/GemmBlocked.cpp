@@ -113,6 +113,7 @@ private:
       Value sumsAt = code.mul(code.sub(panel, groupFrom),
                               plan.rowsPerBlock * kPanelColumns);
       forEachTile([&](int64_t rows, Value row) {
+        prefetch(panel, k, depth, row);
         Value tileAt = code.add(sumsAt, code.mul(row, kPanelColumns));
         SmallVector<PanelRow> tile =
             multiply(rows, row, panel, k, depth, first, tileAt);
@@ -322,6 +323,25 @@ private:
     return out;
   }
 
+  /// Asks for the next panel's part of this chunk, a piece with each tile: the
+  /// hardware does not foresee the jump from panel to panel.
+  void prefetch(Value panel, Value k, int64_t depth, Value row) {
+    if (spec.bKind != GemmB::Packed)
+      return;
+    int64_t bits = rt::formatBits(spec.weight.code) * kPanelColumns;
+    int64_t lines = ceilDiv(depth * bits / 8, 64);
+    int64_t perTile = ceilDiv(lines, plan.tilesPerBlock);
+    Value next = code.min(code.add(panel, 1), code.index(panels() - 1));
+    Value tile = code.div(row, plan.tileRows);
+    Value from = code.add(
+        code.mul(next, gemmPanels(spec.weight).panelBytes),
+        code.add(code.div(code.mul(k, bits), 8), code.mul(tile, perTile * 64)));
+    for (int64_t i = 0; i < perTile; ++i)
+      memref::PrefetchOp::create(code.b, args.b, code.add(from, i * 64),
+                                 /*isWrite=*/false, /*localityHint=*/2,
+                                 /*isDataCache=*/true);
+  }
+
   //===--------------------------------------------------------------------===//
   // Tiles
   //===--------------------------------------------------------------------===//
@@ -429,7 +449,7 @@ private:
 
 int64_t chooseChunk(const GemmSpec &spec) {
   int64_t unit = kUnroll;
-  int64_t limit = kMaxChunk;
+  int64_t limit = getenv("KC") ? atol(getenv("KC")) : kMaxChunk;
   if (spec.bKind == GemmB::Packed && spec.weight.scaleAlongK()) {
     int64_t block = spec.weight.blockK;
     if (block > kMaxChunk) {

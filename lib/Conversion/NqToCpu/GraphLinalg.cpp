@@ -3,6 +3,8 @@
 #include "BodyReader.h"
 #include "KernelGraph.h"
 
+#include "llvm/ADT/TypeSwitch.h"
+
 using namespace mlir;
 
 namespace nibble {
@@ -19,7 +21,7 @@ static FailureOr<SmallVector<int>> loopsOfResult(linalg::LinalgOp op,
         continue;
     auto dim = dyn_cast<AffineDimExpr>(expr);
     if (!dim || dimOfLoop[dim.getPosition()] >= 0)
-      return op.emitError() << "result map " << map
+      return op.emitError() << "result map " << AffineMapAttr::get(map)
                             << " is not a projected permutation";
     dimOfLoop[dim.getPosition()] = i;
   }

@@ -158,7 +158,6 @@ LogicalResult KernelGraph::readNorm(nq::NormOp op) {
                 return (lanes(b, values[0]) * lanes(b, values[0])).v;
               });
             });
-  squares->reduction->contract = true;
   sources.push_back(squares);
   for (Tensor *factor : {scale, bias})
     if (factor)

@@ -46,7 +46,6 @@ struct Reduction {
   /// the new accumulators.
   llvm::SmallVector<mlir::vector::CombiningKind> kinds;
   bool looseMaximum = false; ///< a NaN need not win a maximum
-  bool contract = false;     ///< terms may be fused into the sum
   std::function<NodeList(Dag &, IndexRef index, IndexRef folded)> terms;
   std::function<NodeList(Dag &, IndexRef index, IndexRef folded,
                          llvm::ArrayRef<Node *> accumulators)>
@@ -68,6 +67,7 @@ struct Tensor {
   bool view = false; ///< only renames the elements of its source
   unsigned uses = 0;
 
+  bool stored = false; ///< in memory: argument, constant, or written by `stage`
   Buffer buffer;
   int stage = -1;        ///< that writes the buffer; -1: argument or constant
   unsigned rowDims = 0;  ///< leading dimensions the buffer does not have

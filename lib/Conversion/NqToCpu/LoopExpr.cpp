@@ -362,7 +362,7 @@ Node *Dag::pull(Tensor &tensor, IndexRef index) {
   for (Pulled &entry : known)
     if (IndexRef(entry.index) == index)
       return entry.node;
-  bool inMemory = tensor.buffer.memref &&
+  bool inMemory = tensor.stored &&
                   (tensor.stage < 0 || tensor.stage < stage);
   Node *node;
   if (inMemory) {

@@ -93,8 +93,8 @@ struct Node {
 /// elements of block `blockDim`, so that the last block may be partial:
 /// bound = min(extent, total - extent * blockDim).
 struct Dim {
-  int64_t extent;
-  std::optional<int64_t> total;
+  int64_t extent = 1;
+  std::optional<int64_t> total = std::nullopt;
   unsigned blockDim = 0;
   /// Dimension of the domain this is a digit of, and its weight there.
   int origin = -1;
@@ -115,6 +115,11 @@ public:
 
   unsigned addDim(Dim dim);
   llvm::ArrayRef<Dim> getDims() const { return dims; }
+  /// After merging: a dimension that walks others as well is longer.
+  void setExtents(llvm::ArrayRef<int64_t> extents) {
+    for (auto [dim, extent] : llvm::zip(dims, extents))
+      dim.extent = extent;
+  }
 
   Node *constant(mlir::TypedAttr value);
   Node *constant(mlir::Type type, double value);

@@ -97,6 +97,106 @@ struct DequantizeActivations : OpRewritePattern<MatmulOp> {
   }
 };
 
+/// True for the floats that the GEMM family multiplies.
+bool isGemmFloat(Type type) {
+  return type.isF32() || type.isF16() || type.isBF16();
+}
+
+/// Plain 8-bit and 4-bit floats are converted first: exactly, they all are f32
+/// numbers.
+struct WidenSmallFloats : OpRewritePattern<MatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(MatmulOp op,
+                                PatternRewriter &rewriter) const override {
+    bool changed = false;
+    for (OpOperand *operand : {&op.getAMutable(), &op.getBMutable()}) {
+      RankedTensorType type = tensorOf(operand->get());
+      if (getScaledElement(type) || type.getElementTypeBitWidth() > 8)
+        continue;
+      Value wide = CastOp::create(
+          rewriter, op.getLoc(),
+          RankedTensorType::get(type.getShape(), rewriter.getF32Type()),
+          operand->get(), /*saturate=*/true, StringAttr());
+      rewriter.modifyOpInPlace(op, [&] { operand->set(wide); });
+      changed = true;
+    }
+    return success(changed);
+  }
+};
+
+/// Matmuls with an f64 operand or a result that the GEMM family does not write
+/// become loops; nothing but f64 models and tests has them.
+struct MatmulToLoops : OpRewritePattern<MatmulOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(MatmulOp op,
+                                PatternRewriter &rewriter) const override {
+    RankedTensorType a = tensorOf(op.getA()), b = tensorOf(op.getB());
+    RankedTensorType result = tensorOf(op.getResult());
+    bool wide = a.getElementType().isF64() || b.getElementType().isF64();
+    if (!wide && isGemmFloat(result.getElementType()))
+      return rewriter.notifyMatchFailure(op, "the GEMM family has it");
+    if (getScaledElement(a) || getScaledElement(b) || !op.getExtras().empty())
+      return rewriter.notifyMatchFailure(op, "scaled operand or epilogue");
+    Location loc = op.getLoc();
+    Type sumType = wide ? Type(rewriter.getF64Type()) : rewriter.getF32Type();
+    auto type = RankedTensorType::get(result.getShape(), sumType);
+    Value zero = arith::ConstantOp::create(rewriter, loc,
+                                           rewriter.getFloatAttr(sumType, 0));
+    Value init = tensor::EmptyOp::create(rewriter, loc, type.getShape(), sumType);
+    init = linalg::FillOp::create(rewriter, loc, zero, init).getResult(0);
+    int64_t rank = result.getRank();
+    SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+    loops.push_back(utils::IteratorType::reduction);
+    auto maps = getMaps(op, rewriter);
+    Value sum =
+        linalg::GenericOp::create(
+            rewriter, loc, type, ValueRange{op.getA(), op.getB()}, init, maps,
+            loops,
+            [&](OpBuilder &b, Location loc, ValueRange args) {
+              Value x = widen(b, loc, args[0], sumType);
+              Value y = widen(b, loc, args[1], sumType);
+              Value product = arith::MulFOp::create(b, loc, x, y);
+              linalg::YieldOp::create(
+                  b, loc, Value(arith::AddFOp::create(b, loc, args[2], product)));
+            })
+            .getResult(0);
+    if (sumType == result.getElementType())
+      rewriter.replaceOp(op, sum);
+    else
+      rewriter.replaceOpWithNewOp<CastOp>(op, result, sum, true, StringAttr());
+    return success();
+  }
+
+  static Value widen(OpBuilder &b, Location loc, Value value, Type type) {
+    return value.getType() == type
+               ? value
+               : Value(arith::ExtFOp::create(b, loc, type, value));
+  }
+
+  /// Loops: batch.., m, n, k.
+  static SmallVector<AffineMap> getMaps(MatmulOp op, OpBuilder &builder) {
+    int64_t rank = tensorOf(op.getResult()).getRank();
+    AffineExpr m = builder.getAffineDimExpr(rank - 2);
+    AffineExpr n = builder.getAffineDimExpr(rank - 1);
+    AffineExpr k = builder.getAffineDimExpr(rank);
+    auto map = [&](Value operand, AffineExpr row, AffineExpr column) {
+      RankedTensorType type = tensorOf(operand);
+      SmallVector<AffineExpr> exprs;
+      for (int64_t i = 0; i + 2 < type.getRank(); ++i)
+        exprs.push_back(type.getDimSize(i) == 1
+                            ? builder.getAffineConstantExpr(0)
+                            : builder.getAffineDimExpr(rank - type.getRank() + i));
+      exprs.append({row, column});
+      return AffineMap::get(rank + 1, 0, exprs, builder.getContext());
+    };
+    return {map(op.getA(), m, k),
+            op.getTransposeB() ? map(op.getB(), n, k) : map(op.getB(), k, n),
+            map(op.getResult(), m, n)};
+  }
+};
+
 /// Attention in steps. Query heads of one kv head are rows of one product.
 struct AttentionSteps {
   OpBuilder &b;
@@ -227,7 +327,8 @@ struct DecomposeForCpuPass
     : nibble::impl::DecomposeForCpuBase<DecomposeForCpuPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<DequantizeActivations, DecomposeAttention>(&getContext());
+    patterns.add<DequantizeActivations, DecomposeAttention, WidenSmallFloats,
+                 MatmulToLoops>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -1,0 +1,25 @@
+// nq.matmul kernels -> the GEMM family.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_CONVERSION_NQTOCPU_MATMULKERNEL_H
+#define NIBBLE_CONVERSION_NQTOCPU_MATMULKERNEL_H
+
+#include "nibble/Conversion/NqToCpu/Gemm.h"
+
+namespace nibble {
+namespace cpu {
+
+/// True if the kernel function holds one nq.matmul and nothing else.
+bool isMatmulKernel(mlir::func::FuncOp kernel);
+
+/// Appends the GEMM of a matmul kernel to `module`, under the name of the
+/// kernel. An error at the matmul if no GEMM of the family covers it.
+mlir::FailureOr<GemmKernel> lowerMatmulKernel(mlir::func::FuncOp kernel,
+                                              mlir::ModuleOp module);
+
+/// "" if the CPU target has a GEMM for this matmul, or what stands in the way.
+std::string whyNoGemm(mlir::Operation *matmul);
+
+} // namespace cpu
+} // namespace nibble
+
+#endif // NIBBLE_CONVERSION_NQTOCPU_MATMULKERNEL_H

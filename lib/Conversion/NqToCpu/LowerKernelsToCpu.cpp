@@ -1,0 +1,92 @@
+// lower-kernels-to-cpu: every kernel of the plan as loops over memory.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/KernelToLoops.h"
+#include "nibble/Conversion/NqToCpu/MatmulKernel.h"
+#include "nibble/Conversion/Passes.h"
+#include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Dialect/Quant/NqOps.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_LOWERKERNELSTOCPU
+#include "lib/Conversion/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+
+namespace {
+
+/// What a launch of a kernel needs to know.
+struct Launching {
+  int64_t extent = 0, grain = 1, scratch = 0, flops = 0;
+};
+
+struct LowerKernelsToCpuPass
+    : nibble::impl::LowerKernelsToCpuBase<LowerKernelsToCpuPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+    auto code = ModuleOp::create(builder, module.getLoc(), kCpuKernelsModule);
+    bool ok = true;
+    // One emission per kernel; the first layer that uses it names errors.
+    module.walk([&](exec::LaunchOp launch) {
+      auto [it, isNew] = known.try_emplace(launch.getKernel());
+      if (isNew) {
+        FailureOr<Launching> lowered = lower(launch, code);
+        ok &= succeeded(lowered);
+        it->second = lowered.value_or(Launching());
+      }
+      setAttributes(launch, it->second);
+    });
+    if (!ok)
+      signalPassFailure();
+  }
+
+  FailureOr<Launching> lower(exec::LaunchOp launch, ModuleOp code) {
+    auto kernel = getOperation().lookupSymbol<func::FuncOp>(
+        launch.getKernelAttr().getAttr());
+    FailureOr<Launching> result = failure();
+    if (cpu::isMatmulKernel(kernel))
+      result = lowerMatmul(kernel, code);
+    else
+      result = lowerLoops(kernel, code);
+    if (failed(result))
+      launch.emitError() << "layer '" << launch.getLayer() << "' ("
+                         << launch.getKind()
+                         << ") cannot be lowered for the CPU";
+    return result;
+  }
+
+  FailureOr<Launching> lowerMatmul(func::FuncOp kernel, ModuleOp code) {
+    auto gemm = cpu::lowerMatmulKernel(kernel, code);
+    if (failed(gemm))
+      return failure();
+    auto op = cast<nq::MatmulOp>(kernel.front().front());
+    auto result = cast<RankedTensorType>(op.getResult().getType());
+    return Launching{gemm->extent, gemm->grain, int64_t(gemm->scratchBytes),
+                     2 * result.getNumElements() * op.getK()};
+  }
+
+  FailureOr<Launching> lowerLoops(func::FuncOp kernel, ModuleOp code) {
+    auto info = cpu::lowerKernelToLoops(kernel, code, kernel.getSymName());
+    if (failed(info))
+      return failure();
+    return Launching{info->extent, info->grain, info->scratchBytes, 0};
+  }
+
+  static void setAttributes(exec::LaunchOp launch, const Launching &info) {
+    launch.setExtent(info.extent);
+    launch.setGrain(info.grain);
+    launch.setScratch(info.scratch);
+    launch->setAttr("flops", Builder(launch.getContext())
+                                 .getI64IntegerAttr(info.flops));
+  }
+
+  llvm::StringMap<Launching> known;
+};
+
+} // namespace

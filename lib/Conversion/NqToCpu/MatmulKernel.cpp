@@ -1,0 +1,192 @@
+// nq.matmul kernels -> the GEMM family.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/MatmulKernel.h"
+
+#include "nibble/Dialect/Quant/NqOps.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::cpu;
+using nibble::rt::StorageFormat;
+
+static RankedTensorType tensorOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static StorageFormat getFormat(Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return rt::formatFromName(text);
+}
+
+bool cpu::isMatmulKernel(func::FuncOp kernel) {
+  Block &body = kernel.front();
+  return llvm::hasNItems(body, 2) && isa<nq::MatmulOp>(body.front());
+}
+
+/// A packed B as the GEMM family describes it.
+static GemmWeight getWeight(nq::MatmulOp op) {
+  RankedTensorType type = tensorOf(op.getB());
+  GemmWeight weight;
+  weight.n = op.getN();
+  weight.k = op.getK();
+  weight.kn = !op.getTransposeB();
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled) {
+    weight.code = getFormat(type.getElementType());
+    return weight;
+  }
+  weight.code = getFormat(scaled.getStorage());
+  weight.scale = getFormat(scaled.getScale());
+  if (scaled.getGlobal())
+    weight.global = getFormat(scaled.getGlobal());
+  weight.zeroPoint = scaled.getZeroPoint();
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  int64_t n = weight.kn ? 1 : 0;
+  // A block as large as the dimension covers it; 0 says so.
+  weight.blockN = block[n] >= weight.n && weight.n > 1 ? 0 : block[n];
+  weight.blockK = block[1 - n] >= weight.k ? 0 : block[1 - n];
+  return weight;
+}
+
+/// Batch dimensions with the strides that numpy broadcasting gives them.
+static SmallVector<GemmBatchDim> getBatch(nq::MatmulOp op) {
+  auto result = tensorOf(op.getResult()).getShape();
+  SmallVector<GemmBatchDim> batch(result.size() - 2);
+  auto setStrides = [&](ArrayRef<int64_t> shape, int64_t GemmBatchDim::*field) {
+    int64_t stride = shape.empty() ? 1 : shape.back() * shape.end()[-2];
+    for (size_t i = 0; i + 2 < shape.size(); ++i) {
+      size_t fromShape = shape.size() - 3 - i, fromBatch = batch.size() - 1 - i;
+      batch[fromBatch].*field = shape[fromShape] == 1 ? 0 : stride;
+      stride *= shape[fromShape];
+    }
+  };
+  for (auto [dim, extent] : llvm::zip(batch, result))
+    dim.extent = extent;
+  setStrides(tensorOf(op.getA()).getShape(), &GemmBatchDim::strideA);
+  setStrides(tensorOf(op.getB()).getShape(), &GemmBatchDim::strideB);
+  setStrides(result, &GemmBatchDim::strideC);
+  return batch;
+}
+
+static GemmSpec getSpec(nq::MatmulOp op) {
+  GemmSpec spec;
+  spec.m = op.getM();
+  spec.n = op.getN();
+  spec.k = op.getK();
+  spec.batch = getBatch(op);
+  spec.a = getFormat(tensorOf(op.getA()).getElementType());
+  spec.c = getFormat(tensorOf(op.getResult()).getElementType());
+  spec.weight = getWeight(op);
+  if (!nq::getLayout(op.getB().getType()))
+    spec.bKind = op.getTransposeB() ? GemmB::RowsN : GemmB::RowsK;
+  for (Value extra : op.getExtras()) {
+    RankedTensorType type = tensorOf(extra);
+    spec.extra.push_back(
+        MemRefType::get({type.getNumElements()}, type.getElementType()));
+  }
+  return spec;
+}
+
+namespace {
+
+/// Inlines the epilogue region of a matmul on a vector of accumulators.
+class EpilogueInliner {
+public:
+  explicit EpilogueInliner(nq::MatmulOp op) : op(op) {}
+
+  Value operator()(OpBuilder &b, Location loc, GemmTile tile) {
+    IRMapping mapping;
+    Block &body = op.getEpilogue().front();
+    mapping.map(body.getArgument(0), tile.value);
+    for (auto [i, extra] : llvm::enumerate(op.getExtras()))
+      mapping.map(body.getArgument(i + 1),
+                  load(b, loc, tile, tensorOf(extra), tile.extra[i]));
+    for (Operation &inner : body.without_terminator()) {
+      Operation *copy = b.clone(inner, mapping);
+      widen(b, copy, tile.width());
+      mapping.map(inner.getResults(), copy->getResults());
+    }
+    return mapping.lookup(body.getTerminator()->getOperand(0));
+  }
+
+private:
+  /// Scalar ops become the same ops on vectors.
+  static void widen(OpBuilder &b, Operation *op, int64_t width) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      auto type = VectorType::get({width}, constant.getType());
+      constant.setValueAttr(DenseElementsAttr::get(type, constant.getValue()));
+      constant.getResult().setType(type);
+      return;
+    }
+    for (OpResult result : op->getResults())
+      result.setType(VectorType::get({width}, result.getType()));
+  }
+
+  /// Elements of an extra that broadcast over the tile, as f32.
+  Value load(OpBuilder &b, Location loc, GemmTile tile, RankedTensorType type,
+             Value memory) {
+    auto result = tensorOf(op.getResult()).getShape();
+    // The GEMM numbers rows within a batch: batch dimensions must be 1.
+    int64_t rank = type.getRank();
+    Value index = arith::ConstantIndexOp::create(b, loc, 0);
+    if (rank >= 2 && type.getDimSize(rank - 2) != 1) {
+      Value pitch =
+          arith::ConstantIndexOp::create(b, loc, type.getShape().back());
+      index = arith::MulIOp::create(b, loc, tile.row, pitch);
+    }
+    auto vector = VectorType::get({tile.width()}, type.getElementType());
+    Value value;
+    if (rank >= 1 && type.getShape().back() == result.back() &&
+        result.back() != 1) {
+      index = arith::AddIOp::create(b, loc, index, tile.column);
+      value = vector::LoadOp::create(b, loc, vector, memory, index);
+    } else {
+      Value scalar = memref::LoadOp::create(b, loc, memory, index);
+      value = vector::BroadcastOp::create(b, loc, vector, scalar);
+    }
+    auto f32 = VectorType::get({tile.width()}, b.getF32Type());
+    if (vector == f32)
+      return value;
+    return arith::ExtFOp::create(b, loc, f32, value);
+  }
+
+  nq::MatmulOp op;
+};
+
+/// Extras whose batch dimensions are not 1 have no index in the epilogue.
+bool extrasDependOnBatch(nq::MatmulOp op) {
+  return llvm::any_of(op.getExtras(), [](Value extra) {
+    auto shape = tensorOf(extra).getShape();
+    return shape.size() > 2 &&
+           llvm::any_of(shape.drop_back(2), [](int64_t d) { return d != 1; });
+  });
+}
+
+} // namespace
+
+std::string cpu::whyNoGemm(Operation *matmul) {
+  auto op = cast<nq::MatmulOp>(matmul);
+  if (extrasDependOnBatch(op))
+    return "an operand of the epilogue depends on the batch";
+  return whyUnsupported(getSpec(op));
+}
+
+FailureOr<GemmKernel> cpu::lowerMatmulKernel(func::FuncOp kernel,
+                                             ModuleOp module) {
+  auto op = cast<nq::MatmulOp>(kernel.front().front());
+  if (std::string why = whyNoGemm(op); !why.empty())
+    return op.emitOpError() << "the CPU target has no GEMM for this matmul: "
+                            << why;
+  GemmSpec spec = getSpec(op);
+  spec.symbol = kernel.getSymName().str();
+  EpilogueInliner inliner(op);
+  if (op.getEpilogue().empty())
+    return emitGemm(module, op.getLoc(), spec);
+  return emitGemm(module, op.getLoc(), spec, inliner);
+}
