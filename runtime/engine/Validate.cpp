@@ -70,6 +70,7 @@ private:
   Status readLaunch(const fb::Launch &table, const EntryInfo &entry,
                     LaunchInfo &launch);
   Status checkArgs(const LaunchInfo &launch, const EntryInfo &entry);
+  Status checkOutputs(const EntryInfo &entry);
   Status checkName(const char *what, size_t index, std::string_view name);
   Status checkType(std::string_view dtype,
                    const flatbuffers::Vector<int64_t> *shape, uint64_t byteSize,
@@ -338,6 +339,23 @@ Status MetadataReader::readLaunch(const fb::Launch &table,
   return Status();
 }
 
+/// An output that nobody writes would be zeros or old results: never silently.
+Status MetadataReader::checkOutputs(const EntryInfo &entry) {
+  std::vector<bool> written(entry.outputs.size());
+  for (const LaunchInfo &launch : entry.launches)
+    for (size_t i = launch.args.size() - launch.results; i < launch.args.size();
+         ++i) {
+      const ValueInfo &value = entry.values[launch.args[i]];
+      if (value.storage == Storage::Output)
+        written[value.index] = true;
+    }
+  for (size_t i = 0; i < written.size(); ++i)
+    if (!written[i] && entry.outputs[i].byteSize)
+      return bad("output " + quote(entry.outputs[i].name) +
+                 " is written by no launch");
+  return Status();
+}
+
 Status MetadataReader::readEntry(const fb::Entry &table, EntryInfo &entry) {
   NIBBLE_RETURN_IF_ERROR(readPorts("input", table.inputs(), entry.inputs));
   NIBBLE_RETURN_IF_ERROR(readPorts("output", table.outputs(), entry.outputs));
@@ -363,7 +381,7 @@ Status MetadataReader::readEntry(const fb::Entry &table, EntryInfo &entry) {
                                             " of layer " +
                                             quote(entry.launches[i].layer)));
   }
-  return Status();
+  return checkOutputs(entry);
 }
 
 Status MetadataReader::readEntries(const Tables<fb::Entry> *table) {

@@ -328,6 +328,8 @@ TEST(Reader, RefusesEveryInconsistentMetadataField) {
        "split 3"},
       {"launch-args-many", [](auto &e) { launch(e, 0).args.assign(2000, 1); },
        "2000 arguments"},
+      {"output-unwritten", [](auto &e) { launch(e, 1).args[2] = 1; },
+       "output 'y' is written by no launch"},
       {"copy-args", [](auto &e) { e.entries[2]->launches[0]->args = {0}; },
        "one operand and one result"},
       {"copy-sizes",

@@ -67,7 +67,8 @@ struct LaunchDesc {
 };
 
 /// Launches run in order. Constants and states are those of the engine, so all
-/// entry points share them.
+/// entry points share them. Every output must be a result of some launch: one
+/// that is an input, a constant or another output again needs a Copy.
 struct EntryDesc {
   std::string name;
   std::vector<PortDesc> inputs, outputs;
