@@ -304,7 +304,11 @@ static LogicalResult resolveTransposed(NodeContext &n, Window &w) {
     if (wanted || isSame) {
       w.output[d] = wanted ? (*wanted)[d] : w.input[d] * w.strides[d];
       int64_t total = full - w.output[d];
-      w.low[d] = autoPad == "SAME_UPPER" ? total / 2 : total - total / 2;
+      // A larger output than the input reaches grows at its end.
+      if (total < 0)
+        w.low[d] = 0;
+      else
+        w.low[d] = autoPad == "SAME_UPPER" ? total / 2 : total - total / 2;
     }
     if (w.output[d] < 1 || w.output[d] > (int64_t(1) << 40))
       return n.fail("output extent " + Twine(w.output[d]) +

@@ -243,26 +243,42 @@ static Tensor padByCopies(GraphBuilder &build, Tensor x, const Pads &pads,
   return x;
 }
 
-/// The constant to pad with; numbers that a double cannot hold are refused.
-static FailureOr<double> getPadValue(NodeContext &n, Tensor x) {
+/// The constant to pad with, if it is known and a double can hold it.
+static std::optional<double> getPadValue(NodeContext &n, Tensor x) {
   if (n.hasAttr("value"))
     return n.floatAttr("value", 0);
   if (!n.hasInput(2))
     return 0.0;
   if (isFloat(x.type)) {
-    auto value = n.requireFloats(2, "constant_value");
-    if (failed(value))
-      return failure();
-    return value->empty() ? 0.0 : value->front();
+    auto value = n.constantFloats(2);
+    return value ? std::optional((*value)[0]) : std::nullopt;
   }
-  auto value = n.requireInts(2, "constant_value");
-  if (failed(value))
-    return failure();
-  int64_t number = value->empty() ? 0 : value->front();
-  if (std::abs(double(number)) > 0x1p53)
-    return n.fail("constant_value " + Twine(number) +
-                  " is beyond 2^53; use Concat with a constant tensor");
-  return double(number);
+  auto value = n.constantInts(2);
+  if (!value || std::abs(double((*value)[0])) > 0x1p53)
+    return std::nullopt;
+  return double((*value)[0]);
+}
+
+/// Padding with an element of the graph.
+static Tensor padWithTensor(GraphBuilder &build, Tensor x, const Pads &pads,
+                            Tensor value) {
+  Shape shape(x.shape());
+  for (int64_t d = 0; d < x.rank(); ++d)
+    shape[d] += pads.low[d] + pads.high[d];
+  if (x.numElements() == 0)
+    return build.broadcastTo(build.reshape(value, {}), shape);
+  return build.generate(shape, x.type, [&](ScalarBuilder &s, ValueRange at) {
+    ScalarBuilder i = asSigned(s);
+    Value inside = s.constantInt(1, s.builder.getI1Type());
+    SmallVector<Value> from;
+    for (int64_t d = 0; d < x.rank(); ++d) {
+      Value place = i.sub(at[d], i.index(pads.low[d]));
+      inside = i.bitAnd(inside, inRange(s, place, 0, x.dim(d)));
+      from.push_back(clampIndex(s, place, x.dim(d)));
+    }
+    SmallVector<Value> zeros(value.rank(), s.index(0));
+    return s.select(inside, s.load(x, from), s.load(value, zeros));
+  });
 }
 
 static LogicalResult importPad(NodeContext &n) {
@@ -277,10 +293,14 @@ static LogicalResult importPad(NodeContext &n) {
     return failure();
   if (mode != "constant")
     return n.setOutput(0, padByCopies(n.build, x, *pads, mode));
-  auto value = getPadValue(n, x);
-  if (failed(value))
-    return failure();
-  return n.setOutput(0, n.build.pad(x, pads->low, pads->high, *value));
+  Tensor given = n.input(2);
+  if (given && (given.numElements() != 1 || given.type != x.type))
+    return n.fail("constant_value " + getName(given.type) +
+                  toString(given.shape()) + " is not one element of type " +
+                  getName(x.type));
+  if (auto value = getPadValue(n, x))
+    return n.setOutput(0, n.build.pad(x, pads->low, pads->high, *value));
+  return n.setOutput(0, padWithTensor(n.build, x, *pads, given));
 }
 
 static LogicalResult importCenterCropPad(NodeContext &n) {
