@@ -51,7 +51,9 @@ def operators(graph):
 
 
 def array(x):
-    """Data sets hold arrays, messages (for types that numpy lacks), or lists (sequences)."""
+    """Data sets hold arrays, numpy scalars, messages (for types that numpy lacks), or lists (sequences)."""
+    if isinstance(x, np.generic):
+        return np.asarray(x)
     return numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
 
 
