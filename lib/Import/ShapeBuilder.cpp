@@ -219,6 +219,9 @@ Tensor GraphBuilder::cast(Tensor x, ElemType type, bool saturate,
                       roundMode);
   if (x.elementType() == elementType(type))
     return {x.value, type};
+  // Out of range is undefined in ONNX; do as numpy does, which keeps low bits.
+  if (isFloat(x.type) && isInteger(type) && getBitWidth(type) < 32)
+    return cast(cast(x, ElemType::Int32), type);
   Type to = elementType(type);
   return elementwise(x, type, [&](ScalarBuilder &s, ValueRange args) {
     return s.convert(args[0], to, isUnsigned(x.type), isUnsigned(type));

@@ -116,46 +116,49 @@ template <Binary body> static LogicalResult importVariadic(NodeContext &n) {
              }));
 }
 
-/// Remainder with the sign of the divisor (integers, fmod = 0).
+/// Remainder with the sign of the divisor (fmod = 0).
 static Value floorMod(ScalarBuilder &s, Value a, Value b) {
   Value r = s.rem(a, b);
   if (s.unsignedInts)
     return r;
   Value zero = s.constant(0, r);
-  Value differ = s.ne(s.lt(r, zero), s.lt(b, zero));
+  Value differ = s.bitXor(s.lt(r, zero), s.lt(b, zero));
   return s.select(s.bitAnd(s.ne(r, zero), differ), s.add(r, b), r);
 }
 
 static LogicalResult importMod(NodeContext &n) {
-  bool isFmod = n.intAttr("fmod", 0);
-  if (isFmod || isFloat(n.input(0).type))
-    return importBinary<call<&ScalarBuilder::rem>>(n);
-  return importBinary<floorMod>(n);
+  return n.intAttr("fmod", 0) ? importBinary<call<&ScalarBuilder::rem>>(n)
+                              : importBinary<floorMod>(n);
 }
 
-/// Shift amounts of the width or more give 0, as a shift bit by bit would.
+/// Amounts that are negative or at least the width give what is left of the
+/// number then: 0, or -1 for the right shift of a negative one.
 static LogicalResult importBitShift(NodeContext &n) {
   Tensor a = n.input(0), b = n.input(1);
   std::string direction = n.stringAttr("direction", "");
   if (direction != "LEFT" && direction != "RIGHT")
     return n.fail("direction '" + direction + "' is not LEFT or RIGHT");
-  if (!isInteger(a.type) || failed(checkSameType(n, {a, b})) ||
-      failed(checkBroadcast(n, {a, b})))
-    return n.failed() ? failure() : n.fail("needs integers");
-  bool left = direction == "LEFT";
+  if (!isInteger(a.type))
+    return n.fail("needs integers, got " + getName(a.type));
+  if (failed(checkSameType(n, {a, b})) || failed(checkBroadcast(n, {a, b})))
+    return failure();
+  bool left = direction == "LEFT", isSigned = !isUnsigned(a.type);
   unsigned width = getBitWidth(a.type);
-  return n.setOutput(
-      0,
-      n.build.binary(a, b, [&](ScalarBuilder &s, Value x, Value by) -> Value {
-        Value limit = s.constantInt(width, by.getType());
-        Value fits = s.lt(by, limit);
-        Value zero = s.constantInt(0, x.getType());
-        Value safe = s.select(fits, by, zero);
-        Value shifted =
-            left ? Value(arith::ShLIOp::create(s.builder, s.loc, x, safe))
-                 : Value(arith::ShRUIOp::create(s.builder, s.loc, x, safe));
-        return s.select(fits, shifted, zero);
-      }));
+  auto body = [&](ScalarBuilder &s, Value x, Value by) -> Value {
+    OpBuilder &builder = s.builder;
+    // Unsigned, so that negative amounts are large ones.
+    Value last = s.constantInt(width - 1, by.getType());
+    Value fits = arith::CmpIOp::create(builder, s.loc,
+                                       arith::CmpIPredicate::ule, by, last);
+    Value amount = s.select(fits, by, last);
+    if (!left && isSigned)
+      return arith::ShRSIOp::create(builder, s.loc, x, amount);
+    Value shifted =
+        left ? Value(arith::ShLIOp::create(builder, s.loc, x, amount))
+             : Value(arith::ShRUIOp::create(builder, s.loc, x, amount));
+    return s.select(fits, shifted, s.constantInt(0, x.getType()));
+  };
+  return n.setOutput(0, n.build.binary(a, b, body));
 }
 
 //===----------------------------------------------------------------------===//
