@@ -7,7 +7,7 @@
 //       for each panel
 //         expand B[chunk][16]                          (stays in the L1 cache)
 //         for each tile: sums[<=6][16] += A * B
-//     the last chunk scales, adds the bias, rounds and stores
+//     scale, add the bias, apply the hook, round and store
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmEmitter.h"
 
@@ -18,8 +18,9 @@ namespace cpu {
 namespace {
 
 constexpr int64_t kMaxTileRows = 6;
-constexpr int64_t kMaxBlockTiles = 28; // 168 rows x 256 k x 4 bytes: 168 KiB
-constexpr int64_t kMaxChunk = 256;     // 16 KiB of B
+constexpr int64_t kMaxBlockTiles = 28; // 168 rows x 384 k x 4 bytes: 252 KiB
+constexpr int64_t kMaxChunk = 384;     // 24 KiB of B
+constexpr int64_t kGoodChunk = 192;    // long enough to hide the loads of sums
 constexpr int64_t kMaxPanelGroup = 32;
 constexpr int64_t kUnroll = 8;
 
@@ -74,7 +75,6 @@ private:
     tileTo = code.min(code.add(tileFrom, plan.tilesPerBlock),
                       code.index(plan.tiles));
     rowFrom = rowOfTile(tileFrom);
-    rowCount = code.sub(rowOfTile(tileTo), rowFrom);
   }
 
   /// body(rows of the tile, first row within the block)
@@ -93,37 +93,52 @@ private:
   // Chunks of k
   //===--------------------------------------------------------------------===//
 
+  /// One chunk: sums stay in registers. Several: sums go through memory, which
+  /// costs little and needs one copy of the inner loops only.
   void emitGroup() {
     if (plan.chunks == 1)
-      return emitChunk(code.index(0), spec.k, true, true);
-    emitChunk(code.index(0), plan.kc, true, false);
-    if (plan.chunks > 2)
-      code.loop(1, plan.chunks - 1, 1, [&](Value chunk) {
-        emitChunk(code.mul(chunk, plan.kc), plan.kc, false, false);
-      });
-    emitChunk(code.index((plan.chunks - 1) * plan.kc), plan.lastK(spec), false,
-              true);
+      return emitChunk(code.index(0), spec.k, Value());
+    clearSums();
+    int64_t rest = plan.lastK(spec);
+    int64_t whole = plan.chunks - (rest == plan.kc ? 0 : 1);
+    code.loop(0, whole, 1, [&](Value chunk) {
+      Value last = code.less(code.index(plan.chunks - 2), chunk);
+      emitChunk(code.mul(chunk, plan.kc), plan.kc, last);
+    });
+    if (whole < plan.chunks)
+      emitChunk(code.index(whole * plan.kc), rest,
+                code.less(code.index(0), code.index(1)));
   }
 
-  void emitChunk(Value k, int64_t depth, bool first, bool last) {
+  Value sumsOfPanel(Value panel) {
+    return code.mul(code.sub(panel, groupFrom),
+                    plan.rowsPerBlock * kPanelColumns);
+  }
+
+  void clearSums() {
+    Value zero = code.zero();
+    Value end = sumsOfPanel(groupTo);
+    code.loop(code.index(0), end, 8,
+              [&](Value i) { code.store(zero, sums, i); });
+  }
+
+  /// `last` tells whether sums are complete; null if there is one chunk only.
+  void emitChunk(Value k, int64_t depth, Value last) {
     packA(k, depth);
     code.loop(groupFrom, groupTo, 1, [&](Value panel) {
       if (plan.expandB)
         expandB(panel, k, depth);
-      Value sumsAt = code.mul(code.sub(panel, groupFrom),
-                              plan.rowsPerBlock * kPanelColumns);
+      Value sumsAt = sumsOfPanel(panel);
       forEachTile([&](int64_t rows, Value row) {
         prefetch(panel, k, depth, row);
         Value tileAt = code.add(sumsAt, code.mul(row, kPanelColumns));
         SmallVector<PanelRow> tile =
-            multiply(rows, row, panel, k, depth, first, tileAt);
-        if (last)
-          storeTile(tile, row, panel, tileAt);
-        else
-          writeTile(tile, tileAt);
+            multiply(rows, row, panel, k, depth, /*first=*/!last, tileAt);
+        if (!last)
+          return storeTile(tile, row, panel, tileAt);
+        writeTile(tile, tileAt);
+        code.ifElse(last, [&] { finishTile(rows, row, panel, tileAt); });
       });
-      if (last)
-        finishPanel(panel, sumsAt);
     });
   }
 
@@ -410,12 +425,19 @@ private:
     }
   }
 
+  void finishTile(int64_t rows, Value row, Value panel, Value tileAt) {
+    finishRows(sums, tileAt, code.index(rows), code.add(rowFrom, row), panel,
+               at.c);
+  }
+
   /// Finished sums go to C at once, unless a hook or the right edge wants them
   /// from memory.
   void storeTile(ArrayRef<PanelRow> tile, Value row, Value panel,
                  Value tileAt) {
-    if (epilogue || spec.n < kPanelColumns)
-      return writeTile(tile, tileAt);
+    auto viaMemory = [&] {
+      writeTile(tile, tileAt);
+      finishTile(tile.size(), row, panel, tileAt);
+    };
     auto direct = [&] {
       Columns columns = loadColumns(panel, /*withBias=*/true);
       Value to =
@@ -424,32 +446,24 @@ private:
       for (auto [r, sum] : llvm::enumerate(tile))
         storeRow(sum, columns, code.add(to, r * strideC()));
     };
+    if (epilogue || spec.n < kPanelColumns)
+      return viaMemory();
     if (!hasEdge())
       return direct();
-    code.ifElse(isFullPanel(panel), direct, [&] { writeTile(tile, tileAt); });
-  }
-
-  void finishPanel(Value panel, Value sumsAt) {
-    auto finish = [&] {
-      finishRows(sums, sumsAt, rowCount, rowFrom, panel, at.c);
-    };
-    if (epilogue || spec.n < kPanelColumns)
-      return finish();
-    if (hasEdge())
-      code.ifElse(isFullPanel(panel), [] {}, finish);
+    code.ifElse(isFullPanel(panel), direct, viaMemory);
   }
 
   const BlockedPlan &plan;
   Value packedA, expandedB, sums;
   GemmOffsets at;
-  Value tileFrom, tileTo, rowFrom, rowCount, groupFrom, groupTo;
+  Value tileFrom, tileTo, rowFrom, groupFrom, groupTo;
 };
 
 } // namespace
 
 int64_t chooseChunk(const GemmSpec &spec) {
   int64_t unit = kUnroll;
-  int64_t limit = getenv("KC") ? atol(getenv("KC")) : kMaxChunk;
+  int64_t limit = kMaxChunk;
   if (spec.bKind == GemmB::Packed && spec.weight.scaleAlongK()) {
     int64_t block = spec.weight.blockK;
     if (block > kMaxChunk) {
@@ -466,6 +480,10 @@ int64_t chooseChunk(const GemmSpec &spec) {
   if (unit > 4 * kMaxChunk)
     return 0;
   int64_t chunks = ceilDiv(spec.k, limit / unit * unit);
+  // Equal chunks, if there are some of a good size.
+  for (int64_t n = chunks; spec.k / n >= kGoodChunk; ++n)
+    if (spec.k % (n * unit) == 0)
+      return spec.k / n;
   return roundUp(ceilDiv(spec.k, chunks), unit);
 }
 

@@ -178,7 +178,8 @@ struct CompiledGemm {
 
   /// `residual` elements of f32 become the extra argument, if not 0.
   CompiledGemm(cpu::GemmSpec spec, cpu::GemmEpilogue epilogue = nullptr,
-               bool texts = false, int64_t residual = 0) {
+               bool texts = false, int64_t residual = 0,
+               unsigned optLevel = 3) {
     auto context = makeContext();
     mlir::DialectRegistry registry;
     cpu::registerGemmDialects(registry);
@@ -196,6 +197,7 @@ struct CompiledGemm {
     }
     launch = *emitted;
     cpu::CpuTargetOptions options;
+    options.optLevel = optLevel;
     if (texts) {
       options.asmText = &assembly;
       options.llvmText = &llvm;

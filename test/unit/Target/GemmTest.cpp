@@ -12,6 +12,9 @@ namespace {
 struct Options {
   bool bias = false, hook = false, outliers = false;
   unsigned threads = 2;
+  /// The kernels are written in vectors: -O1 gives nearly the same code as -O3,
+  /// in a fraction of the time.
+  unsigned optLevel = 1;
 };
 
 /// Elements of the buffer of an operand.
@@ -86,9 +89,11 @@ private:
   }
 
   void run(int64_t sizeC) {
-    CompiledGemm gemm = options.hook
-                            ? CompiledGemm(spec, reluPlusResidual, false, sizeC)
-                            : CompiledGemm(spec);
+    cpu::GemmEpilogue hook;
+    if (options.hook)
+      hook = reluPlusResidual;
+    CompiledGemm gemm(spec, hook, false, options.hook ? sizeC : 0,
+                      options.optLevel);
     ASSERT_TRUE(gemm.kernel) << gemm.error;
     std::vector<std::unique_ptr<GuardedBuffer>> scratch;
     for (unsigned t = 0; t < options.threads; ++t)
@@ -232,19 +237,20 @@ const Format kFormats[] = {
 class GemmFormats : public ::testing::TestWithParam<Format> {};
 
 TEST_P(GemmFormats, AllSizes) {
-  const int64_t sizes[][3] = {{1, 100, 588}, {1, 17, 31},   {2, 15, 31},
-                              {2, 48, 64},   {5, 17, 300},  {6, 1, 16},
-                              {7, 100, 31},  {13, 33, 588}, {97, 17, 16},
-                              {4, 16, 1},    {8, 40, 1}};
+  const int64_t sizes[][3] = {{1, 100, 588}, {2, 15, 31}, {5, 17, 300},
+                              {7, 33, 588},  {13, 1, 16}, {97, 20, 31},
+                              {4, 16, 1}};
   for (auto [m, n, k] : sizes)
     for (bool kn : {false, true}) {
-      if (kn && m != 1 && m != 7)
+      if (kn != (m == 7 || m == 2))
         continue;
       SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" +
                    std::to_string(k) + (kn ? " kn" : ""));
       cpu::GemmSpec spec = specOf(m, n, k, GetParam().weight);
       spec.weight.kn = kn;
-      Problem(spec, {}).check();
+      Options options;
+      options.optLevel = m == 1 || m == 7 ? 3 : 1;
+      Problem(spec, options).check();
     }
 }
 
@@ -259,6 +265,8 @@ TEST(Gemm, TypesOfActivationsResultsAndBias) {
   for (Elem a : {Elem::F32, Elem::F16, Elem::BF16})
     for (Elem c : {Elem::F32, Elem::F16, Elem::BF16})
       for (int64_t m : {3, 14}) {
+        if ((a == c) == (m == 3))
+          continue;
         cpu::GemmSpec spec = specOf(m, 37, 75, kFormats[3].weight);
         spec.a = a;
         spec.c = c;
@@ -292,7 +300,7 @@ TEST(Gemm, OutliersKeepTheirPrecision) {
 TEST(Gemm, RunTimeB) {
   for (cpu::GemmB kind : {cpu::GemmB::RowsK, cpu::GemmB::RowsN})
     for (Elem format : {Elem::F32, Elem::F16, Elem::BF16})
-      for (int64_t n : {7, 16, 50})
+      for (int64_t n : {7, 50})
         for (int64_t m : {1, 19}) {
           cpu::GemmSpec spec = specOf(m, n, 45, weightOf(format));
           spec.bKind = kind;

@@ -11,9 +11,11 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
 
 #include "gtest/gtest.h"
 
+#include <chrono>
 #include <cmath>
 #include <random>
 
@@ -27,7 +29,7 @@ struct Checks {
   double relative = 2e-6, absolute = 2e-6;
   /// Integer arguments are uniform in [low, high].
   int64_t low = -5, high = 20;
-  double scale = 1;    ///< of normally distributed floats
+  double scale = 1;     ///< of normally distributed floats
   bool special = false; ///< some infinities and NaNs
 };
 
@@ -49,6 +51,11 @@ public:
   }
 
   bool ok() const { return entry != nullptr; }
+
+  /// One call without scratch.
+  void call(void *const *args, int64_t low, int64_t high) {
+    entry(args, low, high, nullptr);
+  }
 
   /// Random arguments, the reference, the kernel in one piece and in pieces.
   void check(const Checks &checks, unsigned seed = 1) {
@@ -97,11 +104,11 @@ private:
   void compile() {
     mlir::OwningOpRef<mlir::ModuleOp> code =
         mlir::ModuleOp::create(graph->getLoc());
-    mlir::ScopedDiagnosticHandler handler(
-        context.get(), [&](mlir::Diagnostic &diagnostic) {
-          error += diagnostic.str() + "\n";
-          return mlir::success();
-        });
+    mlir::ScopedDiagnosticHandler handler(context.get(),
+                                          [&](mlir::Diagnostic &diagnostic) {
+                                            error += diagnostic.str() + "\n";
+                                            return mlir::success();
+                                          });
     auto lowered = cpu::lowerKernelToLoops(kernel, *code);
     if (mlir::failed(lowered))
       return;
@@ -150,8 +157,8 @@ private:
       bool isBool = type.getElementType().isInteger(1);
       for (int64_t &value : values)
         value = isBool ? random() % 2
-                       : checks.low + int64_t(random() % (checks.high -
-                                                          checks.low + 1));
+                       : checks.low +
+                             int64_t(random() % (checks.high - checks.low + 1));
       return ref::RefTensor::ints(type, values).toStorage();
     }
     std::vector<double> values(count);
@@ -175,7 +182,8 @@ private:
     auto fill = [&](mlir::Type element, int64_t offset, int64_t count) {
       auto format = ref::getFormat(element);
       for (int64_t i = 0; i < count; ++i) {
-        double value = std::exp2(std::uniform_real_distribution<>(-2, 2)(random));
+        double value =
+            std::exp2(std::uniform_real_distribution<>(-2, 2)(random));
         rt::storeCode(format, bytes.data() + offset, i,
                       rt::encode(format, value));
       }
@@ -249,6 +257,21 @@ private:
     return outputs;
   }
 
+  static bool isContent(const nq::StorageRegions &regions,
+                        mlir::RankedTensorType type, int64_t byte) {
+    nq::ScaledType scaled = nq::getScaledElement(type);
+    auto within = [&](int64_t begin, int64_t size) {
+      return byte >= begin && byte < begin + size;
+    };
+    return within(regions.codes, regions.codeBytes) ||
+           within(regions.scales, regions.scaleBytes) ||
+           (scaled.getGlobal() &&
+            within(regions.global,
+                   scaled.getGlobal().getIntOrFloatBitWidth() / 8)) ||
+           (scaled.getZeroPoint() &&
+            within(regions.zeroPoints, regions.total - regions.zeroPoints));
+  }
+
   void compare(unsigned number, const std::vector<char> &got,
                const ref::RefTensor &want, const Checks &checks) {
     mlir::RankedTensorType type = want.getType();
@@ -258,11 +281,7 @@ private:
       nq::StorageRegions regions = nq::getStorageRegions(type);
       int bad = 0;
       for (size_t i = 0; i < bytes.size() && bad < 5; ++i) {
-        bool gap = want.isScaled() && int64_t(i) >= regions.codeBytes &&
-                   int64_t(i) < regions.scales;
-        gap |= want.isScaled() &&
-               int64_t(i) >= regions.scales + regions.scaleBytes &&
-               int64_t(i) < std::min(regions.global, regions.zeroPoints);
+        bool gap = want.isScaled() && !isContent(regions, type, i);
         if (!gap && bytes[i] != got[i]) {
           ++bad;
           ADD_FAILURE() << "result " << number << " byte " << i << ": got "
