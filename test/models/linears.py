@@ -241,6 +241,15 @@ def fp8_edge(L):
     return L.matmul_nk(x, w)
 
 
+def fp8_weight(L):
+    """FP8 weights only, per tensor, as dequantize-only ONNX-side quantization writes them; activations untouched."""
+    g, sw = L.at(""), L.round(F.fp8_scale(np.abs(L.w).max()))
+    codes = F.e4m3(L.w / sw)
+    w = g.init(L.weight + "_quantized", codes.T if L.rank != 2 else codes, "e4m3")
+    w = g.node("DequantizeLinear", [w, g.init(L.weight + "_scale", np.asarray(sw, FLOATS[L.dtype]), L.dtype)])
+    return L.matmul(L.x.name, w) if L.rank != 2 else L.matmul_nk(L.x.name, w)
+
+
 # ---- MX --------------------------------------------------------------------------------------------------------------
 def mxfp8(L, attributes=True):
     """MXFP8 with UINT8 scale bits. TransformerEngine writes the ops without attributes."""
@@ -361,6 +370,7 @@ FORMATS = {
     "fp8-trt": (fp8_trt, 20, "TRT_FP8QuantizeLinear with float32 scales and casts"),
     "fp8-cli": (fp8_cli, 19, "ONNX-side FP8: zero points on Q and DQ, per-channel weights"),
     "fp8-edge": (fp8_edge, 21, "Edge-LLM FP8: no zero point, output_dtype"),
+    "fp8-weight": (fp8_weight, 20, "FP8 weights only"),
     "mxfp8": (mxfp8, 20, "Model Optimizer MXFP8"),
     "mxfp8-te": (variant(mxfp8, attributes=False), 20, "TransformerEngine MXFP8, no attributes"),
     "int4-awq": (int4_awq, 20, "INT4 AWQ, groups of 128"),
