@@ -63,8 +63,8 @@ bool isExpensiveBody(linalg::LinalgOp op) {
       return true;
     if (inner.getName().getDialectNamespace() == "math" &&
         !isa<math::AbsFOp, math::AbsIOp, math::FmaOp, math::FloorOp,
-             math::CeilOp, math::TruncOp, math::RoundEvenOp,
-             math::CopySignOp>(inner))
+             math::CeilOp, math::TruncOp, math::RoundEvenOp, math::CopySignOp>(
+            inner))
       return true;
   }
   return false;
@@ -168,9 +168,8 @@ Node *BodyReader::readIndexMath(Operation &inner, ArrayRef<Node *> operands) {
   Type type = inner.getResult(0).getType();
   if (!type.isIntOrIndex() || operands.empty() ||
       !llvm::all_of(operands, isIndexLike) ||
-      llvm::none_of(operands, [](Node *node) {
-        return node->kind == Node::Kind::Index;
-      }))
+      llvm::none_of(operands,
+                    [](Node *node) { return node->kind == Node::Kind::Index; }))
     return nullptr;
   Lin x = dag.fromNode(operands[0]), result;
   if (operands.size() == 1) {
@@ -180,7 +179,8 @@ Node *BodyReader::readIndexMath(Operation &inner, ArrayRef<Node *> operands) {
     result = x;
   } else if (operands.size() == 2) {
     Lin y = dag.fromNode(operands[1]);
-    bool positive = y.isConstant() && y.constant > 0 && dag.rangeOf(x).first >= 0;
+    bool positive =
+        y.isConstant() && y.constant > 0 && dag.rangeOf(x).first >= 0;
     if (isa<arith::AddIOp>(inner))
       result = x + y;
     else if (isa<arith::SubIOp>(inner))
@@ -205,18 +205,17 @@ Node *BodyReader::readIndexMath(Operation &inner, ArrayRef<Node *> operands) {
 
 /// Squares and cubes are what models ask of pow.
 Node *BodyReader::readPower(Operation &inner, ArrayRef<Node *> operands) {
-  if (!isa<math::PowFOp>(inner) ||
-      operands[1]->kind != Node::Kind::Constant)
+  if (!isa<math::PowFOp>(inner) || operands[1]->kind != Node::Kind::Constant)
     return nullptr;
   double exponent = cast<FloatAttr>(operands[1]->attr).getValueAsDouble();
   if (exponent != 2 && exponent != 3)
     return nullptr;
-  return dag.compute(operands[0]->type, {operands[0]},
-                     [exponent](ImplicitLocOpBuilder &b,
-                                ArrayRef<Value> values, Type) {
-                       Lanes x{&b, values[0]};
-                       return (exponent == 2 ? x * x : x * x * x).v;
-                     });
+  return dag.compute(
+      operands[0]->type, {operands[0]},
+      [exponent](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) {
+        Lanes x{&b, values[0]};
+        return (exponent == 2 ? x * x : x * x * x).v;
+      });
 }
 
 Node *BodyReader::clone(Operation &inner, ArrayRef<Node *> operands) {
@@ -231,13 +230,13 @@ Node *BodyReader::clone(Operation &inner, ArrayRef<Node *> operands) {
     attrs.assign(list.begin(), list.end());
   }
   OperationName name = inner.getName();
-  return dag.compute(
-      computeType(inner.getResult(0).getType()), operands,
-      [attrs, name](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                    Type type) {
-        OperationState state(b.getLoc(), name, values, {type}, attrs);
-        return b.create(state)->getResult(0);
-      });
+  return dag.compute(computeType(inner.getResult(0).getType()), operands,
+                     [attrs, name](ImplicitLocOpBuilder &b,
+                                   ArrayRef<Value> values, Type type) {
+                       OperationState state(b.getLoc(), name, values, {type},
+                                            attrs);
+                       return b.create(state)->getResult(0);
+                     });
 }
 
 } // namespace cpu

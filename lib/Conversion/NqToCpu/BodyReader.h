@@ -10,7 +10,8 @@
 namespace nibble {
 namespace cpu {
 
-/// Tensors that the operands of a linalg op, and the extracts of its body, read.
+/// Tensors that the operands of a linalg op, and the extracts of its body,
+/// read.
 using OperandTensors = llvm::SmallDenseMap<mlir::Value, Tensor *, 4>;
 
 /// Value of an affine expression at the given dimensions.

@@ -188,8 +188,7 @@ private:
       inside = both(nest.dag, inside, nest.dag.inside(lin, size));
       at.push_back(nest.dag.clamp(lin, size));
     }
-    Node *bits =
-        nest.dag.encode(tensor.element, nest.dag.pull(tensor, at));
+    Node *bits = nest.dag.encode(tensor.element, nest.dag.pull(tensor, at));
     Node *padded =
         choose(nest.dag, inside, bits, nest.dag.constant(bits->type, 0.0));
     nest.stores.push_back(
@@ -228,8 +227,7 @@ private:
     if (!reduction.kinds.empty())
       nest.terms = reduction.terms(dag, index, folded);
     else
-      nest.updates =
-          reduction.update(dag, index, folded, nest.accumulators);
+      nest.updates = reduction.update(dag, index, folded, nest.accumulators);
     for (auto [tensor, final] : llvm::zip(reduction.results, nest.finals))
       if (tensor && tensor->stored)
         addStore(nest, *tensor, index, final);
@@ -251,8 +249,7 @@ bool rowsAreSeparate(const Stage &stage, unsigned rowDims) {
     int64_t row = ShapedType::getNumElements(
         ArrayRef<int64_t>(tensor->shape).drop_front(rowDims));
     // Odd innermost dimensions need the flat loop.
-    if (isPacked(tensor->element) &&
-        (row % 2 || tensor->shape.back() % 2))
+    if (isPacked(tensor->element) && (row % 2 || tensor->shape.back() % 2))
       return false;
     for (const Piece &piece : tensor->pieces)
       for (unsigned d = 0; d < rowDims; ++d)

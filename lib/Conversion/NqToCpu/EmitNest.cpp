@@ -60,8 +60,8 @@ private:
     }
     Value run = index(plan.chunk), end = index(extentOf(plan.vectorDim));
     Value from = arith::MulIOp::create(b, low, run);
-    Value to = arith::MinSIOp::create(b, arith::MulIOp::create(b, high, run),
-                                      end);
+    Value to =
+        arith::MinSIOp::create(b, arith::MulIOp::create(b, high, run), end);
     emitOuter({}, from, to);
   }
 
@@ -228,10 +228,10 @@ private:
                   function_ref<Values(ArrayRef<Value>)> inner) {
     if (dims.empty())
       return inner(carried);
-    ValueRange arguments = loops.open(dims[0], index(0), loops.bound(dims[0]),
-                                      1, carried);
-    Values next =
-        foldOver(dims.drop_front(), llvm::to_vector_of<Value>(arguments), inner);
+    ValueRange arguments =
+        loops.open(dims[0], index(0), loops.bound(dims[0]), 1, carried);
+    Values next = foldOver(dims.drop_front(),
+                           llvm::to_vector_of<Value>(arguments), inner);
     return loops.close(next);
   }
 
@@ -256,8 +256,7 @@ private:
     size_t count = nest.inits.size();
     Values carried;
     for (size_t i = 0; i < count; ++i) {
-      auto type =
-          VectorType::get({plan.width}, nest.reduction->types[i]);
+      auto type = VectorType::get({plan.width}, nest.reduction->types[i]);
       carried.push_back(neutral(i, type));
     }
     for (Node *init : nest.inits)
@@ -266,10 +265,10 @@ private:
       Value end = loops.bound(dim);
       Value rest = arith::RemUIOp::create(b, end, index(plan.width));
       Value full = arith::SubIOp::create(b, end, rest);
-      bool whole = !nest.dag.getDims()[dim].total &&
-                   extentOf(dim) % plan.width == 0;
-      Values next = foldRange(dim, index(0), full, plan.width,
-                              values.take_front(count));
+      bool whole =
+          !nest.dag.getDims()[dim].total && extentOf(dim) % plan.width == 0;
+      Values next =
+          foldRange(dim, index(0), full, plan.width, values.take_front(count));
       llvm::append_range(
           next, whole ? Values(values.drop_front(count))
                       : foldRange(dim, full, end, 1, values.drop_front(count)));
@@ -280,8 +279,8 @@ private:
       arith::FastMathFlags flags = arith::FastMathFlags::none;
       if (isa<FloatType>(nest.reduction->types[i]))
         flags = arith::FastMathFlags::reassoc;
-      Value lanes = vector::ReductionOp::create(
-          b, nest.reduction->kinds[i], all[i], flags);
+      Value lanes = vector::ReductionOp::create(b, nest.reduction->kinds[i],
+                                                all[i], flags);
       result.push_back(combine(i, lanes, all[count + i]));
     }
     return result;

@@ -35,7 +35,7 @@ namespace {
 /// sign.
 struct SmallFloat {
   int bits, mantissa, bias;
-  int64_t largest; ///< code of the largest finite number
+  int64_t largest;  ///< code of the largest finite number
   int64_t inf, nan; ///< their codes; `largest` if the format has none
   int shift() const { return 23 - mantissa; }
   int rebias() const { return 127 - bias; }
@@ -121,8 +121,8 @@ Lanes encodeE8M0(Lanes x, const EncodeOptions &options) {
     Lanes limit = select(exponent == 0, bits.c(subnormal), bits.c(normal));
     Lanes above = fraction.wrap(arith::CmpIOp::create(
         *x.b, arith::CmpIPredicate::sgt, fraction.v, limit.v));
-    code = exponent + bits.wrap(arith::ExtUIOp::create(*x.b, bits.type(),
-                                                       above.v));
+    code = exponent +
+           bits.wrap(arith::ExtUIOp::create(*x.b, bits.type(), above.v));
   }
   if (options.saturate) {
     code = minInt(code, 254);
@@ -183,8 +183,7 @@ static Lanes toOdd(Lanes rounded, Lanes error) {
   Lanes errorSign = error.asInt().bits() == 64
                         ? (error.asInt() >> 32).resize(32)
                         : error.asInt();
-  Lanes differ = bits.wrap(
-      arith::XOrIOp::create(*bits.b, bits.v, errorSign.v));
+  Lanes differ = bits.wrap(arith::XOrIOp::create(*bits.b, bits.v, errorSign.v));
   Lanes away = differ >> 31;
   Lanes inexact = compareFloat(arith::CmpFPredicate::ONE, error, error.c(0));
   Lanes odd = (bits - away) | 1;

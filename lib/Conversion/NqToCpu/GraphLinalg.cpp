@@ -84,8 +84,8 @@ LogicalResult KernelGraph::readMap(linalg::LinalgOp op,
     if (failed(dimOfLoop))
       return failure();
     if (llvm::is_contained(*dimOfLoop, -1))
-      return op.emitError() << "result " << i
-                            << " does not depend on every parallel loop";
+      return op.emitError()
+             << "result " << i << " does not depend on every parallel loop";
     Value yielded = op.getBlock()->getTerminator()->getOperand(i);
     Type element = cast<RankedTensorType>(result.getType()).getElementType();
     Tensor &tensor = define(result, sources, [=](Dag &dag, IndexRef index) {
@@ -99,9 +99,8 @@ LogicalResult KernelGraph::readMap(linalg::LinalgOp op,
 }
 
 /// The combination of accumulator `i` with something else, or nothing.
-static std::optional<vector::CombiningKind> combiningKind(linalg::LinalgOp op,
-                                                          unsigned i,
-                                                          Value &term) {
+static std::optional<vector::CombiningKind>
+combiningKind(linalg::LinalgOp op, unsigned i, Value &term) {
   using vector::CombiningKind;
   BlockArgument accumulator =
       op.getBlock()->getArgument(op.getNumDpsInputs() + i);
@@ -146,8 +145,8 @@ LogicalResult KernelGraph::readReduction(linalg::LinalgOp op,
     if (dim < 0)
       reduction->extents.push_back(extents[loop]);
     if ((dim < 0) != (iterators[loop] == utils::IteratorType::reduction))
-      return op.emitError() << "parallel loop " << loop
-                            << " is not a dimension of the result";
+      return op.emitError()
+             << "parallel loop " << loop << " is not a dimension of the result";
   }
   reduction->bounds.resize(reduction->extents.size());
 

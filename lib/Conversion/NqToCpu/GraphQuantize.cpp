@@ -79,8 +79,7 @@ static Node *pullZeroPoint(Dag &dag, Tensor &tensor, const Index &grid,
                     Type wide = code.intType(32);
                     ImplicitLocOpBuilder &b = *code.b;
                     if (storage.isSigned())
-                      return code.wrap(
-                          arith::ExtSIOp::create(b, wide, code.v));
+                      return code.wrap(arith::ExtSIOp::create(b, wide, code.v));
                     return code.wrap(arith::ExtUIOp::create(b, wide, code.v));
                   });
 }
@@ -108,9 +107,8 @@ LogicalResult KernelGraph::readStatic(nq::QuantizeOp op, ScaledTensor &result) {
   Type element = result.codes->element, storage = result.type.getStorage();
   bool saturate = op.getSaturate();
   setCompute(*result.codes, sources, [=](Dag &dag, IndexRef index) {
-    SmallVector<Node *> operands{
-        asF32(dag, dag.pull(*input, index)),
-        asF32(dag, given.effectiveScale(dag, index))};
+    SmallVector<Node *> operands{asF32(dag, dag.pull(*input, index)),
+                                 asF32(dag, given.effectiveScale(dag, index))};
     if (given.zeroPoints)
       operands.push_back(pullZeroPoint(dag, *given.zeroPoints,
                                        given.gridIndex(dag, index),
@@ -141,19 +139,18 @@ Tensor &KernelGraph::blockAmax(Tensor &input, const ScaledTensor &result) {
     }
   Tensor *source = &input;
   Type i32 = IntegerType::get(context, 32);
-  Tensor &amax = fold(
-      i32, result.scales->shape, extents, vector::CombiningKind::MAXUI,
-      {source}, [=](Dag &dag, IndexRef index, IndexRef folded) {
-        Index at;
-        for (auto [d, extent] : llvm::enumerate(block))
-          at.push_back(index[d] * extent);
-        for (auto [i, d] : llvm::enumerate(dims))
-          at[d] += folded[i];
-        return laneNode(dag, i32, {asF32(dag, dag.pull(*source, at))},
-                        [](ArrayRef<Lanes> x) {
-                          return x[0].asInt() & 0x7fffffff;
-                        });
-      });
+  Tensor &amax =
+      fold(i32, result.scales->shape, extents, vector::CombiningKind::MAXUI,
+           {source}, [=](Dag &dag, IndexRef index, IndexRef folded) {
+             Index at;
+             for (auto [d, extent] : llvm::enumerate(block))
+               at.push_back(index[d] * extent);
+             for (auto [i, d] : llvm::enumerate(dims))
+               at[d] += folded[i];
+             return laneNode(
+                 dag, i32, {asF32(dag, dag.pull(*source, at))},
+                 [](ArrayRef<Lanes> x) { return x[0].asInt() & 0x7fffffff; });
+           });
   for (auto [i, d] : llvm::enumerate(dims))
     if (result.shape[d] % extents[i] != 0)
       amax.reduction->bounds[i] = Reduction::Bound{d, result.shape[d]};
@@ -169,11 +166,10 @@ struct Recipe {
 } // namespace
 
 static Recipe nvfp4Recipe(rt::Nvfp4Recipe recipe) {
-  return {[=](ArrayRef<Lanes> x) { return nvfp4ScaleCode(x[0], x[1], recipe); },
-          [=](ArrayRef<Lanes> x) {
-            return nvfp4Factor(x[0], x[1], x[2], recipe);
-          },
-          [=](ArrayRef<Lanes> x) { return nvfp4Code(x[0], x[1], recipe); }};
+  return {
+      [=](ArrayRef<Lanes> x) { return nvfp4ScaleCode(x[0], x[1], recipe); },
+      [=](ArrayRef<Lanes> x) { return nvfp4Factor(x[0], x[1], x[2], recipe); },
+      [=](ArrayRef<Lanes> x) { return nvfp4Code(x[0], x[1], recipe); }};
 }
 
 static Recipe mxRecipe(rt::MxRecipe recipe, Type storage) {
@@ -253,13 +249,13 @@ LogicalResult KernelGraph::readDynamic(nq::QuantizeOp op,
   });
   scales->expensive = true;
   sources.push_back(scales);
-  Tensor *factor = &add(
-      Float32Type::get(context), scales->shape, sources,
-      [=](Dag &dag, IndexRef index) {
-        auto [a, g] = operands(dag, index);
-        Node *code = dag.encode(scaleType, dag.pull(*scales, index));
-        return laneNode(dag, f32(dag), {a, code, g}, factorFn);
-      });
+  Tensor *factor =
+      &add(Float32Type::get(context), scales->shape, sources,
+           [=](Dag &dag, IndexRef index) {
+             auto [a, g] = operands(dag, index);
+             Node *code = dag.encode(scaleType, dag.pull(*scales, index));
+             return laneNode(dag, f32(dag), {a, code, g}, factorFn);
+           });
   factor->keep = true;
   ScaledTensor layout = result;
   Type element = result.codes->element;
@@ -283,8 +279,8 @@ LogicalResult KernelGraph::readDequantize(nq::DequantizeOp op) {
   // The product is exact in f32 unless the scale has more than 11 bits.
   Type last = source.global ? source.type.getGlobal() : source.type.getScale();
   bool toOdd = last.isF32() && !element.isF32();
-  Tensor &tensor = define(
-      op, partsOf(op.getInput()), [=](Dag &dag, IndexRef index) {
+  Tensor &tensor =
+      define(op, partsOf(op.getInput()), [=](Dag &dag, IndexRef index) {
         SmallVector<Node *> operands{source.codeValue(dag, index),
                                      source.effectiveScale(dag, index)};
         if (element.isF64()) {
@@ -294,11 +290,12 @@ LogicalResult KernelGraph::readDequantize(nq::DequantizeOp op) {
             return x[0].extend(wide) * x[1].extend(wide);
           });
         }
-        Node *product = laneNode(dag, f32(dag), operands, [=](ArrayRef<Lanes> x) {
-          if (toOdd)
-            return x[0].wrap(multiplyToOdd(*x[0].b, x[0].v, x[1].v));
-          return x[0] * x[1];
-        });
+        Node *product =
+            laneNode(dag, f32(dag), operands, [=](ArrayRef<Lanes> x) {
+              if (toOdd)
+                return x[0].wrap(multiplyToOdd(*x[0].b, x[0].v, x[1].v));
+              return x[0] * x[1];
+            });
         return dag.roundTo(element, product);
       });
   (void)tensor;

@@ -16,21 +16,19 @@ static Node *math(Dag &dag, ArrayRef<Node *> operands, Fn fn) {
                           Type) { return fn(b, values); });
 }
 
-static Lanes lanes(ImplicitLocOpBuilder &b, Value value) {
-  return {&b, value};
-}
+static Lanes lanes(ImplicitLocOpBuilder &b, Value value) { return {&b, value}; }
 
 /// Widened to `type` (f32 or f64).
 static Node *widen(Dag &dag, Node *node, Type type) {
   if (node->type == type)
     return node;
-  return dag.compute(
-      type, {node},
-      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type result) -> Value {
-        if (getElementTypeOrSelf(result).isF64())
-          return arith::ExtFOp::create(b, result, values[0]);
-        return arith::TruncFOp::create(b, result, values[0]);
-      });
+  return dag.compute(type, {node},
+                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
+                        Type result) -> Value {
+                       if (getElementTypeOrSelf(result).isF64())
+                         return arith::ExtFOp::create(b, result, values[0]);
+                       return arith::TruncFOp::create(b, result, values[0]);
+                     });
 }
 
 /// True if pulling an element is no more than a load.
@@ -65,20 +63,21 @@ LogicalResult KernelGraph::readSoftmax(linalg::SoftmaxOp op) {
     return at;
   };
   int64_t extent = input->shape[axis];
-  Tensor *maximum = &fold(type, outer, {extent},
-                          vector::CombiningKind::MAXNUMF, {input},
-                          [=](Dag &dag, IndexRef index, IndexRef folded) {
-                            return inputAt(dag, index, folded[0]);
-                          });
+  Tensor *maximum =
+      &fold(type, outer, {extent}, vector::CombiningKind::MAXNUMF, {input},
+            [=](Dag &dag, IndexRef index, IndexRef folded) {
+              return inputAt(dag, index, folded[0]);
+            });
   maximum->reduction->looseMaximum = true;
   Tensor *exps =
       &add(type, input->shape, {input, maximum}, [=](Dag &dag, IndexRef index) {
         Node *x = dag.pull(*input, index);
         Node *top = dag.pull(*maximum, outerOf(index));
-        return math(dag, {x, top}, [](auto &b, ArrayRef<Value> values) -> Value {
-          Value difference = arith::SubFOp::create(b, values[0], values[1]);
-          return math::ExpOp::create(b, difference);
-        });
+        return math(
+            dag, {x, top}, [](auto &b, ArrayRef<Value> values) -> Value {
+              Value difference = arith::SubFOp::create(b, values[0], values[1]);
+              return math::ExpOp::create(b, difference);
+            });
       });
   exps->keep = true;
   Tensor *sum = &fold(type, outer, {extent}, vector::CombiningKind::ADD, {exps},
@@ -87,8 +86,8 @@ LogicalResult KernelGraph::readSoftmax(linalg::SoftmaxOp op) {
                         at.insert(at.begin() + axis, folded[0]);
                         return dag.pull(*exps, at);
                       });
-  Type element = cast<RankedTensorType>(op->getResult(0).getType())
-                     .getElementType();
+  Type element =
+      cast<RankedTensorType>(op->getResult(0).getType()).getElementType();
   define(op->getResult(0), {exps, sum}, [=](Dag &dag, IndexRef index) {
     Node *total = dag.pull(*sum, outerOf(index));
     Node *inverse = math(dag, {total}, [](auto &b, ArrayRef<Value> values) {
@@ -139,10 +138,10 @@ LogicalResult KernelGraph::readNorm(nq::NormOp op) {
     Node *x = dag.pull(*input, index);
     if (!sum)
       return x;
-    Node *mean = math(dag, {dag.pull(*sum, row)},
-                      [=](auto &b, ArrayRef<Value> values) {
-                        return (lanes(b, values[0]) * (1.0 / count)).v;
-                      });
+    Node *mean =
+        math(dag, {dag.pull(*sum, row)}, [=](auto &b, ArrayRef<Value> values) {
+          return (lanes(b, values[0]) * (1.0 / count)).v;
+        });
     return math(dag, {x, mean}, [](auto &b, ArrayRef<Value> values) {
       return (lanes(b, values[0]) - lanes(b, values[1])).v;
     });
@@ -174,9 +173,9 @@ LogicalResult KernelGraph::readNorm(nq::NormOp op) {
     SmallVector<Node *> operands{centered(dag, row, index), inverse};
     for (Tensor *factor : {scale, bias})
       if (factor)
-        operands.push_back(widen(
-            dag, dag.pull(*factor, broadcastIndex(index, factor->shape)),
-            type));
+        operands.push_back(
+            widen(dag, dag.pull(*factor, broadcastIndex(index, factor->shape)),
+                  type));
     bool scales = scale, biases = bias;
     Node *value = math(dag, operands, [=](auto &b, ArrayRef<Value> values) {
       Lanes y = lanes(b, values[0]) * lanes(b, values[1]);
@@ -248,38 +247,36 @@ LogicalResult KernelGraph::readRope(nq::RopeOp op) {
     Lin partner = at.back() + Lin(part.second ? -distance : distance);
     return rope.rotate(dag, at, partner, i, part.second);
   };
-  Tensor &result =
-      define(op, {input, cos, sin}, [=](Dag &dag, IndexRef index) {
-        Node *value = nullptr;
-        for (const Part &part : llvm::reverse(parts)) {
-          if (part.count == 0)
-            continue;
-          Index at(index.begin(), index.end());
-          Lin relative = index.back() - Lin(part.begin);
-          // Odd and even elements alternate; parts of step 1 do not overlap.
-          bool alternates = part.step == 2;
-          Lin i = alternates ? dag.floorDiv(index.back(), 2) : relative;
-          at.back() = dag.clamp(i, part.count);
-          Node *here = compute(dag, part, at);
-          Node *condition =
-              alternates
-                  ? both(dag, dag.inside(index.back(), 2 * half),
-                         dag.inside(index.back() - i * 2 - Lin(part.begin), 1))
-                  : dag.inside(relative, part.count);
-          value = value ? choose(dag, condition, here, value) : here;
-        }
-        return value;
-      });
+  Tensor &result = define(op, {input, cos, sin}, [=](Dag &dag, IndexRef index) {
+    Node *value = nullptr;
+    for (const Part &part : llvm::reverse(parts)) {
+      if (part.count == 0)
+        continue;
+      Index at(index.begin(), index.end());
+      Lin relative = index.back() - Lin(part.begin);
+      // Odd and even elements alternate; parts of step 1 do not overlap.
+      bool alternates = part.step == 2;
+      Lin i = alternates ? dag.floorDiv(index.back(), 2) : relative;
+      at.back() = dag.clamp(i, part.count);
+      Node *here = compute(dag, part, at);
+      Node *condition =
+          alternates
+              ? both(dag, dag.inside(index.back(), 2 * half),
+                     dag.inside(index.back() - i * 2 - Lin(part.begin), 1))
+              : dag.inside(relative, part.count);
+      value = value ? choose(dag, condition, here, value) : here;
+    }
+    return value;
+  });
   for (const Part &part : parts) {
     if (part.count == 0)
       continue;
-    SmallVector<int64_t> offsets{0, 0, 0, part.begin}, strides{1, 1, 1, part.step},
-        sizes = input->shape;
+    SmallVector<int64_t> offsets{0, 0, 0, part.begin},
+        strides{1, 1, 1, part.step}, sizes = input->shape;
     sizes.back() = part.count;
     result.pieces.push_back(
-        {offsets, sizes, strides, [=](Dag &dag, IndexRef index) {
-           return compute(dag, part, index);
-         }});
+        {offsets, sizes, strides,
+         [=](Dag &dag, IndexRef index) { return compute(dag, part, index); }});
   }
   return success();
 }

@@ -207,8 +207,9 @@ LogicalResult KernelGraph::readInsert(tensor::InsertSliceOp op) {
 LogicalResult KernelGraph::readPad(tensor::PadOp op) {
   Tensor *source = &plainOf(op.getSource());
   auto constant = dyn_cast_if_present<arith::ConstantOp>(
-      op.getConstantPaddingValue() ? op.getConstantPaddingValue().getDefiningOp()
-                                   : nullptr);
+      op.getConstantPaddingValue()
+          ? op.getConstantPaddingValue().getDefiningOp()
+          : nullptr);
   if (!constant)
     return op.emitError() << "the padding is not a constant";
   SmallVector<int64_t> low(op.getStaticLow());

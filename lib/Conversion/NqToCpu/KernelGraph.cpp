@@ -135,8 +135,9 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<nq::ConstantOp>([&](auto o) { return readConstant(o); })
       .Case<tensor::SplatOp>([&](auto o) { return readSplat(o); })
       .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ReshapeOp,
-            tensor::CastOp>(
-          [&](auto o) { return readReshape(o->getOperand(0), o->getResult(0)); })
+            tensor::CastOp>([&](auto o) {
+        return readReshape(o->getOperand(0), o->getResult(0));
+      })
       .Case<tensor::ExtractSliceOp>([&](auto o) { return readExtract(o); })
       .Case<tensor::InsertSliceOp>([&](auto o) { return readInsert(o); })
       .Case<tensor::PadOp>([&](auto o) { return readPad(o); })
@@ -161,8 +162,8 @@ LogicalResult KernelGraph::readOp(Operation &op) {
 
 LogicalResult KernelGraph::read(func::FuncOp func) {
   if (!func.getBody().hasOneBlock())
-    return func.emitError() << "kernel '" << func.getName()
-                            << "' must have one block";
+    return func.emitError()
+           << "kernel '" << func.getName() << "' must have one block";
   for (BlockArgument argument : func.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
     if (!type || !type.hasStaticShape())

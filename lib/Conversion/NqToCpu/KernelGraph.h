@@ -53,7 +53,8 @@ private:
   ScaledTensor &addScaled(mlir::Value value);
   /// Sum, maximum ... of a term over `extents` more dimensions.
   Tensor &fold(mlir::Type element, llvm::ArrayRef<int64_t> shape,
-               llvm::ArrayRef<int64_t> extents, mlir::vector::CombiningKind kind,
+               llvm::ArrayRef<int64_t> extents,
+               mlir::vector::CombiningKind kind,
                llvm::ArrayRef<Tensor *> sources,
                std::function<Node *(Dag &, IndexRef, IndexRef)> term);
 

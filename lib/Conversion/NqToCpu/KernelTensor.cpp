@@ -11,22 +11,21 @@ namespace cpu {
 Node *choose(Dag &dag, Node *condition, Node *x, Node *y) {
   if (!condition)
     return x;
-  return dag.compute(x->type, {condition, x, y},
-                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                        Type) -> Value {
-                       return arith::SelectOp::create(b, values[0], values[1],
-                                                      values[2]);
-                     });
+  return dag.compute(
+      x->type, {condition, x, y},
+      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) -> Value {
+        return arith::SelectOp::create(b, values[0], values[1], values[2]);
+      });
 }
 
 Node *both(Dag &dag, Node *x, Node *y) {
   if (!x || !y)
     return x ? x : y;
-  return dag.compute(x->type, {x, y},
-                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                        Type) -> Value {
-                       return arith::AndIOp::create(b, values[0], values[1]);
-                     });
+  return dag.compute(
+      x->type, {x, y},
+      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) -> Value {
+        return arith::AndIOp::create(b, values[0], values[1]);
+      });
 }
 
 /// offset ^ (((offset >> (base + shift)) & (2^bits - 1)) << base)
@@ -34,13 +33,13 @@ static Lin applySwizzle(Dag &dag, const Lin &offset, ArrayRef<int64_t> swizzle,
                         int64_t size) {
   int64_t bits = swizzle[0], base = swizzle[1], shift = swizzle[2];
   int64_t mask = (int64_t(1) << bits) - 1;
-  Node *node = dag.compute(
-      IndexType::get(dag.context), {dag.index(offset)},
-      [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands, Type) {
-        Lanes x{&b, operands[0]};
-        Lanes from = ((x >> (base + shift)) & mask) << base;
-        return arith::XOrIOp::create(b, x.v, from.v).getResult();
-      });
+  Node *node =
+      dag.compute(IndexType::get(dag.context), {dag.index(offset)},
+                  [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands, Type) {
+                    Lanes x{&b, operands[0]};
+                    Lanes from = ((x >> (base + shift)) & mask) << base;
+                    return arith::XOrIOp::create(b, x.v, from.v).getResult();
+                  });
   node->low = 0;
   node->high = size - 1;
   return Lin::term(node);
@@ -116,7 +115,8 @@ static Node *widenCode(Dag &dag, Node *code, IntegerType storage) {
   unsigned width = storage.getWidth();
   bool isSigned = storage.isSigned();
   return dag.compute(
-      i32, {code}, [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands, Type) {
+      i32, {code},
+      [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands, Type) {
         Lanes x = Lanes{&b, operands[0]}.resize(width);
         Type wide = x.intType(32);
         if (isSigned)

@@ -69,8 +69,8 @@ struct Tensor {
 
   bool stored = false; ///< in memory: argument, constant, or written by `stage`
   Buffer buffer;
-  int stage = -1;        ///< that writes the buffer; -1: argument or constant
-  unsigned rowDims = 0;  ///< leading dimensions the buffer does not have
+  int stage = -1;       ///< that writes the buffer; -1: argument or constant
+  unsigned rowDims = 0; ///< leading dimensions the buffer does not have
 
   int64_t size() const { return mlir::ShapedType::getNumElements(shape); }
   bool isComputed() const { return compute || reduction; }

@@ -101,8 +101,11 @@ private:
       for (Tensor *source : unique)
         ++source->uses;
     }
-    for (Tensor &tensor : graph.tensors)
+    for (Tensor &tensor : graph.tensors) {
       tensor.stored = !tensor.isComputed();
+      // Nests are planned before buffers are bound.
+      tensor.buffer.element = tensor.element;
+    }
     for (Tensor *tensor : order)
       if (tensor->isComputed() && tensor->uses)
         tensor->stored = tensor->reduction || tensor->keep ||
@@ -275,8 +278,7 @@ private:
       types.push_back(bufferType(type));
     for (Type type : kernel.getResultTypes())
       types.push_back(bufferType(type));
-    auto scratchType =
-        MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
+    auto scratchType = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
     types.append({b.getIndexType(), b.getIndexType(), scratchType});
     b.setInsertionPointToEnd(target.getBody());
     function = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
@@ -301,7 +303,6 @@ private:
   }
 
   void bindPart(Value buffer, Type type, Tensor &tensor, unsigned part) {
-    tensor.buffer.element = tensor.element;
     if (!nq::getScaledElement(type)) {
       tensor.buffer.memref = buffer;
       return;
@@ -333,11 +334,10 @@ private:
         if (!tensor->stored || isResult(tensor))
           continue;
         int64_t size = bufferSize(*tensor);
-        tensor->buffer.element = tensor->element;
         tensor->buffer.memref =
             viewOf(scratch, info.scratchBytes, tensor->element, size);
-        info.scratchBytes += llvm::alignTo(
-            nq::getPlainBytes(tensor->element, size), 64);
+        info.scratchBytes +=
+            llvm::alignTo(nq::getPlainBytes(tensor->element, size), 64);
       }
   }
 
@@ -354,7 +354,6 @@ private:
                                b.getI64IntegerAttr(64));
     }
     Value global = memref::GetGlobalOp::create(b, type, symbol);
-    data.tensor->buffer.element = data.tensor->element;
     data.tensor->buffer.memref =
         viewOf(global, 0, data.tensor->element, bufferSize(*data.tensor));
   }

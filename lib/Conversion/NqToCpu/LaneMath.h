@@ -61,8 +61,7 @@ struct Lanes {
   }
 };
 
-template <typename FloatOp, typename IntOp>
-Lanes laneOp(Lanes x, Lanes y) {
+template <typename FloatOp, typename IntOp> Lanes laneOp(Lanes x, Lanes y) {
   if (x.isFloat())
     return x.wrap(FloatOp::create(*x.b, x.v, y.v));
   return x.wrap(IntOp::create(*x.b, x.v, y.v));
@@ -102,8 +101,7 @@ inline Lanes operator>>(Lanes x, int64_t by) {
 
 inline Lanes compareInt(mlir::arith::CmpIPredicate predicate, Lanes x,
                         int64_t y) {
-  return x.wrap(
-      mlir::arith::CmpIOp::create(*x.b, predicate, x.v, x.c(y).v));
+  return x.wrap(mlir::arith::CmpIOp::create(*x.b, predicate, x.v, x.c(y).v));
 }
 inline Lanes operator>=(Lanes x, int64_t y) {
   return compareInt(mlir::arith::CmpIPredicate::sge, x, y);
@@ -123,8 +121,7 @@ inline Lanes compareFloat(mlir::arith::CmpFPredicate predicate, Lanes x,
   return x.wrap(mlir::arith::CmpFOp::create(*x.b, predicate, x.v, y.v));
 }
 inline Lanes select(Lanes condition, Lanes x, Lanes y) {
-  return x.wrap(
-      mlir::arith::SelectOp::create(*x.b, condition.v, x.v, y.v));
+  return x.wrap(mlir::arith::SelectOp::create(*x.b, condition.v, x.v, y.v));
 }
 inline Lanes minInt(Lanes x, int64_t y) {
   return x.wrap(mlir::arith::MinSIOp::create(*x.b, x.v, x.c(y).v));

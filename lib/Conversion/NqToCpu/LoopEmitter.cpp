@@ -41,8 +41,7 @@ void LoopEmitter::bind(unsigned dim, Value value) {
 ValueRange LoopEmitter::open(unsigned dim, Value low, Value high, int64_t step,
                              ValueRange carried) {
   moveTo(stack.size() - 1);
-  auto loop =
-      scf::ForOp::create(b, low, high, constantIndex(step), carried);
+  auto loop = scf::ForOp::create(b, low, high, constantIndex(step), carried);
   stack.back().child = loop;
   Level level;
   level.block = loop.getBody();
@@ -54,6 +53,7 @@ ValueRange LoopEmitter::open(unsigned dim, Value low, Value high, int64_t step,
     width = step;
     vectorDim = dim;
   }
+  moveTo(stack.size() - 1);
   return loop.getRegionIterArgs();
 }
 
@@ -108,7 +108,8 @@ Value LoopEmitter::bound(unsigned dim) {
   moveTo(stack.size() - 1);
   if (!d.total)
     return constantIndex(d.extent);
-  Value used = arith::MulIOp::create(b, ivs[d.blockDim], constantIndex(d.extent));
+  Value used =
+      arith::MulIOp::create(b, ivs[d.blockDim], constantIndex(d.extent));
   Value left = arith::SubIOp::create(b, constantIndex(*d.total), used);
   return arith::MinSIOp::create(b, left, constantIndex(d.extent));
 }
@@ -172,8 +173,8 @@ Value LoopEmitter::scalarOffset(const Lin &lin, int64_t divisor) {
     if (part.factor % divisor)
       value = arith::DivUIOp::create(b, value, constantIndex(divisor));
     else if (part.factor != divisor)
-      value = arith::MulIOp::create(b, value,
-                                    constantIndex(part.factor / divisor));
+      value =
+          arith::MulIOp::create(b, value, constantIndex(part.factor / divisor));
     sum = sum ? arith::AddIOp::create(b, sum, value).getResult() : value;
   }
   return sum;
@@ -199,8 +200,8 @@ Value LoopEmitter::emitIndex(Node *node) {
         Value wide = emit(term);
         moveTo(levelOf(node->deps));
         Value by = splatConstant(b, wide.getType(), factor);
-        value = arith::AddIOp::create(b, value,
-                                      arith::MulIOp::create(b, wide, by));
+        value =
+            arith::AddIOp::create(b, value, arith::MulIOp::create(b, wide, by));
       }
   }
   if (node->type.isIndex())

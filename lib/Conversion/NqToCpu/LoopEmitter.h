@@ -81,8 +81,8 @@ private:
 
   const Dag &dag;
   llvm::SmallVector<unsigned> mergedInto;
-  llvm::SmallVector<mlir::Value> ivs;  ///< per dimension, null if not bound
-  llvm::SmallVector<int> levels;       ///< per dimension
+  llvm::SmallVector<mlir::Value> ivs; ///< per dimension, null if not bound
+  llvm::SmallVector<int> levels;      ///< per dimension
   std::vector<Level> stack;
   int64_t width = 1;
   int vectorDim = -1;

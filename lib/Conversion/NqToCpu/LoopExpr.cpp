@@ -258,15 +258,14 @@ Node *Dag::divNode(const Lin &lin, int64_t divisor) {
       return known.node;
   auto [low, high] = rangeOf(lin);
   bool isUnsigned = low >= 0;
-  Node *node = compute(
-      IndexType::get(context), {index(lin)},
-      [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
-          Type type) -> Value {
-        Value by = splatConstant(b, type, divisor);
-        if (isUnsigned)
-          return arith::DivUIOp::create(b, operands[0], by);
-        return arith::FloorDivSIOp::create(b, operands[0], by);
-      });
+  Node *node = compute(IndexType::get(context), {index(lin)},
+                       [=](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
+                           Type type) -> Value {
+                         Value by = splatConstant(b, type, divisor);
+                         if (isUnsigned)
+                           return arith::DivUIOp::create(b, operands[0], by);
+                         return arith::FloorDivSIOp::create(b, operands[0], by);
+                       });
   if (low > INT64_MIN / 8) {
     node->low = llvm::divideFloorSigned(low, divisor);
     node->high = llvm::divideFloorSigned(high, divisor);
@@ -313,15 +312,15 @@ Lin Dag::clamp(const Lin &lin, int64_t size) {
   auto [low, high] = rangeOf(lin);
   if (low >= 0 && high < size)
     return lin;
-  Node *node = compute(IndexType::get(context), {index(lin)},
-                       [size](ImplicitLocOpBuilder &b,
-                              ArrayRef<Value> operands, Type type) -> Value {
-                         Value x = arith::MinSIOp::create(
-                             b, operands[0],
-                             splatConstant(b, type, std::max<int64_t>(size - 1, 0)));
-                         return arith::MaxSIOp::create(
-                             b, x, splatConstant(b, type, 0));
-                       });
+  Node *node =
+      compute(IndexType::get(context), {index(lin)},
+              [size](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
+                     Type type) -> Value {
+                Value x = arith::MinSIOp::create(
+                    b, operands[0],
+                    splatConstant(b, type, std::max<int64_t>(size - 1, 0)));
+                return arith::MaxSIOp::create(b, x, splatConstant(b, type, 0));
+              });
   node->low = 0;
   node->high = std::max<int64_t>(size - 1, 0);
   return Lin::term(node);
@@ -332,13 +331,13 @@ Node *Dag::inside(const Lin &lin, int64_t size) {
   if (low >= 0 && high < size)
     return nullptr;
   // Unsigned: negative numbers are too large.
-  return compute(IntegerType::get(context, 1), {index(lin)},
-                 [size](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
-                        Type) -> Value {
-                   Value end = splatConstant(b, operands[0].getType(), size);
-                   return arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
-                                                operands[0], end);
-                 });
+  return compute(
+      IntegerType::get(context, 1), {index(lin)},
+      [size](ImplicitLocOpBuilder &b, ArrayRef<Value> operands, Type) -> Value {
+        Value end = splatConstant(b, operands[0].getType(), size);
+        return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, operands[0],
+                                     end);
+      });
 }
 
 Lin Dag::fromNode(Node *node) {
@@ -348,12 +347,12 @@ Lin Dag::fromNode(Node *node) {
     return Lin(cast<IntegerAttr>(node->attr).getValue().getSExtValue());
   if (node->type.isIndex())
     return Lin::term(node);
-  Node *cast = compute(IndexType::get(context), {node},
-                       [](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
-                          Type type) -> Value {
-                         return arith::IndexCastOp::create(b, type,
-                                                           operands[0]);
-                       });
+  Node *cast =
+      compute(IndexType::get(context), {node},
+              [](ImplicitLocOpBuilder &b, ArrayRef<Value> operands,
+                 Type type) -> Value {
+                return arith::IndexCastOp::create(b, type, operands[0]);
+              });
   return Lin::term(cast);
 }
 
@@ -362,8 +361,7 @@ Node *Dag::pull(Tensor &tensor, IndexRef index) {
   for (Pulled &entry : known)
     if (IndexRef(entry.index) == index)
       return entry.node;
-  bool inMemory = tensor.stored &&
-                  (tensor.stage < 0 || tensor.stage < stage);
+  bool inMemory = tensor.stored && (tensor.stage < 0 || tensor.stage < stage);
   Node *node;
   if (inMemory) {
     if (tensor.stage >= 0)

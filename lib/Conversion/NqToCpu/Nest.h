@@ -28,11 +28,12 @@ struct NestPlan {
   llvm::SmallVector<unsigned> mergedInto; ///< per dimension
   llvm::SmallVector<unsigned> outer;      ///< parallel loops, outside in
   llvm::SmallVector<unsigned> folded;     ///< loops of the reduction
-  int vectorDim = -1;    ///< parallel dimension of the lanes, innermost
+  int vectorDim = -1;     ///< parallel dimension of the lanes, innermost
   int foldVectorDim = -1; ///< or folded dimension of the lanes, innermost
   int64_t width = 1;
   unsigned bodySize = 0; ///< nodes per element, roughly
   bool packs = false;    ///< writes 4-bit elements: the loop goes in pairs
+  bool unpacks = false;  ///< reads 4-bit elements: ranges begin at even ones
 
   /// Partition: units are the values of the first `unitDims` outer loops, times
   /// chunks of the vector loop (1 if there are no outer loops and units are
@@ -63,7 +64,7 @@ buildNests(const Stage &stage, int number, unsigned rowDims,
            mlir::MLIRContext *context);
 
 struct PlanOptions {
-  int64_t vectorBits = 512;    ///< lanes per loop: this / widest lane
+  int64_t vectorBits = 512;     ///< lanes per loop: this / widest lane
   int64_t grainElements = 4096; ///< elements that are worth a task
 };
 void planNest(Nest &nest, const PlanOptions &options);

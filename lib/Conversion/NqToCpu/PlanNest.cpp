@@ -83,11 +83,10 @@ class Planner {
 public:
   Planner(Nest &nest, const PlanOptions &options)
       : nest(nest), plan(nest.plan), options(options), body(scan(nest)),
-        extents(llvm::map_to_vector(nest.dag.getDims(), [](const Dim &dim) {
-          return dim.extent;
-        })) {
-    for (const Store &store : nest.stores)
-      plan.packs |= isPacked(store.buffer->element);
+        extents(llvm::map_to_vector(
+            nest.dag.getDims(), [](const Dim &dim) { return dim.extent; })) {
+    for (const Access &access : body.accesses)
+      (access.isStore ? plan.packs : plan.unpacks) |= access.packed;
   }
 
   void run() {
@@ -206,8 +205,7 @@ private:
     if (!nest.terms.empty())
       for (unsigned d : plan.folded) {
         // Folding the lanes costs some more at the end.
-        double cost =
-            costOf(d) + 8.0 / std::max<int64_t>(foldedSize(), 1);
+        double cost = costOf(d) + 8.0 / std::max<int64_t>(foldedSize(), 1);
         if (extents[d] >= 4 && !isBlockDim(d) && cost < best) {
           best = cost;
           parallel = -1;
@@ -267,15 +265,14 @@ private:
     if (d >= 0 && !isBounded(d) && plan.units < 16 &&
         plan.unitDims == plan.outer.size()) {
       // Few rows: units are runs of the innermost loop.
-      int64_t run = plan.packs ? 2 : 1;
+      int64_t run = plan.packs || plan.unpacks ? 2 : 1;
       if (!plan.outer.empty() || nest.reduction)
         run = std::max<int64_t>(plan.width, 64);
       plan.chunk = run;
       plan.units *= llvm::divideCeil(extents[d], run);
     }
     // Costly elements make smaller tasks.
-    int64_t elements =
-        options.grainElements / (plan.bodySize > 40 ? 4 : 1);
+    int64_t elements = options.grainElements / (plan.bodySize > 40 ? 4 : 1);
     plan.grain = std::max<int64_t>(
         1, elements / std::max<int64_t>(elementsPerUnit(), 1));
   }

@@ -201,14 +201,13 @@ static IntRange intRange(IntegerType storage) {
 
 Lanes symmetricScale(Lanes amax, Type storage) {
   auto integer = dyn_cast<IntegerType>(storage);
-  double largest = isa<Float8E5M2Type>(storage)      ? 57344
+  double largest = isa<Float8E5M2Type>(storage)     ? 57344
                    : isa<Float4E2M1FNType>(storage) ? 6
-                                                     : 448;
+                                                    : 448;
   if (integer)
     largest = integer.getWidth() == 4 ? 7 : 127;
   double least = integer ? 0 : 0x1p-24;
-  Lanes tiny =
-      compareFloat(arith::CmpFPredicate::OLE, amax, amax.c(least));
+  Lanes tiny = compareFloat(arith::CmpFPredicate::OLE, amax, amax.c(least));
   return select(tiny, amax.c(1.0), amax / largest);
 }
 

@@ -14,8 +14,7 @@ namespace cpu {
 /// Block scale of NVFP4: the E4M3FN code (i8) of blocks with maximum `amax`.
 Lanes nvfp4ScaleCode(Lanes amax, Lanes global, rt::Nvfp4Recipe recipe);
 /// What elements are divided (or multiplied, see nvfp4Multiplies) by.
-Lanes nvfp4Factor(Lanes amax, Lanes code, Lanes global,
-                  rt::Nvfp4Recipe recipe);
+Lanes nvfp4Factor(Lanes amax, Lanes code, Lanes global, rt::Nvfp4Recipe recipe);
 bool nvfp4Multiplies(rt::Nvfp4Recipe recipe);
 /// The E2M1 codes (i8) of elements x.
 Lanes nvfp4Code(Lanes x, Lanes factor, rt::Nvfp4Recipe recipe);

@@ -27,8 +27,8 @@ struct KernelInfo {
 };
 
 /// Writes `kernel` (a function on tensors that `select` outlined: one cluster
-/// of graph ops) as the function `name` (empty: the name of the kernel) on memrefs
-/// into `target`:
+/// of graph ops) as the function `name` (empty: the name of the kernel) on
+/// memrefs into `target`:
 ///
 ///   func.func @name(%a: memref<Nxf32>, ..., %result: memref<Mxf16>, ...,
 ///                   %lo: index, %hi: index, %scratch: memref<?xi8>)
