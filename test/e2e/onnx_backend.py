@@ -96,11 +96,15 @@ class Case:
         return {v.lower() for v in values if len(v) > 1} | {f"'{v.lower()}'" for v in values if v}
 
 
+FOUR_BITS = (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.float4_e2m1fn)
+
+
 def storable(x):
-    """Array as it travels in a .npy file: types that numpy lacks as their bits, 4-bit types packed two per byte."""
-    if x.dtype in (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.float4_e2m1fn):
-        from formats import pack4
-        return pack4(np.ascontiguousarray(x).view(np.uint8) & 15)
+    """Array as it travels in a .npy file: types that numpy lacks as their bits, 4-bit types one code per byte (INT4 as int8)."""
+    if x.dtype == ml_dtypes.int4:
+        return x.astype(np.int8)
+    if x.dtype in FOUR_BITS:
+        return np.ascontiguousarray(x).view(np.uint8) & 15
     if x.dtype.kind == "V" or x.dtype.name in dir(ml_dtypes):
         return np.ascontiguousarray(x).view(np.uint16 if x.dtype.itemsize == 2 else np.uint8)
     return x
@@ -108,10 +112,9 @@ def storable(x):
 
 def restored(got, want):
     """Inverse of `storable` for an output, given the wanted array."""
-    if want.dtype in (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.float4_e2m1fn):
-        from formats import unpack4
-        return unpack4(got.reshape(-1), want.shape).view(want.dtype)
-    return got.view(want.dtype) if storable(want).dtype != want.dtype and got.dtype != want.dtype else got
+    if got.dtype != storable(want).dtype or got.dtype == want.dtype:
+        return got
+    return got.astype(np.int8).astype(ml_dtypes.int4) if want.dtype == ml_dtypes.int4 else got.view(want.dtype)
 
 
 def difference(got, want, rtol, atol):
