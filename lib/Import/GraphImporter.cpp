@@ -422,6 +422,8 @@ void GraphImporter::importNode(const Node &node) {
     error(loc, what + "operator is not supported" + explainDomain(node.domain));
     return failOutputs(node);
   }
+  if (llvm::all_of(node.outputs, [](StringRef o) { return o.empty(); }))
+    return error(loc, what + "has no outputs, so it computes nothing");
   unsigned required = callee ? 0 : entry->requiredInputs;
   if (!prepareInputs(node, loc, what, required))
     return failOutputs(node);
@@ -433,6 +435,8 @@ void GraphImporter::importNode(const Node &node) {
     result = n.setOutput(0, folded);
   else
     result = entry->import(n);
+  if (succeeded(result))
+    n.checkAllInputsRead();
   if (failed(result) && !n.failed())
     hasErrors = true;
   if (failed(result) || n.failed())
@@ -499,7 +503,7 @@ LogicalResult GraphImporter::importCall(NodeContext &n,
   for (const OpsetImport &opset : callee.opsets)
     inner.opsets[opset.domain == "ai.onnx" ? "" : opset.domain] = opset.version;
   for (auto [i, name] : llvm::enumerate(callee.inputs))
-    if (Tensor tensor = n.input(i))
+    if (Tensor tensor = n.input(i); tensor)
       inner.names[name].tensor = tensor;
   Scope *outer = scope;
   scope = &inner;

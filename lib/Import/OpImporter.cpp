@@ -65,6 +65,13 @@ void NodeContext::warn(const Twine &message) const {
                          << "): " << message;
 }
 
+void NodeContext::checkAllInputsRead() const {
+  for (size_t i = 0; i < std::min<size_t>(node.inputs.size(), 64); ++i)
+    if (!(inputsRead >> i & 1) && !node.inputs[i].empty())
+      (void)fail("input " + Twine(i) + " ('" + node.inputs[i] +
+                 "') is not one that this operator has");
+}
+
 size_t NodeContext::numInputs() const {
   size_t count = node.inputs.size();
   while (count > 0 && node.inputs[count - 1].empty())
@@ -75,7 +82,11 @@ size_t NodeContext::numInputs() const {
 bool NodeContext::hasInput(size_t i) const { return bool(input(i)); }
 
 Tensor NodeContext::input(size_t i) const {
-  if (i >= node.inputs.size() || node.inputs[i].empty())
+  if (i >= node.inputs.size())
+    return {};
+  if (i < 64)
+    inputsRead |= uint64_t(1) << i;
+  if (node.inputs[i].empty())
     return {};
   return importer.lookUp(node.inputs[i]);
 }

@@ -12,16 +12,26 @@ using namespace mlir;
 using namespace nibble::onnx;
 using llvm::StringRef;
 
+/// Beyond these a file is damaged or hostile, and arithmetic on sizes could
+/// overflow.
+static constexpr size_t maxRank = 32;
+static constexpr uint64_t maxElements = uint64_t(1) << 40;
+
 bool nibble::onnx::countElements(ArrayRef<int64_t> dims, uint64_t &count,
                                  std::string &error) {
   count = 1;
+  if (dims.size() > maxRank) {
+    error = "has " + std::to_string(dims.size()) + " dimensions; at most " +
+            std::to_string(maxRank) + " are supported";
+    return false;
+  }
   bool empty = llvm::is_contained(dims, 0);
   for (int64_t dim : dims) {
     if (dim < 0) {
       error = "dimension " + std::to_string(dim) + " is negative";
       return false;
     }
-    if (!empty && count > (uint64_t(1) << 56) / dim) {
+    if (!empty && count > maxElements / dim) {
       error = "shape has more elements than any memory holds";
       return false;
     }

@@ -104,6 +104,7 @@ public:
   mlir::LogicalResult fail(const llvm::Twine &message) const;
   void warn(const llvm::Twine &message) const;
   bool failed() const { return hasFailed; }
+  void checkAllInputsRead() const;
 
   GraphImporter &importer;
   const Node &node;
@@ -114,6 +115,7 @@ private:
   std::string nodeName;
   int64_t version;
   mutable bool hasFailed = false;
+  mutable uint64_t inputsRead = 0;
 };
 
 using ImportFn = mlir::LogicalResult (*)(NodeContext &);

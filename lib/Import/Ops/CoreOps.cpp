@@ -75,6 +75,7 @@ static LogicalResult importSize(NodeContext &n) {
 /// Inference only: the output is the input, the mask all true.
 static LogicalResult importDropout(NodeContext &n) {
   Tensor x = n.input(0);
+  (void)n.hasInput(1); // the ratio matters in training only
   if (n.hasInput(2)) {
     auto training = n.requireInts(2, "training_mode");
     if (failed(training))

@@ -130,18 +130,20 @@ static FailureOr<BlockLayout> deduceBlocked(NodeContext &n, ArrayRef<int64_t> x,
                                             LayoutAttrs attrs) {
   int64_t rank = x.size(), axis = attrs.axis.value_or(rank - 1);
   axis += axis < 0 ? rank : 0;
-  bool axisValid = axis >= 0 && axis < rank;
   if (attrs.blockSize > 0) {
-    if (axisValid && fitsAxis(x, scale, axis, attrs.blockSize))
+    if (fitsAxis(x, scale, axis, attrs.blockSize))
       return makeBlocked(x, axis, attrs.blockSize);
     int64_t other = findBlockedAxis(x, scale, attrs.blockSize);
-    if (other >= 0) {
-      if (attrs.axis)
-        n.warn("axis " + Twine(*attrs.axis) + " contradicts scales " +
-               toString(scale) + " of a tensor of shape " + toString(x) +
-               "; following the shapes: axis " + Twine(other));
-      return makeBlocked(x, other, attrs.blockSize);
-    }
+    if (other < 0)
+      return n.fail(describe(x, scale) + " in blocks of " +
+                    Twine(attrs.blockSize) +
+                    "; there must be ceil(elements / block_size) scales along "
+                    "one axis and one per index of the others");
+    if (attrs.axis)
+      n.warn("axis " + Twine(*attrs.axis) + " contradicts scales " +
+             toString(scale) + " of a tensor of shape " + toString(x) +
+             "; following the shapes: axis " + Twine(other));
+    return makeBlocked(x, other, attrs.blockSize);
   }
   BlockLayout layout;
   for (auto [dim, count] : llvm::zip(x, scale)) {
@@ -152,10 +154,6 @@ static FailureOr<BlockLayout> deduceBlocked(NodeContext &n, ArrayRef<int64_t> x,
                     "elements, or ceil(elements / block_size)");
   }
   layout.grid = getGrid(x, layout.blocks);
-  if (attrs.blockSize > 0)
-    n.warn("block_size " + Twine(attrs.blockSize) + " contradicts scales " +
-           toString(scale) + " of a tensor of shape " + toString(x) +
-           "; following the shapes");
   return layout;
 }
 
@@ -166,6 +164,11 @@ FailureOr<BlockLayout> nibble::onnx::deduceLayout(NodeContext &n,
   if (attrs.blockSize < 0)
     return n.fail("block_size " + Twine(attrs.blockSize) + " is negative");
   bool blocked = attrs.blockSize > 0 && scale.size() == x.size();
+  if (attrs.axis && !x.empty() && scale.size() == 1 && scale[0] == 1)
+    attrs.axis.reset(); // per tensor: no axis is meant
+  if (attrs.axis && !x.empty() && !scale.empty() &&
+      failed(n.normalizeAxis(*attrs.axis, x.size())))
+    return failure();
   // A single block is still a block if the file says so: [1, 16] of NVFP4.
   bool oneBlock = blocked && findBlockedAxis(x, scale, attrs.blockSize) >= 0;
   if (countOf(scale) == 1 && !oneBlock)

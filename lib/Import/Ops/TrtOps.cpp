@@ -25,6 +25,26 @@ static LayoutAttrs getBlockAttrs(NodeContext &n, int64_t blockSize) {
   return {n.intAttr("axis", -1), n.intAttr("block_size", blockSize)};
 }
 
+/// Blocks of a format along attribute `axis` (default -1): of 16 or 32 elements
+/// (`sizes`), dividing the dimension, as its producers and consumers demand.
+static FailureOr<BlockLayout> getFormatBlocks(NodeContext &n,
+                                              ArrayRef<int64_t> x,
+                                              StringRef format,
+                                              ArrayRef<int64_t> sizes) {
+  int64_t size = n.intAttr("block_size", sizes.front());
+  auto axis = n.normalizeAxis(n.intAttr("axis", -1), x.size());
+  if (failed(axis))
+    return failure();
+  if (!llvm::is_contained(sizes, size))
+    return n.fail("block_size " + Twine(size) + " is not one that " + format +
+                  " has: " + toString(sizes));
+  if (x[*axis] % size != 0)
+    return n.fail("dimension " + Twine(*axis) + " of " + toString(x) +
+                  " is not a multiple of the block_size " + Twine(size) +
+                  "; pad the model's layer");
+  return makeBlockedLayout(n, x, *axis, size);
+}
+
 //===----------------------------------------------------------------------===//
 // FP8
 //===----------------------------------------------------------------------===//
@@ -66,8 +86,7 @@ static LogicalResult importFp4DynamicQuantize(NodeContext &n) {
   if (scaleType != ElemType::Float8E4M3FN)
     return n.fail("scale_type " + getName(scaleType) +
                   " is not supported; NVFP4 has float8e4m3fn scales");
-  auto layout = makeBlockedLayout(n, x.shape(), n.intAttr("axis", -1),
-                                  n.intAttr("block_size", 16));
+  auto layout = getFormatBlocks(n, x.shape(), "NVFP4", {16, 32});
   auto global = getGlobal(n, 1);
   if (failed(layout) || failed(global))
     return failure();
@@ -155,8 +174,7 @@ static LogicalResult importFp4Qdq(NodeContext &n) {
     return n.fail("marks a static quantization but its input is not a "
                   "constant; activations need TRT_FP4DynamicQuantize (ModelOpt "
                   "cannot export NVFP4 KV caches)");
-  auto layout = makeBlockedLayout(n, w.shape(), n.intAttr("axis", -1),
-                                  n.intAttr("block_size", 16));
+  auto layout = getFormatBlocks(n, w.shape(), "NVFP4", {16, 32});
   if (failed(layout))
     return failure();
   float amax = getAmax(data, w.type);
@@ -185,8 +203,7 @@ static LogicalResult importMxfp8DynamicQuantize(NodeContext &n) {
   auto codeType = ElemType(n.intAttr("output_dtype", 17));
   if (!isFloat(codeType) || !isCodeType(codeType))
     return n.fail("output_dtype " + getName(codeType) + " is not supported");
-  auto layout = makeBlockedLayout(n, x.shape(), n.intAttr("axis", -1),
-                                  n.intAttr("block_size", 32));
+  auto layout = getFormatBlocks(n, x.shape(), "MXFP8", {32});
   if (failed(layout))
     return failure();
   RankedTensorType type =
