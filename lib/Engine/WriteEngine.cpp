@@ -60,6 +60,8 @@ public:
     writer.setToolVersion("nibble 0.1.0");
     writer.setSource({options.model, options.modelHash, options.command});
     writer.setReport(options.report);
+    if (!options.cpuFeatures.empty())
+      writer.setCpuFeatures(options.cpuFeatures);
     auto code = writer.addCode(rt::CodeKind::CpuObject, "kernels",
                                object.data(), object.size());
     if (failed(check(code.status())))

@@ -16,6 +16,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/xxhash.h"
+#include "llvm/TargetParser/Host.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -187,6 +188,19 @@ LogicalResult Compiler::dump(Stage stage) {
   return writeText(context, options.dumpStages, name, text);
 }
 
+/// What code for this host may use beyond x86-64-v3; a loader on another host
+/// checks them.
+static std::vector<std::string> getHostVectorFeatures() {
+  std::vector<std::string> features;
+  for (const auto &feature : llvm::sys::getHostCPUFeatures())
+    if (feature.second &&
+        (feature.first().starts_with("avx") || feature.first() == "fma" ||
+         feature.first() == "f16c"))
+      features.push_back(feature.first().str());
+  llvm::sort(features);
+  return features;
+}
+
 LogicalResult Compiler::write() {
   WriteEngineOptions engine;
   engine.path = options.output;
@@ -194,5 +208,7 @@ LogicalResult Compiler::write() {
   engine.model = options.input;
   engine.modelHash = modelHash;
   engine.command = options.command;
+  if (StringRef(options.target).ends_with(":native"))
+    engine.cpuFeatures = getHostVectorFeatures();
   return writeEngine(*module, object, engine);
 }

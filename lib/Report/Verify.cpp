@@ -332,6 +332,32 @@ private:
     llvm::StringMap<RefTensor> layers;
   };
 
+  /// The arguments in the types of another entry point: a baseline may take
+  /// f32 where the model takes f16.
+  FailureOr<std::vector<RefTensor>> adaptArguments(func::FuncOp entry) {
+    std::vector<RefTensor> adapted;
+    if (entry.getNumArguments() != arguments.size())
+      return failure(failed(fail("the baseline has other inputs")));
+    for (auto [tensor, type] : llvm::zip(arguments, entry.getArgumentTypes())) {
+      auto wanted = cast<RankedTensorType>(type);
+      if (tensor.getType() == wanted) {
+        adapted.push_back(tensor);
+        continue;
+      }
+      if (tensor.getShape() != wanted.getShape() || tensor.isInteger() ||
+          !isa<FloatType>(wanted.getElementType())) {
+        InFlightDiagnostic diag = emitError(UnknownLoc::get(&context))
+                                  << "an input is " << tensor.getType()
+                                  << " in the model and " << wanted
+                                  << " in the baseline";
+        return failure();
+      }
+      adapted.push_back(tensor.rounded(
+          wanted, ref::getRounding(wanted.getElementType()), options.threads));
+    }
+    return adapted;
+  }
+
   FailureOr<WholeRun> evaluateWhole(ModuleOp module) {
     WholeRun whole;
     llvm::StringSet<> wanted;
@@ -346,9 +372,12 @@ private:
           !op->hasTrait<OpTrait::ConstantLike>() && !isa<nq::ConstantOp>(op))
         whole.layers[name] = results[0]; // the last op of a node is its value
     };
+    auto adapted = adaptArguments(getEntry(module));
+    if (failed(adapted))
+      return failure();
     auto begin = Clock::now();
     auto outputs =
-        ref::Interpreter(interpreterOptions).run(getEntry(module), arguments);
+        ref::Interpreter(interpreterOptions).run(getEntry(module), *adapted);
     report.referenceSeconds +=
         std::chrono::duration<double>(Clock::now() - begin).count();
     if (failed(outputs))

@@ -7,6 +7,7 @@
 #include "mlir/Support/LLVM.h"
 
 #include <string>
+#include <vector>
 
 namespace nibble {
 
@@ -17,6 +18,8 @@ struct WriteEngineOptions {
   std::string modelHash; ///< "xxh3:..." of its bytes
   std::string command;   ///< full command that makes this engine again
   std::string report;    ///< JSON for `explain`
+  /// Vector features that the code needs, if not those of x86-64-v3.
+  std::vector<std::string> cpuFeatures;
 };
 
 /// Writes the entry points of `module` (launches with extents and addresses,
