@@ -89,10 +89,12 @@ LogicalResult KernelGraph::readStatic(nq::QuantizeOp op, ScaledTensor &result) {
   // The scales as they come in, not as they are stored, to keep codes and
   // scales independent of each other.
   ScaledTensor given = result;
-  given.scales = &plainOf(op.getScale());
+  Tensor *scale = &plainOf(op.getScale());
+  given.scales = &add(result.type.getScale(), result.scales->shape, {}, {});
+  copyPart(*given.scales, scale);
   given.global = op.getGlobal() ? &plainOf(op.getGlobal()) : nullptr;
   given.zeroPoints = op.getZeroPoint() ? &plainOf(op.getZeroPoint()) : nullptr;
-  copyPart(*result.scales, given.scales);
+  copyPart(*result.scales, scale);
   if (result.zeroPoints) {
     Tensor *from = given.zeroPoints;
     setCompute(*result.zeroPoints, {from}, [from](Dag &dag, IndexRef index) {
@@ -165,11 +167,22 @@ struct Recipe {
 };
 } // namespace
 
+/// The operand is what dequantizing multiplies by; two recipes divide by their
+/// global scale.
+static Lanes ownGlobal(Lanes global, rt::Nvfp4Recipe recipe) {
+  bool divides = recipe == rt::Nvfp4Recipe::CompressedTensors ||
+                 recipe == rt::Nvfp4Recipe::TransformerEngine;
+  return divides ? 1.0 / global : global;
+}
+
 static Recipe nvfp4Recipe(rt::Nvfp4Recipe recipe) {
-  return {
-      [=](ArrayRef<Lanes> x) { return nvfp4ScaleCode(x[0], x[1], recipe); },
-      [=](ArrayRef<Lanes> x) { return nvfp4Factor(x[0], x[1], x[2], recipe); },
-      [=](ArrayRef<Lanes> x) { return nvfp4Code(x[0], x[1], recipe); }};
+  return {[=](ArrayRef<Lanes> x) {
+            return nvfp4ScaleCode(x[0], ownGlobal(x[1], recipe), recipe);
+          },
+          [=](ArrayRef<Lanes> x) {
+            return nvfp4Factor(x[0], x[1], ownGlobal(x[2], recipe), recipe);
+          },
+          [=](ArrayRef<Lanes> x) { return nvfp4Code(x[0], x[1], recipe); }};
 }
 
 static Recipe mxRecipe(rt::MxRecipe recipe, Type storage) {

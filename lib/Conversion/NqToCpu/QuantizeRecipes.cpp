@@ -137,8 +137,12 @@ Lanes mxScaleCode(Lanes amax, Type storage, MxRecipe recipe) {
   case MxRecipe::TrtDynamic:
     return encodeAs(amax / format.largest, e8m0);
   case MxRecipe::TransformerEngine:
-  case MxRecipe::TorchaoRceil:
-    return encodeAs(amax * double(1.0f / float(format.largest)), e8m0);
+  case MxRecipe::TorchaoRceil: {
+    Lanes code = encodeAs(amax * double(1.0f / float(format.largest)), e8m0);
+    if (recipe == MxRecipe::TransformerEngine)
+      return code;
+    return select(bits == 0x7f800000, code.c(255), code);
+  }
   case MxRecipe::Ocp:
     return exponentCode(bits, false, format.power);
   case MxRecipe::TorchaoCeil:
