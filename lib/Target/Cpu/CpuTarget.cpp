@@ -66,10 +66,7 @@ compileToSharedObject(ModuleOp module, const CpuTargetOptions &options) {
   auto object = emitObject(*code, **machine, options);
   if (!object)
     return object.takeError();
-  auto builtins = emitBuiltins(**machine);
-  if (!builtins)
-    return builtins.takeError();
-  return linkSharedObject(*object, *builtins);
+  return linkSharedObject(*object, **machine);
 }
 
 } // namespace cpu

@@ -25,10 +25,11 @@ llvm::Expected<Bytes> emitObject(llvm::Module &module,
 /// calls on its own initiative.
 llvm::Expected<Bytes> emitBuiltins(llvm::TargetMachine &machine);
 
-/// Links to a shared object that exports the global symbols of `object`.
-/// Fails, naming the symbols, if something is undefined.
+/// Links to a shared object that exports the global symbols of `object`, with
+/// the builtins if it calls some. Fails, naming the symbols, if something is
+/// undefined.
 llvm::Expected<std::string> linkSharedObject(llvm::ArrayRef<char> object,
-                                             llvm::ArrayRef<char> builtins);
+                                             llvm::TargetMachine &machine);
 
 } // namespace cpu
 } // namespace nibble

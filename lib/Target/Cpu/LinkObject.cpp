@@ -41,24 +41,34 @@ Expected<StringSet<>> symbols(ArrayRef<char> bytes, bool undefined) {
   return names;
 }
 
-Error checkUndefined(ArrayRef<char> object, ArrayRef<char> builtins) {
+Error undefinedError(ArrayRef<std::string> names) {
+  return createStringError(
+      "kernel code calls '" + join(names, "', '") +
+      "', which nothing defines: CPU code must be free of library calls; "
+      "expand the operation that leads to the call before lowering");
+}
+
+/// The builtins that `object` needs; empty if it calls nothing.
+Expected<Bytes> neededBuiltins(ArrayRef<char> object, TargetMachine &machine) {
   auto wanted = symbols(object, /*undefined=*/true);
   if (!wanted)
     return wanted.takeError();
-  auto have = symbols(builtins, /*undefined=*/false);
+  if (wanted->empty())
+    return Bytes();
+  auto builtins = emitBuiltins(machine);
+  if (!builtins)
+    return builtins.takeError();
+  auto have = symbols(*builtins, /*undefined=*/false);
   if (!have)
     return have.takeError();
-  SmallVector<StringRef> missing;
+  SmallVector<std::string> missing;
   for (const auto &entry : *wanted)
     if (!have->contains(entry.getKey()))
-      missing.push_back(entry.getKey());
-  if (missing.empty())
-    return Error::success();
+      missing.push_back(entry.getKey().str());
   llvm::sort(missing);
-  return createStringError(
-      "kernel code calls '" + join(missing, "', '") +
-      "', which nothing defines: CPU code must be free of library calls; "
-      "expand the operation that leads to the call before lowering");
+  if (!missing.empty())
+    return undefinedError(missing);
+  return builtins;
 }
 
 Error writeFile(StringRef path, ArrayRef<char> bytes) {
@@ -82,42 +92,49 @@ Error runLld(ArrayRef<const char *> args) {
   return Error::success();
 }
 
-Error linkFiles(const std::string &object, const std::string &builtins,
-                const std::string &output) {
-  const char *args[] = {"ld.lld",          "-shared",
-                        "-nostdlib",       "--no-undefined",
-                        "--gc-sections",   "--strip-all",
-                        "--build-id=none", "--hash-style=gnu",
-                        "-Bsymbolic",      "-znoexecstack",
-                        "-zrelro",         "-znow",
-                        "--threads=1",     "-o",
-                        output.c_str(),    object.c_str(),
-                        builtins.c_str()};
+Error linkFiles(ArrayRef<std::string> inputs, const std::string &output) {
+  SmallVector<const char *> args = {"ld.lld",          "-shared",
+                                    "-nostdlib",       "--no-undefined",
+                                    "--gc-sections",   "--strip-all",
+                                    "--build-id=none", "--hash-style=gnu",
+                                    "-Bsymbolic",      "-znoexecstack",
+                                    "-zrelro",         "-znow",
+                                    "--threads=1",     "-o",
+                                    output.c_str()};
+  for (const std::string &input : inputs)
+    args.push_back(input.c_str());
   return runLld(args);
 }
 
 } // namespace
 
 Expected<std::string> linkSharedObject(ArrayRef<char> object,
-                                       ArrayRef<char> builtins) {
-  if (Error error = checkUndefined(object, builtins))
-    return error;
+                                       TargetMachine &machine) {
+  auto builtins = neededBuiltins(object, machine);
+  if (!builtins)
+    return builtins.takeError();
   SmallString<128> directory;
   if (std::error_code code =
           sys::fs::createUniqueDirectory("nibble", directory))
     return createStringError(code, "cannot create a temporary directory");
   scope_exit cleanup([&] { sys::fs::remove_directories(directory); });
+  SmallVector<std::string> inputs;
   auto path = [&](const char *name) {
     SmallString<128> result(directory);
     sys::path::append(result, name);
     return std::string(result);
   };
+  auto addInput = [&](const char *name, ArrayRef<char> bytes) {
+    inputs.push_back(path(name));
+    return writeFile(inputs.back(), bytes);
+  };
+  if (Error error = addInput("kernels.o", object))
+    return error;
+  if (!builtins->empty())
+    if (Error error = addInput("builtins.o", *builtins))
+      return error;
   std::string output = path("kernels.so");
-  if (Error error = writeFile(path("kernels.o"), object))
-    return error;
-  if (Error error = writeFile(path("builtins.o"), builtins))
-    return error;
-  if (Error error = linkFiles(path("kernels.o"), path("builtins.o"), output))
+  if (Error error = linkFiles(inputs, output))
     return error;
   auto buffer = MemoryBuffer::getFile(output);
   if (!buffer)
