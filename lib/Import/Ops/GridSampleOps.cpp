@@ -108,7 +108,10 @@ static SmallVector<Tap> getTaps(ScalarBuilder &s, const Sampling &g, Value v,
     v = moveInside(s, g, s.roundEven(v), extent);
     return {makeTap(s, g, v, {}, extent)};
   }
-  v = moveInside(s, g, v, extent);
+  // Cubic sampling at a border clamps each sample and not the position, as the
+  // framework that defined the operator does.
+  if (g.method != Method::Cubic || g.padding != Padding::Border)
+    v = moveInside(s, g, v, extent);
   Value base = s.floor(v), f = s.sub(v, base);
   SmallVector<Value> weights{s.sub(s.constant(1, f), f), f};
   if (g.method == Method::Cubic)
