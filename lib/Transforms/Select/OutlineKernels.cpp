@@ -85,7 +85,8 @@ private:
       return success();
     if (isReshape(op))
       return replaceByAlias(op);
-    if (!isPure(op))
+    auto dest = dyn_cast<DestinationStyleOpInterface>(op);
+    if (!isPure(op) && !(dest && dest.hasPureTensorSemantics()))
       return op->emitError()
              << "layer '" << getLayerName(op->getLoc()) << "': '"
              << op->getName() << "' has side effects that a kernel cannot have";
