@@ -45,12 +45,15 @@ static Value makePlain(const RefTensor &tensor, Location loc,
                        OpBuilder &builder) {
   RankedTensorType type = tensor.getType();
   int64_t bytes = nq::getPlainBytes(type.getElementType(), tensor.size());
-  if (bytes <= inlineBytes || tensor.isSplat())
+  if (bytes <= inlineBytes && !type.getEncoding())
     return arith::ConstantOp::create(builder, loc, type,
                                      cast<TypedAttr>(tensor.toAttr()));
-  return nq::ConstantOp::create(
-      builder, loc, type, makeResource(type, tensor.toStorage(), "folded"),
-      ElementsAttr(), ElementsAttr(), ElementsAttr());
+  ElementsAttr data = tensor.isSplat()
+                          ? tensor.toAttr()
+                          : makeResource(tensor.getLinearType(),
+                                         tensor.toLinearStorage(), "folded");
+  return nq::ConstantOp::create(builder, loc, type, data, ElementsAttr(),
+                                ElementsAttr(), ElementsAttr());
 }
 
 static Value makeScaled(const RefTensor &tensor, Location loc,

@@ -29,6 +29,16 @@ FailureOr<Results> nibble::ref::evalLinalg(const OpCall &call) {
   auto program = LaneProgram::compile(*op.getBlock(), call.lookup);
   if (failed(program))
     return failure();
+  // Some named ops have no argument for the results: registers of their own.
+  for (size_t i = program->args.size(); i < call.operands.size(); ++i) {
+    bool isFloat = !call.operands[i].isInteger();
+    program->args.push_back(
+        {isFloat, isFloat ? program->numFloats++ : program->numInts++});
+  }
+  if (program->args.size() != call.operands.size() ||
+      program->yields.size() != call.op->getNumResults())
+    return call.error() << "has a body that does not take one element per "
+                           "operand and yield one per result";
   LoopNest nest;
   nest.program = std::move(*program);
   nest.sizes = op.getStaticLoopRanges();

@@ -89,8 +89,8 @@ static FailureOr<Results> evalReformat(const OpCall &call) {
 static FailureOr<Results> evalAssemble(const OpCall &call) {
   auto op = cast<nq::AssembleOp>(call.op);
   auto parts = std::make_shared<Parts>();
-  parts->codes = call.get(op.getCodes()).toStorage();
-  parts->scales = call.get(op.getScales()).toStorage();
+  parts->codes = call.get(op.getCodes()).toLinearStorage();
+  parts->scales = call.get(op.getScales()).toLinearStorage();
   if (failed(readZeroPoints(call, op.getZeroPoint(),
                             countScales(call.resultType()), parts->zeroPoints)))
     return failure();

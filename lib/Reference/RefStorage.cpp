@@ -81,11 +81,12 @@ FailureOr<RefTensor> RefTensor::fromConstant(nq::ConstantOp op) {
 }
 
 ElementsAttr RefTensor::toAttr() const {
+  RankedTensorType linear = getLinearType();
   if (isSplat() && size() > 0) {
     if (isInteger()) {
       unsigned width =
           getElementType().isIndex() ? 64 : type.getElementTypeBitWidth();
-      return DenseElementsAttr::get(type,
+      return DenseElementsAttr::get(linear,
                                     APInt(width, intAt(0), /*isSigned=*/true,
                                           /*implicitTrunc=*/true));
     }
@@ -93,9 +94,9 @@ ElementsAttr RefTensor::toAttr() const {
     bool lost;
     value.convert(cast<FloatType>(getElementType()).getFloatSemantics(),
                   APFloat::rmNearestTiesToEven, &lost);
-    return DenseElementsAttr::get(type, value);
+    return DenseElementsAttr::get(linear, value);
   }
-  std::vector<char> bytes = toStorage();
+  std::vector<char> bytes = toLinearStorage();
   // Attributes keep 4-bit elements one per byte.
   if (type.getElementTypeBitWidth() == 4) {
     std::vector<char> wide(size());
@@ -105,9 +106,9 @@ ElementsAttr RefTensor::toAttr() const {
   }
   if (getElementType().isInteger(1)) {
     SmallVector<bool> bits(bytes.begin(), bytes.end());
-    return DenseElementsAttr::get(type, bits);
+    return DenseElementsAttr::get(linear, bits);
   }
-  return DenseElementsAttr::getFromRawBuffer(type, bytes);
+  return DenseElementsAttr::getFromRawBuffer(linear, bytes);
 }
 
 //===----------------------------------------------------------------------===//
@@ -186,7 +187,9 @@ static std::vector<char> encodePlain(const RefTensor &tensor,
     int64_t n = std::min(chunk, tensor.size() - i);
     if (!tensor.isInteger()) {
       tensor.read(i, n, floats.data());
-      rt::encodeArray(format, floats.data(), i, n, bytes.data());
+      // Values are on the format already; infinities stay.
+      rt::encodeArray(format, floats.data(), i, n, bytes.data(),
+                      rt::Overflow::NonFinite);
       continue;
     }
     tensor.read(i, n, ints.data());

@@ -249,9 +249,11 @@ RefTensor RefTensor::undefined(RankedTensorType type) {
     return splat(type, std::numeric_limits<double>::quiet_NaN());
   unsigned width =
       type.getElementType().isIndex() ? 64 : type.getElementTypeBitWidth();
-  int64_t pattern = 0x5A5A5A5A5A5A5A5A;
-  return splat(type, width == 1 ? int64_t(0)
-                                : pattern << (64 - width) >> (64 - width));
+  uint64_t pattern = 0x5A5A5A5A5A5A5A5A;
+  return splat(type, width == 1
+                         ? int64_t(0)
+                         : static_cast<int64_t>(pattern << (64 - width)) >>
+                               (64 - width));
 }
 
 /// Reports through `emitError` if there is one.
@@ -375,7 +377,9 @@ static void readRawInts(StorageFormat format, const char *bytes, int64_t begin,
   case StorageFormat::I4:
   case StorageFormat::U4:
     for (int64_t i = 0; i < count; ++i)
-      out[i] = int64_t(rt::loadCode(format, bytes, begin + i) << 60) >> 60;
+      out[i] =
+          static_cast<int64_t>(rt::loadCode(format, bytes, begin + i) << 60) >>
+          60;
     return;
   case StorageFormat::I8:
   case StorageFormat::U8:

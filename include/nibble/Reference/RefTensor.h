@@ -98,11 +98,19 @@ public:
   /// The layout is that of `type`, which must agree in all else.
   std::vector<char> toStorage(mlir::RankedTensorType type) const;
   std::vector<char> toStorage() const { return toStorage(type); }
-  /// A dense attribute of a plain tensor.
+  /// The same in row-major order, whatever the layout of the type.
+  std::vector<char> toLinearStorage() const {
+    return toStorage(getLinearType());
+  }
+  /// A dense attribute of a plain tensor, row-major and without layout.
   mlir::ElementsAttr toAttr() const;
 
   explicit operator bool() const { return storage != nullptr; }
   mlir::RankedTensorType getType() const { return type; }
+  /// The type without layout.
+  mlir::RankedTensorType getLinearType() const {
+    return mlir::RankedTensorType::get(type.getShape(), type.getElementType());
+  }
   mlir::Type getElementType() const { return type.getElementType(); }
   llvm::ArrayRef<int64_t> getShape() const { return type.getShape(); }
   int64_t getRank() const { return type.getRank(); }
