@@ -48,14 +48,16 @@ cl::opt<bool> json("json", cl::desc("print the summary as JSON on stdout"),
 
 /// What the summary tells.
 struct Summary {
+  // Copied early: the linker, a library here, resets all options when it runs.
+  std::string engine;
+  bool asJson = false;
   unsigned launches = 0, kernels = 0, reformats = 0;
   int64_t arena = 0, bytes = 0;
   double seconds = 0;
 };
 } // namespace
 
-static Summary summarize(mlir::ModuleOp module) {
-  Summary summary;
+static void summarize(mlir::ModuleOp module, Summary &summary) {
   llvm::StringSet<> kernels;
   module.walk([&](exec::LaunchOp launch) {
     ++summary.launches;
@@ -66,15 +68,14 @@ static Summary summarize(mlir::ModuleOp module) {
   for (auto entry : module.getOps<mlir::func::FuncOp>())
     if (auto arena = entry->getAttrOfType<mlir::IntegerAttr>("nibble.arena"))
       summary.arena = std::max(summary.arena, arena.getInt());
-  return summary;
 }
 
 static void printSummary(const Summary &s) {
-  if (json) {
+  if (s.asJson) {
     llvm::json::OStream os(llvm::outs(), 2);
     os.object([&] {
       os.attribute("schema", "nibble.compile/1");
-      os.attribute("engine", output.getValue());
+      os.attribute("engine", s.engine);
       os.attribute("launches", s.launches);
       os.attribute("distinct_kernels", s.kernels);
       os.attribute("runtime_reformats", s.reformats);
@@ -88,7 +89,7 @@ static void printSummary(const Summary &s) {
   llvm::errs() << llvm::formatv(
       "{0}: {1} launches of {2} kernels, {3} reformats at run time, arena "
       "{4:f1} MiB, engine {5:f1} MiB, {6:f2} s\n",
-      output.empty() ? std::string("compiled") : output.getValue(), s.launches,
+      s.engine.empty() ? std::string("compiled") : s.engine, s.launches,
       s.kernels, s.reformats, double(s.arena) / (1 << 20),
       double(s.bytes) / (1 << 20), s.seconds);
 }
@@ -139,20 +140,25 @@ int compileCommand(int argc, char **argv) {
   if (int code = checkOptions(options))
     return code;
 
+  Summary summary;
+  summary.engine = output;
+  summary.asJson = json;
+  bool printIr = options.stopAfter && output.empty() && !dryRun;
   auto begin = std::chrono::steady_clock::now();
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);
   if (failed(compiler.run()))
     return kExitUnsupported;
-  if (options.stopAfter && output.empty() && !dryRun) {
+  if (printIr) {
     compiler.getModule()->print(
         llvm::outs(), mlir::OpPrintingFlags().elideLargeResourceString(64));
     return kExitOk;
   }
-  Summary summary = summarize(compiler.getModule());
+  summarize(compiler.getModule(), summary);
   uint64_t bytes = 0;
-  if (!output.empty() && !llvm::sys::fs::file_size(output, bytes))
+  if (!summary.engine.empty() &&
+      !llvm::sys::fs::file_size(summary.engine, bytes))
     summary.bytes = bytes;
   summary.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)

@@ -121,6 +121,8 @@ int verifyCommand(int argc, char **argv) {
       return usage("cannot create a temporary file");
     options.compile.output = temporary.str().str();
   }
+  // Copied early: the linker, a library here, resets all options when it runs.
+  const bool asJson = json, onlyFirstBad = firstBad;
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   auto report = verifyModel(*context, options);
@@ -128,13 +130,13 @@ int verifyCommand(int argc, char **argv) {
     llvm::sys::fs::remove(temporary);
   if (failed(report))
     return kExitUnsupported;
-  if (firstBad)
+  if (onlyFirstBad)
     llvm::erase_if(report->layers, [](const LayerReport &layer) {
       return layer.problem.empty();
     });
-  if (firstBad && report->layers.size() > 1)
+  if (onlyFirstBad && report->layers.size() > 1)
     report->layers.resize(1);
-  if (json)
+  if (asJson)
     printVerifyReportJson(*report, llvm::outs());
   else
     printVerifyReport(*report, llvm::outs());
