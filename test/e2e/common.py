@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def in_venv():
                              f"{ROOT}/.venv/bin/pip install -r {ROOT}/test/requirements.txt")
         os.environ["NIBBLE_IN_VENV"] = "1"
         os.execv(str(python), [str(python), *sys.argv])
+
+
+def peak_memory(pid):
+    """Peak resident MiB of a running process so far. (wait4's maxrss would include our own size at the fork.)"""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((text for text in status.splitlines() if text.startswith("VmHWM")), None)
+    return int(line.split()[1]) / 1024 if line else 0
 
 
 class Tools:
@@ -48,13 +59,18 @@ class Tools:
         """Runs a tool with its talk on our stderr; returns (stdout, seconds, peak memory in MiB)."""
         command = [str(self.bin / tool), *map(str, arguments)]
         start = time.perf_counter()
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        out = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        with tempfile.TemporaryFile("w+") as out:
+            child = subprocess.Popen(command, stdout=out)
+            peak = 0
+            while child.poll() is None:
+                peak = max(peak, peak_memory(child.pid))
+                time.sleep(0.005)
+            seconds = time.perf_counter() - start
+            out.seek(0)
+            text = out.read()
         if child.returncode != expect:
-            raise SystemExit(f"{' '.join(command)}\n  exit {child.returncode}, wanted {expect}\n{out}")
-        return out, time.perf_counter() - start, usage.ru_maxrss / 1024
+            raise SystemExit(f"{' '.join(command)}\n  exit {child.returncode}, wanted {expect}\n{text}")
+        return text, seconds, peak
 
     def compile(self, model, engine, *options, **how):
         return self.call("nibble", "compile", model, "-o", engine, "--target", "cpu", *options, **how)

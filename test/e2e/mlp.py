@@ -21,7 +21,8 @@ from linears import parse_format  # noqa: E402  (test/models; `mlp` below is the
 from mlp import save_input, write_mlp  # noqa: E402
 from reference import Evaluator, metrics  # noqa: E402
 
-ROUNDING = dict(f32=1e-5, f16=5e-4, bf16=4e-3)  # kernel error after the output's own rounding, relative Frobenius
+# Whole-network limits, relative Frobenius: a value that is rounded the other way (f16) can flip an FP4 code of the next layer.
+LIMIT = dict(f32=1e-3, f16=5e-3, bf16=2e-2)
 
 
 class Job:
@@ -78,7 +79,7 @@ def compare(job, tools, goals):
     if a.numpy:
         reference = Evaluator(job.model).run({"x": np.load(job.x)})["y"]
         m = metrics(job.output().astype(np.float64), reference)
-        goals.check("relative error against the numpy reference", m["rel_frobenius"], ROUNDING[a.dtype])
+        goals.check("relative error against the numpy reference", m["rel_frobenius"], LIMIT[a.dtype])
 
 
 def main():
