@@ -47,5 +47,5 @@ func.func @depends_on_argument(%x: tensor<4xf32>) -> tensor<4xf16> {
   return %0 : tensor<4xf16>
 }
 
-// CHECK-DAG: folded_codes: "0x{{[0-9A-F]{8}}}57B0000000000000"
-// CHECK-DAG: folded_scales: "0x{{[0-9A-F]{8}}}38"
+// CHECK-DAG: folded_codes: "0x{{[0-9A-F]*}}57B0000000000000"
+// CHECK-DAG: folded_scales: "0x{{[0-9A-F]*}}38"
