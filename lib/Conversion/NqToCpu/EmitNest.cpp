@@ -143,7 +143,26 @@ private:
     emitRange(dim, low, high, 1);
   }
 
+  /// One element, or `width` of them.
   void emitBody() {
+    if (plan.innerDim < 0)
+      return emitElements();
+    unsigned inner = plan.innerDim;
+    int64_t extent = extentOf(inner), at = 0;
+    if (plan.tile && loops.getWidth() % plan.tile == 0) {
+      at = extent / plan.tile * plan.tile;
+      loops.open(inner, index(0), index(at), plan.tile, {}, /*lanes=*/false);
+      loops.transposeTile(nest.stores[0], inner, plan.tile);
+      loops.close();
+    }
+    if (at == extent)
+      return;
+    loops.open(inner, index(at), index(extent));
+    emitElements();
+    loops.close();
+  }
+
+  void emitElements() {
     if (nest.reduction)
       emitFold();
     for (const Store &store : nest.stores)

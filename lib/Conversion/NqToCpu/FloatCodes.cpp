@@ -72,6 +72,18 @@ Lanes decodeSmall(const SmallFloat &format, Lanes code) {
   return (bits | sign).asF32();
 }
 
+/// bf16 as its bits: LLVM would call a library, or go lane by lane.
+Lanes decodeBf16(Lanes bits) { return (bits.resize(32) << 16).asF32(); }
+
+Lanes encodeBf16(Lanes x) {
+  Lanes bits = x.asInt();
+  Lanes odd = (bits >> 16) & 1;
+  Lanes rounded = (bits + odd + int64_t(0x7fff)) >> 16;
+  Lanes nan = ((bits >> 16) & 0x8000) | 0x7fc0;
+  Lanes isNan = compareFloat(arith::CmpFPredicate::UNO, x, x);
+  return select(isNan, nan, rounded).resize(16);
+}
+
 /// 2^(code - 127); 0 is the subnormal 2^-127, 255 is NaN.
 Lanes decodeE8M0(Lanes code) {
   Lanes wide = code.resize(32);
@@ -81,7 +93,9 @@ Lanes decodeE8M0(Lanes code) {
   return bits.asF32();
 }
 
+/// As i32, without a sign. Comparisons are on floats: AVX2 has them.
 Lanes encodeSmall(const SmallFloat &format, Lanes x, bool saturate) {
+  using arith::CmpFPredicate;
   Lanes bits = x.asInt();
   Lanes magnitude = bits & 0x7fffffff;
   int shift = format.shift();
@@ -93,20 +107,21 @@ Lanes encodeSmall(const SmallFloat &format, Lanes x, bool saturate) {
   double big = format.smallestNormal() * std::ldexp(1.0, 23 - format.mantissa);
   Lanes sum = magnitude.asF32() + big;
   Lanes subnormal = sum.asInt() - sum.c(big).asInt();
-  Lanes code = select(magnitude >= (int64_t(format.rebias() + 1) << 23), normal,
-                      subnormal);
+  Lanes isNormal = compareFloat(CmpFPredicate::OGE, magnitude.asF32(),
+                                x.c(format.smallestNormal()));
+  Lanes code = select(isNormal, normal, subnormal);
   if (saturate || !format.hasNan())
-    code = minInt(code, format.largest);
+    code = minUnsigned(code, format.largest);
   else
     code = select(code > format.largest,
                   code.c(format.hasInf() ? format.inf : format.nan), code);
   Lanes sign = (bits >> (32 - format.bits)) & format.signBit();
-  Lanes isNan = magnitude > 0x7f800000;
+  Lanes isNan = compareFloat(CmpFPredicate::UNO, x, x);
   if (format.hasNan())
     code = select(isNan, code.c(format.nan), code);
-  else
+  else // +6: the sum above is NaN, a large code
     sign = select(isNan, sign.c(0), sign);
-  return (code | sign).resize(8);
+  return code | sign;
 }
 
 /// Exponent of x rounded as asked; negative numbers and NaN give 255.
@@ -148,7 +163,9 @@ Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
     return decodeSmall(describe(element), x).v;
   if (isa<Float8E8M0FNUType>(element))
     return decodeE8M0(x).v;
-  if (element.isF16() || element.isBF16())
+  if (element.isBF16())
+    return decodeBf16(x).v;
+  if (element.isF16())
     return x.extend(b.getF32Type()).v;
   if (element.isInteger(1))
     return (x != 0).v;
@@ -168,11 +185,18 @@ Value encodeBits(ImplicitLocOpBuilder &b, Type element, Value value,
     x.v = truncToOdd(b, value);
   if (element.isF32())
     return x.v;
-  if (element.isF16() || element.isBF16())
+  if (element.isBF16())
+    return encodeBf16(x).v;
+  if (element.isF16())
     return x.truncate(element).v;
   if (isa<Float8E8M0FNUType>(element))
     return encodeE8M0(x, options).v;
-  return encodeSmall(describe(element), x, options.saturate).v;
+  return encodeSmall(describe(element), x, options.saturate).resize(8).v;
+}
+
+Value encodeWide(ImplicitLocOpBuilder &b, Type element, Value value,
+                 bool saturate) {
+  return encodeSmall(describe(element), Lanes{&b, value}, saturate).v;
 }
 
 /// `rounded` is nearest to an exact number; `error` has the sign of the exact

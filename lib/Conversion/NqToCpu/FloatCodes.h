@@ -35,6 +35,10 @@ mlir::Value decodeBits(mlir::ImplicitLocOpBuilder &b, mlir::Type element,
 mlir::Value encodeBits(mlir::ImplicitLocOpBuilder &b, mlir::Type element,
                        mlir::Value value, const EncodeOptions &options = {});
 
+/// The same for an f32 and f4E2M1FN, f8E4M3FN or f8E5M2, as an i32 below 256.
+mlir::Value encodeWide(mlir::ImplicitLocOpBuilder &b, mlir::Type element,
+                       mlir::Value value, bool saturate = true);
+
 /// f64 to f32, rounded to odd: a later rounding to a type of at most 22
 /// significant bits gives the same result as rounding the f64 directly.
 mlir::Value truncToOdd(mlir::ImplicitLocOpBuilder &b, mlir::Value value);

@@ -236,6 +236,38 @@ private:
     return true;
   }
 
+  /// The first pass over a row waits for memory, the later ones compute: the
+  /// last one that reads an operand asks for its next row.
+  void prefetchRows() {
+    if (rowDims == 0)
+      return;
+    llvm::DenseSet<const Buffer *> done;
+    for (size_t i = stages.size(); i-- > 0;) {
+      if (!inRows[i])
+        continue;
+      llvm::DenseSet<const Buffer *> here;
+      for (auto &nest : nests[i])
+        for (Node &node : nest->dag.getNodes())
+          if (node.kind == Node::Kind::Load &&
+              !isPacked(node.buffer->element) && !done.contains(node.buffer)) {
+            // Results and scratch are in the cache.
+            node.prefetch = isLargeOperand(node.buffer)
+                                ? node.lin.factorOf(rowDims - 1)
+                                : 0;
+            here.insert(node.buffer);
+          }
+      done.insert(here.begin(), here.end());
+    }
+  }
+
+  /// An operand that a cache does not hold anyway.
+  bool isLargeOperand(const Buffer *buffer) {
+    return llvm::any_of(graph.tensors, [&](const Tensor &tensor) {
+      return &tensor.buffer == buffer && tensor.stage < 0 &&
+             nq::getPlainBytes(tensor.element, tensor.size()) > 512 * 1024;
+    });
+  }
+
   bool isResult(Tensor *tensor) const {
     return llvm::any_of(
         results, [&](const Result &result) { return result.tensor == tensor; });
@@ -251,6 +283,7 @@ private:
       --dims;
     while (!build(dims))
       --dims;
+    prefetchRows();
     PlanOptions planOptions{options.vectorBits, options.grainElements};
     for (Nests &stage : nests)
       for (auto &nest : stage)
@@ -405,6 +438,14 @@ private:
     return total;
   }
 
+  /// The grain of a launch is that of its largest part.
+  void noteGrain(int64_t grain, int64_t work) {
+    if (work < mostWork)
+      return;
+    mostWork = work;
+    info.grain = grain;
+  }
+
   void emitIndependent(Value low, Value high) {
     for (auto [i, stage] : llvm::enumerate(nests)) {
       if (inRows[i])
@@ -412,7 +453,7 @@ private:
       for (auto &nest : stage) {
         if (nest->plan.units == 0)
           continue;
-        info.grain = std::max(info.grain, nest->plan.grain);
+        noteGrain(nest->plan.grain, nest->plan.work);
         auto [from, to] = claim(low, high, nest->plan.units);
         emitUnits(b, *nest, from, to);
       }
@@ -420,8 +461,9 @@ private:
   }
 
   void emitRows(Value low, Value high) {
-    info.grain = std::max<int64_t>(
-        1, options.grainElements / 2 / std::max<int64_t>(rowSize(rowDims), 1));
+    int64_t size = std::max<int64_t>(rowSize(rowDims), 1);
+    noteGrain(std::max<int64_t>(1, options.grainElements / 2 / size),
+              size * rowCount(rowDims));
     auto [from, to] = claim(low, high, rowCount(rowDims));
     auto loop = scf::ForOp::create(b, from, to, index(1));
     b.setInsertionPoint(loop.getBody()->getTerminator());
@@ -459,6 +501,7 @@ private:
   std::vector<Nests> nests;
   std::vector<bool> inRows; ///< per stage
   unsigned rowDims = 0;
+  int64_t mostWork = 0;
 };
 
 } // namespace

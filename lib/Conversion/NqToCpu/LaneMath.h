@@ -126,6 +126,9 @@ inline Lanes select(Lanes condition, Lanes x, Lanes y) {
 inline Lanes minInt(Lanes x, int64_t y) {
   return x.wrap(mlir::arith::MinSIOp::create(*x.b, x.v, x.c(y).v));
 }
+inline Lanes minUnsigned(Lanes x, int64_t y) {
+  return x.wrap(mlir::arith::MinUIOp::create(*x.b, x.v, x.c(y).v));
+}
 inline Lanes maxInt(Lanes x, int64_t y) {
   return x.wrap(mlir::arith::MaxSIOp::create(*x.b, x.v, x.c(y).v));
 }

@@ -39,7 +39,7 @@ void LoopEmitter::bind(unsigned dim, Value value) {
 }
 
 ValueRange LoopEmitter::open(unsigned dim, Value low, Value high, int64_t step,
-                             ValueRange carried) {
+                             ValueRange carried, bool lanes) {
   moveTo(stack.size() - 1);
   auto loop = scf::ForOp::create(b, low, high, constantIndex(step), carried);
   stack.back().child = loop;
@@ -49,7 +49,7 @@ ValueRange LoopEmitter::open(unsigned dim, Value low, Value high, int64_t step,
   level.outerVectorDim = vectorDim;
   stack.push_back(std::move(level));
   bind(dim, loop.getInductionVar());
-  if (step != 1) {
+  if (lanes && step != 1) {
     width = step;
     vectorDim = dim;
   }
@@ -317,14 +317,19 @@ Value LoopEmitter::loadPacked(const Buffer &buffer, const Lin &lin) {
   return vector::BitCastOp::create(b, VectorType::get({width}, i8), spread.v);
 }
 
-Value LoopEmitter::loadRun(const Buffer &buffer, const Lin &lin,
-                           int64_t factor) {
+Value LoopEmitter::loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
+                           int64_t prefetch) {
   Value offset = scalarOffset(lin);
   moveTo(stack.size() - 1);
   if (factor < 0)
     offset = arith::SubIOp::create(b, offset, constantIndex(width - 1));
   auto type = VectorType::get({width}, storageType(buffer.element));
   Value value = vector::LoadOp::create(b, type, buffer.memref, offset);
+  if (prefetch)
+    memref::PrefetchOp::create(
+        b, buffer.memref,
+        ValueRange{arith::AddIOp::create(b, offset, constantIndex(prefetch))},
+        /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
   if (factor > 0)
     return value;
   SmallVector<int64_t> reversed;
@@ -353,8 +358,50 @@ Value LoopEmitter::emitLoad(Node *node) {
     return loadPacked(buffer, node->lin);
   for (int64_t factor : {1, -1})
     if (!packed && isRun(node->lin, factor))
-      return loadRun(buffer, node->lin, factor);
+      return loadRun(buffer, node->lin, factor, node->prefetch);
   return loadLanes(buffer, node->lin);
+}
+
+/// Rows of a square matrix to its columns: interleaving the halves log2(n)
+/// times.
+static void transposeSquare(ImplicitLocOpBuilder &b,
+                            MutableArrayRef<Value> rows) {
+  int64_t n = rows.size();
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < n / 2; ++i) {
+    low.append({i, n + i});
+    high.append({n / 2 + i, n + n / 2 + i});
+  }
+  for (int64_t step = 1; step < n; step *= 2) {
+    SmallVector<Value> next;
+    for (int64_t i = 0; i < n / 2; ++i)
+      for (auto &mask : {low, high})
+        next.push_back(
+            vector::ShuffleOp::create(b, rows[i], rows[i + n / 2], mask));
+    llvm::copy(next, rows.begin());
+  }
+}
+
+void LoopEmitter::transposeTile(const Store &store, unsigned inner,
+                                int64_t size) {
+  const Node *load = store.bits;
+  int64_t lanes = vectorFactor(load->lin), run = store.offset.factorOf(inner);
+  Value from = scalarOffset(load->lin), to = scalarOffset(store.offset);
+  moveTo(stack.size() - 1);
+  auto type = VectorType::get({size}, load->type);
+  for (int64_t first = 0; first < width; first += size) {
+    SmallVector<Value> rows;
+    for (int64_t i = 0; i < size; ++i) {
+      Value at =
+          arith::AddIOp::create(b, from, constantIndex((first + i) * lanes));
+      rows.push_back(vector::LoadOp::create(b, type, load->buffer->memref, at));
+    }
+    transposeSquare(b, rows);
+    for (int64_t i = 0; i < size; ++i) {
+      Value at = arith::AddIOp::create(b, to, constantIndex(i * run + first));
+      vector::StoreOp::create(b, rows[i], store.buffer->memref, at);
+    }
+  }
 }
 
 /// Pairs of 4-bit codes (one per byte) to bytes.

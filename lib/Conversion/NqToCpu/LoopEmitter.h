@@ -8,7 +8,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_LOOPEMITTER_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_LOOPEMITTER_H
 
-#include "LoopExpr.h"
+#include "Nest.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -27,8 +27,10 @@ public:
 
   /// Opens a loop over [low, high) in steps of `width`; its body is a level.
   /// Results: the values carried by the loop.
+  /// Not `lanes`: a scalar loop that steps by `width`.
   mlir::ValueRange open(unsigned dim, mlir::Value low, mlir::Value high,
-                        int64_t width = 1, mlir::ValueRange carried = {});
+                        int64_t width = 1, mlir::ValueRange carried = {},
+                        bool lanes = true);
   /// Closes the innermost loop. Results: what it carried at its end.
   llvm::SmallVector<mlir::Value> close(mlir::ValueRange carried = {});
 
@@ -43,6 +45,10 @@ public:
   void setValue(Node *accumulator, mlir::Value value);
   /// Writes the bits `node` to element `offset` of `buffer`.
   void store(const Buffer &buffer, const Lin &offset, Node *node);
+
+  /// Copies `width` x `size` elements whose bits are a load that is contiguous
+  /// along `inner`, at the current value of that dimension.
+  void transposeTile(const Store &store, unsigned inner, int64_t size);
 
   int64_t getWidth() const { return width; }
   mlir::Value constantIndex(int64_t value);
@@ -68,7 +74,8 @@ private:
   mlir::Value scalarOffset(const Lin &lin, int64_t divisor = 1);
   mlir::Value emitIndex(Node *node);
   mlir::Value emitLoad(Node *node);
-  mlir::Value loadRun(const Buffer &buffer, const Lin &lin, int64_t factor);
+  mlir::Value loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
+                      int64_t prefetch);
   mlir::Value loadPacked(const Buffer &buffer, const Lin &lin);
   mlir::Value loadScalar(const Buffer &buffer, mlir::Value offset);
   mlir::Value loadLanes(const Buffer &buffer, const Lin &lin);

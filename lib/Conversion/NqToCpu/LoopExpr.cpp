@@ -92,6 +92,8 @@ Type storageType(Type element) {
   unsigned bits = element.getIntOrFloatBitWidth();
   if (bits <= 8)
     return IntegerType::get(element.getContext(), 8);
+  if (element.isBF16())
+    return IntegerType::get(element.getContext(), 16);
   if (auto integer = dyn_cast<IntegerType>(element))
     return IntegerType::get(element.getContext(), bits);
   return element;

@@ -56,7 +56,7 @@ struct Buffer {
 /// floats below f64.
 mlir::Type computeType(mlir::Type element);
 /// The scalar type that holds the bits of an element: i8 for floats of at most
-/// 8 bits, for i1, and for packed 4-bit codes once unpacked.
+/// 8 bits, for i1, and for packed 4-bit codes once unpacked; i16 for bf16.
 mlir::Type storageType(mlir::Type element);
 bool isPacked(mlir::Type element); ///< two elements per byte
 
@@ -80,6 +80,7 @@ struct Node {
   mlir::TypedAttr attr;
   Lin lin;
   const Buffer *buffer = nullptr;
+  int64_t prefetch = 0; ///< elements ahead that a Load asks the cache for
   llvm::SmallVector<Node *, 3> operands;
   BuildFn build;
   /// Range of an index.
@@ -115,6 +116,7 @@ public:
 
   unsigned addDim(Dim dim);
   llvm::ArrayRef<Dim> getDims() const { return dims; }
+  std::deque<Node> &getNodes() { return nodes; }
   /// After merging: a dimension that walks others as well is longer.
   void setExtents(llvm::ArrayRef<int64_t> extents) {
     for (auto [dim, extent] : llvm::zip(dims, extents))

@@ -31,6 +31,11 @@ struct NestPlan {
   int vectorDim = -1;     ///< parallel dimension of the lanes, innermost
   int foldVectorDim = -1; ///< or folded dimension of the lanes, innermost
   int64_t width = 1;
+  /// Parallel loop inside of the vector loop, or -1: the loads that are not
+  /// contiguous along the lanes are so along this one. `tile` > 0: nothing but
+  /// such a copy, which is transposed by squares of this size.
+  int innerDim = -1;
+  int64_t tile = 0;
   unsigned bodySize = 0; ///< nodes per element, roughly
   bool packs = false;    ///< writes 4-bit elements: the loop goes in pairs
   bool unpacks = false;  ///< reads 4-bit elements: ranges begin at even ones
@@ -41,6 +46,7 @@ struct NestPlan {
   unsigned unitDims = 0;
   int64_t chunk = 0; ///< elements of the vector dimension per unit; 0: all
   int64_t units = 1, grain = 1;
+  int64_t work = 0; ///< elements in all
 };
 
 struct Nest {

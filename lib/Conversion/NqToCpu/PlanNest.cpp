@@ -236,6 +236,37 @@ private:
       plan.width *= 2;
     while (plan.width > extents[d])
       plan.width /= 2;
+    if (parallel >= 0 && !nest.reduction)
+      chooseInner();
+  }
+
+  /// A loop along which what the lanes gather is contiguous, if there is one.
+  void chooseInner() {
+    for (const Access &access : body.accesses) {
+      int64_t step = access.lin.factorOf(plan.vectorDim);
+      if (access.isStore || step == 0 || step == 1 || step == -1)
+        continue;
+      for (unsigned u : plan.outer)
+        if (access.lin.factorOf(u) == 1 && !isBounded(u) && !isBlockDim(u))
+          plan.innerDim = u;
+    }
+    if (plan.innerDim < 0)
+      return;
+    llvm::erase(plan.outer, unsigned(plan.innerDim));
+    if (isPlainCopy())
+      plan.tile =
+          nest.stores[0].bits->type.getIntOrFloatBitWidth() > 32 ? 4 : 8;
+    if (plan.width % std::max<int64_t>(plan.tile, 1) != 0 ||
+        extents[plan.innerDim] < plan.tile)
+      plan.tile = 0;
+  }
+
+  bool isPlainCopy() const {
+    return nest.stores.size() == 1 && !plan.packs && !plan.unpacks &&
+           nest.stores[0].bits->kind == Node::Kind::Load &&
+           nest.stores[0].bits->lin.terms.empty() &&
+           nest.stores[0].offset.terms.empty() &&
+           nest.stores[0].offset.factorOf(plan.vectorDim) == 1;
   }
 
   //===--------------------------------------------------------------------===//
@@ -250,6 +281,8 @@ private:
       size *= extents[plan.outer[i]];
     if (plan.vectorDim >= 0)
       size *= plan.chunk ? plan.chunk : extents[plan.vectorDim];
+    if (plan.innerDim >= 0)
+      size *= extents[plan.innerDim];
     return size;
   }
 
@@ -266,13 +299,15 @@ private:
         plan.unitDims == plan.outer.size()) {
       // Few rows: units are runs of the innermost loop.
       int64_t run = plan.packs || plan.unpacks ? 2 : 1;
-      if (!plan.outer.empty() || nest.reduction)
-        run = std::max<int64_t>(plan.width, 64);
+      if (!plan.outer.empty() || nest.reduction || plan.innerDim >= 0)
+        run =
+            plan.innerDim >= 0 ? plan.width : std::max<int64_t>(plan.width, 64);
       plan.chunk = run;
       plan.units *= llvm::divideCeil(extents[d], run);
     }
     // Costly elements make smaller tasks.
     int64_t elements = options.grainElements / (plan.bodySize > 40 ? 4 : 1);
+    plan.work = plan.units * elementsPerUnit();
     plan.grain = std::max<int64_t>(
         1, elements / std::max<int64_t>(elementsPerUnit(), 1));
   }

@@ -14,6 +14,10 @@ namespace cpu {
 static Lanes encodeAs(Lanes x, Type format, bool saturate = true) {
   return x.wrap(encodeBits(*x.b, format, x.v, {saturate, "up"}));
 }
+/// As i32.
+static Lanes encodeToInt(Lanes x, Type format, bool saturate = true) {
+  return x.wrap(encodeWide(*x.b, format, x.v, saturate));
+}
 static Type e4m3(Lanes x) { return Float8E4M3FNType::get(x.b->getContext()); }
 static Type e2m1(Lanes x) { return Float4E2M1FNType::get(x.b->getContext()); }
 
@@ -89,11 +93,11 @@ Lanes nvfp4Factor(Lanes amax, Lanes code, Lanes global, Nvfp4Recipe recipe) {
 
 Lanes nvfp4Code(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
   Lanes q = nvfp4Multiplies(recipe) ? x * factor : x / factor;
-  Lanes code = encodeAs(q, e2m1(x));
+  Lanes code = encodeToInt(q, e2m1(x));
   if (!keepsNegativeZero(recipe))
     code = select(isZero(q), code.c(0), code);
   Lanes usable = compareFloat(arith::CmpFPredicate::OGT, factor, factor.c(0.0));
-  return select(usable, code, code.c(0));
+  return select(usable, code, code.c(0)).resize(8);
 }
 
 //===----------------------------------------------------------------------===//
@@ -169,7 +173,7 @@ Lanes mxFactor(Lanes code) {
 
 Lanes mxCode(Lanes x, Lanes factor, Type storage, MxRecipe recipe) {
   Lanes q = x * factor;
-  Lanes code = encodeAs(q, storage);
+  Lanes code = encodeToInt(q, storage);
   if (recipe == MxRecipe::Modelopt && isa<Float4E2M1FNType>(storage)) {
     // Midpoints go toward zero: these three went away from it.
     Lanes bits = q.asInt();
@@ -177,13 +181,13 @@ Lanes mxCode(Lanes x, Lanes factor, Type storage, MxRecipe recipe) {
     for (double midpoint : {0.75, 1.75, 3.5}) {
       Lanes tie = compareFloat(arith::CmpFPredicate::OEQ, magnitude.asF32(),
                                q.c(midpoint));
-      code = select(tie, code - 1, code);
+      code = select(tie, code - int64_t(1), code);
     }
     code = select(magnitude == 0, code.c(8), code);
   }
   // A NaN factor means a NaN scale.
   Lanes usable = compareFloat(arith::CmpFPredicate::ORD, factor, factor);
-  return select(usable, code, code.c(0));
+  return select(usable, code, code.c(0)).resize(8);
 }
 
 //===----------------------------------------------------------------------===//
