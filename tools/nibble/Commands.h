@@ -23,6 +23,10 @@ enum ExitCode {
 int compileCommand(int argc, char **argv);
 int verifyCommand(int argc, char **argv);
 
+/// `run` and `bench`: as nibble-run, but a MODEL.onnx (and --shape NAME=1x128,
+/// which is taken out) is first compiled to a temporary engine.
+int runModelCommand(int argc, char **argv);
+
 /// Prints diagnostics to stderr as "error: layer 'name': message", counting
 /// errors; lives as long as a command.
 class DiagnosticPrinter {

@@ -1,9 +1,8 @@
 // nibble: the driver. Verbs that need the compiler live here, the others in the
 // command line that nibble-run shares.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "Commands.h"
-
 #include "CommandLine.h"
+#include "Commands.h"
 
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/InitLLVM.h"
@@ -14,7 +13,9 @@
 static const char *const kHelp =
     "nibble compile MODEL.onnx -o ENGINE.nbl   compile a model\n"
     "nibble verify  MODEL.onnx|ENGINE.nbl      compare with the f64 reference\n"
-    "nibble run|bench|inspect ENGINE.nbl       as nibble-run\n"
+    "nibble run|bench ENGINE.nbl|MODEL.onnx    as nibble-run; compiles a model "
+    "first\n"
+    "nibble inspect ENGINE.nbl                 as nibble-run\n"
     "nibble VERB --help                        options of a verb\n";
 
 int main(int argc, char **argv) {
@@ -30,5 +31,7 @@ int main(int argc, char **argv) {
     return compileCommand(argc, argv);
   if (verb == "verify")
     return verifyCommand(argc, argv);
+  if (verb == "run" || verb == "bench")
+    return runModelCommand(argc, argv);
   return nibble::rt::cli::runCommandLine(argc, argv, {std::cout, std::cerr});
 }
