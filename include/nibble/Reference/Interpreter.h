@@ -27,11 +27,12 @@ struct InterpreterOptions {
 /// Evaluates graphs of nq, linalg, tensor, arith, math, func, exec and check.
 ///
 /// Numbers follow RefTensor: every op computes in double and rounds its result
-/// once to its type; f32 and f64 results stay unrounded. nq.quantize alone is
-/// defined in f32 and first rounds its input and scales to f32. In scalar code,
-/// f32 operands of ops that jump (comparisons, floor, conversion to integer,
-/// bitcast) are rounded to f32 first. What LLVM leaves undefined is defined
-/// here: float to integer saturates (NaN: 0), x / 0 = 0 for integers.
+/// once to its type; f32 and f64 results stay unrounded, beyond the range of
+/// f32 too. nq.quantize alone is defined in f32 and first rounds its input and
+/// scales to f32. In scalar code, f32 operands of ops that jump (comparisons,
+/// floor, conversion to integer, bitcast) are rounded to f32 first. What LLVM
+/// leaves undefined is defined here: float to integer saturates (NaN: 0), x / 0
+/// = 0 for integers.
 ///
 /// Errors (an unknown op, an index out of bounds) are diagnostics at the op,
 /// with the name of its layer. A value is freed after its last use.
