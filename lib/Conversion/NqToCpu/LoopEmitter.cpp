@@ -211,13 +211,13 @@ Value LoopEmitter::emitIndex(Node *node) {
 }
 
 /// One offset per lane.
-SmallVector<Value> LoopEmitter::laneOffsets(const Lin &lin) {
+SmallVector<Value> LoopEmitter::laneOffsets(const Lin &lin, unsigned level) {
   Value base = scalarOffset(lin);
   SmallVector<std::pair<Value, int64_t>> wide;
   for (auto [term, factor] : lin.terms)
     if (isWide(term->deps))
       wide.push_back({emit(term), factor});
-  moveTo(stack.size() - 1);
+  moveTo(level);
   SmallVector<Value> offsets;
   for (int64_t i = 0; i < width; ++i) {
     Value offset = base;
@@ -306,9 +306,10 @@ Value LoopEmitter::loadScalar(const Buffer &buffer, Value offset) {
 }
 
 /// `width` packed elements from an even one on.
-Value LoopEmitter::loadPacked(const Buffer &buffer, const Lin &lin) {
+Value LoopEmitter::loadPacked(const Buffer &buffer, const Lin &lin,
+                              unsigned level) {
   Value offset = scalarOffset(lin, 2);
-  moveTo(stack.size() - 1);
+  moveTo(level);
   Type i8 = b.getI8Type();
   auto half = VectorType::get({width / 2}, i8);
   Lanes bytes{&b, vector::LoadOp::create(b, half, buffer.memref, offset)};
@@ -318,9 +319,9 @@ Value LoopEmitter::loadPacked(const Buffer &buffer, const Lin &lin) {
 }
 
 Value LoopEmitter::loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
-                           int64_t prefetch) {
+                           int64_t prefetch, unsigned level) {
   Value offset = scalarOffset(lin);
-  moveTo(stack.size() - 1);
+  moveTo(level);
   if (factor < 0)
     offset = arith::SubIOp::create(b, offset, constantIndex(width - 1));
   auto type = VectorType::get({width}, storageType(buffer.element));
@@ -338,9 +339,10 @@ Value LoopEmitter::loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
   return vector::ShuffleOp::create(b, value, value, reversed);
 }
 
-Value LoopEmitter::loadLanes(const Buffer &buffer, const Lin &lin) {
+Value LoopEmitter::loadLanes(const Buffer &buffer, const Lin &lin,
+                             unsigned level) {
   SmallVector<Value> values;
-  for (Value offset : laneOffsets(lin))
+  for (Value offset : laneOffsets(lin, level))
     values.push_back(loadScalar(buffer, offset));
   auto type = VectorType::get({width}, storageType(buffer.element));
   return vector::FromElementsOp::create(b, type, values);
@@ -348,18 +350,20 @@ Value LoopEmitter::loadLanes(const Buffer &buffer, const Lin &lin) {
 
 Value LoopEmitter::emitLoad(Node *node) {
   const Buffer &buffer = *node->buffer;
+  // Where users expect it: loops inside of that level may be open already.
+  unsigned level = levelOf(node->deps);
   if (!isWide(node->deps)) {
     Value offset = scalarOffset(node->lin);
-    moveTo(levelOf(node->deps));
+    moveTo(level);
     return loadScalar(buffer, offset);
   }
   bool packed = isPacked(buffer.element);
   if (packed && isRun(node->lin, 1) && isEven(node->lin))
-    return loadPacked(buffer, node->lin);
+    return loadPacked(buffer, node->lin, level);
   for (int64_t factor : {1, -1})
     if (!packed && isRun(node->lin, factor))
-      return loadRun(buffer, node->lin, factor, node->prefetch);
-  return loadLanes(buffer, node->lin);
+      return loadRun(buffer, node->lin, factor, node->prefetch, level);
+  return loadLanes(buffer, node->lin, level);
 }
 
 /// Rows of a square matrix to its columns: interleaving the halves log2(n)
@@ -432,7 +436,7 @@ void LoopEmitter::store(const Buffer &buffer, const Lin &offset, Node *node) {
     vector::StoreOp::create(b, value, buffer.memref, at);
     return;
   }
-  for (auto [i, at] : llvm::enumerate(laneOffsets(offset))) {
+  for (auto [i, at] : llvm::enumerate(laneOffsets(offset, stack.size() - 1))) {
     Value lane = vector::ExtractOp::create(b, value, i);
     memref::StoreOp::create(b, lane, buffer.memref, at);
   }

@@ -74,12 +74,13 @@ private:
   mlir::Value scalarOffset(const Lin &lin, int64_t divisor = 1);
   mlir::Value emitIndex(Node *node);
   mlir::Value emitLoad(Node *node);
+  // Vectors of elements, loaded at a level.
   mlir::Value loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
-                      int64_t prefetch);
-  mlir::Value loadPacked(const Buffer &buffer, const Lin &lin);
+                      int64_t prefetch, unsigned level);
+  mlir::Value loadPacked(const Buffer &buffer, const Lin &lin, unsigned level);
   mlir::Value loadScalar(const Buffer &buffer, mlir::Value offset);
-  mlir::Value loadLanes(const Buffer &buffer, const Lin &lin);
-  llvm::SmallVector<mlir::Value> laneOffsets(const Lin &lin);
+  mlir::Value loadLanes(const Buffer &buffer, const Lin &lin, unsigned level);
+  llvm::SmallVector<mlir::Value> laneOffsets(const Lin &lin, unsigned level);
   mlir::Value emitCompute(Node *node);
   mlir::Value broadcast(mlir::Value value);
   bool isRun(const Lin &lin, int64_t factor) const;
