@@ -245,6 +245,10 @@ LogicalResult GraphImporter::finishFunction() {
   llvm::StringSet<> names;
   for (const ValueInfo &output : model.graph.outputs) {
     Tensor tensor = lookUp(output.name);
+    if (!tensor) {
+      error(fileLoc, "graph outputs: one has no name");
+      continue;
+    }
     if (!names.insert(output.name).second)
       error(fileLoc, "output '" + output.name + "' is listed twice");
     warnAboutDeclaration(output, tensor, fileLoc);

@@ -481,9 +481,12 @@ LogicalResult GraphImporter::inlineSubgraph(NodeContext &node,
   scope = outer;
   if (!known)
     return failure();
-  for (auto [i, result] : llvm::enumerate(results))
+  for (auto [i, result] : llvm::enumerate(results)) {
+    if (!result)
+      return node.fail("output " + Twine(i) + " of the branch has no name");
     if (failed(node.setOutput(i, result)))
       return failure();
+  }
   return success();
 }
 
