@@ -22,7 +22,9 @@ constexpr int64_t kMaxBlockTiles = 28; // 168 rows x 384 k x 4 bytes: 252 KiB
 constexpr int64_t kMaxChunk = 384;     // 24 KiB of B
 constexpr int64_t kGoodChunk = 192;    // long enough to hide the loads of sums
 constexpr int64_t kMaxPanelGroup = 32;
+constexpr int64_t kFewRowsBytes = 384 << 10;
 constexpr int64_t kUnroll = 8;
+constexpr int64_t kMaxPrefetches = 64; // at once, per tile
 
 class BlockedGemm : GemmEmitter {
 public:
@@ -346,6 +348,8 @@ private:
     int64_t bits = rt::formatBits(spec.weight.code) * kPanelColumns;
     int64_t lines = ceilDiv(depth * bits / 8, 64);
     int64_t perTile = ceilDiv(lines, plan.tilesPerBlock);
+    if (perTile > kMaxPrefetches)
+      return;
     Value next = code.min(code.add(panel, 1), code.index(panels() - 1));
     Value tile = code.div(row, plan.tileRows);
     Value from = code.add(
@@ -461,8 +465,22 @@ private:
 
 } // namespace
 
+static bool usesPanelsInPlace(const GemmSpec &spec) {
+  return spec.bKind == GemmB::Packed &&
+         spec.weight.code == rt::StorageFormat::F32;
+}
+
+/// A few rows: all of A and a whole panel fit into the L2 cache. Panels are
+/// then read from end to end, at the speed of the memory.
+static bool fitsWithoutChunks(const GemmSpec &spec) {
+  return usesPanelsInPlace(spec) &&
+         (spec.m + kPanelColumns) * spec.k * 4 <= kFewRowsBytes;
+}
+
 int64_t chooseChunk(const GemmSpec &spec) {
   int64_t unit = kUnroll;
+  if (fitsWithoutChunks(spec))
+    return roundUp(spec.k, unit);
   int64_t limit = kMaxChunk;
   if (spec.bKind == GemmB::Packed && spec.weight.scaleAlongK()) {
     int64_t block = spec.weight.blockK;

@@ -168,7 +168,7 @@ Value GemmDecoder::gridOffset(Value panel, Value kb) {
                    : code.add(code.mul(nb, weight.gridK()), kb);
 }
 
-/// Raw scales (a vector of the scale's type) as f32.
+/// Raw scales (a vector of the scale's type) as f32; E4M3 as value / 256.
 Value GemmDecoder::scaleToF32(Value raw) {
   ImplicitLocOpBuilder &b = code.b;
   int64_t lanes = cast<VectorType>(raw.getType()).getDimSize(0);
@@ -177,11 +177,7 @@ Value GemmDecoder::scaleToF32(Value raw) {
     Value wide = arith::ExtSIOp::create(b, words, raw);
     Value shifted = arith::ShLIOp::create(b, wide, code.splat(words, 7));
     Value bits = arith::AndIOp::create(b, shifted, code.splat(words, 0xbf80));
-    Value value = code.toF32(code.bitcast(bits, b.getF16Type()));
-    Value factor = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(code.vec(lanes, code.f32()),
-                                  b.getF32FloatAttr(256)));
-    return code.mulF(value, factor);
+    return code.toF32(code.bitcast(bits, b.getF16Type()));
   }
   if (weight.scale == Elem::E8M0) {
     auto words = code.vec(lanes, b.getI32Type());
@@ -199,18 +195,28 @@ Value GemmDecoder::scaleToF32(Value raw) {
   return code.toF32(raw);
 }
 
-/// RNE_T(scale * global); the product of an E4M3 scale and a T is exact in
-/// f32 for the 16-bit T, so that it is rounded once.
+/// RNE_T(scale * global), or the scale. A factor 256 that is missing joins the
+/// global scale, where it costs nothing. The product of an E4M3 scale and a T
+/// is exact in f32 for the 16-bit T, so that it is rounded once.
 Value GemmDecoder::applyGlobal(Value scale) {
-  if (weight.global == Elem::None)
-    return scale;
   ImplicitLocOpBuilder &b = code.b;
-  Type element = code.elementType(weight.global);
-  Value raw = code.loadBytes(bytes, code.index(layout.global), 1, element);
-  Value global = code.toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
+  bool narrow = weight.scale == Elem::E4M3;
+  Value factor;
+  if (narrow)
+    factor = arith::ConstantOp::create(b, b.getF32FloatAttr(256));
+  if (weight.global != Elem::None) {
+    Type element = code.elementType(weight.global);
+    Value raw = code.loadBytes(bytes, code.index(layout.global), 1, element);
+    Value global = code.toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
+    factor = narrow ? code.mulF(global, factor) : global;
+  }
+  if (!factor)
+    return scale;
   Value wide =
-      vector::BroadcastOp::create(b, cast<VectorType>(scale.getType()), global);
+      vector::BroadcastOp::create(b, cast<VectorType>(scale.getType()), factor);
   Value product = code.mulF(scale, wide);
+  if (weight.global == Elem::None)
+    return product;
   return code.toF32(code.fromF32(product, weight.global));
 }
 

@@ -109,6 +109,16 @@ Expected<Bytes> generate(Module &module, TargetMachine &machine,
 
 } // namespace
 
+static CpuFeatures featuresOf(const TargetMachine &machine) {
+  const MCSubtargetInfo *info = machine.getMCSubtargetInfo();
+  CpuFeatures features;
+  features.avx2 = info->checkFeatures("+avx2");
+  features.fma = info->checkFeatures("+fma");
+  features.f16c = info->checkFeatures("+f16c");
+  features.avx512 = info->checkFeatures("+avx512f,+avx512vl,+avx512bw");
+  return features;
+}
+
 Expected<std::unique_ptr<TargetMachine>>
 createTargetMachine(const CpuTargetOptions &options) {
   initializeX86();
@@ -132,6 +142,11 @@ createTargetMachine(const CpuTargetOptions &options) {
       codeGenLevel(options.optLevel)));
   if (!machine)
     return createStringError("LLVM refused the target x86-64, cpu " + cpu);
+  CpuFeatures have = featuresOf(*machine);
+  if (!have.avx2 || !have.fma || !have.f16c)
+    return createStringError("CPU '" + cpu +
+                             "' has no AVX2, FMA or F16C, which kernels are "
+                             "made of; use x86-64-v3 or better");
   return machine;
 }
 
@@ -139,13 +154,7 @@ Expected<CpuFeatures> getCpuFeatures(const CpuTargetOptions &options) {
   auto machine = createTargetMachine(options);
   if (!machine)
     return machine.takeError();
-  const MCSubtargetInfo *info = (*machine)->getMCSubtargetInfo();
-  CpuFeatures features;
-  features.avx2 = info->checkFeatures("+avx2");
-  features.fma = info->checkFeatures("+fma");
-  features.f16c = info->checkFeatures("+f16c");
-  features.avx512 = info->checkFeatures("+avx512f,+avx512vl,+avx512bw");
-  return features;
+  return featuresOf(**machine);
 }
 
 Expected<Bytes> emitObject(Module &module, TargetMachine &machine,

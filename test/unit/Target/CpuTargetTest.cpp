@@ -298,6 +298,9 @@ TEST(CpuTarget, ErrorsNameWhatIsWrong) {
   std::string error;
   compileText("", options, error);
   EXPECT_NE(error.find("unknown CPU 'pentium9'"), std::string::npos) << error;
+  options.cpu = "x86-64-v2";
+  compileText("", options, error);
+  EXPECT_NE(error.find("no AVX2"), std::string::npos) << error;
 }
 
 TEST(CpuTarget, SameInputSameBytes) {

@@ -4,6 +4,8 @@
 
 #include "gtest/gtest.h"
 
+#include <sstream>
+
 using namespace nibble;
 using namespace nibble::test;
 
@@ -327,6 +329,39 @@ TEST(Gemm, LargeKAndManyRows) {
   Problem(specOf(200, 40, 700, kFormats[0].weight), {}).check();
   Problem(specOf(173, 24, 1030, kFormats[3].weight), {}).check();
   Problem(specOf(9, 560, 40, kFormats[1].weight), {}).check();
+}
+
+/// Stack accesses in basic blocks of at least `fmas` FMAs; -1 if there is none.
+int stackAccesses(const std::string &assembly, int fmas) {
+  int result = -1, fma = 0, stack = 0;
+  std::istringstream lines(assembly);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] == '.') {
+      if (fma >= fmas)
+        result = std::max(result, stack);
+      fma = stack = 0;
+    }
+    fma += line.find("vfmadd") != std::string::npos;
+    stack += line.find("(%rsp)") != std::string::npos;
+  }
+  return result;
+}
+
+TEST(GemmAssembly, TilesStayInRegisters) {
+  CompiledGemm gemm(specOf(12, 64, 768, kFormats[0].weight), nullptr, true);
+  int spills = stackAccesses(gemm.assembly, 6 * 2 * 8);
+  EXPECT_GE(spills, 0) << "no loop with a 6x16 tile unrolled by 8";
+  EXPECT_LE(spills, 2);
+}
+
+TEST(GemmAssembly, FourBitWeightsAreLookedUpInRegisters) {
+  CompiledGemm gemm(specOf(1, 64, 768, kFormats[3].weight), nullptr, true);
+  EXPECT_NE(gemm.assembly.find("vpshufb"), std::string::npos);
+  EXPECT_NE(gemm.assembly.find("vpunpcklbw"), std::string::npos);
+  EXPECT_EQ(gemm.assembly.find("vpinsr"), std::string::npos);
+  int spills = stackAccesses(gemm.assembly, 16);
+  EXPECT_GE(spills, 0);
+  EXPECT_LE(spills, 10); // constants, mostly
 }
 
 TEST(Gemm, NanCodesAreKept) {
