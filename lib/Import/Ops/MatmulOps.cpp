@@ -1,10 +1,13 @@
 // MatMul, Gemm and the integer products.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "../GraphImporter.h"
 #include "Ops.h"
+#include "QuantBuild.h"
 
 #include <cmath>
 
 using namespace mlir;
+using namespace nibble;
 using namespace nibble::onnx;
 
 static LogicalResult failShapes(NodeContext &n, Tensor a, Tensor b) {
@@ -140,9 +143,79 @@ static LogicalResult importQLinearMatMul(NodeContext &n) {
   return n.setOutput(0, result);
 }
 
+//===----------------------------------------------------------------------===//
+// MatMulNBits
+//===----------------------------------------------------------------------===//
+
+/// A constant uint8 input read as packed 4-bit codes of another shape; rows of
+/// the file may have padding nibbles at their end.
+static FailureOr<Tensor> readPackedNibbles(NodeContext &n, size_t i,
+                                           ArrayRef<int64_t> shape) {
+  ElementsAttr data = n.constant(i);
+  SmallVector<char> scratch;
+  FailureOr<ArrayRef<char>> bytes = failure();
+  if (data && n.input(i).type == ElemType::UInt8)
+    bytes = nq::getRawBytes(data, scratch);
+  int64_t rowBytes = (shape[1] + 1) / 2;
+  if (failed(bytes) || int64_t(bytes->size()) != shape[0] * rowBytes)
+    return n.fail("input " + Twine(i) + " must be a constant of " +
+                  Twine(shape[0] * rowBytes) +
+                  " bytes of packed 4-bit numbers");
+  if (shape[1] % 2 == 0 && isa<DenseResourceElementsAttr>(data))
+    return n.build.constant(retype(data, ElemType::UInt4, shape),
+                            ElemType::UInt4);
+  SmallVector<int64_t> codes;
+  for (int64_t row = 0; row < shape[0]; ++row)
+    for (int64_t k = 0; k < shape[1]; ++k)
+      codes.push_back(
+          uint8_t((*bytes)[row * rowBytes + k / 2]) >> (4 * (k % 2)) & 15);
+  return n.build.constantInts(ElemType::UInt4, shape, codes);
+}
+
+/// onnxruntime: y = x W^T, W [N, K] in unsigned 4-bit blocks along K, zero
+/// point 8 unless given.
+static LogicalResult importMatMulNBits(NodeContext &n) {
+  Tensor x = n.input(0), scales = n.input(2), bias = n.input(5);
+  auto rows = n.requireIntAttr("N"), columns = n.requireIntAttr("K"),
+       block = n.requireIntAttr("block_size");
+  if (failed(rows) || failed(columns) || failed(block))
+    return failure();
+  if (n.intAttr("bits", 4) != 4 || n.hasInput(4))
+    return n.fail("only 4 bits without g_idx are supported");
+  bool valid = *rows > 0 && *rows < (1 << 30) && *columns > 0 &&
+               *columns < (1 << 30) && *block > 0 && *columns % *block == 0 &&
+               x.rank() > 0 && x.shape().back() == *columns;
+  if (!valid)
+    return n.fail("N, K and block_size do not fit the input " +
+                  toString(x.shape()) + " (K must be a multiple of the block)");
+  Shape shape = {*rows, *columns}, grid = {*rows, *columns / *block};
+  if (scales.numElements() != grid[0] * grid[1])
+    return n.fail("there must be " + Twine(grid[0] * grid[1]) + " scales");
+  auto codes = readPackedNibbles(n, 1, shape);
+  FailureOr<Tensor> zero = n.build.splat(ElemType::UInt4, grid, 8);
+  if (n.hasInput(3))
+    zero = readPackedNibbles(n, 3, grid);
+  if (failed(codes) || failed(zero))
+    return failure();
+  auto w = emitDequantize(n, *codes, n.build.reshape(scales, grid), *zero,
+                          LayoutAttrs{1, *block}, x.type);
+  if (failed(w))
+    return failure();
+  Tensor y = n.build.matmul(x, *w, x.type, /*transposeB=*/true);
+  if (!bias)
+    return n.setOutput(0, y);
+  if (bias.type != x.type || bias.shape() != ArrayRef<int64_t>(*rows))
+    return n.fail("bias does not fit");
+  return n.setOutput(
+      0, n.build.binary(y, bias, [](ScalarBuilder &s, Value v, Value w) {
+        return s.add(v, w);
+      }));
+}
+
 void nibble::onnx::registerMatmulOps(OpRegistry &r) {
   r.add("", "MatMul", importMatMul, 2);
   r.add("", "Gemm", importGemm, 2);
   r.add("", "MatMulInteger", importMatMulInteger, 2);
   r.add("", "QLinearMatMul", importQLinearMatMul, 8);
+  r.add("com.microsoft", "MatMulNBits", importMatMulNBits, 3);
 }
