@@ -94,7 +94,8 @@ def nvfp4_weight(w, block=16, divisor=2688, g=None):
 
 def nvfp4_checkpoint(w, block=16, divisor=2688):
     """The checkpoint (torch) recipe: the block scale has a floor of 2^-9, and codes divide by the *rounded* scale."""
-    g = nvfp4_global(np.abs(w).max(), divisor)
+    g = F32(np.abs(w).max()) / F32(divisor)
+    g = F32(1) if g == 0 else g
     s = block_amax(w, block) / (E2M1_MAX * g)
     s = np.where(s == 0, F32(1), np.clip(s, F32(2.0**-9), E4M3_MAX)).astype(F32)
     scales = e4m3(s)

@@ -96,11 +96,29 @@ class Evaluator:
         import onnx
         self.model = onnx.load(str(path), load_external_data=False)
         self.probe, self.folder = probe, Path(path).parent
+        self.producer = {o: n for n in self.model.graph.node for o in n.output}
         self.scales = self.scale_values()
+        self.w4a8 = self.weights_of_fp8_activations()
+
+    def origin(self, name):
+        """The node that made a value, looking through operators that only move or cast it."""
+        while name in self.producer and self.producer[name].op_type in ("Cast", "Transpose", "Reshape"):
+            name = self.producer[name].input[0]
+        return self.producer.get(name)
+
+    def weights_of_fp8_activations(self):
+        """Outputs of TRT_FP4QDQ that are multiplied with FP8 activations."""
+        found = set()
+        for node in self.model.graph.node:
+            if node.op_type in ("MatMul", "Gemm"):
+                x, w = (self.origin(name) for name in node.input[:2])
+                if x is not None and w is not None and w.op_type == "TRT_FP4QDQ" and x.op_type == "TRT_FP8DequantizeLinear":
+                    found.add(w.output[0])
+        return found
 
     def scale_values(self):
         """Values that are the scale of a DequantizeLinear, through casts: as scales they are rounded to their type."""
-        producer = {o: n for n in self.model.graph.node for o in n.output}
+        producer = self.producer
         names = {n.input[1] for n in self.model.graph.node if n.op_type == "DequantizeLinear"}
         for name in list(names):
             while name in producer and producer[name].op_type == "Cast":
@@ -137,6 +155,8 @@ class Evaluator:
         function = OPS.get(node.op_type)
         if function is None:
             raise SystemExit(f"{node.name}: operator {node.domain}::{node.op_type} is unknown to the numpy reference")
+        if node.output[0] in self.w4a8:
+            args.append(448)  # W4A8_NVFP4_FP8: global = amax/448
         out = function(attrs, *args)
         out = out if isinstance(out, tuple) else (out,)
         if node.output[0] in self.scales and out[0].exact:
@@ -208,9 +228,9 @@ def fp4_dynamic(a, x, g):
     return Value(codes, "e2m1"), Value(scales, "e4m3")
 
 
-def fp4_qdq(a, w):
+def fp4_qdq(a, w, divisor=2688):
     """Fake quantization of a weight: the checkpoint recipe, values in w's type."""
-    codes, scales, g = F.nvfp4_checkpoint(w.rounded().astype(np.float32), a["block_size"])
+    codes, scales, g = F.nvfp4_checkpoint(w.rounded().astype(np.float32), a["block_size"], divisor)
     return Value(F.nvfp4_values(codes, scales, g, a["block_size"]), w.elem, exact=True)
 
 
