@@ -41,3 +41,13 @@ func.func @computed(%x: tensor<2x8xf32>, %w: tensor<8x4xf32>) -> tensor<2x4xf32>
   %y = nq.matmul %x, %w : (tensor<2x8xf32>, tensor<8x4xf32>) -> tensor<2x4xf32>
   return %y : tensor<2x4xf32>
 }
+
+// -----
+// A NaN among the codes asks for the decoding that keeps it.
+// CHECK-LABEL: @nan_code
+func.func @nan_code(%x: tensor<2x32xf32>) -> tensor<2x4xf32> {
+  // CHECK: nq.matmul {{.*}} {nibble.special_codes}
+  %w = nq.constant codes(dense<127> : tensor<128xi8>) scales(dense<1> : tensor<4xi8>) : tensor<4x32x!nq.fp8>
+  %y = nq.matmul %x, %w transpose_b : (tensor<2x32xf32>, tensor<4x32x!nq.fp8>) -> tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
+}

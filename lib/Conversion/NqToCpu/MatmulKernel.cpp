@@ -46,6 +46,7 @@ static GemmWeight getWeight(nq::MatmulOp op) {
   if (scaled.getGlobal())
     weight.global = getFormat(scaled.getGlobal());
   weight.zeroPoint = scaled.getZeroPoint();
+  weight.nanCodes = op->hasAttr("nibble.special_codes");
   SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
   int64_t n = weight.kn ? 1 : 0;
   // A block as large as the dimension covers it; 0 says so.
@@ -181,8 +182,8 @@ FailureOr<GemmKernel> cpu::lowerMatmulKernel(func::FuncOp kernel,
                                              ModuleOp module) {
   auto op = cast<nq::MatmulOp>(kernel.front().front());
   if (std::string why = whyNoGemm(op); !why.empty())
-    return op.emitOpError() << "the CPU target has no GEMM for this matmul: "
-                            << why;
+    return op.emitOpError()
+           << "the CPU target has no GEMM for this matmul: " << why;
   GemmSpec spec = getSpec(op);
   spec.symbol = kernel.getSymName().str();
   EpilogueInliner inliner(op);

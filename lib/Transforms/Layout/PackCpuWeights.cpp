@@ -50,9 +50,23 @@ static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
   LayoutAttr scales;
   if (scaled.getBlockFor(type.getShape())[n] == 1)
     scales = getPanelLayout(context, n, LayoutAttr());
-  return scaled.getStorageBits() == 4
-             ? getNibblePanelLayout(context, n, scales)
-             : getPanelLayout(context, n, scales);
+  return scaled.getStorageBits() == 4 ? getNibblePanelLayout(context, n, scales)
+                                      : getPanelLayout(context, n, scales);
+}
+
+/// True if 8-bit float codes hold a NaN (or an infinity of E5M2): decoding them
+/// costs an extra step that other weights should not pay for.
+static bool hasSpecialCodes(ConstantOp constant) {
+  ScaledType scaled = getScaledElement(constant.getResult().getType());
+  if (!scaled || !isa<FloatType>(scaled.getStorage()) ||
+      scaled.getStorageBits() != 8)
+    return false;
+  SmallVector<char> scratch;
+  FailureOr<ArrayRef<char>> codes = getRawBytes(constant.getCodes(), scratch);
+  int special = isa<Float8E4M3FNType>(scaled.getStorage()) ? 0x7f : 0x7c;
+  return succeeded(codes) && llvm::any_of(*codes, [&](char code) {
+           return (code & 0x7f) >= special;
+         });
 }
 
 namespace {
@@ -85,6 +99,8 @@ struct PackCpuWeightsPass
         known = copy.getResult();
       }
       op.getBMutable().assign(known);
+      if (hasSpecialCodes(constant))
+        op->setAttr("nibble.special_codes", UnitAttr::get(op.getContext()));
       return;
     }
     if (auto constant = dyn_cast<arith::ConstantOp>(producer)) {
