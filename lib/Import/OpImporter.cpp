@@ -217,6 +217,14 @@ NodeContext::floatsAttr(StringRef name) const {
   return SmallVector<double>(a->floats.begin(), a->floats.end());
 }
 
+SmallVector<std::string> NodeContext::stringsAttr(StringRef name) const {
+  SmallVector<std::string> result;
+  if (const NodeAttribute *a = find(name, int(AttrKind::Strings)))
+    for (StringRef text : a->strings)
+      result.push_back(text.str());
+  return result;
+}
+
 FailureOr<int64_t> NodeContext::requireIntAttr(StringRef name) const {
   const NodeAttribute *a = find(name, int(AttrKind::Int));
   if (a)

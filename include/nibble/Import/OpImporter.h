@@ -76,6 +76,8 @@ public:
   intsAttr(llvm::StringRef name) const;
   std::optional<llvm::SmallVector<double>>
   floatsAttr(llvm::StringRef name) const;
+  /// Empty if absent.
+  llvm::SmallVector<std::string> stringsAttr(llvm::StringRef name) const;
   /// Required: failure (reported) if absent.
   mlir::FailureOr<int64_t> requireIntAttr(llvm::StringRef name) const;
   /// TensorProto attribute as a constant of the graph; null Tensor if absent,

@@ -32,6 +32,7 @@ void registerGridSampleOps(OpRegistry &registry);  // GridSample
 void registerEinsumOps(OpRegistry &registry);      // Einsum
 void registerLossOps(OpRegistry &registry);        // NegativeLogLikelihood...
 void registerGatedOps(OpRegistry &registry);       // SwiGLU
+void registerRecurrentOps(OpRegistry &registry);   // RNN, GRU, LSTM
 void registerRefusedOps(OpRegistry &registry);     // with the reason
 
 } // namespace nibble::onnx

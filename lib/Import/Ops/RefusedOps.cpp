@@ -30,9 +30,9 @@ static const Refusal refusals[] = {
      "application",
      {"StringConcat", "StringSplit", "StringNormalizer", "RegexFullMatch",
       "TfIdfVectorizer", "ImageDecoder"}},
-    {"is not supported: recurrent layers need a loop over time in the engine; "
-     "unroll the layer when you export the model",
-     {"RNN", "GRU", "LSTM", "LinearAttention"}},
+    {"is not supported: its state runs through a loop over time; unroll the "
+     "layer when you export the model",
+     {"LinearAttention"}},
     {"is not supported; compute this step in the application, or express it "
      "with MatMul, Gather and elementwise operators",
      {"Det", "DFT", "STFT", "MelWeightMatrix", "RoiAlign", "MaxRoiPool",

@@ -31,6 +31,7 @@ const OpRegistry &nibble::onnx::getOpRegistry() {
     registerEinsumOps(r);
     registerLossOps(r);
     registerGatedOps(r);
+    registerRecurrentOps(r);
     registerRefusedOps(r);
     return r;
   }();

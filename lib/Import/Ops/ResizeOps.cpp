@@ -313,13 +313,17 @@ static LogicalResult setRoi(NodeContext &n, const ResizeMode &m,
 static LogicalResult setExtents(NodeContext &n, std::vector<AxisResize> &axes) {
   bool hasRoi = n.opType() == "Resize" && n.opset() >= 11;
   size_t scalesAt = hasRoi ? 2 : 1;
+  // Exporters name empty tensors for what they do not use.
+  bool hasSizes = hasRoi && n.hasInput(3);
+  if (hasRoi)
+    (void)n.input(1);
   if (auto attr = n.floatsAttr("scales"))
     return setScales(n, *attr, axes);
   if (n.hasInput(scalesAt) && n.input(scalesAt).numElements() != 0) {
     auto scales = n.requireFloats(scalesAt, "scales");
     return failed(scales) ? failure() : setScales(n, *scales, axes);
   }
-  if (hasRoi && n.hasInput(3))
+  if (hasSizes)
     return setSizes(n, 3, axes);
   return n.fail("has neither scales nor sizes");
 }

@@ -291,9 +291,9 @@ static LogicalResult importPad(NodeContext &n) {
                   "' is not one of constant, edge, reflect, wrap");
   if (failed(pads) || failed(checkPads(n, x, *pads, mode)))
     return failure();
+  Tensor given = n.input(2); // other modes ignore it
   if (mode != "constant")
     return n.setOutput(0, padByCopies(n.build, x, *pads, mode));
-  Tensor given = n.input(2);
   if (given && (given.numElements() != 1 || given.type != x.type))
     return n.fail("constant_value " + getName(given.type) +
                   toString(given.shape()) + " is not one element of type " +
