@@ -44,17 +44,20 @@ static FailureOr<SliceBounds> getSliceBounds(NodeContext &n) {
   return b;
 }
 
-/// Start and size along one dimension, by the clamping rules of numpy.
+/// Start and size along one dimension. ONNX clamps a start into the data also
+/// when it steps backwards, where numpy does not.
 static std::pair<int64_t, int64_t> clampSlice(int64_t start, int64_t end,
                                               int64_t step, int64_t extent) {
-  int64_t low = step > 0 ? 0 : -1, high = step > 0 ? extent : extent - 1;
-  auto clamp = [&](int64_t i) {
+  if (extent == 0)
+    return {0, 0};
+  auto clamp = [&](int64_t i, int64_t low, int64_t high) {
     return std::max(low, std::min(high, i < 0 ? i + extent : i));
   };
-  start = clamp(start);
-  end = clamp(end);
-  int64_t distance = step > 0 ? end - start : start - end;
-  int64_t stride = step > 0 ? step : -step;
+  bool forwards = step > 0;
+  start = clamp(start, 0, forwards ? extent : extent - 1);
+  end = clamp(end, forwards ? 0 : -1, forwards ? extent : extent - 1);
+  int64_t distance = forwards ? end - start : start - end;
+  int64_t stride = forwards ? step : -step;
   return {start, distance <= 0 ? 0 : (distance - 1) / stride + 1};
 }
 
