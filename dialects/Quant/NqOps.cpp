@@ -372,7 +372,8 @@ LogicalResult MatmulOp::verify() {
     return emitOpError() << "epilogue must take one f32 per accumulator and "
                             "extra";
   auto yield = dyn_cast_if_present<YieldOp>(body.getTerminator());
-  if (!yield || !yield.getValue().getType().isF32())
+  if (!yield || yield.getValues().size() != 1 ||
+      !yield.getValues()[0].getType().isF32())
     return emitOpError() << "epilogue must end in nq.yield of an f32";
   return success();
 }

@@ -7,6 +7,7 @@ include "NqDialect.td"
 include "NqTypes.td"
 include "NqAttrs.td"
 include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Nq_Op<string mnemonic, list<Trait> traits = []>
@@ -203,10 +204,56 @@ def Nq_MatmulOp : Nq_Op<"matmul", [Pure]> {
   }];
 }
 
-def Nq_YieldOp : Nq_Op<"yield", [Pure, Terminator, HasParent<"MatmulOp">]> {
-  let summary = "value of an epilogue";
-  let arguments = (ins AnyFloat:$value);
-  let assemblyFormat = "$value attr-dict `:` type($value)";
+def Nq_YieldOp : Nq_Op<"yield", [Pure, Terminator, ReturnLike,
+                                 ParentOneOf<["MatmulOp", "RegionOp"]>]> {
+  let summary = "values of an epilogue or of a fusion region";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+def Nq_RegionOp : Nq_Op<"region", [
+    IsolatedFromAbove, SingleBlock,
+    RecursiveMemoryEffects, RecursivelySpeculatable]> {
+  let summary = "fusion region: ops that become one kernel";
+  let description = [{
+    What stage `fuse` decides: the ops of the body run as one kernel, values
+    between them never reach device memory. The body says exactly what is
+    computed, with all its roundings; `kind` is the kernel class that covers it
+    (`gemm`, `attention`, `rowwise`, `elementwise`, `reduce`, `gather`, ...),
+    `fused` lists the passes that put ops together. Matmuls of one region that
+    share A are one product with several B operands ("merged"): each keeps its
+    own scales, so different global scales cannot be confused.
+
+    The body sees its inputs as block arguments and nothing else, except
+    constants of its own. Locations of the ops inside name the layers.
+
+    ```mlir
+    %h = nq.region "gemm" (%x, %wg, %wu) fused ["fuse-gated-mlp"]
+        : (tensor<4x32xf16>, tensor<64x32x!nq.fp8>, tensor<64x32x!nq.fp8>) -> tensor<4x64xf16> {
+    ^bb0(%a: tensor<4x32xf16>, %b: tensor<64x32x!nq.fp8>, %c: tensor<64x32x!nq.fp8>):
+      %g = nq.matmul %a, %b transpose_b : (...) -> tensor<4x64xf16>
+      ...
+      nq.yield %y : tensor<4x64xf16>
+    }
+    ```
+  }];
+  let arguments = (ins StrAttr:$kind, Variadic<Nq_AnyTensor>:$inputs,
+                       OptionalAttr<StrArrayAttr>:$fused);
+  let results = (outs Variadic<Nq_AnyTensor>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $kind `(` $inputs `)` (`fused` $fused^)? attr-dict
+    `:` functional-type($inputs, $results) $body
+  }];
+  let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Block &getBlock() { return getBody().front(); }
+    YieldOp getYield();
+    /// The op that gives the kernel its name: the last matmul or attention of
+    /// the body, else its last op that is no reshape.
+    ::mlir::Operation *getRoot();
+  }];
 }
 
 def Nq_AttentionOp : Nq_Op<"attention", [Pure]> {

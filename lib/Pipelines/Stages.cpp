@@ -51,10 +51,10 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
 }
 
 void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createFlattenMatmul());
-  addCleanup(pm);
   if (!llvm::is_contained(options.disabled, "fuse-elementwise"))
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createFormRegions());
   addCleanup(pm);
   addVerifier(pm, Stage::Fuse);
 }
@@ -63,10 +63,12 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
                                  const LayoutOptions &options) {
   if (options.target == "cpu") {
     pm.addNestedPass<func::FuncOp>(createDecomposeForCpu());
-    // What the decomposition brings to light: batches to merge, chains to fuse.
-    pm.addNestedPass<func::FuncOp>(createFlattenMatmul());
+    pm.addNestedPass<func::FuncOp>(createSplitRegionsForCpu());
     addCleanup(pm);
+    // What the split brings to light: chains to fuse.
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+    addCleanup(pm);
+    pm.addNestedPass<func::FuncOp>(createFormRegions());
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
   }
   addCleanup(pm);

@@ -212,6 +212,13 @@ FailureOr<Results> Interpreter::dispatch(Operation *op, Env &env,
     states[write.getState()] = operands[0];
     return Results{};
   }
+  if (auto region = dyn_cast<nq::RegionOp>(op)) {
+    Env inner;
+    for (auto [argument, operand] :
+         llvm::zip(region.getBlock().getArguments(), operands))
+      inner[argument] = operand;
+    return runBlock(region.getBlock(), inner);
+  }
   for (StringRef attr : {"kernel", "callee"})
     if (auto callee = op->getAttrOfType<SymbolRefAttr>(attr))
       return call(op, callee, operands);

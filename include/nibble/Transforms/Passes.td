@@ -97,6 +97,18 @@ def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
 }
 
+def FormRegions : Pass<"form-regions", "::mlir::func::FuncOp"> {
+  let summary = "Make a region of every op that no fusion took";
+  let description = [{
+    Assumes entry points of pure ops. Guarantees: an entry point holds regions,
+    constants, reshapes and states only; every region is one kernel.
+
+    Refuses nothing: ops with effects stay as they are and are refused, by name,
+    by stage `select`. Example: test/Transforms/form-regions.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Stage layout
 //===----------------------------------------------------------------------===//
@@ -113,6 +125,18 @@ def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::math::MathDialect", "::nibble::nq::NqDialect"];
+}
+
+def SplitRegionsForCpu : Pass<"split-regions-for-cpu", "::mlir::func::FuncOp"> {
+  let summary = "Take apart regions that the CPU target cannot run as one kernel";
+  let description = [{
+    Assumes regions after decompose-for-cpu. Guarantees: every region left is one
+    kernel of the CPU target: loops (no matmul, no attention), or a GEMM. The ops
+    of other regions stand in their place; each one is a remark with the reason.
+
+    Refuses nothing. Example: test/Transforms/split-regions-for-cpu.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 
 def PackCpuWeights : Pass<"pack-cpu-weights", "::mlir::func::FuncOp"> {

@@ -55,8 +55,22 @@ static GemmWeight getWeight(nq::MatmulOp op) {
   return weight;
 }
 
+/// A matrix B serves all of the batch: the rows of all batches are rows of one
+/// product.
+static bool mergesBatch(nq::MatmulOp op) {
+  return tensorOf(op.getB()).getRank() == 2;
+}
+
+static int64_t getRows(nq::MatmulOp op) {
+  ArrayRef<int64_t> a = tensorOf(op.getA()).getShape();
+  return mergesBatch(op) ? ShapedType::getNumElements(a.drop_back())
+                         : op.getM();
+}
+
 /// Batch dimensions with the strides that numpy broadcasting gives them.
 static SmallVector<GemmBatchDim> getBatch(nq::MatmulOp op) {
+  if (mergesBatch(op))
+    return {};
   auto result = tensorOf(op.getResult()).getShape();
   SmallVector<GemmBatchDim> batch(result.size() - 2);
   auto setStrides = [&](ArrayRef<int64_t> shape, int64_t GemmBatchDim::*field) {
@@ -77,7 +91,7 @@ static SmallVector<GemmBatchDim> getBatch(nq::MatmulOp op) {
 
 static GemmSpec getSpec(nq::MatmulOp op) {
   GemmSpec spec;
-  spec.m = op.getM();
+  spec.m = getRows(op);
   spec.n = op.getN();
   spec.k = op.getK();
   spec.batch = getBatch(op);
@@ -160,11 +174,15 @@ private:
   nq::MatmulOp op;
 };
 
-/// Extras whose batch dimensions are not 1 have no index in the epilogue.
+/// Extras whose batch dimensions are not 1 have no index in the epilogue; nor
+/// have rows that repeat in every batch if batches are rows.
 bool extrasDependOnBatch(nq::MatmulOp op) {
-  return llvm::any_of(op.getExtras(), [](Value extra) {
+  bool repeats = mergesBatch(op) && getRows(op) != op.getM();
+  return llvm::any_of(op.getExtras(), [&](Value extra) {
     auto shape = tensorOf(extra).getShape();
-    return shape.size() > 2 &&
+    if (shape.size() < 2)
+      return false;
+    return (repeats && shape.end()[-2] != 1) ||
            llvm::any_of(shape.drop_back(2), [](int64_t d) { return d != 1; });
   });
 }

@@ -1,6 +1,7 @@
 // decompose-for-cpu: attention and scaled activations in terms of CPU kernels.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -79,7 +80,7 @@ struct DequantizeActivations : OpRewritePattern<MatmulOp> {
                                 PatternRewriter &rewriter) const override {
     SmallVector<OpOperand *> operands = {&op.getAMutable()};
     // A scaled B that is computed, not stored, is an activation as well.
-    if (!op.getB().getDefiningOp<ConstantOp>())
+    if (!fuse::getSource(op.getB()).getDefiningOp<ConstantOp>())
       operands.push_back(&op.getBMutable());
     bool changed = false;
     for (OpOperand *operand : operands) {

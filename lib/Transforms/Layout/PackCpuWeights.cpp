@@ -84,33 +84,61 @@ struct PackCpuWeightsPass
   /// same layout stays shared.
   void pack(MatmulOp op) {
     auto type = cast<RankedTensorType>(op.getB().getType());
-    Operation *producer = op.getB().getDefiningOp();
-    if (!producer || type.getRank() != 2 || type.getEncoding())
+    if (type.getRank() != 2 || type.getEncoding())
       return;
-    OpBuilder builder(producer);
+    OpOperand *source = getSource(op);
+    Operation *producer = source ? source->get().getDefiningOp() : nullptr;
+    if (!producer)
+      return;
     int64_t n = op.getTransposeB() ? 0 : 1;
     auto packed = RankedTensorType::get(type.getShape(), type.getElementType(),
                                         getWeightLayout(type, n));
-    if (auto constant = dyn_cast<ConstantOp>(producer)) {
-      auto &known = packedConstants[{producer, n}];
-      if (!known) {
-        auto copy = cast<ConstantOp>(builder.clone(*constant));
-        copy.getResult().setType(packed);
-        known = copy.getResult();
-      }
-      op.getBMutable().assign(known);
-      if (hasSpecialCodes(constant))
-        op->setAttr("nibble.special_codes", UnitAttr::get(op.getContext()));
+    Value value = getPacked(producer, n, packed);
+    if (!value)
       return;
+    source->set(value);
+    if (source != &op.getBMutable())
+      op.getB().setType(packed);
+    if (auto constant = value.getDefiningOp<ConstantOp>();
+        hasSpecialCodes(constant))
+      op->setAttr("nibble.special_codes", UnitAttr::get(op.getContext()));
+  }
+
+  /// The use of the constant: by the matmul or by the region around it. None if
+  /// other ops of the region read the same argument otherwise.
+  static OpOperand *getSource(MatmulOp op) {
+    auto region = dyn_cast<RegionOp>(op->getParentOp());
+    auto argument = dyn_cast<BlockArgument>(op.getB());
+    if (!region || !argument)
+      return &op.getBMutable();
+    for (OpOperand &use : argument.getUses()) {
+      auto other = dyn_cast<MatmulOp>(use.getOwner());
+      if (!other || &use != &other.getBMutable() ||
+          other.getTransposeB() != op.getTransposeB())
+        return nullptr;
     }
-    if (auto constant = dyn_cast<arith::ConstantOp>(producer)) {
-      auto data = dyn_cast<ElementsAttr>(constant.getValue());
-      if (!data)
-        return;
-      op.getBMutable().assign(
-          ConstantOp::create(builder, producer->getLoc(), packed, data,
-                             ElementsAttr(), ElementsAttr(), ElementsAttr()));
+    return &region.getInputsMutable()[argument.getArgNumber()];
+  }
+
+  /// The constant in its new layout; null if the producer is no constant.
+  Value getPacked(Operation *producer, int64_t n, RankedTensorType packed) {
+    Value &known = packedConstants[{producer, n}];
+    if (known)
+      return known;
+    OpBuilder builder(producer);
+    if (auto constant = dyn_cast<ConstantOp>(producer)) {
+      auto copy = cast<ConstantOp>(builder.clone(*constant));
+      copy.getResult().setType(packed);
+      return known = copy.getResult();
     }
+    auto constant = dyn_cast<arith::ConstantOp>(producer);
+    auto data =
+        constant ? dyn_cast<ElementsAttr>(constant.getValue()) : nullptr;
+    if (!data)
+      return {};
+    return known = ConstantOp::create(builder, producer->getLoc(), packed, data,
+                                      ElementsAttr(), ElementsAttr(),
+                                      ElementsAttr());
   }
 
   llvm::DenseMap<std::pair<Operation *, int64_t>, Value> packedConstants;

@@ -42,6 +42,9 @@ static bool isReshape(Operation *op) {
 
 /// Short name of what a kernel computes: "matmul", "softmax", "elementwise".
 static std::string getKind(Operation *op) {
+  if (auto region = dyn_cast<nq::RegionOp>(op))
+    return region.getRoot() == op ? region.getKind().str()
+                                  : getKind(region.getRoot());
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
     bool gathers = op->walk([](tensor::ExtractOp) {
                        return WalkResult::interrupt();
@@ -186,9 +189,29 @@ private:
     builder.setInsertionPointToEnd(body);
     for (Operation *op : cluster.inlined)
       builder.clone(*op, mapping);
-    Operation *root = builder.clone(*cluster.root, mapping);
-    func::ReturnOp::create(builder, root->getLoc(), root->getResults());
+    if (auto region = dyn_cast<nq::RegionOp>(cluster.root))
+      fillFromRegion(region, mapping);
+    else
+      fillFromOp(cluster.root, mapping);
     return unique(kernel, kind);
+  }
+
+  void fillFromOp(Operation *op, IRMapping &mapping) {
+    Operation *root = builder.clone(*op, mapping);
+    func::ReturnOp::create(builder, root->getLoc(), root->getResults());
+  }
+
+  /// The body of the region is the kernel.
+  void fillFromRegion(nq::RegionOp region, IRMapping &mapping) {
+    for (auto [argument, input] :
+         llvm::zip(region.getBlock().getArguments(), region.getInputs()))
+      mapping.map(argument, mapping.lookup(input));
+    for (Operation &op : region.getBlock().without_terminator())
+      builder.clone(op, mapping);
+    SmallVector<Value> results =
+        llvm::map_to_vector(region.getYield().getValues(),
+                            [&](Value value) { return mapping.lookup(value); });
+    func::ReturnOp::create(builder, region.getLoc(), results);
   }
 
   func::FuncOp unique(func::FuncOp kernel, StringRef kind) {

@@ -1,0 +1,51 @@
+// Building fusion regions: the common part of all passes of stage `fuse`.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TRANSFORMS_FUSE_REGIONS_H
+#define NIBBLE_TRANSFORMS_FUSE_REGIONS_H
+
+#include "nibble/Dialect/Quant/NqOps.h"
+
+#include <string>
+
+namespace nibble::fuse {
+
+/// Name of the kernel class that covers an op of its own: "gemm",
+/// "attention", "rowwise" (norm, softmax), "quantize", "reduce", "gather",
+/// "elementwise", or the name of the op without its dialect.
+std::string getKernelClass(mlir::Operation *op);
+
+/// Ops that are never a kernel by themselves: constants, initial values
+/// (tensor.empty, linalg.fill of a constant, scalars), reshapes that move no
+/// byte, states' declarations and terminators.
+bool isKernelOp(mlir::Operation *op);
+
+/// Producers that a region repeats inside instead of reading: scalars and
+/// initial values.
+bool isRepeated(mlir::Operation *op);
+
+/// tensor.expand_shape or collapse_shape: the same bytes under another shape.
+bool isReshape(mlir::Operation *op);
+
+/// What a value is outside of its region: the input of a block argument of a
+/// region, else the value itself.
+mlir::Value getSource(mlir::Value value);
+
+/// "" if the ops (of one block, regions allowed) can become one region, or why
+/// not: the value of one leaves the set and comes back into it.
+std::string whyNotOneRegion(llvm::ArrayRef<mlir::Operation *> ops);
+
+/// Puts `ops` into one new region of class `kind`; regions among them are
+/// dissolved into it. `pass` is added to the list of fusions. Producers that
+/// are repeated (isRepeated) are cloned into it. Users of its results that
+/// stood between the ops move behind the region. Requires
+/// whyNotOneRegion(ops).empty() and at least one op with results in use.
+nq::RegionOp makeRegion(mlir::RewriterBase &rewriter,
+                        llvm::ArrayRef<mlir::Operation *> ops,
+                        llvm::StringRef kind, llvm::StringRef pass);
+
+/// Undoes a region: its ops stand in its place again.
+void dissolveRegion(mlir::RewriterBase &rewriter, nq::RegionOp region);
+
+} // namespace nibble::fuse
+
+#endif // NIBBLE_TRANSFORMS_FUSE_REGIONS_H
