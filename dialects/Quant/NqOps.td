@@ -211,9 +211,7 @@ def Nq_YieldOp : Nq_Op<"yield", [Pure, Terminator, ReturnLike,
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 
-def Nq_RegionOp : Nq_Op<"region", [
-    IsolatedFromAbove, SingleBlock,
-    RecursiveMemoryEffects, RecursivelySpeculatable]> {
+def Nq_RegionOp : Nq_Op<"region", [IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "fusion region: ops that become one kernel";
   let description = [{
     What stage `fuse` decides: the ops of the body run as one kernel, values
@@ -225,7 +223,8 @@ def Nq_RegionOp : Nq_Op<"region", [
     own scales, so different global scales cannot be confused.
 
     The body sees its inputs as block arguments and nothing else, except
-    constants of its own. Locations of the ops inside name the layers.
+    constants of its own. It has no effects: states are read and written around
+    it. Locations of the ops inside name the layers.
 
     ```mlir
     %h = nq.region "gemm" (%x, %wg, %wu) fused ["fuse-gated-mlp"]

@@ -77,10 +77,19 @@ static void buildStage(OpPassManager &pm, Stage stage,
   switch (stage) {
   case Stage::Canonical:
     return buildCanonicalPipeline(pm, {});
-  case Stage::Fuse:
-    if (options.splitOutputRounding)
+  case Stage::Fuse: {
+    FuseOptions fuse;
+    fuse.disabled.assign(options.disabledFusions.begin(),
+                         options.disabledFusions.end());
+    if (options.splitOutputRounding) {
       pm.addNestedPass<func::FuncOp>(createSplitOutputRounding());
-    return buildFusePipeline(pm, {});
+      // Accumulators can be seen only between kernels.
+      for (StringRef name : getFusionNames())
+        if (name != "fuse-elementwise")
+          fuse.disabled.push_back(name.str());
+    }
+    return buildFusePipeline(pm, fuse);
+  }
   case Stage::Layout:
     return buildLayoutPipeline(pm, {target});
   case Stage::Select:

@@ -50,10 +50,28 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
   addVerifier(pm, Stage::Canonical);
 }
 
+ArrayRef<StringLiteral> nibble::getFusionNames() {
+  static constexpr StringLiteral kFusions[] = {
+      "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
+      "fuse-attention",   "fuse-matmul-epilogue", "fuse-rowwise",
+      "fuse-quantize"};
+  return kFusions;
+}
+
 void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
-  if (!llvm::is_contained(options.disabled, "fuse-elementwise"))
-    pm.addNestedPass<func::FuncOp>(createFuseElementwise());
+  auto add = [&](StringRef name, std::unique_ptr<Pass> (*create)()) {
+    if (!llvm::is_contained(options.disabled, name) &&
+        !llvm::is_contained(options.disabled, "all"))
+      pm.addNestedPass<func::FuncOp>(create());
+  };
+  add("fuse-elementwise", createFuseElementwise);
   addCleanup(pm);
+  add("fuse-gated-mlp", createFuseGatedMlp);
+  add("fuse-qkv", createFuseQkv);
+  add("fuse-attention", createFuseAttention);
+  add("fuse-matmul-epilogue", createFuseMatmulEpilogue);
+  add("fuse-rowwise", createFuseRowwise);
+  add("fuse-quantize", createFuseQuantize);
   pm.addNestedPass<func::FuncOp>(createFormRegions());
   addCleanup(pm);
   addVerifier(pm, Stage::Fuse);

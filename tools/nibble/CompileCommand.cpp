@@ -41,6 +41,10 @@ cl::opt<std::string> dumpStages("dump-stages",
 cl::opt<std::string> dumpKernels("dump-kernels",
                                  cl::desc("write the code of the kernels"),
                                  cl::value_desc("DIR"), cl::sub(command));
+cl::list<std::string>
+    noFusion("no-fusion",
+             cl::desc("switch off a fusion by name (repeatable), or all"),
+             cl::value_desc("NAME"), cl::sub(command));
 cl::opt<bool> dryRun("dry-run", cl::desc("compile but write no engine"),
                      cl::sub(command));
 cl::opt<bool> json("json", cl::desc("print the summary as JSON on stdout"),
@@ -117,6 +121,13 @@ static int checkOptions(CompileOptions &options) {
     options.stopAfter = parseStage(stopAfter);
     if (!options.stopAfter)
       return usage("--stop-after '" + stopAfter + "' is not a stage");
+  }
+  for (const std::string &name : noFusion) {
+    if (name != "all" && !llvm::is_contained(getFusionNames(), name))
+      return usage("--no-fusion '" + name +
+                   "' is not a fusion; there are all, " +
+                   llvm::join(getFusionNames(), ", "));
+    options.disabledFusions.push_back(name);
   }
   if (dryRun && !options.stopAfter)
     options.stopAfter = Stage::Lower;

@@ -29,6 +29,8 @@ struct CompileOptions {
   /// Keep matmul results in f32 and round in an op of its own, so that `verify`
   /// sees the error before the output rounding.
   bool splitOutputRounding = false;
+  /// Fusions that must not run, by name, or "all".
+  std::vector<std::string> disabledFusions;
   std::string command; ///< recorded in the engine
   /// Called when a stage begins.
   std::function<void(Stage)> progress;

@@ -36,9 +36,11 @@ void buildCanonicalPipeline(mlir::OpPassManager &pm,
                             const CanonicalOptions &options);
 
 struct FuseOptions {
-  /// Names of fusions that must not run ("fuse-elementwise").
+  /// Names of fusions that must not run ("fuse-elementwise"), or "all".
   llvm::SmallVector<std::string> disabled;
 };
+/// Names of the fusions that can be switched off, in the order they run.
+llvm::ArrayRef<llvm::StringLiteral> getFusionNames();
 void buildFusePipeline(mlir::OpPassManager &pm, const FuseOptions &options);
 
 struct LayoutOptions {

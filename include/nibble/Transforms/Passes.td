@@ -97,6 +97,94 @@ def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect"];
 }
 
+def FuseGatedMlp : Pass<"fuse-gated-mlp", "::mlir::func::FuncOp"> {
+  let summary = "Gate and up projections become one product, the gate its epilogue";
+  let description = [{
+    Assumes elementwise chains are fused. Guarantees: two matmuls with constant
+    weights that read the same input, and whose results one elementwise op
+    combines (GeGLU, SwiGLU), are one region of class `gemm` with two B operands.
+    A is read once; every weight keeps its own block and global scales, so that
+    different global scales of gate and up are right by construction. Values do
+    not change: the body holds the same ops.
+
+    Refuses (leaves, with a remark) products of different inputs, with other
+    readers, or with weights computed at run time.
+    Example: test/Transforms/fuse-gated-mlp.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
+  let summary = "Products that read one input become one product with several weights";
+  let description = [{
+    Assumes gated MLPs are fused. Guarantees: matmuls with constant weights that
+    read the same value (query, key and value projections) are one region of
+    class `gemm`, together with what follows each of them alone: bias, scale,
+    conversion, the split into heads, rotary embedding and the transposition of
+    heads and positions, which become addresses of its stores. Values do not
+    change.
+
+    Refuses (leaves, with a remark) products between which a value would leave
+    the region and come back. Example: test/Transforms/fuse-qkv.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseMatmulEpilogue : Pass<"fuse-matmul-epilogue", "::mlir::func::FuncOp"> {
+  let summary = "What follows a product element by element runs on its accumulators";
+  let description = [{
+    Assumes nothing. Guarantees: an elementwise op (bias, activation, scale,
+    residual, conversion) that alone reads a product at the index it computes is
+    part of the product's region, again and again until there is none. Roundings
+    between the ops stay in the body. Values do not change.
+
+    Refuses (leaves, with a remark) ops that need a value computed from the
+    product elsewhere. Example: test/Transforms/fuse-matmul-epilogue.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseAttention : Pass<"fuse-attention", "::mlir::func::FuncOp"> {
+  let summary = "Attention stores its result as the next product reads it";
+  let description = [{
+    Assumes recognized attention. Guarantees: the transposition of heads and
+    positions, the merge of heads and conversions that alone follow an attention
+    are part of its region. Values do not change.
+
+    Refuses nothing: what has other readers stays outside.
+    Example: test/Transforms/fuse-attention.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseRowwise : Pass<"fuse-rowwise", "::mlir::func::FuncOp"> {
+  let summary = "Normalization or softmax and the elementwise ops around it are one pass over rows";
+  let description = [{
+    Assumes recognized norms. Guarantees: elementwise ops that compute the input
+    of a norm or softmax, and elementwise ops that alone read its result, are
+    part of its region. A producer with other readers (a residual sum) becomes a
+    further result. Values do not change.
+
+    Refuses nothing. Example: test/Transforms/fuse-rowwise.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseQuantize : Pass<"fuse-quantize", "::mlir::func::FuncOp"> {
+  let summary = "A quantizer runs in the kernel of its producer";
+  let description = [{
+    Assumes the other fusions have run. Guarantees: a quantize with constant
+    scales, or with dynamic block scales along the last dimension, is part of the
+    region of its producer; if others read the unquantized value it stays a
+    result. Values do not change.
+
+    Refuses (leaves, with a remark) quantizers of graph inputs, scales from the
+    maximum of a whole tensor, and blocks over several rows.
+    Example: test/Transforms/fuse-quantize.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def FormRegions : Pass<"form-regions", "::mlir::func::FuncOp"> {
   let summary = "Make a region of every op that no fusion took";
   let description = [{

@@ -22,7 +22,8 @@ struct FormRegionsPass : nibble::impl::FormRegionsBase<FormRegionsPass> {
       return;
     SmallVector<Operation *> ops;
     for (Operation &op : function.front().without_terminator())
-      if (fuse::isKernelOp(&op) && !isa<nq::RegionOp>(op) && isPure(&op))
+      if (fuse::isKernelOp(&op) && !isa<nq::RegionOp>(op) &&
+          fuse::isEffectFree(&op))
         ops.push_back(&op);
     IRRewriter rewriter(&getContext());
     for (Operation *op : ops)

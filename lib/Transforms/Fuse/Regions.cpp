@@ -26,6 +26,48 @@ bool fuse::isRepeated(Operation *op) {
          !isa<RankedTensorType>(op->getResult(0).getType());
 }
 
+bool fuse::isEffectFree(Operation *op) {
+  auto dest = dyn_cast<DestinationStyleOpInterface>(op);
+  return isPure(op) || (dest && dest.hasPureTensorSemantics());
+}
+
+bool fuse::isProduct(Operation *op) {
+  auto region = dyn_cast_if_present<nq::RegionOp>(op);
+  return isa_and_present<nq::MatmulOp>(op) ||
+         (region && region.getKind() == "gemm");
+}
+
+bool fuse::isElementwise(Operation *op) {
+  if (isa<nq::CastOp>(op))
+    return true;
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  return generic && generic->getNumResults() == 1 &&
+         generic.getNumReductionLoops() == 0 &&
+         generic.getIndexingMapsArray().back().isIdentity() &&
+         getKernelClass(op) == "elementwise";
+}
+
+bool fuse::readsSameIndex(Operation *user, Value value) {
+  auto generic = dyn_cast<linalg::GenericOp>(user);
+  if (!generic)
+    return true;
+  for (OpOperand *operand : generic.getDpsInputOperands())
+    if (operand->get() == value &&
+        !generic.getMatchingIndexingMap(operand).isIdentity())
+      return false;
+  return true;
+}
+
+Operation *fuse::getOnlyUser(Value value) {
+  Operation *only = nullptr;
+  for (Operation *user : value.getUsers()) {
+    if (only && user != only)
+      return nullptr;
+    only = user;
+  }
+  return only;
+}
+
 Value fuse::getSource(Value value) {
   auto argument = dyn_cast<BlockArgument>(value);
   if (!argument)

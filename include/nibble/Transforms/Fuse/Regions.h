@@ -26,6 +26,24 @@ bool isRepeated(mlir::Operation *op);
 /// tensor.expand_shape or collapse_shape: the same bytes under another shape.
 bool isReshape(mlir::Operation *op);
 
+/// True for ops on tensors without effects: what a region may hold.
+bool isEffectFree(mlir::Operation *op);
+
+/// A matmul, alone or as the product of a region of class "gemm".
+bool isProduct(mlir::Operation *op);
+
+/// An op that computes each element of its one result from one element (or a
+/// broadcast one) of its operands: linalg.generic and map-like named ops,
+/// nq.cast.
+bool isElementwise(mlir::Operation *op);
+
+/// True if the elementwise op `user` reads `value` at just the index of the
+/// result it computes.
+bool readsSameIndex(mlir::Operation *user, mlir::Value value);
+
+/// The op that alone uses `value`; null if there are several.
+mlir::Operation *getOnlyUser(mlir::Value value);
+
 /// What a value is outside of its region: the input of a block argument of a
 /// region, else the value itself.
 mlir::Value getSource(mlir::Value value);

@@ -1,0 +1,55 @@
+// fuse-attention: attention writes its result as the next product reads it.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Transforms/Fuse/Regions.h"
+#include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_FUSEATTENTION
+#include "lib/Transforms/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+
+namespace {
+struct FuseAttentionPass : nibble::impl::FuseAttentionBase<FuseAttentionPass> {
+  void runOnOperation() override {
+    SmallVector<nq::AttentionOp> ops;
+    for (auto op : getOperation().front().getOps<nq::AttentionOp>())
+      ops.push_back(op);
+    IRRewriter rewriter(&getContext());
+    for (nq::AttentionOp op : ops)
+      fuseTail(rewriter, op);
+  }
+
+  /// Transposition back to [batch, positions, heads, size], the reshape that
+  /// merges heads, and conversions.
+  static bool isTail(Operation *op, Value value) {
+    if (fuse::isElementwise(op))
+      return fuse::readsSameIndex(op, value);
+    return isa<linalg::TransposeOp, tensor::CollapseShapeOp>(op);
+  }
+
+  static void fuseTail(IRRewriter &rewriter, nq::AttentionOp attention) {
+    SmallVector<Operation *> ops{attention};
+    while (true) {
+      Value value = ops.back()->getResult(0);
+      Operation *user = fuse::getOnlyUser(value);
+      if (!user || !isTail(user, value))
+        break;
+      ops.push_back(user);
+    }
+    if (ops.size() == 1 || !fuse::whyNotOneRegion(ops).empty())
+      return;
+    nq::RegionOp region =
+        fuse::makeRegion(rewriter, ops, "attention", "fuse-attention");
+    remarkDone(region.getLoc(), "fuse-attention")
+        << RemarkArg("chosen", "stores in the order of the next reader")
+        << RemarkArg("reason", "the transposition is a choice of addresses");
+  }
+};
+} // namespace

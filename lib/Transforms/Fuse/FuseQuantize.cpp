@@ -1,0 +1,68 @@
+// fuse-quantize: a quantizer runs in the kernel of its producer.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Transforms/Fuse/Regions.h"
+#include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_FUSEQUANTIZE
+#include "lib/Transforms/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+
+namespace {
+struct FuseQuantizePass : nibble::impl::FuseQuantizeBase<FuseQuantizePass> {
+  void runOnOperation() override {
+    SmallVector<nq::QuantizeOp> ops;
+    for (auto op : getOperation().front().getOps<nq::QuantizeOp>())
+      ops.push_back(op);
+    IRRewriter rewriter(&getContext());
+    for (nq::QuantizeOp op : ops)
+      fuseIntoProducer(rewriter, op);
+  }
+
+  /// "" if the producer's kernel can quantize its result. Blocks along the last
+  /// dimension lie within a row of what a kernel has at hand.
+  static std::string whyNot(nq::QuantizeOp op) {
+    Operation *producer = op.getInput().getDefiningOp();
+    if (!producer)
+      return "it quantizes an input of the graph";
+    if (!fuse::isKernelOp(producer) || !fuse::isEffectFree(producer))
+      return ("'" + producer->getName().getStringRef() + "' is no kernel")
+          .str();
+    auto type = cast<RankedTensorType>(op.getResult().getType());
+    nq::ScaledType scaled = nq::getScaledElement(type);
+    bool isStatic = bool(op.getScale());
+    if (!isStatic && scaled.isPerTensor())
+      return "a scale from the maximum of the whole tensor is known only after "
+             "all of it is computed";
+    SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+    if (!isStatic)
+      for (int64_t extent : ArrayRef<int64_t>(block).drop_back())
+        if (extent != 1)
+          return "its blocks span several rows";
+    return fuse::whyNotOneRegion({producer, op});
+  }
+
+  static void fuseIntoProducer(IRRewriter &rewriter, nq::QuantizeOp op) {
+    std::string why = whyNot(op);
+    if (!why.empty()) {
+      remarkMissed(op.getLoc(), "fuse-quantize")
+          << RemarkArg("chosen", "a kernel of its own")
+          << RemarkArg("reason", why);
+      return;
+    }
+    Operation *producer = op.getInput().getDefiningOp();
+    nq::RegionOp region =
+        fuse::makeRegion(rewriter, {producer, op},
+                         fuse::getKernelClass(producer), "fuse-quantize");
+    remarkDone(region.getLoc(), "fuse-quantize")
+        << RemarkArg("chosen", "quantized by its producer")
+        << RemarkArg("reason", "scales are constants, or lie within a row");
+  }
+};
+} // namespace

@@ -1,0 +1,24 @@
+// Three products of one input, with split heads, rotation and transposition, are one region.
+// RUN: nibble-opt %s --fuse-qkv | FileCheck %s
+
+// CHECK-LABEL: func.func @qkv
+func.func @qkv(%x: tensor<1x4x32xf16>, %cos: tensor<1x4x8xf32>, %sin: tensor<1x4x8xf32>)
+    -> (tensor<1x2x4x16xf16>, tensor<1x1x4x16xf16>, tensor<1x4x16xf16>) {
+  %wq = nq.constant codes(dense<1.0> : tensor<32x32xf16>) : tensor<32x32xf16>
+  %wk = nq.constant codes(dense<1.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  %wv = nq.constant codes(dense<2.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  // CHECK: %[[R:.*]]:3 = nq.region "gemm"({{.*}}) fused ["fuse-qkv"]
+  // CHECK-COUNT-3: nq.matmul
+  // CHECK: return %[[R]]#2, %[[R]]#1, %[[R]]#0
+  %q = nq.matmul %x, %wq transpose_b : (tensor<1x4x32xf16>, tensor<32x32xf16>) -> tensor<1x4x32xf16>
+  %k = nq.matmul %x, %wk transpose_b : (tensor<1x4x32xf16>, tensor<16x32xf16>) -> tensor<1x4x16xf16>
+  %v = nq.matmul %x, %wv transpose_b : (tensor<1x4x32xf16>, tensor<16x32xf16>) -> tensor<1x4x16xf16>
+  %qe = tensor.expand_shape %q [[0], [1], [2, 3]] output_shape [1, 4, 2, 16] : tensor<1x4x32xf16> into tensor<1x4x2x16xf16>
+  %ke = tensor.expand_shape %k [[0], [1], [2, 3]] output_shape [1, 4, 1, 16] : tensor<1x4x16xf16> into tensor<1x4x1x16xf16>
+  %qi = tensor.empty() : tensor<1x2x4x16xf16>
+  %ki = tensor.empty() : tensor<1x1x4x16xf16>
+  %qt = linalg.transpose ins(%qe : tensor<1x4x2x16xf16>) outs(%qi : tensor<1x2x4x16xf16>) permutation = [0, 2, 1, 3]
+  %kt = linalg.transpose ins(%ke : tensor<1x4x1x16xf16>) outs(%ki : tensor<1x1x4x16xf16>) permutation = [0, 2, 1, 3]
+  %qr = nq.rope %qt, %cos, %sin : (tensor<1x2x4x16xf16>, tensor<1x4x8xf32>, tensor<1x4x8xf32>) -> tensor<1x2x4x16xf16>
+  return %qr, %kt, %v : tensor<1x2x4x16xf16>, tensor<1x1x4x16xf16>, tensor<1x4x16xf16>
+}
