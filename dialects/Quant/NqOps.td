@@ -6,6 +6,7 @@
 include "NqDialect.td"
 include "NqTypes.td"
 include "NqAttrs.td"
+include "NqInterfaces.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
@@ -211,7 +212,8 @@ def Nq_YieldOp : Nq_Op<"yield", [Pure, Terminator, ReturnLike,
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 
-def Nq_RegionOp : Nq_Op<"region", [IsolatedFromAbove, SingleBlock, Pure]> {
+def Nq_RegionOp : Nq_Op<"region", [
+    IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "fusion region: ops that become one kernel";
   let description = [{
     What stage `fuse` decides: the ops of the body run as one kernel, values

@@ -9,6 +9,8 @@ using namespace mlir;
 using namespace nibble;
 using namespace nibble::nq;
 
+#include "dialects/Quant/NqInterfaces.cpp.inc"
+
 YieldOp RegionOp::getYield() {
   return cast<YieldOp>(getBlock().getTerminator());
 }

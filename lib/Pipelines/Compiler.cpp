@@ -7,6 +7,7 @@
 #include "nibble/Engine/WriteEngine.h"
 #include "nibble/Import/OnnxImporter.h"
 #include "nibble/Reference/Interpreter.h"
+#include "nibble/Report/Explain.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "nibble/Transforms/Passes.h"
 
@@ -35,7 +36,13 @@ FailureOr<std::string> nibble::hashFile(StringRef path) {
 }
 
 Compiler::Compiler(MLIRContext &context, CompileOptions options)
-    : context(context), options(std::move(options)) {}
+    : context(context), options(std::move(options)) {
+  collectDecisions(context, decisions);
+}
+
+llvm::json::Value Compiler::getReport() const {
+  return explain(*decisions, {options.input, options.target, options.command});
+}
 
 /// Reports a problem with a file rather than a layer.
 static LogicalResult fail(MLIRContext &context, const Twine &message) {
@@ -103,9 +110,21 @@ static void buildStage(OpPassManager &pm, Stage stage,
   }
 }
 
+/// Targets whose plans this build can make but not write as code.
+LogicalResult Compiler::checkCodeGenerator() {
+  if (StringRef(options.target).split(':').first == "cpu")
+    return success();
+  return fail(context, "this build writes no code for target '" +
+                           options.target +
+                           "': stages up to select, --dry-run and explain "
+                           "work; compile with --target cpu to run");
+}
+
 LogicalResult Compiler::runStage(Stage stage) {
   if (options.progress)
     options.progress(stage);
+  if (stage == Stage::Lower && failed(checkCodeGenerator()))
+    return failure();
   if (stage == Stage::Import) {
     if (failed(import()))
       return failure();
@@ -217,6 +236,7 @@ LogicalResult Compiler::write() {
   engine.model = options.input;
   engine.modelHash = modelHash;
   engine.command = options.command;
+  llvm::raw_string_ostream(engine.report) << getReport();
   if (StringRef(options.target).ends_with(":native"))
     engine.cpuFeatures = getHostVectorFeatures();
   return writeEngine(*module, object, engine);

@@ -6,6 +6,8 @@
 #include "nibble/Dialect/Check/CheckOps.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/KernelSelect/KernelClass.h"
+#include "nibble/KernelSelect/Passes.h"
 #include "nibble/Pipelines/Stages.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "nibble/Transforms/Passes.h"
@@ -34,11 +36,13 @@ void nibble::registerAllDialects(DialectRegistry &registry) {
               LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
               scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   cpu::registerCpuTarget(registry);
+  registerKernelLayouts(registry);
 }
 
 void nibble::registerAllPasses() {
   registerNibbleTransformsPasses();
   registerNibbleConversionPasses();
+  registerNibbleKernelSelectPasses();
   cpu::registerCpuTargetPasses();
   registerStagePipelines();
   mlir::registerCanonicalizerPass();

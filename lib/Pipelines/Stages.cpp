@@ -3,6 +3,7 @@
 #include "nibble/Pipelines/Stages.h"
 
 #include "nibble/Conversion/Passes.h"
+#include "nibble/KernelSelect/Passes.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -88,12 +89,16 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
     addCleanup(pm);
     pm.addNestedPass<func::FuncOp>(createFormRegions());
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
+  } else {
+    pm.addNestedPass<func::FuncOp>(createAssignLayouts({options.target}));
   }
   addCleanup(pm);
   addVerifier(pm, Stage::Layout);
 }
 
-void nibble::buildSelectPipeline(OpPassManager &pm, const SelectOptions &) {
+void nibble::buildSelectPipeline(OpPassManager &pm,
+                                 const SelectOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createSelectKernels({options.target}));
   pm.addPass(createOutlineKernels());
   addVerifier(pm, Stage::Select);
 }

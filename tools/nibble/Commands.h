@@ -22,6 +22,8 @@ enum ExitCode {
 /// Each takes the arguments after the program name, the verb included.
 int compileCommand(int argc, char **argv);
 int verifyCommand(int argc, char **argv);
+int explainCommand(int argc, char **argv);
+int diffCommand(int argc, char **argv);
 
 /// `run` and `bench`: as nibble-run, but a MODEL.onnx (and --shape NAME=1x128,
 /// which is taken out) is first compiled to a temporary engine.

@@ -3,7 +3,9 @@
 #include "Commands.h"
 
 #include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/KernelSelect/Machine.h"
 #include "nibble/Pipelines/Compiler.h"
+#include "nibble/Report/Explain.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringSet.h"
@@ -25,7 +27,8 @@ cl::opt<std::string> input(cl::Positional, cl::desc("MODEL.onnx"), cl::Required,
 cl::opt<std::string> output("o", cl::desc("engine file to write"),
                             cl::value_desc("ENGINE.nbl"), cl::sub(command));
 cl::opt<std::string> target("target",
-                            cl::desc("cpu or cpu:native (default cpu)"),
+                            cl::desc("cpu (default), cpu:native, sm_90a, "
+                                     "sm_100a or sm_110a"),
                             cl::init("cpu"), cl::sub(command));
 cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
@@ -74,7 +77,9 @@ static void summarize(mlir::ModuleOp module, Summary &summary) {
       summary.arena = std::max(summary.arena, arena.getInt());
 }
 
-static void printSummary(const Summary &s) {
+static void printSummary(const Summary &s, const llvm::json::Value &report) {
+  if (!s.asJson)
+    llvm::errs() << summarize(report) << "\n";
   if (s.asJson) {
     llvm::json::OStream os(llvm::outs(), 2);
     os.object([&] {
@@ -114,9 +119,9 @@ static int usage(const llvm::Twine &message) {
 }
 
 static int checkOptions(CompileOptions &options) {
-  if (target != "cpu" && target != "cpu:native")
-    return usage("--target '" + target +
-                 "' is not known here; this build has cpu and cpu:native");
+  if (!getMachine(target))
+    return usage("--target '" + target + "' is not known; there are " +
+                 llvm::join(getTargetNames(), ", "));
   if (!stopAfter.empty()) {
     options.stopAfter = parseStage(stopAfter);
     if (!options.stopAfter)
@@ -130,7 +135,8 @@ static int checkOptions(CompileOptions &options) {
     options.disabledFusions.push_back(name);
   }
   if (dryRun && !options.stopAfter)
-    options.stopAfter = Stage::Lower;
+    options.stopAfter =
+        getMachine(target)->isGpu() ? Stage::Select : Stage::Lower;
   if (output.empty() && !options.stopAfter)
     return usage("no output: give -o ENGINE.nbl");
   return kExitOk;
@@ -174,6 +180,6 @@ int compileCommand(int argc, char **argv) {
   summary.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
-  printSummary(summary);
+  printSummary(summary, compiler.getReport());
   return kExitOk;
 }

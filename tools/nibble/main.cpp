@@ -13,6 +13,8 @@
 static const char *const kHelp =
     "nibble compile MODEL.onnx -o ENGINE.nbl   compile a model\n"
     "nibble verify  MODEL.onnx|ENGINE.nbl      compare with the f64 reference\n"
+    "nibble explain ENGINE.nbl|MODEL.onnx      decisions, layer by layer\n"
+    "nibble diff    A B                        two engines, by source layer\n"
     "nibble run|bench ENGINE.nbl|MODEL.onnx    as nibble-run; compiles a model "
     "first\n"
     "nibble inspect ENGINE.nbl                 as nibble-run\n"
@@ -31,6 +33,10 @@ int main(int argc, char **argv) {
     return compileCommand(argc, argv);
   if (verb == "verify")
     return verifyCommand(argc, argv);
+  if (verb == "explain")
+    return explainCommand(argc, argv);
+  if (verb == "diff")
+    return diffCommand(argc, argv);
   if (verb == "run" || verb == "bench")
     return runModelCommand(argc, argv);
   return nibble::rt::cli::runCommandLine(argc, argv, {std::cout, std::cerr});

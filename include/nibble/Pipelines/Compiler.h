@@ -4,10 +4,12 @@
 #define NIBBLE_PIPELINES_COMPILER_H
 
 #include "nibble/Pipelines/Stages.h"
+#include "nibble/Report/Decisions.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/Support/JSON.h"
 
 #include <functional>
 #include <optional>
@@ -19,7 +21,7 @@ namespace nibble {
 struct CompileOptions {
   std::string input;          ///< .onnx, or .mlir in any stage before `lower`
   std::string output;         ///< engine file; may be empty with stopAfter
-  std::string target = "cpu"; ///< "cpu", or "cpu:native"
+  std::string target = "cpu"; ///< one of getTargetNames()
   std::vector<std::string> shapes; ///< "NAME=1x970x2048"
   std::optional<Stage> stopAfter;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
@@ -49,12 +51,16 @@ public:
   /// Everything: import ... engine, or up to options.stopAfter.
   mlir::LogicalResult run();
 
+  /// What was decided so far, as the document of `explain`.
+  llvm::json::Value getReport() const;
+
   mlir::ModuleOp getModule() { return *module; }
   /// The CPU code; empty before stage `lower`.
   llvm::StringRef getObject() const { return object; }
 
 private:
   mlir::LogicalResult runStage(Stage stage);
+  mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult emitCode();
   mlir::LogicalResult dump(Stage stage);
   mlir::LogicalResult write();
@@ -62,6 +68,7 @@ private:
   mlir::MLIRContext &context;
   CompileOptions options;
   mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
   std::string object, modelHash;
   Stage next = Stage::Import;
 };

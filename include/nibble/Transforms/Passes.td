@@ -215,6 +215,26 @@ def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
                            "::mlir::math::MathDialect", "::nibble::nq::NqDialect"];
 }
 
+def AssignLayouts : Pass<"assign-layouts", "::mlir::func::FuncOp"> {
+  let summary = "Give every tensor one storage layout";
+  let description = [{
+    Assumes entry points of regions. Asks every region which layouts the kernel
+    class of `target` needs (`nq::LayoutInterface`). Guarantees: every tensor has
+    one layout, the one that leaves the fewest bytes to reformats; a producer
+    stores it directly (`nq.reformat` inside its region, "absorbed by store"),
+    loops that read it compute the addresses ("absorbed by load"); constants are
+    packed when the engine is written, once per layout; padding for alignment
+    (row pitch of 16 bytes, scale tiles of 128x4) is part of the layout.
+
+    What is left, a graph input that is needed in another order or readers that
+    disagree, is a region of class `reformat` of its own, with its reason, bytes
+    and a remark. Example: test/Transforms/assign-layouts.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_110a\"",
+                        "target whose kernels are asked">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def SplitRegionsForCpu : Pass<"split-regions-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Take apart regions that the CPU target cannot run as one kernel";
   let description = [{

@@ -3,6 +3,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -166,6 +167,13 @@ private:
         builder.getStringAttr(layer.empty() ? StringRef(kind) : layer),
         builder.getStringAttr(kind), IntegerAttr(), IntegerAttr(),
         IntegerAttr(), DenseI64ArrayAttr());
+    if (isa<nq::RegionOp>(op))
+      mlir::remark::analysis(
+          op->getLoc(),
+          remark::RemarkOpts::name("outline-kernels").category(kRemarkCategory))
+          << RemarkArg("layer", launch.getLayer())
+          << RemarkArg("index", regions++)
+          << RemarkArg("kernel", kernel.getSymName());
     op->replaceAllUsesWith(launch.getResults());
     op->erase();
   }
@@ -283,6 +291,7 @@ private:
   ModuleOp module;
   OpBuilder builder;
   llvm::StringMap<func::FuncOp> kernels;
+  int64_t regions = 0; ///< outlined so far, as select-kernels counted them
 };
 
 struct OutlineKernelsPass

@@ -19,6 +19,23 @@
 #include "dialects/Quant/NqTypes.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/Quant/NqAttrs.h.inc"
+
+namespace nibble::nq {
+/// What a kernel asks of one operand or result: a layout (null: row-major), or
+/// nothing, if it addresses any.
+struct RequiredLayout {
+  LayoutAttr layout;
+  bool any = false;
+  bool operator==(const RequiredLayout &other) const {
+    return layout == other.layout && any == other.any;
+  }
+};
+struct RequiredLayouts {
+  llvm::SmallVector<RequiredLayout> operands, results;
+};
+} // namespace nibble::nq
+
+#include "dialects/Quant/NqInterfaces.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/Quant/NqOps.h.inc"
 

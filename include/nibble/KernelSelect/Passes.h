@@ -1,0 +1,21 @@
+// Passes that choose kernels; see Passes.td.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_KERNELSELECT_PASSES_H
+#define NIBBLE_KERNELSELECT_PASSES_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace nibble {
+/// Attributes of a region that has its kernel.
+constexpr llvm::StringLiteral kKernelClassAttr = "nibble.kernel_class";
+constexpr llvm::StringLiteral kMathAttr = "nibble.math";
+
+#define GEN_PASS_DECL
+#include "lib/KernelSelect/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "lib/KernelSelect/Passes.h.inc"
+} // namespace nibble
+
+#endif // NIBBLE_KERNELSELECT_PASSES_H

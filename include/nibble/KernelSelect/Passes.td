@@ -1,0 +1,26 @@
+//===- Passes.td - Selection of kernels -------------------*- tablegen -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_KERNELSELECT_PASSES_TD
+#define NIBBLE_KERNELSELECT_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def SelectKernels : Pass<"select-kernels", "::mlir::func::FuncOp"> {
+  let summary = "Choose the kernel class of every region";
+  let description = [{
+    Assumes regions with layouts. Guarantees: every region has the attributes
+    `nibble.kernel` (class) and `nibble.math` (what is multiplied), and one
+    remark says everything about the choice: layers, formats asked for and
+    chosen, layouts, bytes, flops, predicted time on `target`, the reason, and
+    each class that was rejected with the predicate that failed.
+
+    Refuses regions that no class covers, and classes that do less than the
+    model asks for: an error that names the layer, the reason and the fix
+    (exit code 3). Example: test/KernelSelect/select-kernels.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_110a\"",
+                        "target to choose for">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+#endif // NIBBLE_KERNELSELECT_PASSES_TD

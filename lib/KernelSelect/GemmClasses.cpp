@@ -1,0 +1,234 @@
+// What the GEMM classes take: formats, alignment, layouts.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmClasses.h"
+
+#include "nibble/KernelSelect/Layouts.h"
+
+using namespace mlir;
+using namespace nibble;
+using Format = OperandFormat;
+
+//===----------------------------------------------------------------------===//
+// Predicates
+//===----------------------------------------------------------------------===//
+
+static std::string join(ArrayRef<Format> formats) {
+  std::string text;
+  for (Format format : formats)
+    text += (text.empty() ? "" : " or ") + getFormatName(format).str();
+  return text;
+}
+
+static std::string nameOf(const Product &product) {
+  return describeOperands(product);
+}
+
+/// "" if every product has A in `a` and B in `b`.
+static std::string whyNotFormats(nq::RegionOp region, ArrayRef<Format> a,
+                                 ArrayRef<Format> b) {
+  SmallVector<Product> products = getProducts(region);
+  if (products.empty())
+    return "there is no matrix product";
+  for (const Product &p : products)
+    if (!llvm::is_contained(a, p.a) || !llvm::is_contained(b, p.b))
+      return "operands are " + nameOf(p) + ", the instruction takes " +
+             join(a) + " x " + join(b);
+  return "";
+}
+
+/// 4-bit and block-scaled operands come in whole blocks of K.
+static std::string whyNotBlocks(nq::RegionOp region, int64_t block) {
+  for (const Product &p : getProducts(region)) {
+    if (p.k % block)
+      return "K = " + std::to_string(p.k) + " is not a multiple of the block " +
+             std::to_string(block);
+    if (!p.constantB)
+      return "B is computed at run time";
+  }
+  return "";
+}
+
+static std::string orElse(std::string why, function_ref<std::string()> next) {
+  return why.empty() ? next() : why;
+}
+
+static std::string whyNotNvfp4(nq::RegionOp region) {
+  return orElse(whyNotFormats(region, Format::Nvfp4, Format::Nvfp4),
+                [&] { return whyNotBlocks(region, 16); });
+}
+static std::string whyNotMxfp4(nq::RegionOp region) {
+  return orElse(whyNotFormats(region, Format::Mxfp4, Format::Mxfp4),
+                [&] { return whyNotBlocks(region, 32); });
+}
+static std::string whyNotMxfp8(nq::RegionOp region) {
+  return orElse(
+      whyNotFormats(region, Format::Mxfp8, {Format::Mxfp8, Format::Mxfp4}),
+      [&] { return whyNotBlocks(region, 32); });
+}
+static std::string whyNotFp8(nq::RegionOp region) {
+  return whyNotFormats(region, {Format::Fp8Tensor, Format::Fp8Channel},
+                       {Format::Fp8Tensor, Format::Fp8Channel});
+}
+/// With promotion of partial sums per 128 along K.
+static std::string whyNotFp8Blocks(nq::RegionOp region) {
+  return whyNotFormats(region, Format::Fp8Block, Format::Fp8Block);
+}
+static std::string whyNotF16(nq::RegionOp region) {
+  return whyNotFormats(region, Format::F16, Format::F16);
+}
+static std::string whyNotBf16(nq::RegionOp region) {
+  return whyNotFormats(region, Format::BF16, Format::BF16);
+}
+static std::string whyNotF32(nq::RegionOp region) {
+  return whyNotFormats(region, {Format::F32, Format::F16, Format::BF16},
+                       {Format::F32, Format::F16, Format::BF16});
+}
+
+/// Codes times block scale that are exact in f16: E2M1 x E4M3 has 6 significant
+/// bits and exponents from -10 to 11; E4M3, INT4 and INT8 codes are f16
+/// numbers. Per-tensor and per-channel scales wait for the epilogue.
+static constexpr Format kExactInF16[] = {Format::F16,        Format::Nvfp4,
+                                         Format::Nvfp4Wide,  Format::Fp8Tensor,
+                                         Format::Fp8Channel, Format::Int8};
+/// E8M0 scales need the exponents of bf16; four significant bits are exact.
+static constexpr Format kExactInBf16[] = {
+    Format::BF16,      Format::Mxfp4,     Format::Mxfp8,     Format::Nvfp4,
+    Format::Nvfp4Wide, Format::Fp8Tensor, Format::Fp8Channel};
+
+static std::string whyNotExpandedF16(nq::RegionOp region) {
+  std::string why = whyNotFormats(region, kExactInF16, kExactInF16);
+  // INT4 group scales are floats of the model: applied to partial sums.
+  if (!why.empty())
+    why = whyNotFormats(region, {Format::F16, Format::Fp8Tensor}, Format::Int4);
+  return why;
+}
+static std::string whyNotExpandedBf16(nq::RegionOp region) {
+  std::string why = whyNotFormats(region, kExactInBf16, kExactInBf16);
+  if (!why.empty())
+    why = whyNotFormats(region, Format::BF16, Format::Int4);
+  return why;
+}
+/// Mixed: f16 activations with E8M0 weights have no common exact 16-bit format;
+/// the weight's scale is applied to partial sums of 32.
+static std::string whyNotMixed(nq::RegionOp region) {
+  return orElse(whyNotFormats(region, {Format::F16, Format::Fp8Tensor},
+                              {Format::Mxfp4, Format::Mxfp8}),
+                [&] { return whyNotBlocks(region, 32); });
+}
+
+/// E2M1 x E4M3 rounded to E4M3: 275 of 882 products are not exact.
+static std::string whyNotLossyFp8(nq::RegionOp region) {
+  return whyNotFormats(region, {Format::Fp8Tensor, Format::Fp8Channel},
+                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Int4});
+}
+
+//===----------------------------------------------------------------------===//
+// Layouts
+//===----------------------------------------------------------------------===//
+
+using LayoutFn = nq::LayoutAttr (*)(RankedTensorType, MatrixDims);
+
+static void require(nq::RequiredLayouts &layouts, Value operand,
+                    MatrixDims dims, LayoutFn getLayout) {
+  auto argument = dyn_cast<BlockArgument>(operand);
+  if (!argument)
+    return;
+  nq::RequiredLayout &wanted = layouts.operands[argument.getArgNumber()];
+  wanted.layout = getLayout(cast<RankedTensorType>(operand.getType()), dims);
+  wanted.any = false;
+}
+
+/// Matrix operands as `getLayout` says; everything else in any layout: the
+/// epilogue computes addresses.
+static nq::RequiredLayouts getOperandLayouts(nq::RegionOp region,
+                                             LayoutFn getLayout) {
+  nq::RequiredLayouts layouts;
+  layouts.operands.assign(region.getInputs().size(), {{}, true});
+  layouts.results.assign(region.getNumResults(), {{}, true});
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    int64_t a = cast<RankedTensorType>(op.getA().getType()).getRank();
+    int64_t b = cast<RankedTensorType>(op.getB().getType()).getRank();
+    require(layouts, op.getA(), {a - 2, a - 1}, getLayout);
+    MatrixDims dims = op.getTransposeB() ? MatrixDims{b - 2, b - 1}
+                                         : MatrixDims{b - 1, b - 2};
+    require(layouts, op.getB(), dims, getLayout);
+  }
+  return layouts;
+}
+
+static nq::LayoutAttr getPitched(RankedTensorType type, MatrixDims dims) {
+  // 16-bit matrices may be K-major or not: only the pitch counts.
+  int64_t rank = type.getRank();
+  return getKMajorLayout(type, {rank - 2, rank - 1});
+}
+
+static nq::RequiredLayouts getKMajorOperands(nq::RegionOp region) {
+  return getOperandLayouts(region, getKMajorLayout);
+}
+static nq::RequiredLayouts getPitchedOperands(nq::RegionOp region) {
+  return getOperandLayouts(region, getPitched);
+}
+static nq::RequiredLayouts getBlockScaledOperands(nq::RegionOp region) {
+  return getOperandLayouts(region, getBlockScaledLayout);
+}
+
+//===----------------------------------------------------------------------===//
+// Tables
+//===----------------------------------------------------------------------===//
+
+ArrayRef<KernelClass> nibble::getSm100Gemms() {
+  constexpr TargetFamily F = TargetFamily::Sm100;
+  static constexpr KernelClass kClasses[] = {
+      {"gemm.tcgen05.mxf4nvf4", F, "gemm", MathFormat::FP4, Fidelity::Native,
+       whyNotNvfp4, getBlockScaledOperands},
+      {"gemm.tcgen05.mxf4", F, "gemm", MathFormat::FP4, Fidelity::Native,
+       whyNotMxfp4, getBlockScaledOperands},
+      {"gemm.tcgen05.mxf8f6f4", F, "gemm", MathFormat::FP8, Fidelity::Native,
+       whyNotMxfp8, getBlockScaledOperands},
+      {"gemm.tcgen05.f8f6f4", F, "gemm", MathFormat::FP8, Fidelity::Native,
+       whyNotFp8, getKMajorOperands},
+      {"gemm.tcgen05.f8f6f4.block128", F, "gemm", MathFormat::FP8,
+       Fidelity::Native, whyNotFp8Blocks, getKMajorOperands},
+      {"gemm.tcgen05.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
+       whyNotF16, getPitchedOperands},
+      {"gemm.tcgen05.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
+       whyNotBf16, getPitchedOperands},
+      {"gemm.tcgen05.f16.expand", F, "gemm", MathFormat::F16,
+       Fidelity::Expanded, whyNotExpandedF16, getKMajorOperands},
+      {"gemm.tcgen05.bf16.expand", F, "gemm", MathFormat::BF16,
+       Fidelity::Expanded, whyNotExpandedBf16, getKMajorOperands},
+      {"gemm.tcgen05.f16.promote32", F, "gemm", MathFormat::F16,
+       Fidelity::Expanded, whyNotMixed, getKMajorOperands},
+      {"gemm.tcgen05.f8f6f4.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
+       whyNotLossyFp8, getKMajorOperands},
+      {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
+       getPitchedOperands},
+  };
+  return kClasses;
+}
+
+ArrayRef<KernelClass> nibble::getSm90Gemms() {
+  constexpr TargetFamily F = TargetFamily::Sm90;
+  static constexpr KernelClass kClasses[] = {
+      {"gemm.wgmma.e4m3", F, "gemm", MathFormat::FP8, Fidelity::Native,
+       whyNotFp8, getKMajorOperands},
+      {"gemm.wgmma.e4m3.block128", F, "gemm", MathFormat::FP8, Fidelity::Native,
+       whyNotFp8Blocks, getKMajorOperands},
+      {"gemm.wgmma.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
+       whyNotF16, getPitchedOperands},
+      {"gemm.wgmma.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
+       whyNotBf16, getPitchedOperands},
+      {"gemm.wgmma.f16.expand", F, "gemm", MathFormat::F16, Fidelity::Expanded,
+       whyNotExpandedF16, getKMajorOperands},
+      {"gemm.wgmma.bf16.expand", F, "gemm", MathFormat::BF16,
+       Fidelity::Expanded, whyNotExpandedBf16, getKMajorOperands},
+      {"gemm.wgmma.f16.promote32", F, "gemm", MathFormat::F16,
+       Fidelity::Expanded, whyNotMixed, getKMajorOperands},
+      {"gemm.wgmma.e4m3.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
+       whyNotLossyFp8, getKMajorOperands},
+      {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
+       getPitchedOperands},
+  };
+  return kClasses;
+}

@@ -1,0 +1,255 @@
+// Tables of kernel classes, and the choice among them.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/KernelSelect/KernelClass.h"
+
+#include "GemmClasses.h"
+#include "nibble/KernelSelect/Layouts.h"
+
+#include "nibble/Dialect/Exec/ExecOps.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+using namespace mlir;
+using namespace nibble;
+
+//===----------------------------------------------------------------------===//
+// Classes without a matrix product
+//===----------------------------------------------------------------------===//
+
+/// GPU targets have no f64 kernels: their models have none but by accident.
+static std::string whyNotLoops(nq::RegionOp region) {
+  for (Operation &op : region.getBlock().without_terminator()) {
+    if (isa<nq::MatmulOp, nq::AttentionOp>(op))
+      return ("'" + op.getName().getStringRef() + "' needs a class of its own")
+          .str();
+    for (Type type : op.getResultTypes())
+      if (auto tensor = dyn_cast<RankedTensorType>(type);
+          tensor && tensor.getElementType().isF64())
+        return ("'" + op.getName().getStringRef() + "' of layer '" +
+                getLayerName(op.getLoc()) + "' computes in f64")
+            .str();
+  }
+  return "";
+}
+
+static nq::AttentionOp getAttention(nq::RegionOp region) {
+  auto ops = region.getBlock().getOps<nq::AttentionOp>();
+  return ops.empty() ? nq::AttentionOp() : *ops.begin();
+}
+
+static std::string whyNotAttention(nq::RegionOp region,
+                                   function_ref<bool(Type)> takes,
+                                   StringRef names) {
+  nq::AttentionOp op = getAttention(region);
+  if (!op)
+    return "there is no attention";
+  for (Value value : {op.getQ(), op.getK(), op.getV()}) {
+    Type element = cast<RankedTensorType>(value.getType()).getElementType();
+    if (!takes(element)) {
+      std::string text;
+      llvm::raw_string_ostream(text) << element;
+      return "operands are " + text + ", the kernel takes " + names.str();
+    }
+  }
+  int64_t d = cast<RankedTensorType>(op.getQ().getType()).getDimSize(3);
+  if (d > 256)
+    return "head size " + std::to_string(d) + " is larger than 256";
+  return "";
+}
+static std::string whyNotAttention16(nq::RegionOp region) {
+  return whyNotAttention(
+      region, [](Type t) { return t.isF16() || t.isBF16(); }, "f16 or bf16");
+}
+static std::string whyNotAttention32(nq::RegionOp region) {
+  return whyNotAttention(
+      region, [](Type t) { return t.isF32() || t.isF16() || t.isBF16(); },
+      "f32, f16 or bf16");
+}
+
+/// Heads begin at multiples of 16 bytes.
+static nq::RequiredLayouts getAttentionLayouts(nq::RegionOp region) {
+  nq::RequiredLayouts layouts;
+  layouts.operands.assign(region.getInputs().size(), {{}, true});
+  layouts.results.assign(region.getNumResults(), {{}, true});
+  nq::AttentionOp op = getAttention(region);
+  for (Value value : {op.getQ(), op.getK(), op.getV()})
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      layouts.operands[argument.getArgNumber()] = {
+          getKMajorLayout(cast<RankedTensorType>(value.getType()), {2, 3}),
+          false};
+  return layouts;
+}
+
+static std::string whyNever(nq::RegionOp) { return ""; }
+
+template <TargetFamily F>
+static ArrayRef<KernelClass> getSharedGpuClasses(StringLiteral) {
+  static constexpr KernelClass kClasses[] = {
+      {F == TargetFamily::Sm100 ? StringLiteral("attention.tcgen05")
+                                : StringLiteral("attention.wgmma"),
+       F, "attention", MathFormat::F16, Fidelity::Native, whyNotAttention16,
+       getAttentionLayouts},
+      {"attention.simt.f32", F, "attention", MathFormat::F32, Fidelity::Native,
+       whyNotAttention32, getAttentionLayouts},
+      {"rows.simt", F, "rowwise", MathFormat::F32, Fidelity::Native,
+       whyNotLoops, nullptr},
+      {"loops.simt", F, "*", MathFormat::F32, Fidelity::Native, whyNotLoops,
+       nullptr},
+  };
+  return kClasses;
+}
+
+static ArrayRef<KernelClass> getCpuClasses() {
+  constexpr TargetFamily F = TargetFamily::Cpu;
+  static constexpr KernelClass kClasses[] = {
+      {"gemm.cpu", F, "gemm", MathFormat::F32, Fidelity::Native, whyNever,
+       nullptr},
+      {"attention.cpu.steps", F, "attention", MathFormat::F32, Fidelity::Native,
+       whyNever, nullptr},
+      {"loops.cpu", F, "*", MathFormat::F32, Fidelity::Native, whyNever,
+       nullptr},
+  };
+  return kClasses;
+}
+
+template <TargetFamily F>
+static ArrayRef<KernelClass> getGpuClasses(ArrayRef<KernelClass> gemms) {
+  static const SmallVector<KernelClass> all = [&] {
+    SmallVector<KernelClass> classes(gemms);
+    llvm::append_range(classes, getSharedGpuClasses<F>(""));
+    return classes;
+  }();
+  return all;
+}
+
+ArrayRef<KernelClass> nibble::getKernelClasses(TargetFamily family) {
+  switch (family) {
+  case TargetFamily::Cpu:
+    return getCpuClasses();
+  case TargetFamily::Sm90:
+    return getGpuClasses<TargetFamily::Sm90>(getSm90Gemms());
+  case TargetFamily::Sm100:
+    return getGpuClasses<TargetFamily::Sm100>(getSm100Gemms());
+  }
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// Choice
+//===----------------------------------------------------------------------===//
+
+static bool coversKind(const KernelClass &kernel, StringRef kind) {
+  if (kernel.regionKind == kind)
+    return true;
+  return kernel.regionKind == "*" && kind != "gemm" && kind != "attention";
+}
+
+/// What the model or the policy asks for.
+static std::string getRequested(nq::RegionOp region,
+                                ArrayRef<Product> products) {
+  for (Operation &op : region.getBlock())
+    if (auto requested = op.getAttrOfType<StringAttr>("nibble.requested"))
+      return requested.str();
+  if (!products.empty())
+    return describeOperands(products);
+  if (nq::AttentionOp op = getAttention(region)) {
+    std::string text;
+    llvm::raw_string_ostream(text)
+        << cast<RankedTensorType>(op.getQ().getType()).getElementType();
+    return text;
+  }
+  return "";
+}
+
+static std::string explainChoice(const KernelClass &kernel,
+                                 ArrayRef<Product> products) {
+  switch (kernel.fidelity) {
+  case Fidelity::Native:
+    return products.empty() ? "loops over its elements"
+                            : "the matrix unit multiplies these formats";
+  case Fidelity::Expanded:
+    return ("no matrix instruction of this target multiplies " +
+            describeOperands(products) + "; the codes are exact in " +
+            getMathName(kernel.math))
+        .str();
+  case Fidelity::Lossy:
+    return "permitted by the user; 275 of 882 products of E2M1 and E4M3 are "
+           "rounded";
+  }
+  return "";
+}
+
+/// Four-bit products on a target that has a four-bit unit, expanded: the model
+/// asks for speed that it will not get.
+static bool isDowngrade(const KernelClass &kernel, const Machine &machine,
+                        ArrayRef<Product> products) {
+  if (kernel.fidelity != Fidelity::Expanded || products.empty())
+    return false;
+  const Product &first = products.front();
+  bool quantizedActivation = isQuantized(first.a);
+  if (!quantizedActivation)
+    return false; // weights only: expanding is what the model says
+  if (isFourBit(first.a) && isFourBit(first.b))
+    return machine.hasMath(MathFormat::FP4);
+  return !isFourBit(first.a) && !isFourBit(first.b);
+}
+
+KernelChoice
+nibble::chooseKernel(nq::RegionOp region, const Machine &machine,
+                     function_ref<bool(StringRef)> lossyPermitted) {
+  KernelChoice choice;
+  SmallVector<Product> products = getProducts(region);
+  choice.requested = getRequested(region, products);
+  for (const KernelClass &kernel : getKernelClasses(machine.family)) {
+    if (!coversKind(kernel, region.getKind()))
+      continue;
+    std::string why = kernel.whyNot(region);
+    if (why.empty() && kernel.fidelity == Fidelity::Lossy &&
+        !lossyPermitted(getMathName(kernel.math)))
+      why = "it rounds weights, and nobody permitted that";
+    if (!why.empty()) {
+      choice.rejected.push_back({kernel.name.str(), why});
+      continue;
+    }
+    choice.kernel = &kernel;
+    choice.chosen = getMathName(kernel.math).str();
+    choice.reason = explainChoice(kernel, products);
+    choice.asRequested = !isDowngrade(kernel, machine, products);
+    break;
+  }
+  if (!choice.kernel || !choice.asRequested)
+    choice.suggestion = products.empty()
+                            ? "change the type of the layer in the model"
+                            : "quantize both operands alike, or permit it with "
+                              "--allow-fallback '" +
+                                  getLayerName(region.getLoc()).str() + ":f16'";
+  return choice;
+}
+
+namespace {
+/// What the class that a region would get asks for.
+struct RegionLayouts
+    : nq::LayoutInterface::ExternalModel<RegionLayouts, nq::RegionOp> {
+  nq::RequiredLayouts getRequiredLayouts(Operation *op,
+                                         StringRef target) const {
+    auto region = cast<nq::RegionOp>(op);
+    std::optional<Machine> machine = getMachine(target);
+    KernelChoice choice;
+    if (machine)
+      choice = chooseKernel(region, *machine, [](StringRef) { return false; });
+    if (choice.kernel && choice.kernel->layouts)
+      return choice.kernel->layouts(region);
+    nq::RequiredLayouts layouts;
+    bool any = machine && machine->isGpu();
+    layouts.operands.assign(region.getInputs().size(), {{}, any});
+    layouts.results.assign(region.getNumResults(), {{}, any});
+    return layouts;
+  }
+};
+} // namespace
+
+void nibble::registerKernelLayouts(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, nq::NqDialect *) {
+    nq::RegionOp::attachInterface<RegionLayouts>(*context);
+  });
+}

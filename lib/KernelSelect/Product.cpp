@@ -1,0 +1,147 @@
+// What a region multiplies.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/KernelSelect/Product.h"
+
+#include "nibble/Transforms/Fuse/Regions.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace nibble;
+using Format = OperandFormat;
+
+StringRef nibble::getFormatName(Format format) {
+  static constexpr StringLiteral kNames[] = {
+      "f64",           "f32",   "f16",
+      "bf16",          "fp8",   "fp8 per channel",
+      "fp8 per block", "nvfp4", "nvfp4 per 32",
+      "mxfp4",         "mxfp8", "int4",
+      "int8",          "other"};
+  return kNames[int(format)];
+}
+
+bool nibble::isFourBit(Format format) {
+  return format == Format::Nvfp4 || format == Format::Nvfp4Wide ||
+         format == Format::Mxfp4 || format == Format::Int4;
+}
+
+bool nibble::isQuantized(Format format) { return format >= Format::Fp8Tensor; }
+
+static Format classifyPlain(Type type) {
+  if (type.isF64())
+    return Format::F64;
+  if (type.isF32())
+    return Format::F32;
+  if (type.isF16())
+    return Format::F16;
+  return type.isBF16() ? Format::BF16 : Format::Other;
+}
+
+/// True if blocks have `extent` along K and 1 elsewhere.
+static bool isAlongK(ArrayRef<int64_t> block, int64_t kDim, int64_t extent) {
+  for (auto [d, size] : llvm::enumerate(block))
+    if (size != (int64_t(d) == kDim ? extent : 1))
+      return false;
+  return true;
+}
+
+static Format classifyFp8(nq::ScaledType scaled, RankedTensorType type,
+                          int64_t kDim) {
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  if (isa<Float8E8M0FNUType>(scaled.getScale()))
+    return isAlongK(block, kDim, 32) ? Format::Mxfp8 : Format::Other;
+  if (scaled.isPerTensor())
+    return Format::Fp8Tensor;
+  if (isAlongK(block, kDim, type.getDimSize(kDim)))
+    return Format::Fp8Channel;
+  bool rows = isAlongK(block, kDim, 128);
+  bool square = llvm::all_of(block, [](int64_t b) { return b == 128; });
+  return rows || square ? Format::Fp8Block : Format::Other;
+}
+
+Format nibble::classifyOperand(RankedTensorType type, int64_t kDim) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled)
+    return classifyPlain(type.getElementType());
+  if (auto integer = dyn_cast<IntegerType>(scaled.getStorage()))
+    return integer.getWidth() == 4 ? Format::Int4 : Format::Int8;
+  if (scaled.getStorageBits() == 8)
+    return classifyFp8(scaled, type, kDim);
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  if (isa<Float8E8M0FNUType>(scaled.getScale()))
+    return isAlongK(block, kDim, 32) ? Format::Mxfp4 : Format::Other;
+  if (!isa<Float8E4M3FNType>(scaled.getScale()))
+    return Format::Other;
+  if (isAlongK(block, kDim, 16))
+    return Format::Nvfp4;
+  return isAlongK(block, kDim, 32) ? Format::Nvfp4Wide : Format::Other;
+}
+
+static bool isConstant(Value value) {
+  Operation *producer = fuse::getSource(value).getDefiningOp();
+  return isa_and_present<nq::ConstantOp, arith::ConstantOp>(producer);
+}
+
+static Product describe(nq::MatmulOp op) {
+  auto a = cast<RankedTensorType>(op.getA().getType());
+  auto b = cast<RankedTensorType>(op.getB().getType());
+  int64_t rows = ShapedType::getNumElements(
+      cast<RankedTensorType>(op.getResult().getType()).getShape().drop_back());
+  Product product{
+      op,
+      classifyOperand(a, a.getRank() - 1),
+      classifyOperand(b, b.getRank() - (op.getTransposeB() ? 1 : 2)),
+      isConstant(op.getB()),
+      rows,
+      op.getN(),
+      op.getK(),
+      1};
+  if (b.getRank() > 2) {
+    product.m = op.getM();
+    product.batch = product.m ? rows / product.m : 0;
+  }
+  return product;
+}
+
+SmallVector<Product> nibble::getProducts(nq::RegionOp region) {
+  SmallVector<Product> products;
+  for (auto op : region.getBlock().getOps<nq::MatmulOp>())
+    products.push_back(describe(op));
+  return products;
+}
+
+std::string nibble::describeOperands(ArrayRef<Product> products) {
+  if (products.empty())
+    return "";
+  const Product &first = products.front();
+  if (first.a == first.b)
+    return getFormatName(first.a).str();
+  return (getFormatName(first.a) + " x " + getFormatName(first.b)).str();
+}
+
+int64_t nibble::getFlops(nq::RegionOp region) {
+  int64_t flops = 0;
+  for (const Product &p : getProducts(region))
+    flops += 2 * p.batch * p.m * p.n * p.k;
+  for (auto op : region.getBlock().getOps<nq::AttentionOp>()) {
+    auto q = cast<RankedTensorType>(op.getQ().getType());
+    auto v = cast<RankedTensorType>(op.getV().getType());
+    int64_t scores =
+        q.getDimSize(0) * q.getDimSize(1) * q.getDimSize(2) * v.getDimSize(2);
+    flops += 2 * scores * (q.getDimSize(3) + v.getDimSize(3));
+  }
+  return flops;
+}
+
+static int64_t getBytes(Value value) {
+  return nq::getStorageRegions(cast<RankedTensorType>(value.getType())).total;
+}
+
+Traffic nibble::getTraffic(nq::RegionOp region) {
+  Traffic traffic;
+  for (Value input : region.getInputs())
+    traffic.read += getBytes(input);
+  for (Value result : region.getResults())
+    traffic.written += getBytes(result);
+  return traffic;
+}

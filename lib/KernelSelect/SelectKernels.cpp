@@ -1,0 +1,149 @@
+// select-kernels: the kernel class of every region, and why.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/KernelSelect/KernelClass.h"
+#include "nibble/KernelSelect/Passes.h"
+#include "nibble/Transforms/Fuse/Regions.h"
+#include "nibble/Transforms/Remarks.h"
+
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/JSON.h"
+
+namespace nibble {
+#define GEN_PASS_DEF_SELECTKERNELS
+#include "lib/KernelSelect/Passes.h.inc"
+} // namespace nibble
+
+using namespace mlir;
+using namespace nibble;
+
+/// Layers whose ops a region holds, in order.
+static llvm::json::Array getLayers(nq::RegionOp region) {
+  SetVector<StringRef> names;
+  for (Operation &op : region.getBlock().without_terminator())
+    if (StringRef name = getLayerName(op.getLoc()); !name.empty())
+      names.insert(name);
+  llvm::json::Array array;
+  for (StringRef name : names)
+    array.push_back(name);
+  return array;
+}
+
+static std::string print(Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
+}
+
+/// Types with their layouts.
+static llvm::json::Array getTypes(ValueRange values) {
+  llvm::json::Array array;
+  for (Value value : values)
+    array.push_back(print(value.getType()));
+  return array;
+}
+
+static llvm::json::Array getRejected(const KernelChoice &choice) {
+  llvm::json::Array array;
+  for (const RejectedKernel &rejected : choice.rejected)
+    array.push_back(llvm::json::Object{{"kernel", rejected.kernel},
+                                       {"reason", rejected.reason}});
+  return array;
+}
+
+static std::string toText(llvm::json::Value value) {
+  std::string text;
+  llvm::raw_string_ostream(text) << value;
+  return text;
+}
+
+static std::string join(std::optional<ArrayAttr> names) {
+  std::string text;
+  if (names)
+    for (Attribute name : *names)
+      text += (text.empty() ? "" : " ") + cast<StringAttr>(name).str();
+  return text;
+}
+
+namespace {
+struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
+  using nibble::impl::SelectKernelsBase<SelectKernelsPass>::SelectKernelsBase;
+
+  void runOnOperation() override {
+    if (!getOperation()->hasAttr(kEntryAttr))
+      return;
+    std::optional<Machine> machine = getMachine(target);
+    if (!machine) {
+      getOperation().emitError() << "there is no target '" << target << "'";
+      return signalPassFailure();
+    }
+    bool ok = true;
+    int64_t index = 0;
+    for (auto region : getOperation().front().getOps<nq::RegionOp>())
+      ok &= select(region, *machine, index++);
+    if (!ok)
+      signalPassFailure();
+  }
+
+  bool select(nq::RegionOp region, const Machine &machine, int64_t index) {
+    KernelChoice choice =
+        chooseKernel(region, machine, [](StringRef) { return false; });
+    explain(region, machine, choice, index);
+    if (!choice.kernel || !choice.asRequested)
+      return refuse(region, choice);
+    Builder builder(region.getContext());
+    region->setAttr(kKernelClassAttr,
+                    builder.getStringAttr(choice.kernel->name));
+    region->setAttr(kMathAttr, builder.getStringAttr(choice.chosen));
+    return true;
+  }
+
+  bool refuse(nq::RegionOp region, const KernelChoice &choice) {
+    InFlightDiagnostic diag = region.emitError()
+                              << "layer '" << getLayerName(region.getLoc())
+                              << "': " << target << " has no kernel for "
+                              << region.getKind() << " of "
+                              << (choice.requested.empty() ? "these types"
+                                                           : choice.requested)
+                              << "; " << choice.suggestion;
+    for (const RejectedKernel &rejected : choice.rejected)
+      diag.attachNote() << rejected.kernel << ": " << rejected.reason;
+    return false;
+  }
+
+  /// Everything that a report tells about the region.
+  void explain(nq::RegionOp region, const Machine &machine,
+               const KernelChoice &choice, int64_t index) {
+    Traffic traffic = getTraffic(region);
+    int64_t flops = getFlops(region), bytes = traffic.read + traffic.written;
+    MathFormat math = choice.kernel ? choice.kernel->math : MathFormat::F32;
+    auto remark = mlir::remark::analysis(
+        region.getLoc(), mlir::remark::RemarkOpts::name("select-kernels")
+                             .category(kRemarkCategory));
+    double datasheet = machine.datasheet.getSeconds(bytes, flops, math);
+    double reached = machine.reached.getSeconds(bytes, flops, math);
+    bool memoryBound = machine.reached.getSeconds(bytes, 0, math) >= reached;
+    remark << RemarkArg("layer", getLayerName(region.getLoc()))
+           << RemarkArg("index", index) << RemarkArg("target", machine.target)
+           << RemarkArg("op", region.getKind())
+           << RemarkArg("layers", toText(getLayers(region)))
+           << RemarkArg("fused", join(region.getFused()))
+           << RemarkArg("requested", choice.requested)
+           << RemarkArg("chosen", choice.chosen)
+           << RemarkArg("as_requested", choice.kernel && choice.asRequested)
+           << RemarkArg("kernel", choice.kernel ? choice.kernel->name.str()
+                                                : std::string())
+           << RemarkArg("schedule", std::string())
+           << RemarkArg("inputs", toText(getTypes(region.getInputs())))
+           << RemarkArg("results", toText(getTypes(region.getResults())))
+           << RemarkArg("bytes_read", traffic.read)
+           << RemarkArg("bytes_written", traffic.written)
+           << RemarkArg("flops", flops)
+           << RemarkArg("datasheet_us", datasheet * 1e6)
+           << RemarkArg("reached_us", reached * 1e6)
+           << RemarkArg("bound", memoryBound ? "memory" : "arithmetic")
+           << RemarkArg("reason", choice.reason)
+           << RemarkArg("rejected", toText(getRejected(choice)))
+           << RemarkArg("suggestion", choice.suggestion);
+  }
+};
+} // namespace
