@@ -97,7 +97,7 @@ void Parser::tensor(WireReader r, TensorProto &tensor) {
       tensor.external.push_back(entry(r.message()));
       break;
     case 14:
-      tensor.isExternal = r.varint() == 1;
+      tensor.location = r.varint();
       break;
     default:
       r.skip();

@@ -21,12 +21,14 @@ namespace nibble::onnx {
 
 struct Graph;
 
-/// TensorProto. Data stand in at most one of: external, raw, typed chunks.
+/// TensorProto. Data should stand in one of: external, raw, typed chunks (the
+/// loader refuses more).
 struct TensorProto {
   llvm::StringRef name;
   llvm::SmallVector<int64_t> dims;
   ElemType type = ElemType::Undefined;
-  bool hasRaw = false, isExternal = false, isSegment = false;
+  bool hasRaw = false, isSegment = false;
+  int64_t location = 0; ///< DataLocation: 0 in the model, 1 external
   llvm::StringRef raw;
   /// Payloads of the typed fields (packed runs or single numbers, wire format).
   using Chunks = llvm::SmallVector<llvm::StringRef, 1>;
