@@ -38,6 +38,7 @@ struct Parser {
   void tensorType(WireReader r, ValueInfo &info);
   void valueInfo(WireReader r, ValueInfo &info);
   StringRef sparseName(WireReader r);
+  StringRef annotatedName(WireReader r);
   void graph(WireReader r, Graph &graph, unsigned depth);
   OpsetImport opset(WireReader r);
   void function(WireReader r, Function &function);
@@ -275,6 +276,18 @@ StringRef Parser::sparseName(WireReader r) {
   return values.name;
 }
 
+/// The tensor that a TensorAnnotation speaks of.
+StringRef Parser::annotatedName(WireReader r) {
+  StringRef name;
+  while (r.next()) {
+    if (r.field() == 1)
+      name = r.bytes();
+    else
+      r.skip();
+  }
+  return name;
+}
+
 void Parser::graph(WireReader r, Graph &graph, unsigned depth) {
   if (depth > maxDepth) {
     r.fail("graphs are nested too deeply");
@@ -299,6 +312,9 @@ void Parser::graph(WireReader r, Graph &graph, unsigned depth) {
       break;
     case 13:
       valueInfo(r.message(), graph.infos.emplace_back());
+      break;
+    case 14:
+      graph.annotated.push_back(annotatedName(r.message()));
       break;
     case 15:
       graph.sparseInitializers.push_back(sparseName(r.message()));
@@ -375,6 +391,14 @@ void Parser::model(WireReader r, Model &model) {
       break;
     case 25:
       function(r.message(), model.functions.emplace_back());
+      break;
+    case 20:
+      model.hasTraining = true;
+      r.skip();
+      break;
+    case 26:
+      model.hasDevices = true;
+      r.skip();
       break;
     default:
       r.skip();

@@ -97,6 +97,7 @@ struct Graph {
   std::deque<TensorProto> initializers; ///< addresses stay valid
   std::vector<ValueInfo> inputs, outputs, infos;
   llvm::SmallVector<llvm::StringRef> sparseInitializers;
+  llvm::SmallVector<llvm::StringRef> annotated; ///< quantization_annotation
 };
 
 struct OpsetImport {
@@ -116,7 +117,7 @@ struct Model {
   int64_t irVersion = 0;
   llvm::StringRef producer;
   std::vector<OpsetImport> opsets;
-  bool hasGraph = false;
+  bool hasGraph = false, hasTraining = false, hasDevices = false;
   Graph graph;
   std::deque<Function> functions;
 };

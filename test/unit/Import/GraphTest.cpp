@@ -78,6 +78,29 @@ TEST(ImportGraph, SuperfluousInputsAndOutputsAreRefused) {
   EXPECT_TRUE(importModel(finish(h)).complains("output 'z'"));
 }
 
+TEST(ImportGraph, TheOpsetMustBeNamed) {
+  Graph g = start();
+  g.node("Relu", {"x"}, {"y"}, std::vector<Message>(), "", "act")
+      .node("Frob", {"x"}, {"z"}, std::vector<Message>(), "", "other");
+  finish(g);
+  Imported m = importModel(Message().varint(1, 10).message(7, g).bytes);
+  EXPECT_TRUE(m.complains("opset_import names no version"));
+  EXPECT_TRUE(m.complains("node 'other' (Frob)")); // the rest as well
+}
+
+TEST(ImportGraph, PartsThatAreNotUsedAreToldOf) {
+  Graph g = start();
+  g.node("Relu", {"x"}, {"y"});
+  g.message(14, Message().data(1, "x"));
+  std::string bytes =
+      finish(g).model() + Message().data(20, "").data(26, "").bytes;
+  Imported m = importModel(llvm::StringRef(bytes));
+  EXPECT_TRUE(m.ok) << m.errors;
+  for (const char *part : {"quantization_annotation of 1 tensors ('x'",
+                           "training_info", "distribution over devices"})
+    EXPECT_NE(m.warnings.find(part), std::string::npos) << m.warnings;
+}
+
 TEST(ImportGraph, DuplicateNamesAreRefused) {
   Graph g = start();
   g.node("Relu", {"x"}, {"y"}).node("Neg", {"x"}, {"y"});
