@@ -350,6 +350,9 @@ void Parser::function(WireReader r, Function &function) {
     case 5:
       function.outputs.push_back(r.bytes());
       break;
+    case 6:
+      function.attributes.push_back(r.bytes());
+      break;
     case 7:
       node(r.message(), function.nodes.emplace_back(), 0);
       break;
@@ -389,9 +392,6 @@ void Parser::model(WireReader r, Model &model) {
     case 8:
       model.opsets.push_back(opset(r.message()));
       break;
-    case 25:
-      function(r.message(), model.functions.emplace_back());
-      break;
     case 20:
       model.hasTraining = true;
       r.skip();
@@ -399,6 +399,9 @@ void Parser::model(WireReader r, Model &model) {
     case 26:
       model.hasDevices = true;
       r.skip();
+      break;
+    case 25:
+      function(r.message(), model.functions.emplace_back());
       break;
     default:
       r.skip();

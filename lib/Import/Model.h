@@ -108,6 +108,7 @@ struct OpsetImport {
 struct Function {
   llvm::StringRef name, domain, overload;
   llvm::SmallVector<llvm::StringRef> inputs, outputs;
+  llvm::SmallVector<llvm::StringRef> attributes; ///< without a default
   std::vector<NodeAttribute> defaults;
   std::vector<Node> nodes;
   std::vector<OpsetImport> opsets;
