@@ -216,6 +216,47 @@ TEST(Int8, Int32BiasIsPlainArithmetic) {
   EXPECT_TRUE(m.has("arith.mulf")) << m.errors;
   EXPECT_FALSE(m.has("nq.assemble"));
 }
+//===----------------------------------------------------------------------===//
+// Precision of the division
+//===----------------------------------------------------------------------===//
+
+static Imported quantizeIn(ElemType precision, float scale = 0.5f) {
+  return quantize(
+      scalarScale(scale), {"x", "s"},
+      {intAttr("output_dtype", 17), intAttr("precision", int64_t(precision))},
+      ElemType::Float8E4M3FN);
+}
+
+TEST(Precision, FloatIsWhatQuantizeDoes) {
+  Imported m = quantizeIn(ElemType::Float);
+  EXPECT_TRUE(m.has("nq.quantize %arg0 scale(")) << m.errors;
+  EXPECT_FALSE(m.has("arith.divf"));
+}
+
+TEST(Precision, NarrowQuotientsAreRoundedFirst) {
+  for (auto [type, name] : {std::pair(ElemType::Float16, "f16"),
+                            std::pair(ElemType::BFloat16, "bf16")}) {
+    Imported m = quantizeIn(type);
+    EXPECT_TRUE(m.has("arith.divf")) << m.errors;
+    EXPECT_TRUE(m.has("nq.quantize %") && m.has("dense<1.000000e+00>"));
+    EXPECT_TRUE(m.has(std::string("tensor<2x32x") + name +
+                      "> -> tensor<2x32x!nq.fp8>"));
+  }
+}
+
+TEST(Precision, WhatCannotBeObeyedIsRefused) {
+  EXPECT_TRUE(quantizeIn(ElemType::Double)
+                  .complains("node 'q' (QuantizeLinear): precision double is "
+                             "not supported"));
+  EXPECT_TRUE(quantizeIn(ElemType::Float16, 1e-9f)
+                  .complains("scale at [] becomes zero in float16"));
+  EXPECT_TRUE(quantizeIn(ElemType::Float16, 1e9f).complains("infinite"));
+}
+
+//===----------------------------------------------------------------------===//
+// FP8, INT8: zero points and axes
+//===----------------------------------------------------------------------===//
+
 
 //===----------------------------------------------------------------------===//
 // INT4
