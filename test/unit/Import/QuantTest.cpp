@@ -339,6 +339,16 @@ TEST(Mx, AttributesDefaultToTransformerEngines) {
 }
 
 TEST(Mx, NanScaleIsRefused) {
+TEST(Int4, ShapesWinOverABlockSizeWithoutBlocks) { // R11
+  for (Dims scales : {Dims{1}, Dims{256}}) {
+    Imported m = int4({8, 256}, scales)
+                     .dequantize({"w", "s"}, {intAttr("axis", 1),
+                                              intAttr("block_size", 128)});
+    EXPECT_TRUE(m.ok) << m.errors;
+    EXPECT_NE(m.warnings.find("block_size 128 contradicts"), std::string::npos);
+  }
+}
+
   Weight w(ElemType::Float8E4M3FN, {4, 64}, bytes(256));
   w.graph.init("s", ElemType::UInt8, {4, 2}, bytes(8, char(255)));
   EXPECT_TRUE(w.dequantize({"w", "s"}, {}, ElemType::Float,
