@@ -1,4 +1,4 @@
-# lit configuration of all .mlir tests.
+# lit configuration: .mlir tests, and in Import .py tests, which write the model that they check.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import os
 
@@ -10,6 +10,10 @@ config.suffixes = [".mlir"]
 config.excludes = ["models", "e2e", "unit"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.nibble_obj_root, "test")
+
+# Tests of the importer write their models with test/models.
+config.substitutions.append(("%python", config.python))
+config.environment["PYTHONPATH"] = os.path.join(config.test_source_root, "models")
 
 path = [os.path.join(config.nibble_obj_root, "bin"), config.llvm_tools_dir, os.environ["PATH"]]
 config.environment["PATH"] = os.pathsep.join(path)

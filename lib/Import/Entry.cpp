@@ -264,11 +264,49 @@ LogicalResult GraphImporter::finishFunction() {
   return success(!hasErrors);
 }
 
+/// Parts of a file that say nothing about what an engine computes are left out,
+/// but not without a word.
+void GraphImporter::warnOfUnusedParts() {
+  ArrayRef<StringRef> annotated = model.graph.annotated;
+  if (!annotated.empty())
+    emitWarning(fileLoc)
+        << "quantization_annotation of " << annotated.size() << " tensors ('"
+        << annotated.front() << "' is the first) is not followed: only "
+        << "QuantizeLinear and DequantizeLinear nodes quantize; export with "
+        << "them if these tensors are meant to be quantized";
+  if (model.hasTraining)
+    emitWarning(fileLoc) << "training_info is not used: engines are for "
+                            "inference; nothing to do";
+  if (model.hasDevices)
+    emitWarning(fileLoc) << "the distribution over devices that the model "
+                            "describes is not followed: an engine runs on one "
+                            "device; nothing to do";
+}
+
+/// Operators change their meaning from version to version, so a file with any
+/// of the ONNX operators must say which one it means. Only files of IR versions
+/// 1 and 2 could not.
+void GraphImporter::readOpsets() {
+  for (const OpsetImport &opset : model.opsets) {
+    StringRef domain = opset.domain == "ai.onnx" ? "" : opset.domain;
+    scope->opsets[domain] = opset.version;
+  }
+  bool needed = llvm::any_of(model.graph.nodes, [](const Node &node) {
+    return node.domain.empty() || node.domain == "ai.onnx";
+  });
+  if (!needed || scope->opsets.count("") || model.irVersion < 3)
+    return;
+  error(fileLoc, "opset_import names no version of the ONNX operators (domain "
+                 "''), so their meaning is open; add the version that the "
+                 "model was exported with");
+  scope->opsets[""] = 21; // for the other problems, which are reported too
+}
+
 FailureOr<OwningOpRef<ModuleOp>> GraphImporter::run() {
   Scope top;
   scope = &top;
-  for (const OpsetImport &opset : model.opsets)
-    top.opsets[opset.domain == "ai.onnx" ? "" : opset.domain] = opset.version;
+  readOpsets();
+  warnOfUnusedParts();
   declareInitializers(model.graph);
   indexGraph(model.graph);
   if (failed(createFunction()))

@@ -4,6 +4,7 @@
 
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SHA1.h"
@@ -123,20 +124,62 @@ static bool parseNumber(StringRef key, StringRef text, uint64_t &value,
   return false;
 }
 
+namespace {
+/// What the entries of a tensor say.
+struct Extent {
+  StringRef location, digest;
+  uint64_t offset = 0, length = 0;
+};
+} // namespace
+
+/// One entry, of a key that has not been seen yet.
+static bool readEntry(StringRef key, StringRef value, Extent &extent,
+                      std::string &error) {
+  if (key == "location")
+    extent.location = value;
+  else if (key == "checksum")
+    extent.digest = value;
+  else if (key == "offset")
+    return parseNumber(key, value, extent.offset, error);
+  else if (key == "length")
+    return parseNumber(key, value, extent.length, error);
+  else if (key == "basepath" && !value.empty() && value != ".")
+    error = ("external data key 'basepath' is '" + value +
+             "', but data files are only read in the model's own folder; put "
+             "them there and remove the key")
+                .str();
+  else if (key != "basepath")
+    error = ("external data key '" + key +
+             "' is not one that ONNX defines (location, offset, length, "
+             "checksum, basepath), and it may change which bytes are meant; "
+             "remove it if it does not")
+                .str();
+  return error.empty();
+}
+
+static bool readEntries(const TensorProto &tensor, Extent &extent,
+                        std::string &error) {
+  llvm::StringSet<> seen;
+  for (auto [key, value] : tensor.external) {
+    if (!seen.insert(key).second) {
+      error = ("external data key '" + key +
+               "' is given twice; keep one, so that there is one meaning")
+                  .str();
+      return false;
+    }
+    if (!readEntry(key, value, extent, error))
+      return false;
+  }
+  return true;
+}
+
 StringRef ExternalFiles::read(const TensorProto &tensor, uint64_t expected,
                               SharedBuffer &owner, std::string &error) {
-  StringRef location, digest;
-  uint64_t offset = 0, length = expected;
-  for (auto [key, value] : tensor.external) {
-    if (key == "location")
-      location = value;
-    else if (key == "checksum")
-      digest = value;
-    else if (key == "offset" && !parseNumber(key, value, offset, error))
-      return {};
-    else if (key == "length" && !parseNumber(key, value, length, error))
-      return {};
-  }
+  Extent extent;
+  extent.length = expected;
+  if (!readEntries(tensor, extent, error))
+    return {};
+  auto [location, digest, offset, length] = extent;
   owner = open(location, error);
   if (!owner)
     return {};

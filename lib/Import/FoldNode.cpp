@@ -188,6 +188,8 @@ static std::optional<double> applyUnary(StringRef op, double x) {
 }
 
 static std::optional<Numbers> foldUnary(NodeContext &n, ArrayRef<Numbers> in) {
+  if (in.size() != 1)
+    return std::nullopt;
   Numbers result = in[0];
   StringRef op = n.opType();
   for (double &x : result.floats) {
@@ -227,9 +229,11 @@ static std::optional<Numbers> foldWhere(NodeContext &, ArrayRef<Numbers> in) {
 /// Only conversions whose result ONNX defines.
 static std::optional<Numbers> foldCast(NodeContext &n, ArrayRef<Numbers> in) {
   auto type = ElemType(n.intAttr("to", 0));
+  // These two concern narrow floats only, which are not looked at here.
+  (void)n.hasAttr("saturate");
+  (void)n.hasAttr("round_mode");
   bool known = rt::formatFromOnnx(int64_t(type)) != rt::StorageFormat::None;
-  // The options of narrow floats are not looked at here.
-  if (!known || (isFloat(type) && getBitWidth(type) < 16))
+  if (!known || in.size() != 1 || (isFloat(type) && getBitWidth(type) < 16))
     return std::nullopt;
   Numbers result = like(in[0], in[0].shape);
   result.type = type;
@@ -305,7 +309,7 @@ static std::optional<Numbers> foldConcat(NodeContext &n, ArrayRef<Numbers> in) {
 }
 
 static std::optional<Numbers> foldSlice(NodeContext &n, ArrayRef<Numbers> in) {
-  if (in[0].shape.size() != 1)
+  if (in[0].shape.size() != 1 || in.size() > 5)
     return std::nullopt;
   for (const Numbers &x : in.drop_front())
     if (x.ints.size() != 1)
@@ -338,7 +342,7 @@ static std::optional<Numbers> foldSlice(NodeContext &n, ArrayRef<Numbers> in) {
 /// Same numbers, another shape.
 static std::optional<Numbers> foldSqueeze(NodeContext &n,
                                           ArrayRef<Numbers> in) {
-  if (n.node.inputs.size() != in.size())
+  if (n.node.inputs.size() != in.size() || in.size() > 2)
     return std::nullopt;
   auto axes = in.size() > 1 ? std::optional(in[1].ints) : n.intsAttr("axes");
   bool adds = n.opType() == "Unsqueeze";
@@ -370,14 +374,16 @@ static std::optional<Numbers> foldSqueeze(NodeContext &n,
 
 static std::optional<Numbers> foldIdentity(NodeContext &,
                                            ArrayRef<Numbers> in) {
-  return in[0];
+  return in.size() == 1 ? std::optional(in[0]) : std::nullopt;
 }
 
 static std::optional<Numbers> foldReduceProd(NodeContext &n,
                                              ArrayRef<Numbers> in) {
   if (in.size() != 1 || in[0].isFloating() || in[0].shape.size() != 1 ||
-      n.intAttr("noop_with_empty_axes", 0) ||
-      (n.intsAttr("axes") && n.intsAttr("axes")->size() != 1))
+      n.intAttr("noop_with_empty_axes", 0))
+    return std::nullopt;
+  if (auto axes = n.intsAttr("axes");
+      axes && (axes->size() != 1 || ((*axes)[0] != 0 && (*axes)[0] != -1)))
     return std::nullopt;
   Numbers result = like(in[0], {});
   if (n.intAttr("keepdims", 1))

@@ -400,6 +400,18 @@ static std::string explainDomain(StringRef domain) {
          "' by that name, and the model has no function for it";
 }
 
+/// Folds the node or calls its importer. A fold that left something unread did
+/// not see all of the node: the importer then takes it or says what is wrong.
+static LogicalResult importOperator(NodeContext &n, ImportFn import) {
+  Tensor folded = foldNode(n);
+  if (n.failed())
+    return failure();
+  if (folded && n.hasReadAll())
+    return n.setOutput(0, folded);
+  n.forgetReads();
+  return import(n);
+}
+
 const Function *GraphImporter::findFunction(const Node &node) const {
   for (const Function &candidate : model.functions)
     if (candidate.name == node.opType && candidate.domain == node.domain &&
@@ -428,15 +440,10 @@ void GraphImporter::importNode(const Node &node) {
   if (!prepareInputs(node, loc, what, required))
     return failOutputs(node);
   NodeContext n(*this, node, builder, loc, name, getOpset(node.domain));
-  LogicalResult result = failure();
-  if (callee)
-    result = importCall(n, *callee);
-  else if (Tensor folded = foldNode(n))
-    result = n.setOutput(0, folded);
-  else
-    result = entry->import(n);
+  LogicalResult result =
+      callee ? importCall(n, *callee) : importOperator(n, entry->import);
   if (succeeded(result))
-    n.checkAllInputsRead();
+    n.checkAllRead();
   if (failed(result) && !n.failed())
     hasErrors = true;
   if (failed(result) || n.failed())
@@ -490,8 +497,19 @@ LogicalResult GraphImporter::inlineSubgraph(NodeContext &node,
   return success();
 }
 
+/// Marks the attributes that the function itself lists: what it makes of them
+/// is its own affair. Others stay unread and are reported.
+static void readDeclaredAttributes(const NodeContext &n,
+                                   const Function &callee) {
+  for (StringRef name : callee.attributes)
+    (void)n.hasAttr(name);
+  for (const NodeAttribute &attribute : callee.defaults)
+    (void)n.hasAttr(attribute.name);
+}
+
 LogicalResult GraphImporter::importCall(NodeContext &n,
                                         const Function &callee) {
+  readDeclaredAttributes(n, callee);
   if (++callDepth > maxCallDepth) {
     --callDepth;
     return n.fail("functions call each other recursively");

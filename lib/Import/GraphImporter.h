@@ -72,7 +72,9 @@ public:
   bool hasErrors = false;
 
 private:
-  // Interface of the entry function (Entry.cpp).
+  // The file, and the interface of the entry function (Entry.cpp).
+  void readOpsets();
+  void warnOfUnusedParts();
   mlir::LogicalResult checkBindings();
   mlir::FailureOr<Shape> getInputShape(const ValueInfo &input);
   bool bindSymbol(llvm::StringRef symbol, int64_t value, llvm::StringRef input);

@@ -38,6 +38,7 @@ struct Parser {
   void tensorType(WireReader r, ValueInfo &info);
   void valueInfo(WireReader r, ValueInfo &info);
   StringRef sparseName(WireReader r);
+  StringRef annotatedName(WireReader r);
   void graph(WireReader r, Graph &graph, unsigned depth);
   OpsetImport opset(WireReader r);
   void function(WireReader r, Function &function);
@@ -97,7 +98,7 @@ void Parser::tensor(WireReader r, TensorProto &tensor) {
       tensor.external.push_back(entry(r.message()));
       break;
     case 14:
-      tensor.isExternal = r.varint() == 1;
+      tensor.location = r.varint();
       break;
     default:
       r.skip();
@@ -275,6 +276,18 @@ StringRef Parser::sparseName(WireReader r) {
   return values.name;
 }
 
+/// The tensor that a TensorAnnotation speaks of.
+StringRef Parser::annotatedName(WireReader r) {
+  StringRef name;
+  while (r.next()) {
+    if (r.field() == 1)
+      name = r.bytes();
+    else
+      r.skip();
+  }
+  return name;
+}
+
 void Parser::graph(WireReader r, Graph &graph, unsigned depth) {
   if (depth > maxDepth) {
     r.fail("graphs are nested too deeply");
@@ -299,6 +312,9 @@ void Parser::graph(WireReader r, Graph &graph, unsigned depth) {
       break;
     case 13:
       valueInfo(r.message(), graph.infos.emplace_back());
+      break;
+    case 14:
+      graph.annotated.push_back(annotatedName(r.message()));
       break;
     case 15:
       graph.sparseInitializers.push_back(sparseName(r.message()));
@@ -333,6 +349,9 @@ void Parser::function(WireReader r, Function &function) {
       break;
     case 5:
       function.outputs.push_back(r.bytes());
+      break;
+    case 6:
+      function.attributes.push_back(r.bytes());
       break;
     case 7:
       node(r.message(), function.nodes.emplace_back(), 0);
@@ -372,6 +391,14 @@ void Parser::model(WireReader r, Model &model) {
       break;
     case 8:
       model.opsets.push_back(opset(r.message()));
+      break;
+    case 20:
+      model.hasTraining = true;
+      r.skip();
+      break;
+    case 26:
+      model.hasDevices = true;
+      r.skip();
       break;
     case 25:
       function(r.message(), model.functions.emplace_back());

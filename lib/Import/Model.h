@@ -21,12 +21,14 @@ namespace nibble::onnx {
 
 struct Graph;
 
-/// TensorProto. Data stand in at most one of: external, raw, typed chunks.
+/// TensorProto. Data should stand in one of: external, raw, typed chunks (the
+/// loader refuses more).
 struct TensorProto {
   llvm::StringRef name;
   llvm::SmallVector<int64_t> dims;
   ElemType type = ElemType::Undefined;
-  bool hasRaw = false, isExternal = false, isSegment = false;
+  bool hasRaw = false, isSegment = false;
+  int64_t location = 0; ///< DataLocation: 0 in the model, 1 external
   llvm::StringRef raw;
   /// Payloads of the typed fields (packed runs or single numbers, wire format).
   using Chunks = llvm::SmallVector<llvm::StringRef, 1>;
@@ -95,6 +97,7 @@ struct Graph {
   std::deque<TensorProto> initializers; ///< addresses stay valid
   std::vector<ValueInfo> inputs, outputs, infos;
   llvm::SmallVector<llvm::StringRef> sparseInitializers;
+  llvm::SmallVector<llvm::StringRef> annotated; ///< quantization_annotation
 };
 
 struct OpsetImport {
@@ -105,6 +108,7 @@ struct OpsetImport {
 struct Function {
   llvm::StringRef name, domain, overload;
   llvm::SmallVector<llvm::StringRef> inputs, outputs;
+  llvm::SmallVector<llvm::StringRef> attributes; ///< without a default
   std::vector<NodeAttribute> defaults;
   std::vector<Node> nodes;
   std::vector<OpsetImport> opsets;
@@ -114,7 +118,7 @@ struct Model {
   int64_t irVersion = 0;
   llvm::StringRef producer;
   std::vector<OpsetImport> opsets;
-  bool hasGraph = false;
+  bool hasGraph = false, hasTraining = false, hasDevices = false;
   Graph graph;
   std::deque<Function> functions;
 };

@@ -47,7 +47,8 @@ NodeContext::NodeContext(GraphImporter &importer, const Node &node,
                          OpBuilder &builder, Location loc, StringRef name,
                          int64_t opset)
     : build(builder, loc), importer(importer), node(node), nodeName(name.str()),
-      version(opset) {}
+      version(opset), inputsRead(node.inputs.size()),
+      attributesRead(node.attributes.size()) {}
 
 StringRef NodeContext::opType() const { return node.opType; }
 StringRef NodeContext::domain() const { return node.domain; }
@@ -65,13 +66,6 @@ void NodeContext::warn(const Twine &message) const {
                          << "): " << message;
 }
 
-void NodeContext::checkAllInputsRead() const {
-  for (size_t i = 0; i < std::min<size_t>(node.inputs.size(), 64); ++i)
-    if (!(inputsRead >> i & 1) && !node.inputs[i].empty())
-      (void)fail("input " + Twine(i) + " ('" + node.inputs[i] +
-                 "') is not one that this operator has");
-}
-
 size_t NodeContext::numInputs() const {
   size_t count = node.inputs.size();
   while (count > 0 && node.inputs[count - 1].empty())
@@ -84,8 +78,7 @@ bool NodeContext::hasInput(size_t i) const { return bool(input(i)); }
 Tensor NodeContext::input(size_t i) const {
   if (i >= node.inputs.size())
     return {};
-  if (i < 64)
-    inputsRead |= uint64_t(1) << i;
+  inputsRead.set(i);
   if (node.inputs[i].empty())
     return {};
   return importer.lookUp(node.inputs[i]);
@@ -169,9 +162,10 @@ NodeContext::requireFloats(size_t i, StringRef what, ArrayRef<double> absent) {
 //===----------------------------------------------------------------------===//
 
 const NodeAttribute *NodeContext::find(StringRef name, int type) const {
-  for (const NodeAttribute &candidate : node.attributes) {
+  for (auto [i, candidate] : llvm::enumerate(node.attributes)) {
     if (candidate.name != name)
       continue;
+    attributesRead.set(i);
     const NodeAttribute *attribute = importer.resolve(candidate);
     if (attribute && type && int(attribute->kind) != type) {
       (void)fail("attribute '" + name + "' has the wrong type " +

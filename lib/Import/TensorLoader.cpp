@@ -253,12 +253,39 @@ static bool readTyped(const TensorProto &tensor, uint64_t count,
   return false;
 }
 
+/// What is wrong with where the data stand, or null. Of two places nobody can
+/// say which one is meant.
+static const char *getPlaceProblem(const TensorProto &tensor) {
+  int places = !tensor.raw.empty();
+  for (const TensorProto::Chunks *chunks :
+       {&tensor.floats, &tensor.doubles, &tensor.int32s, &tensor.int64s,
+        &tensor.uint64s})
+    places += countChunkBytes(*chunks) != 0;
+  if (places > 1)
+    return "data stand in several fields of the tensor, which may disagree; "
+           "keep one";
+  if (tensor.location != 0 && tensor.location != 1)
+    return "data_location is neither DEFAULT nor EXTERNAL; save the model with "
+           "its data inside or in files beside it";
+  if (tensor.location == 1 && places > 0)
+    return "data stand both in the model and in an external file, which may "
+           "disagree; keep one";
+  if (tensor.location == 0 && !tensor.external.empty())
+    return "external_data is given but data_location is not EXTERNAL; remove "
+           "one or set the other";
+  return nullptr;
+}
+
 bool TensorLoader::findBytes(const TensorProto &tensor, uint64_t count,
                              StringRef &bytes, SharedBuffer &owner,
                              std::string &error) {
   uint64_t expected = getRawBytes(tensor.type, count);
   owner = file;
-  if (tensor.isExternal) {
+  if (const char *problem = getPlaceProblem(tensor)) {
+    error = problem;
+    return false;
+  }
+  if (tensor.location == 1) {
     bytes = external.read(tensor, expected, owner, error);
     return error.empty();
   }

@@ -41,7 +41,9 @@ public:
         realDirectory(std::move(realDirectory)) {}
 
   /// Bytes that `tensor.external` describes; `expected` is how many the type
-  /// and shape need. On failure sets `error`.
+  /// and shape need. location, offset, length and checksum are obeyed; basepath
+  /// must name the model's folder; any other key is refused, as nobody here
+  /// knows what it would change. On failure sets `error`.
   llvm::StringRef read(const TensorProto &tensor, uint64_t expected,
                        SharedBuffer &owner, std::string &error);
 

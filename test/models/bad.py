@@ -345,9 +345,26 @@ DATA = "weights.bin"  # `write_all` makes it: SIZE bytes, a symlink "escape.bin"
         external_offset_text=((dict(location=DATA, offset="zero", length=SIZE),), (DATA, "proj.weight", "offset")),
         external_offset_overflow=((dict(location=DATA, offset=(1 << 64) - 8, length=SIZE),), (DATA, "proj.weight", "offset")),
         external_sum_overflow=((dict(location=DATA, offset=(1 << 63) - 8, length=SIZE),), (DATA, "proj.weight", "offset")),
+        external_unknown_key=((dict(location=DATA, length=SIZE, compression="zstd"),), ("'compression'",)),
+        external_basepath=((dict(location=DATA, length=SIZE, basepath="/tmp"),), ("'basepath'",)),
+        external_wrong_checksum=((dict(location=DATA, length=SIZE, checksum="0" * 40),), (DATA,)),
         external_nul_in_location=((dict(location=DATA + "\0.txt", length=SIZE),), ("proj.weight", "location", DATA)))
 def external_data(keys):
     return external(**keys)
+
+
+@bad("proj.weight")
+def data_inside_and_outside():
+    m = external(location=DATA, length=SIZE)
+    tensor_of(m).raw_data = b"\0" * SIZE
+    return m
+
+
+@bad("proj.weight")
+def data_in_two_fields():
+    m = model(linear_model())
+    tensor_of(m).float_data.extend([1.0] * 1024)
+    return m
 
 
 # ---- quantization ----------------------------------------------------------------------------------------------------
@@ -363,6 +380,13 @@ def fp8_chain(scale=0.01, zero=0, node="culprit", scale_dims=()):
         scale_infinite=((np.inf,), ("culprit", "scale")))
 def activation_scale(value):
     return fp8_chain(value)
+
+
+@family(precision_double=((11,), ("culprit", "precision double")), precision_fp8=((17,), ("culprit", "precision float8")))
+def precision(number):
+    g = start()
+    q = g.node("QuantizeLinear", ["x", g.init("scale", np.float32(1))], name="culprit", output_dtype=17, precision=number)
+    return finish(g, g.node("DequantizeLinear", [q, "scale"]))
 
 
 @bad("culprit", "zero")
@@ -409,14 +433,14 @@ def dynamic_quantize(value, block):
     return finish(g, g.node("DequantizeLinear", [q, s], name="culprit_dq", axis=-1, block_size=block))
 
 
-@family(raw_fp4_block_zero=((0,), ("culprit",)), raw_fp4_block_13=((13,), ("culprit", "proj/matmul")))
+@family(raw_fp4_block_zero=((0,), ("culprit",)), raw_fp4_block_13=((13,), ("culprit",)))
 def raw_fp4(block):
     g = start()
     w = g.node("TRT_FP4QDQ", [g.init("W", weight())], name="culprit", domain="trt", block_size=block)
     return finish(g, g.node("MatMul", ["x", w], name="proj/MatMul"))
 
 
-@bad("w_dq", "dequantize")
+@bad("w_dq")
 def dequantize_of_a_float():
     g = start()
     w = g.node("DequantizeLinear", [g.init("W", weight()), g.init("s", np.float32(1))], name="W_dq")
@@ -472,6 +496,14 @@ CULPRIT = ("culprit",)
     layer_norm_axis=(("LayerNormalization", [f32(32)], dict(axis=8)), CULPRIT),
     reduce_axis=(("ReduceSum", [i64(5)], {}), CULPRIT),
     split_sizes=(("Split", [i64(1, 9)], dict(axis=1)), CULPRIT),
+    unknown_attribute=(("Relu", [], dict(slope=0.1)), ("'slope'",)),
+    reshape_shape_twice=(("Reshape", [i64(1, 4, 32)], dict(shape=[4, 32])), ("'shape'",)),
+    topk_k_twice=(("TopK", [i64(2)], dict(k=3)), ("'k'",)),
+    pad_value_twice=(("Pad", [i64(0, 0, 0, 0, 0, 1), f32()], dict(value=1.0)), CULPRIT),
+    split_twice=(("Split", [i64(4)], dict(axis=1, num_outputs=1)), ("'num_outputs'",)),
+    norm_in_half=(("LayerNormalization", [f32(32)], dict(stash_type=10)), ("stash_type",)),
+    dropout_in_training=(("Dropout", [], dict(is_test=0)), ("is_test",)),
+    batch_axis_alone=(("Add", [f32(32)], dict(axis=2)), ("'axis'",)),
     where_of_a_float_condition=(("Where", [f32(1), f32(1)], {}), CULPRIT),
     clip_of_another_type=(("Clip", [i64(0)], {}), CULPRIT),
 )
@@ -481,6 +513,8 @@ def operator(op, extra, attrs):
 
 @family(conv_channels=((dict(), (8, 5, 3, 3)), CULPRIT), conv_groups=((dict(group=3), (8, 4, 3, 3)), CULPRIT),
         conv_stride_zero=((dict(strides=[0, 0]), (8, 4, 3, 3)), CULPRIT), conv_kernel_too_big=((dict(), (8, 4, 64, 64)), CULPRIT),
+        conv_pads_and_auto_pad=((dict(pads=[2, 2, 2, 2], auto_pad="SAME_UPPER"), (8, 4, 3, 3)), ("auto_pad",)),
+        conv_ceil_mode=((dict(ceil_mode=1), (8, 4, 3, 3)), ("'ceil_mode'",)),
         conv_pads_short=((dict(pads=[1, 1]), (8, 4, 3, 3)), CULPRIT))
 def conv(attrs, kernel):
     return one_node("Conv", f32(*kernel), x_dims=(1, 4, 16, 16), **attrs)

@@ -14,6 +14,7 @@
 
 #include "nibble/Import/GraphBuilder.h"
 
+#include "llvm/ADT/SmallBitVector.h"
 #include "llvm/ADT/StringMap.h"
 #include <optional>
 
@@ -106,18 +107,32 @@ public:
   mlir::LogicalResult fail(const llvm::Twine &message) const;
   void warn(const llvm::Twine &message) const;
   bool failed() const { return hasFailed; }
-  void checkAllInputsRead() const;
+
+  //===--- Completeness ---------------------------------------------------===//
+  // Nothing that a file says is ignored in silence: the getters above note what
+  // was asked for, and what nobody asked for is an error. An importer therefore
+  // asks for an attribute even where another one makes it meaningless. See
+  // NodeReads.cpp for the few that never change a result.
+
+  /// Forgets what was asked for, when an attempt came to nothing.
+  void forgetReads();
+  /// True if every input and attribute was asked for or changes no result.
+  bool hasReadAll() const;
+  /// Reports (as errors) each input and attribute that was not.
+  void checkAllRead() const;
 
   GraphImporter &importer;
   const Node &node;
 
 private:
   const NodeAttribute *find(llvm::StringRef name, int type) const;
+  llvm::SmallVector<size_t> unreadInputs() const;
+  llvm::SmallVector<const NodeAttribute *> unreadAttributes() const;
 
   std::string nodeName;
   int64_t version;
   mutable bool hasFailed = false;
-  mutable uint64_t inputsRead = 0;
+  mutable llvm::SmallBitVector inputsRead, attributesRead;
 };
 
 using ImportFn = mlir::LogicalResult (*)(NodeContext &);

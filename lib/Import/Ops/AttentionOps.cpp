@@ -1,6 +1,7 @@
 // Attention and RotaryEmbedding of ONNX 23 to 25.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Ops.h"
+#include "Precision.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 
 #include <cmath>
@@ -17,6 +18,7 @@ struct Attention {
   bool causal = false;
   int64_t left = -1, right = -1; ///< window sizes, -1 = unbounded
   double scale = 0, softcap = 0;
+  bool doubleSoftmax = false; ///< softmax_precision
 
   int64_t batch() const { return q.dim(0); }
   int64_t heads() const { return q.dim(1); }
@@ -31,9 +33,12 @@ struct Attention {
 
 /// [B, S, H*D] -> [B, H, S, D].
 static FailureOr<Tensor> splitHeads(NodeContext &n, Tensor x, StringRef attr) {
+  int64_t heads = n.intAttr(attr, 0);
+  if (x.rank() == 4 && heads != 0 && heads != x.dim(1))
+    return n.fail(attr + " = " + Twine(heads) + " contradicts operand " +
+                  toString(x.shape()) + " [batch, heads, positions, size]");
   if (x.rank() == 4)
     return x;
-  int64_t heads = n.intAttr(attr, 0);
   if (x.rank() != 3 || heads <= 0 || x.dim(2) % heads != 0)
     return n.fail("operand " + toString(x.shape()) +
                   " must have 4 dimensions, or 3 with attribute '" + attr +
@@ -114,6 +119,11 @@ static FailureOr<Attention> readAttention(NodeContext &n) {
   a.right = n.intAttr("right_window_size", -1);
   a.softcap = n.floatAttr("softcap", 0);
   a.scale = n.floatAttr("scale", 1 / std::sqrt(double(a.q.dim(3))));
+  a.doubleSoftmax =
+      ElemType(n.intAttr("softmax_precision", 0)) == ElemType::Double;
+  if (!a.doubleSoftmax &&
+      failed(checkPrecision(n, "softmax_precision", a.q.type)))
+    return failure();
   if (failed(checkOperands(n, a)))
     return failure();
   bool nonpadFits = !a.nonpad || (isInteger(a.nonpad.type) &&
@@ -228,7 +238,10 @@ static Tensor applyMask(GraphBuilder &b, Tensor scores, Tensor mask) {
 }
 
 /// Softmax over the keys; rows with every key masked are 0.
-static Tensor applySoftmax(GraphBuilder &b, Tensor scores) {
+static Tensor applySoftmax(GraphBuilder &b, const Attention &a, Tensor scores) {
+  ElemType type = scores.type;
+  if (a.doubleSoftmax)
+    scores = b.cast(scores, ElemType::Double);
   Tensor max = b.reduce(
       scores, 3, true, scores.type, -HUGE_VAL,
       [](ScalarBuilder &s, Value acc, Value v) { return s.max(acc, v); });
@@ -242,27 +255,37 @@ static Tensor applySoftmax(GraphBuilder &b, Tensor scores) {
   Tensor sum = b.reduce(
       weights, 3, true, scores.type, 0,
       [](ScalarBuilder &s, Value acc, Value v) { return s.add(acc, v); });
-  return b.binary(weights, sum, [](ScalarBuilder &s, Value v, Value total) {
-    Value zero = s.constant(0, total);
-    Value safe = s.select(s.eq(total, zero), s.constant(1, total), total);
-    return s.div(v, safe);
-  });
+  Tensor shares =
+      b.binary(weights, sum, [](ScalarBuilder &s, Value v, Value total) {
+        Value zero = s.constant(0, total);
+        Value safe = s.select(s.eq(total, zero), s.constant(1, total), total);
+        return s.div(v, safe);
+      });
+  return b.cast(shares, type);
+}
+
+/// The operator step by step, for a softmax that nq.attention does not compute.
+static Tensor emitSteps(GraphBuilder &b, const Attention &a, Tensor mask) {
+  Tensor scores = applySoftcap(b, a, emitScores(b, a));
+  Tensor shares = applySoftmax(b, a, applyMask(b, scores, mask));
+  int64_t kvHeads = a.k.dim(1), group = a.heads() / kvHeads;
+  Tensor rows =
+      b.reshape(shares, {a.batch(), kvHeads, group * a.queries(), a.keys()});
+  Tensor y = b.matmul(rows, b.cast(a.v, rows.type), rows.type);
+  Shape shape = {a.batch(), a.heads(), a.queries(), a.v.dim(3)};
+  return b.cast(b.reshape(y, shape), a.q.type);
 }
 
 /// qk_matmul_output: 0 raw, 1 after softcap, 2 after the mask, 3 after softmax.
 static LogicalResult setScoresOutput(NodeContext &n, const Attention &a,
-                                     Tensor mask) {
-  int64_t mode = n.intAttr("qk_matmul_output_mode", 0);
-  if (mode < 0 || mode > 3)
-    return n.fail("qk_matmul_output_mode " + Twine(mode) +
-                  " is not 0, 1, 2 or 3");
+                                     Tensor mask, int64_t mode) {
   Tensor scores = emitScores(n.build, a);
   if (mode >= 1)
     scores = applySoftcap(n.build, a, scores);
   if (mode >= 2)
     scores = applyMask(n.build, scores, mask);
   if (mode == 3)
-    scores = applySoftmax(n.build, scores);
+    scores = applySoftmax(n.build, a, scores);
   return n.setOutput(3, n.build.cast(scores, a.q.type));
 }
 
@@ -270,32 +293,40 @@ static LogicalResult setScoresOutput(NodeContext &n, const Attention &a,
 // Attention
 //===----------------------------------------------------------------------===//
 
-static LogicalResult importAttention(NodeContext &n) {
-  auto read = readAttention(n);
-  if (failed(read))
-    return failure();
-  Attention a = *read;
-  GraphBuilder &b = n.build;
-  bool causalFlag = a.causal && isPlainCausal(a);
-  bool restricted =
-      a.nonpad || a.left >= 0 || a.right >= 0 || (a.causal && !causalFlag);
-  if (restricted)
-    a.mask = restrictMask(b, a.mask, emitVisible(b, a));
-  if (n.hasOutput(3)) {
-    Tensor mask = a.mask;
-    if (causalFlag)
-      mask = restrictMask(b, mask, emitVisible(b, a));
-    if (failed(setScoresOutput(n, a, mask)))
-      return failure();
-  }
+/// nq.attention, which has the plain causal mask itself.
+static Tensor emitFused(GraphBuilder &b, const Attention &a, bool causalFlag) {
   Shape shape = {a.batch(), a.heads(), a.queries(), a.v.dim(3)};
   auto op = nq::AttentionOp::create(
       b.builder, b.loc, b.tensorType(shape, a.q.type), a.q.value, a.k.value,
       a.v.value, a.mask.value, APFloat(a.scale), APFloat(a.softcap), causalFlag,
       causalFlag && a.past > 0);
-  Tensor y{op.getResult(), a.q.type};
+  return {op.getResult(), a.q.type};
+}
+
+static LogicalResult importAttention(NodeContext &n) {
+  int64_t mode = n.intAttr("qk_matmul_output_mode", 0);
+  if (mode < 0 || mode > 3)
+    return n.fail("qk_matmul_output_mode " + Twine(mode) +
+                  " is not 0, 1, 2 or 3");
+  auto read = readAttention(n);
+  if (failed(read))
+    return failure();
+  Attention a = *read;
+  GraphBuilder &b = n.build;
   (void)n.setOutput(1, a.k);
   (void)n.setOutput(2, a.v);
+  bool causalFlag = a.causal && isPlainCausal(a);
+  bool restricted =
+      a.nonpad || a.left >= 0 || a.right >= 0 || (a.causal && !causalFlag);
+  if (restricted)
+    a.mask = restrictMask(b, a.mask, emitVisible(b, a));
+  Tensor all = a.mask; // every restriction in one mask, for single steps
+  if (causalFlag && (a.doubleSoftmax || n.hasOutput(3)))
+    all = restrictMask(b, all, emitVisible(b, a));
+  if (n.hasOutput(3) && failed(setScoresOutput(n, a, all, mode)))
+    return failure();
+  Tensor y =
+      a.doubleSoftmax ? emitSteps(b, a, all) : emitFused(b, a, causalFlag);
   return n.setOutput(0, n.input(0).rank() == 3 ? mergeHeads(b, y) : y);
 }
 

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Indexing.h"
 #include "Ops.h"
+#include "Precision.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -87,7 +88,7 @@ static Tensor meanOverImages(GraphBuilder &build, Tensor x) {
 
 /// Statistics of the batch take the place of the given ones, which are moved
 /// towards them.
-static void trainBatchNorm(NodeContext &n, BatchNorm &b) {
+static void trainBatchNorm(NodeContext &n, BatchNorm &b, double momentum) {
   GraphBuilder &build = n.build;
   Tensor mean = meanOverImages(build, b.x);
   Tensor squares = build.elementwise(
@@ -97,7 +98,6 @@ static void trainBatchNorm(NodeContext &n, BatchNorm &b) {
         return s.mul(d, d);
       });
   Tensor variance = meanOverImages(build, squares);
-  double momentum = n.floatAttr("momentum", 0.9);
   auto blend = [&](Tensor running, Tensor batch) {
     Tensor y = build.elementwise(
         {running, batch}, running.type, [&](ScalarBuilder &s, ValueRange a) {
@@ -117,23 +117,24 @@ static LogicalResult importBatchNorm(NodeContext &n) {
   Tensor x = n.input(0);
   if (failed(requireFloatImage(n, x, 2)))
     return failure();
-  if (n.opset() < 9 && n.intAttr("spatial", 1) == 0)
+  if (n.intAttr("spatial", 1) == 0)
     return n.fail("spatial = 0 (statistics per pixel) is not supported");
   auto scale = perChannel(n, 1, x, "scale"), bias = perChannel(n, 2, x, "B");
   auto mean = perChannel(n, 3, x, "mean"), var = perChannel(n, 4, x, "var");
   if (failed(scale) || failed(bias) || failed(mean) || failed(var))
     return failure();
+  bool isTest = n.intAttr("is_test", n.opset() >= 7) != 0;
   bool isTraining =
-      n.intAttr("training_mode", 0) != 0 ||
-      (n.opset() < 7 && n.intAttr("is_test", 0) == 0 && n.hasOutput(1));
+      n.intAttr("training_mode", 0) != 0 || (!isTest && n.hasOutput(1));
   if (!isTraining && n.hasOutput(1))
     return n.fail("running statistics are outputs of training only; export the "
                   "model for inference");
   BatchNorm b{x, *scale, *bias, *mean, *var, n.floatAttr("epsilon", 1e-5)};
   if (isTraining && x.numElements() == 0)
     return n.fail("an empty batch has no statistics");
+  double momentum = n.floatAttr("momentum", 0.9); // of training only
   if (isTraining)
-    trainBatchNorm(n, b);
+    trainBatchNorm(n, b, momentum);
   return n.setOutput(0, applyBatchNorm(n.build, b));
 }
 
@@ -144,12 +145,13 @@ static LogicalResult importBatchNorm(NodeContext &n) {
 /// x seen as `view`, normalized over its dimensions from `axis` on; scale and
 /// bias broadcast to the view.
 static Tensor normalize(NodeContext &n, Tensor x, ArrayRef<int64_t> view,
-                        int64_t axis, Tensor scale, Tensor bias) {
+                        int64_t axis, Tensor scale, Tensor bias,
+                        double epsilon) {
   GraphBuilder &b = n.build;
   Tensor input = b.reshape(x, view);
-  Value y = nq::NormOp::create(
-      b.builder, b.loc, input.getType(), nq::NormKind::layer, input.value,
-      scale.value, bias.value, axis, APFloat(n.floatAttr("epsilon", 1e-5)));
+  Value y = nq::NormOp::create(b.builder, b.loc, input.getType(),
+                               nq::NormKind::layer, input.value, scale.value,
+                               bias.value, axis, APFloat(epsilon));
   return b.reshape({y, x.type}, Shape(x.shape()));
 }
 
@@ -164,6 +166,7 @@ static LogicalResult checkGroups(NodeContext &n, Tensor x, int64_t groups) {
 
 static LogicalResult normalizeGroups(NodeContext &n, int64_t groups) {
   Tensor x = n.input(0), scale = n.input(1), bias = n.input(2);
+  double epsilon = n.floatAttr("epsilon", 1e-5);
   if (failed(checkGroups(n, x, groups)))
     return failure();
   // Opset 18 had one scale per group.
@@ -181,7 +184,7 @@ static LogicalResult normalizeGroups(NodeContext &n, int64_t groups) {
   Shape view{x.dim(0), groups, channels, product(x.shape().drop_front(2))};
   Shape param{groups, perGroup ? 1 : channels, 1};
   return n.setOutput(0, normalize(n, x, view, 2, n.build.reshape(scale, param),
-                                  n.build.reshape(bias, param)));
+                                  n.build.reshape(bias, param), epsilon));
 }
 
 static LogicalResult importInstanceNorm(NodeContext &n) {
@@ -192,7 +195,10 @@ static LogicalResult importInstanceNorm(NodeContext &n) {
 
 static LogicalResult importGroupNorm(NodeContext &n) {
   auto groups = n.requireIntAttr("num_groups");
-  return failed(groups) ? failure() : normalizeGroups(n, *groups);
+  if (failed(groups) ||
+      failed(checkPrecision(n, "stash_type", n.input(0).type)))
+    return failure();
+  return normalizeGroups(n, *groups);
 }
 
 //===----------------------------------------------------------------------===//

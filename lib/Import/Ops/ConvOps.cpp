@@ -208,14 +208,22 @@ static LogicalResult checkShapes(NodeContext &n, const Convolution &c) {
   return success();
 }
 
+/// The attribute repeats what the weights say.
+static LogicalResult checkKernelShape(NodeContext &n,
+                                      ArrayRef<int64_t> kernel) {
+  auto given = n.intsAttr("kernel_shape");
+  if (!given || ArrayRef<int64_t>(*given) == kernel)
+    return success();
+  return n.fail("kernel_shape " + toString(*given) +
+                " differs from that of the weights, " + toString(kernel));
+}
+
 static LogicalResult setWindow(NodeContext &n, Convolution &c) {
   if (failed(checkShapes(n, c)))
     return failure();
   ArrayRef<int64_t> kernel = c.weights.shape().drop_front(2);
-  auto given = n.intsAttr("kernel_shape");
-  if (given && ArrayRef<int64_t>(*given) != kernel)
-    return n.fail("kernel_shape " + toString(*given) +
-                  " differs from that of the weights, " + toString(kernel));
+  if (failed(checkKernelShape(n, kernel)))
+    return failure();
   auto window = getWindow(n, c.x.shape().drop_front(2), kernel);
   if (failed(window))
     return failure();
@@ -286,19 +294,23 @@ static LogicalResult resolveTransposed(NodeContext &n, Window &w) {
   size_t rank = w.rank();
   Shape more(n.intsAttr("output_padding").value_or(Shape(rank, 0)));
   auto wanted = n.intsAttr("output_shape");
-  std::string autoPad = n.stringAttr("auto_pad", "NOTSET");
+  auto autoPad = readAutoPad(n);
+  if (failed(autoPad))
+    return failure();
+  Window given = w;
   if (wanted && wanted->size() > rank) // some exporters give N and C as well
     wanted->erase(wanted->begin(), wanted->end() - rank);
   if (more.size() != rank || (wanted && wanted->size() != rank))
     return n.fail("output_padding or output_shape does not have " +
                   Twine(rank) + " numbers, one per spatial dimension");
-  bool isSame = autoPad == "SAME_UPPER" || autoPad == "SAME_LOWER";
+  bool isSame =
+      *autoPad == AutoPad::SameUpper || *autoPad == AutoPad::SameLower;
   for (size_t d = 0; d < rank; ++d) {
     if (more[d] < 0 || more[d] >= std::max(w.strides[d], w.dilations[d]))
       return n.fail("output_padding " + Twine(more[d]) +
                     " is not smaller than stride or dilation");
     int64_t full = w.strides[d] * (w.input[d] - 1) + more[d] + w.span(d);
-    if (autoPad == "VALID")
+    if (*autoPad == AutoPad::Valid)
       w.low[d] = w.high[d] = 0;
     w.output[d] = full - w.low[d] - w.high[d];
     if (wanted || isSame) {
@@ -308,13 +320,17 @@ static LogicalResult resolveTransposed(NodeContext &n, Window &w) {
       if (total < 0)
         w.low[d] = 0;
       else
-        w.low[d] = autoPad == "SAME_UPPER" ? total / 2 : total - total / 2;
+        w.low[d] =
+            *autoPad == AutoPad::SameUpper ? total / 2 : total - total / 2;
+      w.high[d] = total - w.low[d];
     }
     if (w.output[d] < 1 || w.output[d] > (int64_t(1) << 40))
       return n.fail("output extent " + Twine(w.output[d]) +
                     " of spatial dimension " + Twine(d) + " is not possible");
   }
-  return success();
+  // ONNX lets output_shape overrule pads, but not auto_pad.
+  return *autoPad == AutoPad::Given ? success()
+                                    : checkOverruledPads(n, given, w);
 }
 
 static LogicalResult importConvTranspose(NodeContext &n) {
@@ -331,7 +347,8 @@ static LogicalResult importConvTranspose(NodeContext &n) {
   Window w;
   w.input = Shape(x.shape().drop_front(2));
   w.kernel = Shape(weights.shape().drop_front(2));
-  if (failed(readWindowAttrs(n, w)) || failed(resolveTransposed(n, w)))
+  if (failed(checkKernelShape(n, w.kernel)) || failed(readWindowAttrs(n, w)) ||
+      failed(resolveTransposed(n, w)))
     return failure();
   Convolution c{
       {}, turnWeights(n.build, weights, groups), n.input(2), groups, w};

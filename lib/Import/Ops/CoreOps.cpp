@@ -76,11 +76,14 @@ static LogicalResult importSize(NodeContext &n) {
 static LogicalResult importDropout(NodeContext &n) {
   Tensor x = n.input(0);
   (void)n.hasInput(1); // the ratio matters in training only
+  if (n.intAttr("is_test", n.opset() >= 7) == 0)
+    return n.fail("is_test is 0 (or absent, which means 0 before opset 7), so "
+                  "it draws random numbers; export the model for inference");
   if (n.hasInput(2)) {
     auto training = n.requireInts(2, "training_mode");
     if (failed(training))
       return failure();
-    if (training->size() == 1 && training->front() && n.opset() >= 12)
+    if (training->size() == 1 && training->front())
       return n.fail("training_mode is set; export the model for inference");
   }
   if (n.hasOutput(1))
@@ -166,10 +169,10 @@ static FailureOr<Shape> resolveReshape(NodeContext &n, Tensor x,
 static LogicalResult importReshape(NodeContext &n) {
   Tensor x = n.input(0);
   FailureOr<SmallVector<int64_t>> target = failure();
-  if (auto attr = n.intsAttr("shape"); attr && !n.hasInput(1))
-    target = *attr;
-  else if (n.hasInput(1))
+  if (n.hasInput(1))
     target = n.requireInts(1, "shape");
+  else if (auto attr = n.intsAttr("shape")) // opset 1
+    target = *attr;
   else
     return n.fail("has neither an input nor an attribute 'shape'");
   if (failed(target))
@@ -273,6 +276,8 @@ static LogicalResult importIf(NodeContext &n) {
     return n.fail("the condition is computed at run time; Nibble compiles "
                   "static graphs: export with a fixed condition");
   StringRef wanted = condition->front() ? "then_branch" : "else_branch";
+  (void)n.hasAttr("then_branch");
+  (void)n.hasAttr("else_branch");
   for (const NodeAttribute &attribute : n.node.attributes)
     if (attribute.name == wanted && !attribute.graphs.empty())
       return n.importer.inlineSubgraph(n, *attribute.graphs.front());

@@ -55,9 +55,12 @@ static LogicalResult checkArithmetic(NodeContext &n, Tensor x) {
                 "; cast or dequantize first");
 }
 
-/// Before opset 7 the right operand broadcasts from dimension `axis` on.
+/// Up to opset 6 the right operand broadcasts from dimension `axis` on if
+/// `broadcast` is set; without that attribute nobody can have meant an axis.
 static FailureOr<Tensor> alignLegacy(NodeContext &n, Tensor a, Tensor b) {
-  if (n.opset() >= 7 || !n.intAttr("broadcast", 0) || !n.hasAttr("axis"))
+  if (!n.hasAttr("broadcast"))
+    return b;
+  if (!n.hasAttr("axis") || !n.intAttr("broadcast", 0))
     return b;
   auto axis = n.normalizeAxis(n.intAttr("axis", 0), a.rank());
   if (failed(axis))

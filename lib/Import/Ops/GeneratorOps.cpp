@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Indexing.h"
 #include "Ops.h"
+#include "Precision.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -136,6 +137,11 @@ static LogicalResult importRange(NodeContext &n) {
   ElemType type = n.input(0).type;
   if (n.input(1).type != type || n.input(2).type != type)
     return n.fail("start, limit and delta differ in type");
+  bool isNarrow = type == ElemType::Float16 || type == ElemType::BFloat16;
+  if (!isNarrow)
+    (void)n.hasAttr("stash_type"); // by ONNX, without effect here
+  else if (failed(checkPrecision(n, "stash_type", type)))
+    return failure();
   SmallVector<double, 3> bounds;
   for (size_t i : {0, 1, 2}) {
     auto value = n.requireFloats(i, i == 0   ? "start"

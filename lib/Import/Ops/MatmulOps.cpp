@@ -182,6 +182,9 @@ static LogicalResult importMatMulNBits(NodeContext &n) {
     return failure();
   if (n.intAttr("bits", 4) != 4 || n.hasInput(4))
     return n.fail("only 4 bits without g_idx are supported");
+  if (n.intAttr("weight_prepacked", 0))
+    return n.fail("weight_prepacked: weights in the layout of one device are "
+                  "not supported; save the model before it is prepacked");
   bool valid = *rows > 0 && *rows < (1 << 30) && *columns > 0 &&
                *columns < (1 << 30) && *block > 0 && *columns % *block == 0 &&
                x.rank() > 0 && x.shape().back() == *columns;

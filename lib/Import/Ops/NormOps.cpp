@@ -1,6 +1,7 @@
 // Normalizations over trailing dimensions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Ops.h"
+#include "Precision.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 
 #include <cmath>
@@ -69,14 +70,13 @@ static LogicalResult importLayerNorm(NodeContext &n) {
   Tensor x = n.input(0), scale = n.input(1), bias = n.input(2);
   auto axis = n.normalizeAxis(n.intAttr("axis", -1), x.rank());
   if (failed(axis) || failed(checkFactor(n, x, scale, "scale")) ||
-      failed(checkFactor(n, x, bias, "bias")))
+      failed(checkFactor(n, x, bias, "bias")) ||
+      failed(checkPrecision(n, "stash_type", x.type)))
     return failure();
   double epsilon = n.floatAttr("epsilon", 1e-5f);
   if (n.hasOutput(1) || n.hasOutput(2)) {
     Statistics statistics = emitStatistics(n.build, x, *axis, epsilon);
     auto stash = ElemType(n.intAttr("stash_type", 1));
-    if (!isFloat(stash) || !n.build.elementType(stash))
-      return n.fail("stash_type " + getName(stash) + " is not a float");
     (void)n.setOutput(1, n.build.cast(statistics.mean, stash));
     (void)n.setOutput(2, n.build.cast(statistics.inverse, stash));
   }
@@ -87,7 +87,8 @@ static LogicalResult importLayerNorm(NodeContext &n) {
 static LogicalResult importRmsNorm(NodeContext &n) {
   Tensor x = n.input(0), scale = n.input(1);
   auto axis = n.normalizeAxis(n.intAttr("axis", -1), x.rank());
-  if (failed(axis) || failed(checkFactor(n, x, scale, "scale")))
+  if (failed(axis) || failed(checkFactor(n, x, scale, "scale")) ||
+      failed(checkPrecision(n, "stash_type", x.type)))
     return failure();
   return n.setOutput(0,
                      emitNorm(n.build, nq::NormKind::rms, x, scale, {}, *axis,

@@ -45,7 +45,7 @@ static FailureOr<Window> getPoolWindow(NodeContext &n, Tensor x) {
   auto kernel = getKernelShape(n, spatial.size());
   if (failed(kernel))
     return failure();
-  return getWindow(n, spatial, *kernel);
+  return getWindow(n, spatial, *kernel, n.intAttr("ceil_mode", 0) != 0);
 }
 
 //===----------------------------------------------------------------------===//
@@ -107,6 +107,7 @@ static Tensor toColumnMajor(GraphBuilder &build, Tensor positions,
 static LogicalResult importMaxPool(NodeContext &n) {
   Tensor x = n.input(0);
   auto w = getPoolWindow(n, x);
+  bool isColumnMajor = n.intAttr("storage_order", 0) != 0;
   if (failed(w))
     return failure();
   double lowest = getLowest(x.type);
@@ -117,7 +118,7 @@ static LogicalResult importMaxPool(NodeContext &n) {
   y = n.build.cast(y, x.type);
   if (n.hasOutput(1)) {
     Tensor at = findMaxima(n.build, x, y, *w);
-    if (n.intAttr("storage_order", 0))
+    if (isColumnMajor)
       at = toColumnMajor(n.build, at, x.shape());
     (void)n.setOutput(1, at);
   }

@@ -157,6 +157,25 @@ FailureOr<Tensor> nibble::onnx::emitQuantize(NodeContext &n, Tensor x,
   return emitCodes(n, scaled, codeType);
 }
 
+FailureOr<Tensor> nibble::onnx::emitQuotients(NodeContext &n, Tensor x,
+                                              Tensor scale, LayoutAttrs attrs,
+                                              ElemType precision) {
+  auto layout = deduceLayout(n, x.shape(), scale.shape(), attrs);
+  if (failed(layout) || failed(checkScales(n, scale, Tensor(), *layout)) ||
+      failed(checkScalesIn(n, scale, precision)))
+    return failure();
+  GraphBuilder &b = n.build;
+  // f32 quotients of such operands round to the narrow type as exact ones do:
+  // 24 bits are at least twice the narrow significand plus two.
+  Tensor divisor = b.cast(scale, precision);
+  if (!layout->isPerTensor())
+    divisor = b.reshape(divisor, layout->grid);
+  return b.elementwise(
+      {b.cast(x, precision), expandToShape(b, divisor, x.shape(), *layout)},
+      precision,
+      [](ScalarBuilder &s, ValueRange v) { return s.div(v[0], v[1]); });
+}
+
 FailureOr<Tensor> nibble::onnx::emitDequantize(NodeContext &n, Tensor codes,
                                                Tensor scale, Tensor zeroPoint,
                                                const BlockLayout &layout,

@@ -24,6 +24,10 @@ bool isCodeType(ElemType type);
 mlir::LogicalResult checkScales(NodeContext &n, Tensor scale, Tensor codes,
                                 const BlockLayout &layout);
 
+/// Refuses constant scales that `precision` rounds to zero or infinity.
+mlir::LogicalResult checkScalesIn(NodeContext &n, Tensor scale,
+                                  ElemType precision);
+
 /// Zero points of `codeType`: null if absent or all zero; checked for type and
 /// shape and brought to the grid. FP8 and FP4 only take zeros.
 mlir::FailureOr<Tensor> prepareZeroPoint(NodeContext &n, Tensor zeroPoint,
@@ -34,6 +38,12 @@ mlir::FailureOr<Tensor> prepareZeroPoint(NodeContext &n, Tensor zeroPoint,
 mlir::FailureOr<Tensor> emitQuantize(NodeContext &n, Tensor x, Tensor scale,
                                      Tensor zeroPoint, ElemType codeType,
                                      LayoutAttrs attrs, bool saturate);
+
+/// Quotients x / scale as a file may ask for them: x, scales and results
+/// rounded to `precision`, float16 or bfloat16. Quantizing them with scales of
+/// one does the rest.
+mlir::FailureOr<Tensor> emitQuotients(NodeContext &n, Tensor x, Tensor scale,
+                                      LayoutAttrs attrs, ElemType precision);
 
 /// Values of codes, rounded once to `result`. UInt8 scales are E8M0 bits.
 mlir::FailureOr<Tensor> emitDequantize(NodeContext &n, Tensor codes,

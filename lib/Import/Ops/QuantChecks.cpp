@@ -137,6 +137,25 @@ LogicalResult nibble::onnx::checkScales(NodeContext &n, Tensor scale,
   return checkZeroScales(n, zeros, codes, layout);
 }
 
+LogicalResult nibble::onnx::checkScalesIn(NodeContext &n, Tensor scale,
+                                          ElemType precision) {
+  ElementsAttr data = n.importer.getConstant(scale, /*evaluate=*/true);
+  SmallVector<double> values;
+  if (!data || !readFloats(data, scale.type, values))
+    return success();
+  rt::StorageFormat format = rt::formatFromOnnx(int64_t(precision));
+  for (auto [i, value] : llvm::enumerate(values)) {
+    double rounded = rt::roundTo(format, value);
+    if (rounded == 0 || std::isinf(rounded))
+      return n.fail("scale at " + describeIndex(i, scale.shape()) +
+                    " becomes " + (rounded == 0 ? "zero" : "infinite") +
+                    " in " + getName(precision) +
+                    ", which the attribute precision asks for; set it to 1 "
+                    "(float)");
+  }
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Zero points
 //===----------------------------------------------------------------------===//

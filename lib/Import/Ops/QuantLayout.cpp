@@ -157,6 +157,15 @@ static FailureOr<BlockLayout> deduceBlocked(NodeContext &n, ArrayRef<int64_t> x,
   return layout;
 }
 
+/// R11: a block_size that the shapes do not show is not followed.
+static void warnOfBlockSize(NodeContext &n, LayoutAttrs attrs,
+                            const Twine &instead) {
+  if (attrs.blockSize > 0)
+    n.warn("block_size " + Twine(attrs.blockSize) +
+           " contradicts the shape of the scales; following the shapes: " +
+           instead);
+}
+
 FailureOr<BlockLayout> nibble::onnx::deduceLayout(NodeContext &n,
                                                   ArrayRef<int64_t> x,
                                                   ArrayRef<int64_t> scale,
@@ -171,12 +180,15 @@ FailureOr<BlockLayout> nibble::onnx::deduceLayout(NodeContext &n,
     return failure();
   // A single block is still a block if the file says so: [1, 16] of NVFP4.
   bool oneBlock = blocked && findBlockedAxis(x, scale, attrs.blockSize) >= 0;
-  if (countOf(scale) == 1 && !oneBlock)
+  if (countOf(scale) == 1 && !oneBlock) {
+    warnOfBlockSize(n, attrs, "one scale for the tensor");
     return BlockLayout();
+  }
   if (scale.size() == 1 && !blocked) {
     auto axis = findAxis(n, x, scale[0], attrs.axis);
     if (failed(axis))
       return failure();
+    warnOfBlockSize(n, attrs, "one scale per index of axis " + Twine(*axis));
     return makePerAxis(x, *axis);
   }
   if (scale.size() != x.size())

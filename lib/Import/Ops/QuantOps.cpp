@@ -34,15 +34,30 @@ static FailureOr<ElemType> getCodeType(NodeContext &n) {
   return n.domain() == "trt" ? ElemType::Int8 : ElemType::UInt8;
 }
 
-static LogicalResult importQuantizeLinear(NodeContext &n) {
-  auto codeType = getCodeType(n);
-  if (failed(codeType))
-    return failure();
+/// `precision`: the type that x / scale is computed in. Float is what
+/// nq.quantize does; quotients in a narrower type come first, over scales of 1.
+static LogicalResult applyPrecision(NodeContext &n, Tensor &x, Tensor &scale) {
   auto precision = ElemType(n.intAttr("precision", 0));
-  if (precision != ElemType::Undefined && precision != ElemType::Float)
-    n.warn("precision " + getName(precision) +
-           " is not followed: the division is in float");
-  auto codes = emitQuantize(n, n.input(0), n.input(1), n.input(2), *codeType,
+  if (precision == ElemType::Undefined || precision == ElemType::Float)
+    return success();
+  if (precision != ElemType::Float16 && precision != ElemType::BFloat16)
+    return n.fail("precision " + getName(precision) +
+                  " is not supported: Nibble divides in float, float16 or "
+                  "bfloat16; set the attribute to 1 (float)");
+  auto quotients = emitQuotients(n, x, scale, getLayoutAttrs(n), precision);
+  if (failed(quotients))
+    return failure();
+  x = *quotients;
+  scale = n.build.splat(ElemType::Float, scale.shape(), 1);
+  return success();
+}
+
+static LogicalResult importQuantizeLinear(NodeContext &n) {
+  Tensor x = n.input(0), scale = n.input(1);
+  auto codeType = getCodeType(n);
+  if (failed(codeType) || failed(applyPrecision(n, x, scale)))
+    return failure();
+  auto codes = emitQuantize(n, x, scale, n.input(2), *codeType,
                             getLayoutAttrs(n), n.intAttr("saturate", 1));
   return failed(codes) ? failure() : n.setOutput(0, *codes);
 }

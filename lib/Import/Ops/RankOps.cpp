@@ -135,12 +135,14 @@ static Tensor getPositions(GraphBuilder &build, Tensor ranks, int64_t k) {
 }
 
 static FailureOr<int64_t> getK(NodeContext &n, int64_t extent) {
-  int64_t k = n.intAttr("k", -1);
+  int64_t k = -1;
   if (n.hasInput(1)) {
     auto given = n.requireInts(1, "K");
     if (failed(given))
       return failure();
     k = given->size() == 1 ? given->front() : -1;
+  } else {
+    k = n.intAttr("k", -1); // opset 1
   }
   if (k < 0 || k > extent)
     return n.fail("K = " + Twine(k) + " is not between 0 and " + Twine(extent) +

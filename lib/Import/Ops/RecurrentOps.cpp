@@ -93,12 +93,20 @@ static LogicalResult readActivations(NodeContext &n,
   if (names.empty())
     for (int64_t d = 0; d < directions; ++d)
       names.append(defaults.begin(), defaults.end());
+  // The default that ONNX writes down for RNN is that of two directions.
+  if (directions == 1 && defaults.size() == 1 &&
+      names == SmallVector<std::string>{"Tanh", "Tanh"})
+    names.pop_back();
   if (names.size() != defaults.size() * directions)
     return n.fail("activations has " + Twine(names.size()) +
                   " names instead of " + Twine(defaults.size() * directions));
   auto alphas =
       n.floatsAttr("activation_alpha").value_or(SmallVector<double>());
   auto betas = n.floatsAttr("activation_beta").value_or(SmallVector<double>());
+  if (std::max(alphas.size(), betas.size()) > names.size())
+    return n.fail("activation_alpha or activation_beta has more numbers than "
+                  "there are activations, " +
+                  Twine(names.size()));
   for (auto [i, name] : llvm::enumerate(names)) {
     std::string lower = StringRef(name).lower();
     auto [alpha, beta] = getDefaults(lower);
@@ -283,19 +291,32 @@ static LogicalResult checkLayer(NodeContext &n, const Layer &l) {
                   Twine(maxSteps) +
                   " steps. Split the sequence and pass the "
                   "state from call to call");
-  if (n.intAttr("input_forget", 0))
-    return n.fail("input_forget = 1 is not supported");
+  if (n.opType() == "LSTM" && n.intAttr("input_forget", 0))
+    return n.fail("input_forget = 1 is not supported; export the layer without "
+                  "coupled gates");
+  if (int64_t said = n.intAttr("hidden_size", l.hidden); said != l.hidden)
+    return n.fail("hidden_size = " + Twine(said) + " but the weights " +
+                  toString(l.r.shape()) + " have " + Twine(l.hidden) +
+                  " hidden units");
   return success();
 }
 
 static FailureOr<Layer> readLayer(NodeContext &n, int64_t gates) {
-  Layer l{n.input(0), n.input(1),
-          n.input(2), n.input(3),
-          n.input(4), n.input(5),
-          n.input(6), n.input(7),
-          gates,      1,
-          0,          0,
-          0,          n.intAttr("layout", 0) != 0};
+  bool hasCell = n.opType() == "LSTM";
+  Layer l{n.input(0),
+          n.input(1),
+          n.input(2),
+          n.input(3),
+          n.input(4),
+          n.input(5),
+          hasCell ? n.input(6) : Tensor(),
+          hasCell ? n.input(7) : Tensor(),
+          gates,
+          1,
+          0,
+          0,
+          0,
+          n.intAttr("layout", 0) != 0};
   if (l.x.rank() != 3 || l.r.rank() != 3)
     return n.fail("input " + toString(l.x.shape()) + " or weights " +
                   toString(l.r.shape()) + " do not have three dimensions");

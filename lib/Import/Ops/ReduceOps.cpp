@@ -33,6 +33,7 @@ struct Reduction {
 
 static FailureOr<SmallVector<int64_t>> getAxes(NodeContext &n, Tensor x) {
   SmallVector<int64_t> axes;
+  bool emptyIsNone = n.intAttr("noop_with_empty_axes", 0) != 0;
   if (auto attr = n.intsAttr("axes")) {
     axes = *attr;
   } else if (n.hasInput(1)) {
@@ -41,7 +42,7 @@ static FailureOr<SmallVector<int64_t>> getAxes(NodeContext &n, Tensor x) {
       return failure();
     axes = *given;
   }
-  if (axes.empty() && !n.intAttr("noop_with_empty_axes", 0))
+  if (axes.empty() && !emptyIsNone)
     axes = llvm::to_vector(llvm::seq<int64_t>(0, x.rank()));
   return n.normalizeAxes(axes, x.rank());
 }

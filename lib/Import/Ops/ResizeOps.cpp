@@ -220,9 +220,9 @@ static FailureOr<ResizeMode> getMode(NodeContext &n) {
   bool isOld = n.opType() == "Upsample" || n.opset() < 11;
   ResizeMode m{
       *method,
-      isOld ? "asymmetric"
-            : n.stringAttr("coordinate_transformation_mode", "half_pixel"),
-      isOld ? "floor" : n.stringAttr("nearest_mode", "round_prefer_floor"),
+      n.stringAttr("coordinate_transformation_mode",
+                   isOld ? "asymmetric" : "half_pixel"),
+      n.stringAttr("nearest_mode", isOld ? "floor" : "round_prefer_floor"),
       n.floatAttr("cubic_coeff_a", -0.75),
       n.intAttr("exclude_outside", 0) != 0,
       n.intAttr("antialias", 0) != 0,
@@ -258,7 +258,7 @@ static void keepAspect(std::vector<AxisResize> &axes, bool larger) {
   }
 }
 
-static LogicalResult setSizes(NodeContext &n, size_t input,
+static LogicalResult setSizes(NodeContext &n, size_t input, StringRef policy,
                               std::vector<AxisResize> &axes) {
   auto sizes = n.requireInts(input, "sizes");
   if (failed(sizes))
@@ -270,7 +270,6 @@ static LogicalResult setSizes(NodeContext &n, size_t input,
     axis.output = size;
     axis.scale = double(size) / double(axis.input);
   }
-  std::string policy = n.stringAttr("keep_aspect_ratio_policy", "stretch");
   if (policy == "not_larger" || policy == "not_smaller")
     keepAspect(axes, policy == "not_smaller");
   else if (policy != "stretch")
@@ -314,17 +313,24 @@ static LogicalResult setExtents(NodeContext &n, std::vector<AxisResize> &axes) {
   bool hasRoi = n.opType() == "Resize" && n.opset() >= 11;
   size_t scalesAt = hasRoi ? 2 : 1;
   // Exporters name empty tensors for what they do not use.
-  bool hasSizes = hasRoi && n.hasInput(3);
+  auto isGiven = [&](size_t i) {
+    return n.hasInput(i) && n.input(i).numElements() != 0;
+  };
+  bool hasScales = isGiven(scalesAt), hasSizes = hasRoi && isGiven(3);
+  std::string policy = n.stringAttr("keep_aspect_ratio_policy", "stretch");
   if (hasRoi)
-    (void)n.input(1);
-  if (auto attr = n.floatsAttr("scales"))
+    (void)n.input(1); // concerns tf_crop_and_resize only
+  auto attr = n.floatsAttr("scales");
+  if (int(bool(attr)) + int(hasScales) + int(hasSizes) > 1)
+    return n.fail("has scales or sizes twice, which may disagree; keep one");
+  if (attr)
     return setScales(n, *attr, axes);
-  if (n.hasInput(scalesAt) && n.input(scalesAt).numElements() != 0) {
+  if (hasScales) {
     auto scales = n.requireFloats(scalesAt, "scales");
     return failed(scales) ? failure() : setScales(n, *scales, axes);
   }
   if (hasSizes)
-    return setSizes(n, 3, axes);
+    return setSizes(n, 3, policy, axes);
   return n.fail("has neither scales nor sizes");
 }
 

@@ -248,10 +248,8 @@ static Tensor padByCopies(GraphBuilder &build, Tensor x, const Pads &pads,
 
 /// The constant to pad with, if it is known and a double can hold it.
 static std::optional<double> getPadValue(NodeContext &n, Tensor x) {
-  if (n.hasAttr("value"))
-    return n.floatAttr("value", 0);
   if (!n.hasInput(2))
-    return 0.0;
+    return n.floatAttr("value", 0);
   if (isFloat(x.type)) {
     auto value = n.constantFloats(2);
     return value ? std::optional((*value)[0]) : std::nullopt;
@@ -294,7 +292,11 @@ static LogicalResult importPad(NodeContext &n) {
                   "' is not one of constant, edge, reflect, wrap");
   if (failed(pads) || failed(checkPads(n, x, *pads, mode)))
     return failure();
-  Tensor given = n.input(2); // other modes ignore it
+  Tensor given = n.input(2);
+  if (given && n.hasAttr("value"))
+    return n.fail("has the value to pad with twice, as an input and as an "
+                  "attribute; keep one");
+  (void)n.hasAttr("value"); // modes that copy elements need no value
   if (mode != "constant")
     return n.setOutput(0, padByCopies(n.build, x, *pads, mode));
   if (given && (given.numElements() != 1 || given.type != x.type))

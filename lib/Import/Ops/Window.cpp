@@ -78,33 +78,66 @@ static void resolveOutput(Window &w, size_t d, bool ceilMode) {
   w.extra[d] = std::max<int64_t>(0, needed - w.input[d] - w.low[d] - w.high[d]);
 }
 
+FailureOr<AutoPad> nibble::onnx::readAutoPad(NodeContext &n) {
+  std::string word = n.stringAttr("auto_pad", "NOTSET");
+  if (word == "NOTSET" || word.empty())
+    return AutoPad::Given;
+  if (word == "VALID")
+    return AutoPad::Valid;
+  if (word == "SAME_UPPER")
+    return AutoPad::SameUpper;
+  if (word == "SAME_LOWER")
+    return AutoPad::SameLower;
+  return n.fail("auto_pad '" + word +
+                "' is not one of NOTSET, SAME_UPPER, SAME_LOWER, VALID");
+}
+
+static Shape joinPads(const Window &w) {
+  Shape pads(w.low);
+  pads.append(w.high);
+  return pads;
+}
+
+LogicalResult nibble::onnx::checkOverruledPads(NodeContext &n,
+                                               const Window &given,
+                                               const Window &resolved) {
+  Shape said = joinPads(given), used = joinPads(resolved);
+  if (said == used || llvm::all_of(said, [](int64_t v) { return v == 0; }))
+    return success();
+  return n.fail("pads " + toString(said) +
+                " contradict auto_pad, which means " + toString(used) +
+                "; remove one of the two");
+}
+
 FailureOr<Window> nibble::onnx::getWindow(NodeContext &n,
                                           ArrayRef<int64_t> spatial,
-                                          ArrayRef<int64_t> kernel) {
+                                          ArrayRef<int64_t> kernel,
+                                          bool ceilMode) {
   Window w;
   w.input = Shape(spatial);
   w.kernel = Shape(kernel);
-  if (failed(readWindowAttrs(n, w)))
+  auto autoPad = readAutoPad(n);
+  if (failed(autoPad) || failed(readWindowAttrs(n, w)))
     return failure();
-  std::string autoPad = n.stringAttr("auto_pad", "NOTSET");
-  bool isSame = autoPad == "SAME_UPPER" || autoPad == "SAME_LOWER";
-  if (!isSame && autoPad != "NOTSET" && autoPad != "VALID" && !autoPad.empty())
-    return n.fail("auto_pad '" + autoPad +
-                  "' is not one of NOTSET, SAME_UPPER, SAME_LOWER, VALID");
-  if (autoPad == "VALID") {
+  Window given = w;
+  bool isSame =
+      *autoPad == AutoPad::SameUpper || *autoPad == AutoPad::SameLower;
+  if (*autoPad == AutoPad::Valid) {
     w.low.assign(w.rank(), 0);
     w.high.assign(w.rank(), 0);
   }
   for (size_t d = 0; d < w.rank(); ++d) {
     if (isSame)
-      padSame(w, d, autoPad == "SAME_UPPER");
+      padSame(w, d, *autoPad == AutoPad::SameUpper);
     else
-      resolveOutput(w, d, n.intAttr("ceil_mode", 0) != 0);
+      resolveOutput(w, d, ceilMode);
     if (w.output[d] < 1 && w.input[d] > 0)
       return n.fail("kernel of span " + Twine(w.span(d)) +
                     " does not fit dimension " + Twine(d + 2) + " of extent " +
                     Twine(w.input[d]) + " with its padding");
   }
+  if (*autoPad != AutoPad::Given && failed(checkOverruledPads(n, given, w)))
+    return failure();
   return w;
 }
 

@@ -26,11 +26,19 @@ struct Window {
 /// strides, dilations, pads of the node, each checked: one per dimension, and
 /// not negative.
 mlir::LogicalResult readWindowAttrs(NodeContext &n, Window &window);
-/// Attributes of the node with auto_pad and ceil_mode resolved, or a reported
-/// failure. `kernel` as given by the weights or by kernel_shape.
+/// Who says how much is padded. SameUpper: the odd element at the end.
+enum class AutoPad { Given, Valid, SameUpper, SameLower };
+/// auto_pad, or a reported failure for a word that it does not have.
+mlir::FailureOr<AutoPad> readAutoPad(NodeContext &n);
+/// Pads that auto_pad overrules must be 0 or say the same as `resolved`.
+mlir::LogicalResult checkOverruledPads(NodeContext &n, const Window &given,
+                                       const Window &resolved);
+/// Attributes of the node with auto_pad resolved, or a reported failure.
+/// `kernel` as given by the weights or by kernel_shape; `ceilMode` as of pools.
 mlir::FailureOr<Window> getWindow(NodeContext &n,
                                   llvm::ArrayRef<int64_t> spatial,
-                                  llvm::ArrayRef<int64_t> kernel);
+                                  llvm::ArrayRef<int64_t> kernel,
+                                  bool ceilMode = false);
 /// kernel_shape (required); for pooling.
 mlir::FailureOr<Shape> getKernelShape(NodeContext &n, size_t rank);
 

@@ -78,6 +78,79 @@ TEST(ImportGraph, SuperfluousInputsAndOutputsAreRefused) {
   EXPECT_TRUE(importModel(finish(h)).complains("output 'z'"));
 }
 
+/// A node that nobody needs to compute, on inputs "x" and "c" (constant).
+static Imported importNode(llvm::StringRef op, std::vector<std::string> inputs,
+                           std::vector<Message> attributes,
+                           int64_t opset = 20) {
+  Graph g = start().floats("c", {1}, {2});
+  g.node(op, inputs, {"y"}, attributes, "", "culprit");
+  return importModel(g.output("y", ElemType::Float, {2, 4}), opset);
+}
+
+TEST(ImportGraph, AttributesThatNobodyReadsAreRefused) {
+  const char *said = "node 'culprit' (Neg): attribute 'slope' would be ignored";
+  auto slope = std::vector{floatAttr("slope", 2)};
+  EXPECT_TRUE(importNode("Neg", {"x"}, slope).complains(said));
+  // Folding does not read less than the importer.
+  EXPECT_TRUE(importNode("Neg", {"c"}, slope).complains(said));
+  EXPECT_TRUE(importNode("Neg", {"c", "c"}, {}).complains("input 1 ('c')"));
+  EXPECT_TRUE(importNode("Neg", {"c", "x"}, {}).complains("input 1 ('x')"));
+}
+
+TEST(ImportGraph, TheSameAttributeTwiceIsRefused) {
+  auto twice = std::vector{floatAttr("alpha", 2), floatAttr("alpha", 3)};
+  EXPECT_TRUE(importNode("Elu", {"x"}, twice).complains("attribute 'alpha'"));
+}
+
+TEST(ImportGraph, AnInputInPlaceOfAnAttributeIsTold) {
+  auto min = std::vector{floatAttr("min", 0)};
+  EXPECT_TRUE(importNode("Clip", {"x", "c"}, min).complains("attribute 'min'"));
+  EXPECT_TRUE(importNode("Clip", {"x"}, min, 6).ok);
+}
+
+TEST(ImportGraph, AttributesWithoutEffectPass) {
+  Imported m = importNode("Relu", {"x"}, {intsAttr("consumed_inputs", {0})});
+  EXPECT_TRUE(m.ok && m.warnings.empty()) << m.errors << m.warnings;
+  m = importNode("Relu", {"x"}, {intAttr("__note", 0)});
+  EXPECT_TRUE(m.ok) << m.errors;
+  EXPECT_NE(m.warnings.find("attribute '__note' is a private note"),
+            std::string::npos);
+}
+
+TEST(ImportGraph, AxesOfLegacyBroadcastsAreObeyed) {
+  Graph g = start().floats("b", {2}, {1, 2});
+  g.node("Add", {"x", "b"}, {"y"},
+         std::vector{intAttr("broadcast", 1), intAttr("axis", 0)}, "", "sum");
+  finish(g);
+  EXPECT_TRUE(importModel(g, 6).ok);
+  EXPECT_TRUE(importModel(g, 20).ok); // it is what the file says
+  auto axis = std::vector{intAttr("axis", 1)};
+  EXPECT_TRUE(importNode("Add", {"x", "c"}, axis).complains("'axis'"));
+}
+
+TEST(ImportGraph, TheOpsetMustBeNamed) {
+  Graph g = start();
+  g.node("Relu", {"x"}, {"y"}, std::vector<Message>(), "", "act")
+      .node("Frob", {"x"}, {"z"}, std::vector<Message>(), "", "other");
+  finish(g);
+  Imported m = importModel(Message().varint(1, 10).message(7, g).bytes);
+  EXPECT_TRUE(m.complains("opset_import names no version"));
+  EXPECT_TRUE(m.complains("node 'other' (Frob)")); // the rest as well
+}
+
+TEST(ImportGraph, PartsThatAreNotUsedAreToldOf) {
+  Graph g = start();
+  g.node("Relu", {"x"}, {"y"});
+  g.message(14, Message().data(1, "x"));
+  std::string bytes =
+      finish(g).model() + Message().data(20, "").data(26, "").bytes;
+  Imported m = importModel(llvm::StringRef(bytes));
+  EXPECT_TRUE(m.ok) << m.errors;
+  for (const char *part : {"quantization_annotation of 1 tensors ('x'",
+                           "training_info", "distribution over devices"})
+    EXPECT_NE(m.warnings.find(part), std::string::npos) << m.warnings;
+}
+
 TEST(ImportGraph, DuplicateNamesAreRefused) {
   Graph g = start();
   g.node("Relu", {"x"}, {"y"}).node("Neg", {"x"}, {"y"});
@@ -192,6 +265,29 @@ TEST(ImportScopes, LocalFunctionsAreInlined) {
       Message().message(8, import).message(7, g).message(25, function).bytes);
   EXPECT_TRUE(m.has("2.500000e-01")) << m.errors;
   EXPECT_TRUE(m.has("\"block/act\""));
+}
+
+TEST(ImportScopes, AttributesThatAFunctionDoesNotListAreRefused) {
+  Message body = test::node("Neg", {"a"}, {"b"}, {}, "", "neg");
+  Message function = Message()
+                         .data(1, "MyAct")
+                         .data(4, "a")
+                         .data(5, "b")
+                         .data(6, "listed")
+                         .message(7, body)
+                         .data(10, "mine");
+  for (const char *name : {"listed", "slope"}) {
+    Graph g = start();
+    g.node("MyAct", {"x"}, {"y"}, std::vector{floatAttr(name, 1)}, "mine",
+           "call");
+    finish(g);
+    Message import = Message().data(1, "").varint(2, 20);
+    Imported m = importModel(
+        Message().message(8, import).message(7, g).message(25, function).bytes);
+    EXPECT_EQ(m.ok, llvm::StringRef(name) == "listed") << m.errors;
+    EXPECT_TRUE(m.ok || m.complains("node 'call' (mine::MyAct): attribute "
+                                    "'slope' would be ignored"));
+  }
 }
 
 //===----------------------------------------------------------------------===//

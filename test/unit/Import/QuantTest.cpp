@@ -36,14 +36,20 @@ static std::string bytes(size_t count, char value = 0x38) {
 // NVFP4
 //===----------------------------------------------------------------------===//
 
-static Imported nvfp4(float global, Dims globalDims, char blockScale = 0x38,
-                      Attrs attrs = {intAttr("axis", -1),
-                                     intAttr("block_size", 16)}) {
-  Weight w(ElemType::Float4E2M1, {8, 32}, bytes(128, 0x21));
-  w.graph.init("s", ElemType::Float8E4M3FN, {8, 2}, bytes(16, blockScale));
-  w.graph.floats("g", globalDims, {global});
-  w.graph.node("DequantizeLinear", {"s", "g"}, {"s32"}, Attrs(), "", "dq_s");
-  return w.dequantize({"w", "s32"}, attrs);
+static Graph nvfp4Graph(float global, Dims globalDims, char blockScale = 0x38,
+                        Attrs attrs = {intAttr("axis", -1),
+                                       intAttr("block_size", 16)}) {
+  Graph g = Graph().input("unused", ElemType::Float, {1});
+  g.init("w", ElemType::Float4E2M1, {8, 32}, bytes(128, 0x21));
+  g.init("s", ElemType::Float8E4M3FN, {8, 2}, bytes(16, blockScale));
+  g.floats("g", globalDims, {global});
+  g.node("DequantizeLinear", {"s", "g"}, {"s32"}, Attrs(), "", "dq_s");
+  g.node("DequantizeLinear", {"w", "s32"}, {"y"}, attrs, "", "dq");
+  return g.output("y", ElemType::Float, {8, 32});
+}
+
+static Imported nvfp4(float global, Dims globalDims, char blockScale = 0x38) {
+  return importModel(nvfp4Graph(global, globalDims, blockScale));
 }
 
 TEST(Nvfp4, NestedDequantize) {
@@ -56,8 +62,40 @@ TEST(Nvfp4, NestedDequantize) {
   }
 }
 
+TEST(Nvfp4, NoOpsetIsTooOld) { // R2: FLOAT4E2M1 is of opset 23 and IR 11
+  Graph g = nvfp4Graph(0.5f, {});
+  for (int64_t opset : {13, 17, 19, 20, 21, 23})
+    EXPECT_TRUE(importModel(g, opset).has("f32 per 1x16")) << opset;
+}
+
+TEST(Nvfp4, GlobalScaleMayComeFromACastConstant) { // R7
+  for (float global : {0.5f, notANumber}) {
+    Graph g = Graph().input("unused", ElemType::Float, {1});
+    g.init("s", ElemType::Float8E4M3FN, {8, 2}, bytes(16));
+    Message value =
+        tensor("", ElemType::Float, {}, bytesOf(std::vector<float>{global}));
+    g.node("Constant", {}, {"g32"},
+           Attrs{Message().data(1, "value").message(5, value).varint(20, 4)});
+    g.node("Cast", {"g32"}, {"g"}, Attrs{intAttr("to", 10)});
+    g.node("DequantizeLinear", {"s", "g"}, {"y"}, Attrs(), "", "dq_s");
+    Imported m = importModel(g.output("y", ElemType::Float16, {8, 2}));
+    if (global == 0.5f)
+      EXPECT_TRUE(m.has("!nq.scaled<f8E4M3FN, f16 per tensor>")) << m.errors;
+    else
+      EXPECT_TRUE(m.complains("node 'dq_s' (DequantizeLinear): scale at [] is "
+                              "NaN"))
+          << m.errors;
+  }
+}
+
+TEST(Nvfp4, OddCountsArePadded) { // R18
+  Weight w(ElemType::Float4E2M1, {3, 5}, bytes(8, 0x22));
+  w.graph.floats("s", {}, {1});
+  EXPECT_TRUE(w.dequantize({"w", "s"}).has("tensor<3x5xf4E2M1FN>"));
+}
+
 TEST(Nvfp4, BlockSizeMayBeMissing) { // R11
-  EXPECT_TRUE(nvfp4(1, {}, 0x38, {}).has("f32 per 1x16"));
+  EXPECT_TRUE(importModel(nvfp4Graph(1, {}, 0x38, {})).has("f32 per 1x16"));
 }
 
 TEST(Nvfp4, BadScalesNameTheNode) { // R19
@@ -145,6 +183,14 @@ static Imported quantize(Graph g, std::vector<std::string> inputs, Attrs attrs,
   return importModel(g.output("q", result, {2, 32}));
 }
 
+/// Weight scales so small that float16 holds them as subnormals.
+TEST(Fp8, SubnormalScalesAreNotZero) { // R19
+  Weight w(ElemType::Float8E4M3FN, {2, 2}, bytes(4));
+  w.graph.init("s", ElemType::Float16, {}, std::string("\x01\0", 2));
+  Imported m = w.dequantize({"w", "s"}, {}, ElemType::Float16);
+  EXPECT_TRUE(m.has("5.960460e-08")) << m.errors;
+}
+
 static Graph scalarScale(float scale = 0.5f) {
   return Graph().floats("s", {}, {scale});
 }
@@ -156,6 +202,11 @@ TEST(Fp8, DomainsAreOneNameSpace) { // R1
                           ElemType::Float8E4M3FN, domain);
     EXPECT_TRUE(m.has("tensor<2x32x!nq.fp8>")) << m.errors;
     EXPECT_FALSE(m.has("zero_point"));
+    Weight w(ElemType::Float8E4M3FN, {4, 8}, bytes(32));
+    w.graph.floats("s", {1}, {2});
+    EXPECT_TRUE(w.dequantize({"w", "s"}, {}, ElemType::Float,
+                             "DequantizeLinear", domain)
+                    .has("tensor<4x8x!nq.fp8>"));
   }
 }
 
@@ -164,6 +215,47 @@ TEST(Fp8, TypeFromOutputDtypeWithoutZeroPoint) { // R5
                         {intAttr("output_dtype", 17)}, ElemType::Float8E4M3FN);
   EXPECT_TRUE(m.has("!nq.fp8")) << m.errors;
 }
+
+//===----------------------------------------------------------------------===//
+// Precision of the division
+//===----------------------------------------------------------------------===//
+
+static Imported quantizeIn(ElemType precision, float scale = 0.5f) {
+  return quantize(
+      scalarScale(scale), {"x", "s"},
+      {intAttr("output_dtype", 17), intAttr("precision", int64_t(precision))},
+      ElemType::Float8E4M3FN);
+}
+
+TEST(Precision, FloatIsWhatQuantizeDoes) {
+  Imported m = quantizeIn(ElemType::Float);
+  EXPECT_TRUE(m.has("nq.quantize %arg0 scale(")) << m.errors;
+  EXPECT_FALSE(m.has("arith.divf"));
+}
+
+TEST(Precision, NarrowQuotientsAreRoundedFirst) {
+  for (auto [type, name] : {std::pair(ElemType::Float16, "f16"),
+                            std::pair(ElemType::BFloat16, "bf16")}) {
+    Imported m = quantizeIn(type);
+    EXPECT_TRUE(m.has("arith.divf")) << m.errors;
+    EXPECT_TRUE(m.has("nq.quantize %") && m.has("dense<1.000000e+00>"));
+    EXPECT_TRUE(m.has(std::string("tensor<2x32x") + name +
+                      "> -> tensor<2x32x!nq.fp8>"));
+  }
+}
+
+TEST(Precision, WhatCannotBeObeyedIsRefused) {
+  EXPECT_TRUE(quantizeIn(ElemType::Double)
+                  .complains("node 'q' (QuantizeLinear): precision double is "
+                             "not supported"));
+  EXPECT_TRUE(quantizeIn(ElemType::Float16, 1e-9f)
+                  .complains("scale at [] becomes zero in float16"));
+  EXPECT_TRUE(quantizeIn(ElemType::Float16, 1e9f).complains("infinite"));
+}
+
+//===----------------------------------------------------------------------===//
+// FP8, INT8: zero points and axes
+//===----------------------------------------------------------------------===//
 
 TEST(Fp8, ZeroPointMustBeZero) {
   Graph g = scalarScale().init("z", ElemType::Float8E4M3FN, {}, bytes(1, 0x38));
@@ -247,6 +339,16 @@ TEST(Int4, ShapesWinOverAContradictingAxis) { // R11
   EXPECT_NE(m.warnings.find("axis 0 contradicts"), std::string::npos);
 }
 
+TEST(Int4, ShapesWinOverABlockSizeWithoutBlocks) { // R11
+  for (Dims scales : {Dims{1}, Dims{256}}) {
+    Imported m = int4({8, 256}, scales)
+                     .dequantize({"w", "s"}, {intAttr("axis", 1),
+                                              intAttr("block_size", 128)});
+    EXPECT_TRUE(m.ok) << m.errors;
+    EXPECT_NE(m.warnings.find("block_size 128 contradicts"), std::string::npos);
+  }
+}
+
 TEST(Int4, ContradictingBlockSizeIsRefused) {
   EXPECT_TRUE(int4({8, 256}, {8, 2})
                   .dequantize({"w", "s"}, {intAttr("block_size", 64)})
@@ -257,6 +359,17 @@ TEST(Int4, ContradictingBlockSizeIsRefused) {
   EXPECT_TRUE(int4({8, 256}, {8, 2})
                   .dequantize({"w", "s"}, {intAttr("axis", 5)})
                   .complains("axis 5"));
+}
+
+TEST(Int4, RawQuantizeAndDequantize) { // R15
+  Graph g = Graph().input("x", ElemType::Float, {4, 32});
+  g.floats("s", {4, 2}, std::vector<float>(8, 1));
+  Attrs attrs{intAttr("axis", -1), intAttr("block_size", 16)};
+  g.node("TRT_INT4QuantizeLinear", {"x", "s"}, {"q"}, attrs, "trt");
+  g.node("TRT_INT4DequantizeLinear", {"q", "s"}, {"y"}, attrs, "trt");
+  Imported m = importModel(g.output("y", ElemType::Float, {4, 32}));
+  EXPECT_TRUE(m.has("-> tensor<4x32x!nq.scaled<si4, f32 per 1x16>>"))
+      << m.errors;
 }
 
 TEST(Int4, UnsignedWithZeroPoints) {
@@ -297,6 +410,15 @@ TEST(Mx, AttributesDefaultToTransformerEngines) {
   EXPECT_FALSE(m.has("arith.bitcast"));
 }
 
+TEST(Mx, QuantizeUnderGivenScales) { // R15
+  Graph g = Graph().input("x", ElemType::Float, {2, 64});
+  g.init("s", ElemType::UInt8, {2, 2}, bytes(4, 127));
+  g.node("TRT_MXFP8QuantizeLinear", {"x", "s"}, {"q"}, Attrs(), "trt");
+  Imported m = importModel(g.output("q", ElemType::Float8E4M3FN, {2, 64}));
+  EXPECT_TRUE(m.has("tensor<2x64xf32> -> tensor<2x64x!nq.mxfp8>")) << m.errors;
+  EXPECT_FALSE(m.has("recipe"));
+}
+
 TEST(Mx, NanScaleIsRefused) {
   Weight w(ElemType::Float8E4M3FN, {4, 64}, bytes(256));
   w.graph.init("s", ElemType::UInt8, {4, 2}, bytes(8, char(255)));
@@ -321,6 +443,41 @@ TEST(Blocks, TwoDimensions) {
   EXPECT_TRUE(w.dequantize({"w", "s"}, {intsAttr("block_shape", {128, 128})},
                            ElemType::Float, "TRT_BlockDequantize", "trt")
                   .has("!nq.scaled<f8E4M3FN, f32 per 128x128>"));
+}
+
+TEST(Blocks, QuantizeUnderGivenScales) { // R15
+  Graph g = Graph().input("x", ElemType::Float, {256, 256});
+  g.floats("s", {2, 2}, {1, 2, 3, 4});
+  g.node("TRT_BlockQuantize", {"x", "s"}, {"q"},
+         Attrs{intsAttr("block_shape", {128, 128})}, "trt");
+  Imported m = importModel(g.output("q", ElemType::Float8E4M3FN, {256, 256}));
+  EXPECT_TRUE(m.has("!nq.scaled<f8E4M3FN, f32 per 128x128>")) << m.errors;
+}
+
+/// TRT_DynamicQuantize to blocks of 1x16 or 1x32.
+static Imported dynamicBlocks(int64_t block, ElemType scale, ElemType code) {
+  bool isNvfp4 = scale == ElemType::Float8E4M3FN;
+  Graph g = Graph().input("x", ElemType::Float, {4, 64}).floats("g", {}, {1});
+  std::vector<std::string> inputs = {"x"};
+  if (isNvfp4)
+    inputs.push_back("g");
+  g.node("TRT_DynamicQuantize", inputs, {"q", "s"},
+         Attrs{intsAttr("block_shape", {1, block}),
+               intAttr("scale_type", int64_t(scale)),
+               intAttr("output_type", int64_t(code))},
+         "trt");
+  g.output("q", code, {4, 64});
+  return importModel(g.output("s", scale, {4, 64 / block}));
+}
+
+TEST(Blocks, DynamicScales) { // R15
+  Imported fp4 =
+      dynamicBlocks(16, ElemType::Float8E4M3FN, ElemType::Float4E2M1);
+  EXPECT_TRUE(fp4.has("-> tensor<4x64x!nq.nvfp4>")) << fp4.errors;
+  Imported mx = dynamicBlocks(32, ElemType::Float8E8M0, ElemType::Float8E4M3FN);
+  EXPECT_TRUE(mx.has("-> tensor<4x64x!nq.mxfp8>")) << mx.errors;
+  EXPECT_TRUE(dynamicBlocks(32, ElemType::Float, ElemType::Float8E4M3FN)
+                  .complains("scale_type float with output_type"));
 }
 
 TEST(Int8, DynamicQuantizeLinearIsPlainArithmetic) {

@@ -124,6 +124,26 @@ TEST(Tensor, WrongCountsAreRefused) {
   EXPECT_FALSE(l.load(header(ElemType(99), {1})));
 }
 
+TEST(Tensor, DataInTwoPlacesAreRefused) {
+  Loader l;
+  std::string raw = bytesOf(std::vector<float>{1, 2});
+  Message twice = header(ElemType::Float, {2}).data(9, raw).data(4, raw);
+  EXPECT_FALSE(l.load(twice));
+  EXPECT_NE(l.error.find("several fields"), std::string::npos) << l.error;
+  Message entry = Message().data(1, "location").data(2, "w.bin");
+  Message both = header(ElemType::Float, {2})
+                     .data(9, raw)
+                     .varint(14, 1)
+                     .message(13, entry);
+  EXPECT_FALSE(l.load(both));
+  EXPECT_NE(l.error.find("both in the model and"), std::string::npos)
+      << l.error;
+  Message idle = header(ElemType::Float, {2}).data(9, raw).message(13, entry);
+  EXPECT_FALSE(l.load(idle));
+  EXPECT_NE(l.error.find("data_location is not"), std::string::npos) << l.error;
+  EXPECT_FALSE(l.load(header(ElemType::Float, {2}).data(9, raw).varint(14, 2)));
+}
+
 TEST(Tensor, LargeDataAliasTheFile) {
   Loader l;
   std::string raw(8192, '\0');
@@ -208,6 +228,28 @@ TEST(ExternalData, HostileLocationsAreRefused) {
         std::string("C:\\x"), std::string("missing.bin"), std::string()})
     EXPECT_FALSE(l.load(external(location), folder.path.str().str()))
         << location;
+}
+
+/// As written by w.bin with one more entry.
+static Message withEntry(llvm::StringRef key, llvm::StringRef value) {
+  return external("w.bin", "0", "8")
+      .message(13, Message().data(1, key).data(2, value));
+}
+
+TEST(ExternalData, KeysAreObeyedOrRefused) {
+  Folder folder;
+  folder.write("w.bin", bytesOf(std::vector<float>{3, 4}));
+  std::string path = folder.path.str().str();
+  Loader l;
+  for (const char *base : {"", "."})
+    EXPECT_TRUE(l.load(withEntry("basepath", base), path)) << l.error;
+  for (auto [key, value] :
+       {std::pair("basepath", "/data"), std::pair("compression", "zstd"),
+        std::pair("offset", "0"), std::pair("", "")}) {
+    EXPECT_FALSE(l.load(withEntry(key, value), path));
+    EXPECT_NE(l.error.find(std::string("key '") + key + "'"), std::string::npos)
+        << l.error;
+  }
 }
 
 TEST(ExternalData, RangesBeyondTheFileAreRefused) {
