@@ -36,6 +36,17 @@ static void addCleanup(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
+/// Ops that exporters spell out become one op of nq again.
+static void addRecognition(OpPassManager &pm, ArrayRef<std::string> disabled) {
+  auto add = [&](std::unique_ptr<Pass> pass) {
+    if (!llvm::is_contained(disabled, pass->getArgument()))
+      pm.addNestedPass<func::FuncOp>(std::move(pass));
+  };
+  add(createRecognizeNorm());
+  add(createRecognizeRope());
+  add(createRecognizeAttention());
+}
+
 void nibble::buildCanonicalPipeline(OpPassManager &pm,
                                     const CanonicalOptions &options) {
   addCleanup(pm);
@@ -47,6 +58,8 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFoldQdq());
     pm.addNestedPass<func::FuncOp>(createFoldConstants());
   }
+  addCleanup(pm);
+  addRecognition(pm, options.disabled);
   addCleanup(pm);
   addVerifier(pm, Stage::Canonical);
 }
