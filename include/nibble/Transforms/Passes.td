@@ -137,9 +137,9 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
     is [B, Hkv, T, D]. A constant mask is `causal` (or `bottom_right`) if it masks
     exactly t > s (+ T - S) and provably gives weight zero: its value is
     -inf, or at most -(2 b + 746) with b the bound of scores that types give
-    (largest values of f16 or FP8 q and k; softcap; f16 scores). Zero masks go. Other added
-    masks stay float masks, which is exact. Selecting by -inf makes an i1 mask.
-    Scores are taken to be finite. A row without visible position is zero; the
+    (largest values of f16 or FP8 q and k; softcap; f16 scores). Zero masks go. Selecting by -inf
+    and adding where(visible, 0, -inf) make an i1 mask. Other added masks stay float
+    masks, which is exact. Scores are taken to be finite. A row without visible position is zero; the
     notation gives NaN there if it has no isnan guard. In f32 nothing else changes but the order
     of operations.
 

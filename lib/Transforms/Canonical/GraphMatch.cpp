@@ -419,9 +419,20 @@ void nibble::remarkRecognized(Location loc, StringRef pass, const Twine &chosen,
 
 void nibble::remarkKept(Location loc, StringRef pass, const Twine &rejected,
                         const Twine &reason, const Twine &suggestion) {
-  remark::missed(loc, getOptions(pass))
-      << RemarkArg("layer", getLayerName(loc))
-      << RemarkArg("rejected", rejected.str())
-      << RemarkArg("reason", reason.str())
-      << RemarkArg("suggestion", suggestion.str());
+  auto remark = remark::missed(loc, getOptions(pass));
+  remark << RemarkArg("layer", getLayerName(loc))
+         << RemarkArg("rejected", rejected.str())
+         << RemarkArg("reason", reason.str());
+  if (std::string text = suggestion.str(); !text.empty())
+    remark << RemarkArg("suggestion", text);
+}
+
+Operation *nibble::findNarrowingCast(Operation *op) {
+  Value result = op->getResult(0);
+  auto cast = result.hasOneUse() ? dyn_cast<nq::CastOp>(*result.user_begin())
+                                 : nq::CastOp();
+  if (!cast || !getElement(result).isF32())
+    return nullptr;
+  Type to = getElement(cast.getResult());
+  return to.isF16() || to.isBF16() ? cast.getOperation() : nullptr;
 }

@@ -82,6 +82,10 @@ struct Mean {
 };
 std::optional<Mean> readMean(mlir::Value value, Trace &trace);
 
+/// The cast to f16 or bf16 that is the only user of an f32 result, or null: the
+/// op may round itself, once either way.
+mlir::Operation *findNarrowingCast(mlir::Operation *op);
+
 //===--- Building ---------------------------------------------------------===//
 
 /// Same elements in another shape; no op if it has that shape.

@@ -116,8 +116,9 @@ private:
   FailureOr<FinalMask> makeMask(AttentionMatch &m, OpBuilder &b);
   LogicalResult addSelect(AttentionMatch &m, const ScoreMask &mask,
                           FinalMask &result, OpBuilder &b);
-  void addFloat(AttentionMatch &m, const ScoreMask &mask, FinalMask &result,
-                OpBuilder &b);
+  bool addCausal(AttentionMatch &m, const ref::RefTensor &mask,
+                 FinalMask &result);
+  bool addBool(Value mask, FinalMask &result, OpBuilder &b);
   bool masksOut(const AttentionMatch &m, double value) const;
   bool addPattern(Pattern pattern, FinalMask &result) const;
   void keep(Location loc, StringRef what, const Twine &reason,
@@ -209,29 +210,41 @@ std::string explainWeakMask(double bound, double value) {
       bound, value);
 }
 
-/// A mask that is added; the sum is exact in nq.attention, so that a mask that
-/// is not understood is still right as it is.
-void RecognizeAttentionPass::addFloat(AttentionMatch &m, const ScoreMask &mask,
-                                      FinalMask &result, OpBuilder &b) {
-  Location loc = m.output.getLoc();
-  if (auto known = getConstantTensor(mask.value)) {
-    std::vector<double> values = known->toFloats();
-    auto value = getMaskedValue(*known);
-    Pattern pattern =
-        value ? readPattern(*known, m.q.getRows(), m.k.getRows(),
-                            [&](int64_t i) { return values[i] != 0; })
-              : Pattern::none;
-    bool isCausal = pattern != Pattern::none && pattern != Pattern::allVisible;
-    if (isCausal && !masksOut(m, *value)) {
-      if (*value <= kLargeMask)
-        keep(loc, "causal", explainWeakMask(getScoreBound(m), *value),
-             "mask with -inf, or set trust-large-masks");
-      pattern = Pattern::none;
-    }
-    if (addPattern(pattern, result))
-      return;
+/// True if a constant mask that is added is a pattern that nq.attention has.
+bool RecognizeAttentionPass::addCausal(AttentionMatch &m,
+                                       const ref::RefTensor &mask,
+                                       FinalMask &result) {
+  std::vector<double> values = mask.toFloats();
+  auto value = getMaskedValue(mask);
+  if (!value)
+    return false;
+  Pattern pattern = readPattern(mask, m.q.getRows(), m.k.getRows(),
+                                [&](int64_t i) { return values[i] != 0; });
+  bool isCausal = pattern != Pattern::none && pattern != Pattern::allVisible;
+  if (isCausal && !masksOut(m, *value)) {
+    if (*value <= kLargeMask)
+      keep(m.output.getLoc(), "causal",
+           explainWeakMask(getScoreBound(m), *value),
+           "mask with -inf, or set trust-large-masks");
+    return false;
   }
-  result.value = combine(b, loc, result.value, mask.value);
+  return addPattern(pattern, result);
+}
+
+/// where(visible, 0, -inf) that is added is `visible`.
+bool RecognizeAttentionPass::addBool(Value mask, FinalMask &result,
+                                     OpBuilder &b) {
+  auto node = readArith(mask);
+  if (!node || node->kind != Arith::Select || !node->operands[0].value)
+    return false;
+  Value visible = node->operands[0].value;
+  auto whenTrue = node->operands[1].splat, whenFalse = node->operands[2].splat;
+  if (whenTrue == -kInfinity && whenFalse == 0.0)
+    visible = invert(b, mask.getLoc(), visible);
+  else if (whenTrue != 0.0 || whenFalse != -kInfinity)
+    return false;
+  result.value = combine(b, mask.getLoc(), result.value, visible);
+  return true;
 }
 
 LogicalResult RecognizeAttentionPass::addSelect(AttentionMatch &m,
@@ -268,10 +281,17 @@ FailureOr<FinalMask> RecognizeAttentionPass::makeMask(AttentionMatch &m,
                                                       OpBuilder &b) {
   FinalMask result;
   for (const ScoreMask &mask : m.masks) {
-    if (!mask.isSelect)
-      addFloat(m, mask, result, b);
-    else if (failed(addSelect(m, mask, result, b)))
-      return failure();
+    if (mask.isSelect) {
+      if (failed(addSelect(m, mask, result, b)))
+        return failure();
+      continue;
+    }
+    auto known = getConstantTensor(mask.value);
+    if ((known && addCausal(m, *known, result)) ||
+        addBool(mask.value, result, b))
+      continue;
+    // Added as it is, which is exact.
+    result.value = combine(b, m.output.getLoc(), result.value, mask.value);
   }
   return result;
 }
@@ -303,12 +323,15 @@ void RecognizeAttentionPass::recognize(nq::MatmulOp op) {
 
 void RecognizeAttentionPass::rewrite(AttentionMatch &m, const FinalMask &mask,
                                      IRRewriter &rewriter) {
-  nq::MatmulOp output = m.output;
-  Location loc = m.trace.fuse(output.getLoc());
+  Operation *output = m.output;
+  if (Operation *cast = findNarrowingCast(output))
+    output = cast;
+  rewriter.setInsertionPoint(output);
+  Location loc = m.trace.fuse(output->getLoc());
   Value q = makeHeads(rewriter, loc, m.q, m.batch);
   Value k = makeHeads(rewriter, loc, m.k, m.batch);
   Value v = makeHeads(rewriter, loc, m.v, m.batch);
-  RankedTensorType result = output.getType();
+  RankedTensorType result = getTensor(output->getResult(0));
   auto type = RankedTensorType::get(
       {m.batch, m.heads, result.getShape().end()[-2], result.getShape().back()},
       result.getElementType());

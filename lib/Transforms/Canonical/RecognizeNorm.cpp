@@ -227,7 +227,6 @@ public:
 private:
   void recognize(linalg::GenericOp op);
   void absorbUsers(nq::NormOp op);
-  nq::NormOp absorbCast(nq::NormOp op, Operation *user);
   nq::NormOp absorbFactor(nq::NormOp op, Operation *user);
   nq::NormOp replace(nq::NormOp op, Operation *user, Value scale, Value bias);
 };
@@ -266,8 +265,9 @@ void RecognizeNormPass::absorbUsers(nq::NormOp op) {
   op.getInputMutable().assign(stripWidening(op.getInput()));
   while (op && op.getResult().hasOneUse()) {
     Operation *user = *op.getResult().user_begin();
-    nq::NormOp next = absorbCast(op, user);
-    op = next ? next : absorbFactor(op, user);
+    op = user == findNarrowingCast(op)
+             ? replace(op, user, op.getScale(), op.getBias())
+             : absorbFactor(op, user);
   }
 }
 
@@ -282,17 +282,6 @@ nq::NormOp RecognizeNormPass::replace(nq::NormOp op, Operation *user,
   rewriter.replaceOp(user, norm.getResult());
   rewriter.eraseOp(op);
   return norm;
-}
-
-nq::NormOp RecognizeNormPass::absorbCast(nq::NormOp op, Operation *user) {
-  auto cast = dyn_cast<nq::CastOp>(user);
-  if (!cast || isNarrowFloat(getTensor(op.getResult()).getElementType()))
-    return {};
-  // Only to formats that every kernel writes.
-  Type to = getTensor(cast.getResult()).getElementType();
-  if (!to.isF16() && !to.isBF16())
-    return {};
-  return replace(op, user, op.getScale(), op.getBias());
 }
 
 nq::NormOp RecognizeNormPass::absorbFactor(nq::NormOp op, Operation *user) {

@@ -400,13 +400,12 @@ public:
     SmallVector<nq::RopeOp> ropes;
     getOperation().walk([&](nq::RopeOp op) { ropes.push_back(op); });
     for (nq::RopeOp op : ropes)
-      absorbRest(absorbCast(op));
+      absorbRest(op);
   }
 
 private:
   void recognize(Operation *op);
   void rewrite(Operation *op, const Rotation &r, const Positions &positions);
-  nq::RopeOp absorbCast(nq::RopeOp op);
   void absorbRest(nq::RopeOp op);
 };
 
@@ -441,6 +440,8 @@ void RecognizeRopePass::recognize(Operation *op) {
 
 void RecognizeRopePass::rewrite(Operation *op, const Rotation &r,
                                 const Positions &positions) {
+  if (Operation *cast = findNarrowingCast(op))
+    op = cast;
   IRRewriter rewriter(op);
   Location loc = r.trace.fuse(op->getLoc());
   Value cos = makeTable(rewriter, r, r.cos, positions);
@@ -460,26 +461,6 @@ void RecognizeRopePass::rewrite(Operation *op, const Rotation &r,
       r.trace.rounds ? "pairs rotate by a table; products are not rounded "
                        "to f16 or bf16 any more"
                      : "pairs rotate by a table");
-}
-
-/// rope in f32, then a cast: one rounding either way.
-nq::RopeOp RecognizeRopePass::absorbCast(nq::RopeOp op) {
-  auto cast = op.getResult().hasOneUse()
-                  ? dyn_cast<nq::CastOp>(*op.getResult().user_begin())
-                  : nq::CastOp();
-  if (!cast || !getTensor(op.getResult()).getElementType().isF32())
-    return op;
-  Type to = getTensor(cast.getResult()).getElementType();
-  if (!to.isF16() && !to.isBF16())
-    return op;
-  IRRewriter rewriter(cast);
-  Location loc = FusedLoc::get(&getContext(), {op.getLoc(), cast.getLoc()});
-  auto merged = nq::RopeOp::create(rewriter, loc, cast.getResult().getType(),
-                                   op.getInput(), op.getCos(), op.getSin(),
-                                   op.getInterleaved());
-  rewriter.replaceOp(cast, merged.getResult());
-  rewriter.eraseOp(op);
-  return merged;
 }
 
 /// concat(rope(x[.., :R]), x[.., R:]) is rope(x): what lies behind R passes.
