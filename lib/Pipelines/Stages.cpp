@@ -36,15 +36,21 @@ static void addCleanup(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
+ArrayRef<StringLiteral> nibble::getRecognitionNames() {
+  static constexpr StringLiteral kRecognitions[] = {
+      "recognize-norm", "recognize-rope", "recognize-attention"};
+  return kRecognitions;
+}
+
 /// Ops that exporters spell out become one op of nq again.
 static void addRecognition(OpPassManager &pm, ArrayRef<std::string> disabled) {
-  auto add = [&](std::unique_ptr<Pass> pass) {
-    if (!llvm::is_contained(disabled, pass->getArgument()))
-      pm.addNestedPass<func::FuncOp>(std::move(pass));
+  auto add = [&](StringRef name, std::unique_ptr<Pass> (*create)()) {
+    if (!llvm::is_contained(disabled, name))
+      pm.addNestedPass<func::FuncOp>(create());
   };
-  add(createRecognizeNorm());
-  add(createRecognizeRope());
-  add(createRecognizeAttention());
+  add("recognize-norm", createRecognizeNorm);
+  add("recognize-rope", createRecognizeRope);
+  add("recognize-attention", createRecognizeAttention);
 }
 
 void nibble::buildCanonicalPipeline(OpPassManager &pm,

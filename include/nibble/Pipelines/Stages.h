@@ -32,6 +32,8 @@ struct CanonicalOptions {
   /// Names of recognitions that must not run ("recognize-attention").
   llvm::SmallVector<std::string> disabled;
 };
+/// Names of the recognitions that can be switched off, in the order they run.
+llvm::ArrayRef<llvm::StringLiteral> getRecognitionNames();
 /// import form -> canonical graph: constants folded, Q/DQ notation turned into
 /// scaled tensors, casts merged, dead code gone; norms, rotations and attention
 /// in one op each.
