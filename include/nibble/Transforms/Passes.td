@@ -150,7 +150,8 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
 
     Refuses, with a remark: scores or weights with other users, masks inside of
     the scale, scaled operands or weights (a quantized product stays what the
-    model says), shared queries, f64; select masks of a finite value: rows without visible
+    model says), shared queries, keys or values that are
+    constants (linear layers), f64; select masks of a finite value: rows without visible
     position would have equal weights, unless the mask is constant and the
     bound above holds. `trust-large-masks` takes values up to
     -1e4 as minus infinity. Example: test/Transforms/recognize-attention.mlir.

@@ -341,14 +341,20 @@ static bool readHeads(AttentionMatch &m) {
     return false;
   }
   for (const ScoreMask &mask : m.masks) {
-    RankedTensorType type = getTensor(mask.value);
-    bool varies = type.getRank() > 2 && getProduct(getBatch(mask.value)) != 1;
-    if (mask.rank != 4 && varies && m.batch != 1) {
-      m.refusal = "a mask varies with batch and heads in one dimension";
+    int64_t rank = getTensor(mask.value).getRank();
+    bool varies = rank > 2 && getProduct(getBatch(mask.value)) != 1;
+    if (rank > 4 || (mask.rank != 4 && varies && m.batch != 1)) {
+      m.refusal = "a mask does not have the dimensions [B, H, S, T]";
       return false;
     }
   }
   return true;
+}
+
+static bool isConstant(Value value) {
+  Operation *op = stripReshapes(value).getDefiningOp();
+  return op &&
+         (isa<nq::ConstantOp>(op) || op->hasTrait<OpTrait::ConstantLike>());
 }
 
 static bool readOperands(AttentionMatch &m) {
@@ -366,6 +372,9 @@ static bool readOperands(AttentionMatch &m) {
     else if (!element.isF32() && !element.isF16() && !element.isBF16())
       m.refusal = "the operands are not f32, f16 or bf16";
   }
+  for (const HeadsOperand *operand : {&m.k, &m.v})
+    if (isConstant(operand->value))
+      m.refusal = "keys or values are constants: the product is a linear layer";
   if (m.q.heads != m.heads)
     m.refusal = "the queries are shared by heads or batch entries";
   if (m.k.heads == 0 || m.k.heads != m.v.heads)

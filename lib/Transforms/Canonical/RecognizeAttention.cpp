@@ -43,7 +43,8 @@ double getScoreBound(const AttentionMatch &m) {
   double bound = q * k * double(m.q.getColumns()) * std::abs(m.scale);
   if (m.softcap != 0)
     bound = std::min(bound, m.softcap);
-  return std::min(bound, getLargest(m.maskedType));
+  // What rounds to a finite f16 is at most half a step above the largest.
+  return std::min(bound, getLargest(m.maskedType) * (1 + 0x1p-11));
 }
 
 //===----------------------------------------------------------------------===//

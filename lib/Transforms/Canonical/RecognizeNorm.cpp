@@ -149,7 +149,7 @@ std::optional<int64_t> getTrailingAxis(ArrayRef<int64_t> dims, int64_t rank) {
 bool isFactor(Value factor, RankedTensorType norm, int64_t axis) {
   ArrayRef<int64_t> own = getTensor(factor).getShape();
   int64_t skip = norm.getRank() - int64_t(own.size());
-  if (skip < 0)
+  if (skip < 0 || own.empty())
     return false;
   bool repeats = false, single = true;
   for (int64_t d = 0; d < norm.getRank(); ++d) {
