@@ -82,8 +82,12 @@ static void buildStage(OpPassManager &pm, Stage stage,
                        const CompileOptions &options) {
   std::string target = StringRef(options.target).split(':').first.str();
   switch (stage) {
-  case Stage::Canonical:
-    return buildCanonicalPipeline(pm, {});
+  case Stage::Canonical: {
+    CanonicalOptions canonical;
+    canonical.disabled.assign(options.disabledFusions.begin(),
+                              options.disabledFusions.end());
+    return buildCanonicalPipeline(pm, canonical);
+  }
   case Stage::Fuse: {
     FuseOptions fuse;
     fuse.disabled.assign(options.disabledFusions.begin(),

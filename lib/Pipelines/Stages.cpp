@@ -36,6 +36,23 @@ static void addCleanup(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
+ArrayRef<StringLiteral> nibble::getRecognitionNames() {
+  static constexpr StringLiteral kRecognitions[] = {
+      "recognize-norm", "recognize-rope", "recognize-attention"};
+  return kRecognitions;
+}
+
+/// Ops that exporters spell out become one op of nq again.
+static void addRecognition(OpPassManager &pm, ArrayRef<std::string> disabled) {
+  auto add = [&](StringRef name, std::unique_ptr<Pass> (*create)()) {
+    if (!llvm::is_contained(disabled, name))
+      pm.addNestedPass<func::FuncOp>(create());
+  };
+  add("recognize-norm", createRecognizeNorm);
+  add("recognize-rope", createRecognizeRope);
+  add("recognize-attention", createRecognizeAttention);
+}
+
 void nibble::buildCanonicalPipeline(OpPassManager &pm,
                                     const CanonicalOptions &options) {
   addCleanup(pm);
@@ -47,6 +64,8 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFoldQdq());
     pm.addNestedPass<func::FuncOp>(createFoldConstants());
   }
+  addCleanup(pm);
+  addRecognition(pm, options.disabled);
   addCleanup(pm);
   addVerifier(pm, Stage::Canonical);
 }

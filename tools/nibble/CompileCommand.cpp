@@ -46,7 +46,8 @@ cl::opt<std::string> dumpKernels("dump-kernels",
                                  cl::value_desc("DIR"), cl::sub(command));
 cl::list<std::string>
     noFusion("no-fusion",
-             cl::desc("switch off a fusion by name (repeatable), or all"),
+             cl::desc("switch off a fusion or a recognition by name "
+                      "(repeatable), or all fusions"),
              cl::value_desc("NAME"), cl::sub(command));
 cl::opt<bool> dryRun("dry-run", cl::desc("compile but write no engine"),
                      cl::sub(command));
@@ -128,10 +129,12 @@ static int checkOptions(CompileOptions &options) {
       return usage("--stop-after '" + stopAfter + "' is not a stage");
   }
   for (const std::string &name : noFusion) {
-    if (name != "all" && !llvm::is_contained(getFusionNames(), name))
+    if (name != "all" && !llvm::is_contained(getFusionNames(), name) &&
+        !llvm::is_contained(getRecognitionNames(), name))
       return usage("--no-fusion '" + name +
                    "' is not a fusion; there are all, " +
-                   llvm::join(getFusionNames(), ", "));
+                   llvm::join(getFusionNames(), ", ") + ", " +
+                   llvm::join(getRecognitionNames(), ", "));
     options.disabledFusions.push_back(name);
   }
   if (dryRun && !options.stopAfter)

@@ -31,7 +31,7 @@ struct CompileOptions {
   /// Keep matmul results in f32 and round in an op of its own, so that `verify`
   /// sees the error before the output rounding.
   bool splitOutputRounding = false;
-  /// Fusions that must not run, by name, or "all".
+  /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
   std::string command; ///< recorded in the engine
   /// Called when a stage begins.

@@ -29,9 +29,14 @@ std::optional<Stage> parseStage(llvm::StringRef name);
 struct CanonicalOptions {
   /// Evaluate ops on constants at compile time.
   bool foldConstants = true;
+  /// Names of recognitions that must not run ("recognize-attention").
+  llvm::SmallVector<std::string> disabled;
 };
+/// Names of the recognitions that can be switched off, in the order they run.
+llvm::ArrayRef<llvm::StringLiteral> getRecognitionNames();
 /// import form -> canonical graph: constants folded, Q/DQ notation turned into
-/// scaled tensors, casts merged, dead code gone.
+/// scaled tensors, casts merged, dead code gone; norms, rotations and attention
+/// in one op each.
 void buildCanonicalPipeline(mlir::OpPassManager &pm,
                             const CanonicalOptions &options);
 

@@ -65,6 +65,105 @@ def FlattenMatmul : Pass<"flatten-matmul", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
 
+def RecognizeNorm : Pass<"recognize-norm", "::mlir::func::FuncOp"> {
+  let summary = "Turn decomposed LayerNorm and RMSNorm into nq.norm";
+  let description = [{
+    Assumes what import makes of the nodes: x / sqrt(mean(x^2) + epsilon) with
+    Div, or Mul by Div(1, Sqrt), Reciprocal, Pow(-0.5) or Sqrt(Reciprocal); squares by
+    Pow or Mul; for LayerNorm x - mean(x) in place of x; means over the last
+    dimensions; optionally a gain on the root, not the input.
+
+    Guarantees: such a group is one `nq.norm` that reads the input before
+    a cast to f32; a gain, a bias and a cast to f16 or bf16 that follow, each
+    the only user, become part of it, also of norms that import made. What is
+    as large as the tensor is no gain or bias (it would be a residual). Values change by
+    the order of f32 operations only: x * (1 / sqrt(v)) and x / sqrt(v) are
+    equal but for their rounding in f32, which the reference does not
+    perform. Roundings to f16 and bf16 stay: a gain behind a cast stays a
+    product behind a norm without gain.
+
+    Refuses, with a remark: means over other dimensions, squares of something
+    else than the input, steps before the last that round to f16 or bf16. With
+    `allow-less-rounding` those roundings are dropped; each was at most half a
+    unit in the last place of an intermediate value, squares could overflow.
+    Example: test/Transforms/recognize-norm.mlir.
+  }];
+  let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",
+                        "false", "drop roundings to f16 and bf16 inside">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def RecognizeRope : Pass<"recognize-rope", "::mlir::func::FuncOp"> {
+  let summary = "Turn rotations of halves or pairs by tables into nq.rope";
+  let description = [{
+    Assumes what import makes of x * cos + rotate(x) * sin with rotate(x) =
+    concat(-x2, x1) of the halves, or of the even and odd elements stacked; or
+    of concat or stack(x1 * cos - x2 * sin, x2 * cos + x1 * sin).
+
+    Guarantees: such a group is one `nq.rope` on [B, H, S, D]; an input
+    [B, S, H, D] is transposed before and after. Tables with one column per
+    element keep one per pair: both must be equal, by value or because they are
+    computed from one number (concat(f, f), also through Cos, Mul, Cast, a
+    gather of rows). A cast of the result to f16 or bf16 and, for partial
+    rotation, the concat with the rest of x become part of the op. In f32
+    nothing changes but the order of operations.
+
+    With `allow-less-rounding`, on by default, products that the notation
+    rounds to f16 or bf16 before their sum are not rounded (docs/numerics.md:
+    f32 inside, one rounding). With u = 2^-11 (f16) or 2^-8 (bf16), results
+    differ by at most u * (|x1 cos| + |x2 sin|) + 2 u |y|, plus 2^-24 where
+    f16 is subnormal.
+
+    Refuses, with a remark: other ranks, tables per head, tables whose pairs
+    are not known to be equal. Example: test/Transforms/recognize-rope.mlir.
+  }];
+  let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",
+                        "true", "drop the rounding of products before the sum">];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::linalg::LinalgDialect"];
+}
+
+def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
+  let summary = "Turn MatMul - Softmax - MatMul into nq.attention";
+  let description = [{
+    Assumes matmuls with transposes absorbed (fold-qdq). Between the products, from the inside:
+    factors by Mul or Div on scores, q or k (so also sqrt-split on both); c * tanh(x / c);
+    masks that are added or select the score; Softmax over the last
+    dimension, with casts around it, and where(isnan(p), 0, p). Batch dimensions [B, H],
+    [B * H] with reshapes between, or none. K may be transposed anywhere.
+
+    Guarantees: one `nq.attention`; repeated key and value heads (Unsqueeze, Expand,
+    Reshape; Tile; broadcast by the product) are read once, by query head groups; k
+    is [B, Hkv, T, D]. A constant mask is `causal` (or `bottom_right`) if it masks
+    exactly t > s (+ T - S) and provably gives weight zero: its value is
+    -inf, or at most -(2 b + 746) with b the bound of scores that types give
+    (largest values of f16 or FP8 q and k; softcap; f16 scores). Zero masks go. Selecting by -inf
+    and adding where(visible, 0, -inf) make an i1 mask. Other added masks stay float
+    masks, which is exact. Scores are taken to be finite. A row without visible position is zero; the
+    notation gives NaN there if it has no isnan guard. In f32 nothing else changes but the order
+    of operations.
+
+    With `allow-less-rounding`, on by default, scores, scaled q and k, and
+    weights are not rounded to f16 or bf16 (docs/numerics.md: f32 inside, one rounding).
+    With u as in recognize-rope and d = u * (3 max(|s|, |s + mask|) + 2 scale * sum |q k|) for
+    scores s, results differ by at most (e^(2 d) - 1 + 2 u) sum(p |v|) + 2 u |y|.
+
+    Refuses, with a remark: scores or weights with other users, masks inside of
+    the scale, scaled operands or weights (a quantized product stays what the
+    model says), shared queries, keys or values that are
+    constants (linear layers), f64; select masks of a finite value: rows without visible
+    position would have equal weights, unless the mask is constant and the
+    bound above holds. `trust-large-masks` takes values up to
+    -1e4 as minus infinity. Example: test/Transforms/recognize-attention.mlir.
+  }];
+  let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",
+                        "true", "drop the rounding of scores and weights">,
+                 Option<"trustLargeMasks", "trust-large-masks", "bool", "false",
+                        "mask values up to -1e4 mask out, whatever the scores">];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Stage fuse
 //===----------------------------------------------------------------------===//
