@@ -13,13 +13,16 @@ namespace nibble {
 namespace cpu {
 
 KernelFunction::KernelFunction(func::FuncOp kernel, ModuleOp target,
-                               StringRef name)
-    : b(kernel.getLoc(), kernel.getContext()), kernel(kernel),
-      name(name.str()) {
+                               StringRef name, bool bytes)
+    : b(kernel.getLoc(), kernel.getContext()), kernel(kernel), name(name.str()),
+      bytes(bytes) {
   info.extent = 0;
   SmallVector<Type> types;
-  for (Type type : kernel.getArgumentTypes())
-    types.push_back(bufferType(type));
+  for (Type type : kernel.getArgumentTypes()) {
+    int64_t size = nq::getStorageRegions(cast<RankedTensorType>(type)).total;
+    types.push_back(bytes ? MemRefType::get({size}, b.getI8Type())
+                          : bufferType(type));
+  }
   for (Type type : kernel.getResultTypes())
     types.push_back(bufferType(type));
   auto scratchType = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
@@ -75,7 +78,10 @@ int64_t bufferSize(const Tensor &tensor) {
 void KernelFunction::bindPart(Value buffer, Type type, Tensor &tensor,
                               unsigned part) {
   if (!nq::getScaledElement(type)) {
-    tensor.buffer.memref = buffer;
+    bool isView = buffer.getType() != bufferType(type);
+    tensor.buffer.memref =
+        isView ? viewOf(buffer, index(0), tensor.element, bufferSize(tensor))
+               : buffer;
     return;
   }
   nq::StorageRegions regions =

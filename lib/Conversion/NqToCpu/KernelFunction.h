@@ -13,9 +13,10 @@ namespace cpu {
 /// its scratch and the range [low, high) of a launch.
 class KernelFunction {
 public:
-  /// An empty function at the end of `target`; `b` stands in its body.
+  /// An empty function at the end of `target`; `b` stands in its body. With
+  /// `bytes`, operands are buffers of bytes whatever they hold.
   KernelFunction(mlir::func::FuncOp kernel, mlir::ModuleOp target,
-                 llvm::StringRef name);
+                 llvm::StringRef name, bool bytes = false);
 
   /// Buffers of the operands, the results and the constants.
   void bindArguments(KernelGraph &graph, const KernelStages &stages);
@@ -51,6 +52,7 @@ private:
 
   mlir::func::FuncOp kernel;
   std::string name;
+  bool bytes;
   int64_t mostWork = 0;
 };
 

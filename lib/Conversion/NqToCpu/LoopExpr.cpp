@@ -364,8 +364,9 @@ bool Dag::isInOtherRow(const Tensor &tensor, IndexRef index) const {
       return true;
     auto [low, high] =
         rangeOf(tensor.place->columnOf(index) - columns->column());
-    // The last block ends where the tensor ends.
-    return low < 0 || (columns->blocks > 1 && high >= columns->block);
+    // Nothing is behind the last block, whatever ranges say.
+    bool isBounded = columns->blocks == 1 && columns->isLast;
+    return low < 0 || (!isBounded && high >= columns->block);
   }
   if (tensor.stage >= 0)
     for (unsigned i = 0; i < rowDims; ++i)

@@ -107,6 +107,7 @@ struct Dim {
 /// [start + dim(1) * block, + block).
 struct ColumnBlocks {
   int64_t rows = 1, start = 0, blocks = 1, block = 1;
+  bool isLast = true; ///< no column is behind the last block
 
   Lin row() const { return rows == 1 ? Lin() : Lin::dim(0); }
   Lin column() const {
