@@ -118,15 +118,18 @@ LogicalResult FusedPlan::sortStages(std::string &why) {
 
 /// A multiple of `unit` columns; if possible one that divides all of them, and
 /// gives all threads some blocks.
-static int64_t chooseBlock(const FusedGroup &group, int64_t unit) {
+static int64_t chooseBlock(const FusedGroup &group, int64_t unit,
+                           int64_t split) {
   int64_t segments = ceilDiv(group.rows, kRowsOfSegment);
   int64_t wanted = kUnitsPerThread * GemmSpec().threads;
   int64_t best = unit;
   for (int64_t block = unit; block <= kGoodBlock; block += unit)
-    if (segments * ceilDiv(group.columns, block) >= wanted)
+    if (segments * ceilDiv(group.columns, block) >= wanted &&
+        (block % split == 0 || split % block == 0))
       best = block;
   for (int64_t block = best; 2 * block > best; block -= unit)
-    if (group.columns % block == 0)
+    if (group.columns % block == 0 &&
+        (block % split == 0 || split % block == 0))
       return block;
   return best;
 }
@@ -136,12 +139,15 @@ LogicalResult FusedPlan::planGroup(const ProductGroup &from, FusedGroup &group,
   group.rows = from.rows;
   group.columns = from.columns;
   int64_t unit = std::lcm(kPanelColumns, from.run);
+  // Whole heads, unless they are too long.
+  if (int64_t whole = std::lcm(unit, from.split); whole <= kLargestBlock)
+    unit = whole;
   if (unit > kLargestBlock) {
     why = "runs of " + std::to_string(from.run) +
           " columns that belong together are longer than a block";
     return failure();
   }
-  group.block = chooseBlock(group, unit);
+  group.block = chooseBlock(group, unit, from.split);
   group.blocks = ceilDiv(group.columns, group.block);
   int64_t columns = kStripColumns / from.products.size();
   group.stripBlocks =

@@ -14,8 +14,8 @@ namespace cpu {
 
 KernelFunction::KernelFunction(func::FuncOp kernel, ModuleOp target,
                                StringRef name, bool bytes)
-    : b(kernel.getLoc(), kernel.getContext()), kernel(kernel), name(name.str()),
-      bytes(bytes) {
+    : b(kernel.getLoc(), kernel.getContext()), kernel(kernel),
+      name(name.str()) {
   info.extent = 0;
   SmallVector<Type> types;
   for (Type type : kernel.getArgumentTypes()) {

@@ -52,7 +52,6 @@ private:
 
   mlir::func::FuncOp kernel;
   std::string name;
-  bool bytes;
   int64_t mostWork = 0;
 };
 

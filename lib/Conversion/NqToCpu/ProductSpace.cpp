@@ -45,6 +45,7 @@ public:
         group.rows = sets[root].rows;
         group.columns = sets[root].columns;
         group.run = sets[root].run;
+        group.split = sets[root].split;
       }
       space.groups[it->second].products.push_back(sets[i].product);
     }
@@ -63,7 +64,7 @@ private:
   struct Set {
     nq::MatmulOp product;
     unsigned parent;
-    int64_t rows, columns, run = 1;
+    int64_t rows, columns, run = 1, split = 1;
   };
 
   unsigned rootOf(unsigned i) const {
@@ -89,6 +90,7 @@ private:
     if (&x == &y)
       return success();
     x.run = std::lcm(x.run, y.run);
+    x.split = std::lcm(x.split, y.split);
     y.parent = x.parent;
     return success();
   }
@@ -96,6 +98,11 @@ private:
   void keepTogether(const Member &member, int64_t columns) {
     Set &set = sets[rootOf(member.group)];
     set.run = std::lcm(set.run, columns);
+  }
+
+  void noteSplit(const Member &member, int64_t columns) {
+    Set &set = sets[rootOf(member.group)];
+    set.split = std::lcm(set.split, columns);
   }
 
   bool reads(Operation &op) const {
@@ -239,6 +246,8 @@ private:
       for (int64_t d : llvm::reverse(group)) {
         if (shape[d] != 1)
           place.digits[d] = {digit.column, stride};
+        if (digit.column && shape[d] != 1)
+          noteSplit(source, stride);
         stride *= shape[d];
       }
     }

@@ -13,8 +13,11 @@ namespace cpu {
 struct ProductGroup {
   llvm::SmallVector<nq::MatmulOp> products;
   int64_t rows = 0, columns = 0;
-  /// Runs of this many columns stay together: scale blocks, heads.
+  /// Runs of this many columns stay together: scale blocks, rotated heads.
   int64_t run = 1;
+  /// Dimensions split columns into runs of this many: heads. A block is a
+  /// multiple or a divisor of it.
+  int64_t split = 1;
 };
 
 /// Every value that depends on a product. An element of it is computed from

@@ -20,6 +20,7 @@ public:
     ASSERT_TRUE(ok()) << error;
     random.seed(seed);
     inputs = makeInputs(checks);
+    setScalars();
     auto expected = runReference(inputs);
     ASSERT_TRUE(mlir::succeeded(expected));
     outputs = runKernel(inputs, {0, info.extent});
@@ -30,10 +31,33 @@ public:
 
   Checks checks; ///< how the inputs look
   Buffers inputs, outputs;
-  mlir::MLIRContext *getContext() { return context.get(); }
-  mlir::Type getResultType(unsigned i) { return kernel.getResultTypes()[i]; }
+  /// Result `to` is `text` (a function of one op) on result `from` and the last
+  /// argument, bit by bit.
+  void checkExact(const std::string &text, unsigned from, unsigned to) {
+    auto module = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
+    ASSERT_TRUE(module);
+    auto function = *module->getOps<mlir::func::FuncOp>().begin();
+    llvm::SmallVector<ref::RefTensor> args;
+    for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+      auto tensor = ref::RefTensor::fromStorage(
+          tensorOf(type), i ? inputs.back() : outputs[from],
+          [&] { return kernel.emitError(); });
+      ASSERT_TRUE(mlir::succeeded(tensor));
+      args.push_back(*tensor);
+    }
+    auto want = ref::Interpreter().run(function, args);
+    ASSERT_TRUE(mlir::succeeded(want));
+    compare(to, outputs[to], (*want)[0], Checks());
+  }
 
 private:
+  /// Scales of quantizers: positive, outliers saturate.
+  void setScalars() {
+    for (auto [type, bytes] : llvm::zip(kernel.getArgumentTypes(), inputs))
+      if (tensorOf(type).getRank() == 0 && !nq::getScaledElement(type))
+        bytes = ref::RefTensor::floats(tensorOf(type), {0.01}).toStorage();
+  }
+
   /// Any borders between tasks give the same bytes.
   void checkParts() {
     for (int round = 0; round < 3; ++round) {
