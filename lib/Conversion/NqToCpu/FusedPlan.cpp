@@ -18,8 +18,9 @@ namespace cpu {
 constexpr int64_t kGoodBlock = 256;
 /// More columns that belong together would need too large strips.
 constexpr int64_t kLargestBlock = 2048;
-/// Columns of all strips: what shares one packing of A.
-constexpr int64_t kStripColumns = 512;
+/// Strips share the L2 cache with the packed A, and one packing of A.
+constexpr int64_t kStripBytes = 256 << 10;
+constexpr int64_t kStripColumns = 1024;
 constexpr int64_t kUnitsPerThread = 4;
 constexpr int64_t kRowsOfSegment = 168;
 
@@ -149,7 +150,9 @@ LogicalResult FusedPlan::planGroup(const ProductGroup &from, FusedGroup &group,
   }
   group.block = chooseBlock(group, unit, from.split);
   group.blocks = ceilDiv(group.columns, group.block);
-  int64_t columns = kStripColumns / from.products.size();
+  int64_t rows = std::min(group.rows, kRowsOfSegment);
+  int64_t columns =
+      std::min(kStripColumns, kStripBytes / (2 * rows)) / from.products.size();
   group.stripBlocks =
       std::clamp<int64_t>(columns / group.block, 1, group.blocks);
   for (nq::MatmulOp op : from.products)
