@@ -101,6 +101,8 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
                                  const LayoutOptions &options) {
   if (options.target == "cpu") {
     pm.addNestedPass<func::FuncOp>(createDecomposeForCpu());
+    // Whether a region is one kernel depends on the layout of its weights.
+    pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
     pm.addNestedPass<func::FuncOp>(createSplitRegionsForCpu());
     addCleanup(pm);
     // What the split brings to light: chains to fuse.

@@ -60,8 +60,9 @@ SmallVector<int64_t, 2> usableTiles(SmallVector<int64_t, 2> tiles,
 class NestBuilder {
 public:
   NestBuilder(const Stage &stage, int number, unsigned rowDims,
-              MLIRContext *context)
-      : stage(stage), number(number), rowDims(rowDims), context(context) {}
+              std::optional<ColumnBlocks> columns, MLIRContext *context)
+      : stage(stage), number(number), rowDims(rowDims), columns(columns),
+        context(context) {}
 
   /// Builds again with tiles as long as that removes divisions.
   std::unique_ptr<Nest> build(const Piece *piece) {
@@ -70,6 +71,7 @@ public:
       auto nest = std::make_unique<Nest>(context);
       nest->dag.stage = number;
       nest->dag.rowDims = rowDims;
+      nest->dag.columns = columns;
       fill(*nest, piece, tiles);
       if (attempt == 4 || !addWishes(tiles, *nest))
         return nest;
@@ -98,12 +100,76 @@ private:
 
   /// Loops over an index space of `shape`.
   Index addDomain(Nest &nest, ArrayRef<int64_t> shape, Tiles &tiles) {
+    if (columns)
+      return addBlockDomain(nest, shape, tiles);
     Index index;
     addRows(nest, index);
     for (unsigned d = rowDims; d < shape.size(); ++d)
       index.push_back(addDigits(nest.dag, nest.dims, d, shape[d],
                                 usableTiles(tiles[d], shape[d])));
     return index;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // One block of columns of one row
+  //===--------------------------------------------------------------------===//
+
+  Index addBlockDomain(Nest &nest, ArrayRef<int64_t> sizes, Tiles &tiles) {
+    nest.dag.addDim(Dim{columns->rows});
+    nest.dag.addDim(Dim{columns->blocks});
+    Index index;
+    for (auto [d, digit] : llvm::enumerate(first().place->digits)) {
+      if (first().shape[d] == 1)
+        index.push_back(Lin());
+      else if (!digit.column)
+        index.push_back(rowDigit(nest, digit.stride, d));
+      else
+        index.push_back(columnDigit(nest, digit.stride, d, sizes[d], tiles));
+      // A piece may cut what a block holds as a whole, nothing else.
+      bool cut = sizes[d] != first().shape[d];
+      nest.dag.crossesRows |=
+          cut && !(digit.column && holds(digit.stride * first().shape[d]));
+    }
+    return index;
+  }
+
+  /// A block of columns is a whole number of runs of `count` columns.
+  bool holds(int64_t count) const {
+    return columns->block % count == 0 && columns->start % count == 0;
+  }
+
+  Lin rowDigit(Nest &nest, int64_t stride, unsigned d) {
+    Lin digit = nest.dag.floorDiv(columns->row(), stride);
+    return nest.dag.mod(digit, first().shape[d]);
+  }
+
+  Lin columnDigit(Nest &nest, int64_t stride, unsigned d, int64_t size,
+                  Tiles &tiles) {
+    int64_t extent = first().shape[d], block = columns->block;
+    // The block lies within one step,
+    if (stride % block == 0 && columns->start % block == 0) {
+      Lin digit = nest.dag.floorDiv(columns->column(), stride);
+      return nest.dag.mod(digit, extent);
+    }
+    // or holds all of them, any number of times,
+    auto loops = [&](int64_t count) {
+      return addDigits(nest.dag, nest.dims, d, count,
+                       usableTiles(tiles[d], count));
+    };
+    if (holds(stride * extent))
+      return loops(size);
+    // or some: only if nothing else goes on further out.
+    bool isOutermost = llvm::all_of(first().place->digits, [&](auto &other) {
+      return !other.column || other.stride <= stride;
+    });
+    bool isAligned = columns->start % stride == 0 &&
+                     (columns->blocks == 1 || block % stride == 0);
+    if (!isOutermost || !isAligned)
+      nest.dag.crossesRows = true;
+    Lin from(columns->start / stride);
+    if (columns->blocks > 1)
+      from += Lin::dim(1, block / stride);
+    return from + loops(llvm::divideCeil(block, stride));
   }
 
   /// One loop over all elements: for packed rows of odd length.
@@ -200,7 +266,9 @@ private:
     for (auto [extent, bound] :
          llvm::zip(reduction.extents, reduction.bounds)) {
       Dim dim{extent};
-      if (bound && !index[bound->dim].dims.empty()) {
+      if (columns)
+        boundFold(dim, bound, index);
+      else if (bound && !index[bound->dim].dims.empty()) {
         dim.total = bound->total;
         dim.blockDim = index[bound->dim].dims.front().first;
       }
@@ -208,6 +276,21 @@ private:
       folded.push_back(Lin::dim(nest.folded.back()));
     }
     return folded;
+  }
+
+  /// Only the last block of columns has a part of a fold.
+  void boundFold(Dim &dim, const std::optional<Reduction::Bound> &bound,
+                 IndexRef index) {
+    if (!bound || columns->block % dim.extent == 0)
+      return;
+    const Lin &block = index[bound->dim];
+    if (block.dims.empty()) {
+      dim.extent =
+          std::min(dim.extent, bound->total - block.constant * dim.extent);
+      return;
+    }
+    dim.total = bound->total - columns->start;
+    dim.blockDim = block.dims.back().first;
   }
 
   void fillReduction(Nest &nest, Tiles &) {
@@ -236,6 +319,7 @@ private:
   const Stage &stage;
   int number;
   unsigned rowDims;
+  std::optional<ColumnBlocks> columns;
   MLIRContext *context;
 };
 
@@ -259,14 +343,22 @@ bool rowsAreSeparate(const Stage &stage, unsigned rowDims) {
   return true;
 }
 
-} // namespace
+/// Blocks of packed codes must not share bytes: an even number of them lies in
+/// a run.
+bool blocksAreSeparate(const Stage &stage, const ColumnBlocks &columns) {
+  return llvm::all_of(stage.tensors, [&](const Tensor *tensor) {
+    if (tensor->layout || !tensor->place)
+      return false;
+    if (!isPacked(tensor->element))
+      return true;
+    const Placement::Digit &last = tensor->place->digits.back();
+    return last.column && last.stride == 1 && tensor->shape.back() % 2 == 0 &&
+           columns.start % 2 == 0 && columns.block % 2 == 0;
+  });
+}
 
 std::optional<std::vector<std::unique_ptr<Nest>>>
-buildNests(const Stage &stage, int number, unsigned rowDims,
-           MLIRContext *context) {
-  if (!rowsAreSeparate(stage, rowDims))
-    return std::nullopt;
-  NestBuilder builder(stage, number, rowDims, context);
+buildAll(const Stage &stage, NestBuilder builder) {
   std::vector<std::unique_ptr<Nest>> nests;
   Tensor &tensor = *stage.tensors.front();
   // Pieces of packed tensors could share bytes.
@@ -281,6 +373,25 @@ buildNests(const Stage &stage, int number, unsigned rowDims,
     if (nest->dag.crossesRows)
       return std::nullopt;
   return nests;
+}
+
+} // namespace
+
+std::optional<std::vector<std::unique_ptr<Nest>>>
+buildNests(const Stage &stage, int number, unsigned rowDims,
+           MLIRContext *context) {
+  if (!rowsAreSeparate(stage, rowDims))
+    return std::nullopt;
+  return buildAll(stage,
+                  NestBuilder(stage, number, rowDims, std::nullopt, context));
+}
+
+std::optional<std::vector<std::unique_ptr<Nest>>>
+buildNests(const Stage &stage, int number, const ColumnBlocks &columns,
+           MLIRContext *context) {
+  if (!blocksAreSeparate(stage, columns))
+    return std::nullopt;
+  return buildAll(stage, NestBuilder(stage, number, 0, columns, context));
 }
 
 } // namespace cpu

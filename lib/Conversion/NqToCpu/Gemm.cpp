@@ -84,24 +84,27 @@ int64_t batchCount(const GemmSpec &spec) {
   return count;
 }
 
-void planSmall(const GemmSpec &spec, GemmKernel &kernel) {
+void planSmall(const GemmSpec &spec, GemmLaunch &kernel) {
   int64_t panels = ceilDiv(spec.n, kPanelColumns);
   kernel.extent = batchCount(spec) * panels;
   // About 2^18 multiplications, some ten microseconds.
   int64_t work = std::max<int64_t>(spec.k * kPanelColumns * spec.m, 1);
   kernel.grain = std::clamp<int64_t>((int64_t(1) << 18) / work, 1, panels);
+  kernel.rows = spec.m;
   kernel.scratchBytes = smallScratchBytes(spec);
   llvm::raw_string_ostream(kernel.schedule)
       << "stream rows=" << spec.m << " panel=" << kPanelColumns;
 }
 
 void planBlocked(const GemmSpec &spec, const BlockedPlan &plan,
-                 GemmKernel &kernel) {
+                 GemmLaunch &kernel) {
   int64_t panels = ceilDiv(spec.n, kPanelColumns);
   kernel.extent = batchCount(spec) * plan.rowBlocks * panels;
   // A call packs A once: give it panels enough to pay for that.
   int64_t fair = std::max<int64_t>(kernel.extent / (2 * spec.threads), 1);
   kernel.grain = std::min<int64_t>({plan.panelGroup, panels, fair});
+  kernel.rowBlocks = plan.rowBlocks;
+  kernel.rows = plan.rowsPerBlock;
   kernel.scratchBytes = plan.scratchBytes;
   llvm::raw_string_ostream(kernel.schedule)
       << "blocked tile=" << plan.tileRows << "x" << kPanelColumns
@@ -141,6 +144,24 @@ std::string whyUnsupported(const GemmSpec &spec) {
   return problem;
 }
 
+GemmLaunch planGemm(const GemmSpec &spec) {
+  GemmLaunch launch;
+  if (usesSmallKernel(spec))
+    planSmall(spec, launch);
+  else
+    planBlocked(spec, BlockedPlan(spec), launch);
+  return launch;
+}
+
+std::unique_ptr<GemmEmitter> makeGemm(OpBuilder &builder, Location loc,
+                                      const GemmSpec &spec,
+                                      const GemmArgs &args,
+                                      GemmEpilogue epilogue) {
+  if (usesSmallKernel(spec))
+    return makeSmallGemm(builder, loc, spec, args, epilogue);
+  return makeBlockedGemm(builder, loc, spec, BlockedPlan(spec), args, epilogue);
+}
+
 FailureOr<GemmKernel> emitGemm(ModuleOp module, Location loc,
                                const GemmSpec &spec, GemmEpilogue epilogue) {
   std::string problem = whyUnsupported(spec);
@@ -157,14 +178,12 @@ FailureOr<GemmKernel> emitGemm(ModuleOp module, Location loc,
   Block *body = kernel.func.addEntryBlock();
   builder.setInsertionPointToStart(body);
   GemmArgs args = splitArguments(spec, *body);
-  if (usesSmallKernel(spec)) {
-    planSmall(spec, kernel);
-    emitSmallGemm(builder, loc, spec, args, epilogue);
-  } else {
-    BlockedPlan plan(spec);
-    planBlocked(spec, plan, kernel);
-    emitBlockedGemm(builder, loc, spec, plan, args, epilogue);
-  }
+  GemmLaunch launch = planGemm(spec);
+  kernel.extent = launch.extent;
+  kernel.grain = launch.grain;
+  kernel.scratchBytes = launch.scratchBytes;
+  kernel.schedule = launch.schedule;
+  makeGemm(builder, loc, spec, args, epilogue)->emit();
   builder.setInsertionPointToEnd(body);
   func::ReturnOp::create(builder, loc);
   return kernel;

@@ -26,27 +26,14 @@ constexpr int64_t kFewRowsBytes = 384 << 10;
 constexpr int64_t kUnroll = 8;
 constexpr int64_t kMaxPrefetches = 64; // at once, per tile
 
-class BlockedGemm : GemmEmitter {
+class BlockedGemm : public GemmEmitter {
 public:
   BlockedGemm(OpBuilder &builder, Location loc, const GemmSpec &spec,
               const BlockedPlan &plan, const GemmArgs &args,
               GemmEpilogue epilogue)
       : GemmEmitter(builder, loc, spec, args, epilogue), plan(plan) {}
 
-  void emit() {
-    makeScratch();
-    forEachSegment([&](Value segment, Value first, Value end) {
-      enterSegment(segment);
-      code.loop(first, end, plan.panelGroup, [&](Value from) {
-        groupFrom = from;
-        groupTo = code.min(code.add(from, plan.panelGroup), end);
-        emitGroup();
-      });
-    });
-  }
-
-private:
-  void makeScratch() {
+  void begin() override {
     int64_t depth = roundUp(plan.kc, kUnroll);
     packedA = code.scratchF32(args.scratch, 0, plan.rowsPerBlock * depth);
     if (plan.expandB)
@@ -56,6 +43,25 @@ private:
                            plan.panelGroup * plan.rowsPerBlock * kPanelColumns);
   }
 
+  void enterSegment(Value segment, bool /*isPrepared*/) override {
+    at = batchOffsets(code.div(segment, plan.rowBlocks));
+    Value block = code.rem(segment, plan.rowBlocks);
+    tileFrom = code.mul(block, plan.tilesPerBlock);
+    tileTo = code.min(code.add(tileFrom, plan.tilesPerBlock),
+                      code.index(plan.tiles));
+    rowFrom = rowOfTile(tileFrom);
+    rowTo = rowOfTile(tileTo);
+  }
+
+  void emitPanels(Value first, Value end) override {
+    code.loop(first, end, plan.panelGroup, [&](Value from) {
+      groupFrom = from;
+      groupTo = code.min(code.add(from, plan.panelGroup), end);
+      emitGroup();
+    });
+  }
+
+private:
   //===--------------------------------------------------------------------===//
   // Rows
   //===--------------------------------------------------------------------===//
@@ -68,15 +74,6 @@ private:
     Value short_ =
         code.max(code.sub(t, code.index(plan.bigTiles)), code.index(0));
     return code.sub(rows, short_);
-  }
-
-  void enterSegment(Value segment) {
-    at = batchOffsets(code.div(segment, plan.rowBlocks));
-    Value block = code.rem(segment, plan.rowBlocks);
-    tileFrom = code.mul(block, plan.tilesPerBlock);
-    tileTo = code.min(code.add(tileFrom, plan.tilesPerBlock),
-                      code.index(plan.tiles));
-    rowFrom = rowOfTile(tileFrom);
   }
 
   /// body(rows of the tile, first row within the block)
@@ -457,10 +454,9 @@ private:
     code.ifElse(isFullPanel(panel), direct, viaMemory);
   }
 
-  const BlockedPlan &plan;
+  const BlockedPlan plan;
   Value packedA, expandedB, sums;
-  GemmOffsets at;
-  Value tileFrom, tileTo, rowFrom, groupFrom, groupTo;
+  Value tileFrom, tileTo, groupFrom, groupTo;
 };
 
 } // namespace
@@ -532,10 +528,13 @@ BlockedPlan::BlockedPlan(const GemmSpec &spec) {
   scratchBytes = offsetSums + panelGroup * rowsPerBlock * kPanelColumns * 4;
 }
 
-void emitBlockedGemm(OpBuilder &builder, Location loc, const GemmSpec &spec,
-                     const BlockedPlan &plan, const GemmArgs &args,
-                     GemmEpilogue epilogue) {
-  BlockedGemm(builder, loc, spec, plan, args, epilogue).emit();
+std::unique_ptr<GemmEmitter> makeBlockedGemm(OpBuilder &builder, Location loc,
+                                             const GemmSpec &spec,
+                                             const BlockedPlan &plan,
+                                             const GemmArgs &args,
+                                             GemmEpilogue epilogue) {
+  return std::make_unique<BlockedGemm>(builder, loc, spec, plan, args,
+                                       epilogue);
 }
 
 } // namespace cpu

@@ -12,6 +12,14 @@ GemmEmitter::GemmEmitter(OpBuilder &builder, Location loc, const GemmSpec &spec,
     : spec(spec), code(builder, loc), args(args), epilogue(epilogue),
       decoder(code, spec.weight, args.b) {}
 
+void GemmEmitter::emit() {
+  begin();
+  forEachSegment([&](Value segment, Value first, Value end) {
+    enterSegment(segment, /*isPrepared=*/false);
+    emitPanels(first, end);
+  });
+}
+
 void GemmEmitter::forEachSegment(
     llvm::function_ref<void(Value, Value, Value)> body) {
   Value from = code.div(args.lo, panels());

@@ -5,6 +5,7 @@
 
 #include "GemmDecode.h"
 
+#include <memory>
 #include <optional>
 
 namespace nibble {
@@ -24,13 +25,33 @@ struct GemmOffsets {
   mlir::Value a, b, c;
 };
 
-/// Base of the two kernels. A launch covers units (batch, row block, panel),
-/// panel fastest.
+/// Base of the kernels. A launch covers units (batch, row block, panel), panel
+/// fastest.
 class GemmEmitter {
 public:
   GemmEmitter(mlir::OpBuilder &builder, mlir::Location loc,
               const GemmSpec &spec, const GemmArgs &args,
               GemmEpilogue epilogue);
+  virtual ~GemmEmitter() = default;
+
+  /// All of a launch.
+  void emit();
+
+  // One product among others of a kernel: the caller walks over segments and
+  // panels, and says where C lies. `begin` comes first, outside of all loops.
+  void moveTo(const mlir::OpBuilder &position) {
+    code.b.restoreInsertionPoint(position.saveInsertionPoint());
+  }
+  virtual void begin() = 0;
+  /// Enters a segment (batch x row block): sets `rowFrom`, `rowTo` and the
+  /// place of C. `isPrepared`: another product with the same A and scratch has
+  /// entered it before.
+  virtual void enterSegment(mlir::Value segment, bool isPrepared) = 0;
+  /// C of the rows of the segment and panels [first, end).
+  virtual void emitPanels(mlir::Value first, mlir::Value end) = 0;
+  /// Element (row, column) of C is `offset` + row * strideC + column.
+  void placeC(mlir::Value offset) { at.c = offset; }
+  mlir::Value rowFrom, rowTo; ///< rows of the segment, within its batch
 
 protected:
   /// For each run of panels [first, end) of one segment (batch x row block):
@@ -67,6 +88,7 @@ protected:
   GemmArgs args;
   GemmEpilogue epilogue;
   GemmDecoder decoder;
+  GemmOffsets at; ///< of the segment
 
 private:
   mlir::Value applyHook(mlir::Value value, mlir::Value row, mlir::Value column,
@@ -101,15 +123,33 @@ struct BlockedPlan {
 int64_t chooseChunk(const GemmSpec &spec);
 
 /// Many rows: A packed per chunk, B expanded per panel chunk, 6x16 tiles.
-void emitBlockedGemm(mlir::OpBuilder &builder, mlir::Location loc,
-                     const GemmSpec &spec, const BlockedPlan &plan,
-                     const GemmArgs &args, GemmEpilogue epilogue);
+/// `spec` must live as long as the emitter.
+std::unique_ptr<GemmEmitter>
+makeBlockedGemm(mlir::OpBuilder &builder, mlir::Location loc,
+                const GemmSpec &spec, const BlockedPlan &plan,
+                const GemmArgs &args, GemmEpilogue epilogue);
 
 /// Up to kSmallRows rows and a packed B: streams the weights once.
-void emitSmallGemm(mlir::OpBuilder &builder, mlir::Location loc,
-                   const GemmSpec &spec, const GemmArgs &args,
-                   GemmEpilogue epilogue);
+std::unique_ptr<GemmEmitter> makeSmallGemm(mlir::OpBuilder &builder,
+                                           mlir::Location loc,
+                                           const GemmSpec &spec,
+                                           const GemmArgs &args,
+                                           GemmEpilogue epilogue);
 uint64_t smallScratchBytes(const GemmSpec &spec);
+
+/// What the launch of a shape needs, and its segments.
+struct GemmLaunch {
+  int64_t extent = 0, grain = 1;
+  int64_t rowBlocks = 1, rows = 0; ///< per batch; rows of a block at most
+  uint64_t scratchBytes = 0;
+  std::string schedule;
+};
+/// Both require whyUnsupported(spec).empty().
+GemmLaunch planGemm(const GemmSpec &spec);
+std::unique_ptr<GemmEmitter> makeGemm(mlir::OpBuilder &builder,
+                                      mlir::Location loc, const GemmSpec &spec,
+                                      const GemmArgs &args,
+                                      GemmEpilogue epilogue);
 
 } // namespace cpu
 } // namespace nibble

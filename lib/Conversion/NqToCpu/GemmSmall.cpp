@@ -12,20 +12,28 @@ namespace {
 /// Scratch: sums[m][16] as f32, then A as f32 if it is not.
 int64_t sumsBytes(const GemmSpec &spec) { return spec.m * kPanelColumns * 4; }
 
-class SmallGemm : GemmEmitter {
+class SmallGemm : public GemmEmitter {
 public:
   using GemmEmitter::GemmEmitter;
 
-  void emit() {
+  void begin() override {
     sums = code.scratchF32(args.scratch, 0, spec.m * kPanelColumns);
-    forEachSegment([&](Value segment, Value first, Value end) {
-      GemmOffsets at = batchOffsets(segment);
-      convertA(at.a);
-      code.loop(first, end, 1, [&](Value panel) {
-        computePanel(panel);
-        finishRows(sums, code.index(0), code.index(spec.m), code.index(0),
-                   panel, at.c);
-      });
+  }
+
+  void enterSegment(Value segment, bool isPrepared) override {
+    at = batchOffsets(segment);
+    rowFrom = code.index(0);
+    rowTo = code.index(spec.m);
+    placeA(at.a);
+    if (rows != args.a && !isPrepared)
+      convertA();
+  }
+
+  void emitPanels(Value first, Value end) override {
+    code.loop(first, end, 1, [&](Value panel) {
+      computePanel(panel);
+      finishRows(sums, code.index(0), code.index(spec.m), code.index(0), panel,
+                 at.c);
     });
   }
 
@@ -39,7 +47,8 @@ private:
     return spec.m == 1 ? 4 : spec.m == 2 ? 2 : 1;
   }
 
-  void convertA(Value offset) {
+  /// Rows in f32: A itself, or a copy in the scratch.
+  void placeA(Value offset) {
     if (spec.a == rt::StorageFormat::F32) {
       rows = args.a;
       rowsOffset = offset;
@@ -50,8 +59,11 @@ private:
     rowsOffset = code.index(0);
     rows = code.scratchF32(args.scratch, roundUp(sumsBytes(spec), 64),
                            spec.m * spec.k);
+  }
+
+  void convertA() {
     code.loop(0, spec.m, 1, [&](Value r) {
-      Value from = code.add(offset, code.mul(r, strideA()));
+      Value from = code.add(at.a, code.mul(r, strideA()));
       Value to = code.mul(r, spec.k);
       code.loop(0, spec.k / 8 * 8, 8, [&](Value k) {
         Value narrow = code.load(args.a, code.add(from, k), 8);
@@ -189,9 +201,11 @@ uint64_t smallScratchBytes(const GemmSpec &spec) {
   return roundUp(bytes, 64);
 }
 
-void emitSmallGemm(OpBuilder &builder, Location loc, const GemmSpec &spec,
-                   const GemmArgs &args, GemmEpilogue epilogue) {
-  SmallGemm(builder, loc, spec, args, epilogue).emit();
+std::unique_ptr<GemmEmitter> makeSmallGemm(OpBuilder &builder, Location loc,
+                                           const GemmSpec &spec,
+                                           const GemmArgs &args,
+                                           GemmEpilogue epilogue) {
+  return std::make_unique<SmallGemm>(builder, loc, spec, args, epilogue);
 }
 
 } // namespace cpu

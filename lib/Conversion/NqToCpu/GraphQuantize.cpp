@@ -252,6 +252,7 @@ LogicalResult KernelGraph::readDynamic(nq::QuantizeOp op,
     return std::make_pair(a, g);
   };
   Tensor *scales = result.scales;
+  amax->alike = scales;
   Type scaleType = result.type.getScale();
   BitsFn scaleFn = recipe->scale, factorFn = recipe->factor,
          codeFn = recipe->code;
@@ -270,6 +271,7 @@ LogicalResult KernelGraph::readDynamic(nq::QuantizeOp op,
              return laneNode(dag, f32(dag), {a, code, g}, factorFn);
            });
   factor->keep = true;
+  factor->alike = scales;
   ScaledTensor layout = result;
   Type element = result.codes->element;
   setCompute(*result.codes, {input, factor}, [=](Dag &dag, IndexRef index) {

@@ -117,11 +117,23 @@ static LogicalResult checkScaledOperands(KernelGraph &graph, Operation &op) {
   return success();
 }
 
+static LogicalResult notInLoops(Operation *op) {
+  return op->emitError() << "'" << op->getName()
+                         << "' cannot be part of a loop kernel of the CPU "
+                            "target";
+}
+
 LogicalResult KernelGraph::readOp(Operation &op) {
   if (failed(checkScaledOperands(*this, op)))
     return failure();
   return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
-      .Case<func::ReturnOp>([](auto) { return success(); })
+      .Case<func::ReturnOp, nq::YieldOp>([](auto) { return success(); })
+      .Case<nq::MatmulOp>([&](nq::MatmulOp matmul) {
+        if (!takesProducts)
+          return notInLoops(matmul);
+        define(matmul, {}, nullptr);
+        return success();
+      })
       .Case<tensor::EmptyOp>([&](tensor::EmptyOp empty) {
         Type element = empty.getType().getElementType();
         if (nq::getScaledElement(empty.getType()))
@@ -153,27 +165,27 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<nq::AssembleOp>([&](auto o) { return readAssemble(o); })
       .Case<nq::CodesOp>([&](auto o) { return readCodes(o); })
       .Case<nq::ScalesOp>([&](auto o) { return readScales(o); })
-      .Default([&](Operation *other) {
-        return other->emitError()
-               << "'" << other->getName()
-               << "' cannot be part of a loop kernel of the CPU target";
-      });
+      .Default([&](Operation *other) { return notInLoops(other); });
 }
 
 LogicalResult KernelGraph::read(func::FuncOp func) {
   if (!func.getBody().hasOneBlock())
     return func.emitError()
            << "kernel '" << func.getName() << "' must have one block";
-  for (BlockArgument argument : func.getArguments()) {
+  return read(func.getBody().front(), /*products=*/false);
+}
+
+LogicalResult KernelGraph::read(Block &body, bool products) {
+  takesProducts = products;
+  for (BlockArgument argument : body.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
     if (!type || !type.hasStaticShape())
-      return func.emitError()
-             << "kernel '" << func.getName() << "': argument "
-             << argument.getArgNumber() << " has type " << argument.getType()
-             << "; kernels take tensors of static shape";
+      return body.getParentOp()->emitError()
+             << "argument " << argument.getArgNumber() << " has type "
+             << argument.getType() << "; kernels take tensors of static shape";
     addArgument(argument);
   }
-  for (Operation &op : func.getBody().front())
+  for (Operation &op : body)
     if (failed(readOp(op)))
       return failure();
   return success();

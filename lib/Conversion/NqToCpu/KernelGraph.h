@@ -22,6 +22,9 @@ public:
 
   /// Tensors for all values of `func`; arguments have no buffers yet.
   mlir::LogicalResult read(mlir::func::FuncOp func);
+  /// The same for the body of a kernel or region. With `products`, results of
+  /// nq.matmul are like arguments: something else writes their buffers.
+  mlir::LogicalResult read(mlir::Block &body, bool products);
 
   bool isScaled(mlir::Value value) const { return scaled.count(value); }
   Tensor &plainOf(mlir::Value value) { return *plain.find(value)->second; }
@@ -93,6 +96,7 @@ private:
   mlir::LogicalResult readScales(nq::ScalesOp op);
 
   mlir::MLIRContext *context;
+  bool takesProducts = false;
   mlir::DenseMap<mlir::Value, Tensor *> plain;
   mlir::DenseMap<mlir::Value, ScaledTensor> scaled;
 };

@@ -72,9 +72,38 @@ Lin layoutOffset(Dag &dag, nq::LayoutAttr layout, IndexRef index,
   return applySwizzle(dag, offset, layout.getSwizzle(), stride);
 }
 
+Lin Placement::sum(IndexRef index, bool column) const {
+  Lin total;
+  for (auto [lin, digit] : llvm::zip(index, digits))
+    if (digit.column == column && digit.stride)
+      total += lin * digit.stride;
+  return total;
+}
+
+int64_t Placement::columnStep() const {
+  int64_t step = 0;
+  for (const Digit &digit : digits)
+    if (digit.column && digit.stride)
+      step = step ? std::min(step, digit.stride) : digit.stride;
+  return step ? step : 1;
+}
+
+/// Every factor is a multiple of `divisor`.
+static Lin divideExactly(Lin lin, int64_t divisor) {
+  lin.constant /= divisor;
+  for (auto &entry : lin.dims)
+    entry.second /= divisor;
+  for (auto &entry : lin.terms)
+    entry.second /= divisor;
+  return lin;
+}
+
 Lin Tensor::offsetOf(Dag &dag, IndexRef index) const {
   if (layout)
     return layoutOffset(dag, layout, index, shape);
+  if (blockElements)
+    return divideExactly(place->columnOf(index) - dag.columns->column(),
+                         place->columnStep());
   return linearize(index.drop_front(rowDims),
                    ArrayRef<int64_t>(shape).drop_front(rowDims));
 }

@@ -52,6 +52,31 @@ struct Reduction {
       update;
 };
 
+/// Where the elements of a tensor lie in the index space (row, column) of a
+/// matrix product: dimension d counts steps of `stride` rows or columns.
+/// Dimensions of extent 1 have stride 0.
+struct Placement {
+  struct Digit {
+    bool column = false;
+    int64_t stride = 0;
+    friend bool operator==(const Digit &a, const Digit &b) {
+      return a.column == b.column && a.stride == b.stride;
+    }
+  };
+  llvm::SmallVector<Digit, 4> digits;
+
+  Lin rowOf(IndexRef index) const { return sum(index, false); }
+  Lin columnOf(IndexRef index) const { return sum(index, true); }
+  /// Columns between neighbours of the tensor; 1 if it has one column.
+  int64_t columnStep() const;
+  friend bool operator==(const Placement &a, const Placement &b) {
+    return a.digits == b.digits;
+  }
+
+private:
+  Lin sum(IndexRef index, bool column) const;
+};
+
 struct Tensor {
   mlir::Type element; ///< semantic element type: f16, i1, f4E2M1FN ...
   llvm::SmallVector<int64_t> shape;
@@ -67,10 +92,19 @@ struct Tensor {
   bool view = false; ///< only renames the elements of its source
   unsigned uses = 0;
 
+  /// Of tensors that depend on a matrix product: its group, and where their
+  /// elements lie in its index space (of tensors with elements per column).
+  int product = -1;
+  std::optional<Placement> place;
+  const Tensor *alike = nullptr; ///< has the same place
+
   bool stored = false; ///< in memory: argument, constant, or written by `stage`
   Buffer buffer;
   int stage = -1;       ///< that writes the buffer; -1: argument or constant
   unsigned rowDims = 0; ///< leading dimensions the buffer does not have
+  /// If set, the buffer holds this many elements: those of one block of columns
+  /// of one row, in the order of columns.
+  int64_t blockElements = 0;
 
   int64_t size() const { return mlir::ShapedType::getNumElements(shape); }
   bool isComputed() const { return compute || reduction; }

@@ -358,6 +358,23 @@ Lin Dag::fromNode(Node *node) {
   return Lin::term(cast);
 }
 
+bool Dag::isInOtherRow(const Tensor &tensor, IndexRef index) const {
+  if (columns && tensor.place) {
+    if (!(tensor.place->rowOf(index) == columns->row()))
+      return true;
+    auto [low, high] =
+        rangeOf(tensor.place->columnOf(index) - columns->column());
+    // Nothing is behind the last block, whatever ranges say.
+    bool isBounded = columns->blocks == 1 && columns->isLast;
+    return low < 0 || (!isBounded && high >= columns->block);
+  }
+  if (tensor.stage >= 0)
+    for (unsigned i = 0; i < rowDims; ++i)
+      if (tensor.shape[i] != 1 && !(index[i] == Lin::dim(i)))
+        return true;
+  return false;
+}
+
 Node *Dag::pull(Tensor &tensor, IndexRef index) {
   SmallVector<Pulled, 2> &known = pulled[&tensor];
   for (Pulled &entry : known)
@@ -366,10 +383,7 @@ Node *Dag::pull(Tensor &tensor, IndexRef index) {
   bool inMemory = tensor.stored && (tensor.stage < 0 || tensor.stage < stage);
   Node *node;
   if (inMemory) {
-    if (tensor.stage >= 0)
-      for (unsigned i = 0; i < rowDims; ++i)
-        if (tensor.shape[i] != 1 && !(index[i] == Lin::dim(i)))
-          crossesRows = true;
+    crossesRows |= isInOtherRow(tensor, index);
     node = decode(tensor.element,
                   load(tensor.buffer, tensor.offsetOf(*this, index)));
   } else {

@@ -102,6 +102,19 @@ struct Dim {
   int64_t weight = 1;
 };
 
+/// Part of the index space (row, column) of a matrix product that a nest runs
+/// over: dimension 0 of its dag is the row, dimension 1 the block of columns
+/// [start + dim(1) * block, + block).
+struct ColumnBlocks {
+  int64_t rows = 1, start = 0, blocks = 1, block = 1;
+  bool isLast = true; ///< no column is behind the last block
+
+  Lin row() const { return rows == 1 ? Lin() : Lin::dim(0); }
+  Lin column() const {
+    return blocks == 1 ? Lin(start) : Lin::dim(1, block) + Lin(start);
+  }
+};
+
 using Index = llvm::SmallVector<Lin, 4>;
 using IndexRef = llvm::ArrayRef<Lin>;
 
@@ -163,6 +176,8 @@ public:
   int stage = 0;
   /// Number of leading dimensions that are fixed in a row of the kernel.
   unsigned rowDims = 0;
+  /// Or what the nest covers of the index space of a product.
+  std::optional<ColumnBlocks> columns;
   /// Set if an element of another row was asked for.
   bool crossesRows = false;
   /// Divisions of loop dimensions that would vanish if dimension `first` of
@@ -174,6 +189,7 @@ public:
 private:
   Node *make(Node::Kind kind, mlir::Type type);
   Node *divNode(const Lin &lin, int64_t divisor);
+  bool isInOtherRow(const Tensor &tensor, IndexRef index) const;
   void wishFor(const Lin &lin, int64_t divisor);
 
   std::deque<Node> nodes;

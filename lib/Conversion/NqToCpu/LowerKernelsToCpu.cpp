@@ -1,5 +1,6 @@
 // lower-kernels-to-cpu: every kernel of the plan as loops over memory.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/FusedKernel.h"
 #include "nibble/Conversion/NqToCpu/KernelToLoops.h"
 #include "nibble/Conversion/NqToCpu/MatmulKernel.h"
 #include "nibble/Conversion/Passes.h"
@@ -52,6 +53,8 @@ struct LowerKernelsToCpuPass
     FailureOr<Launching> result = failure();
     if (cpu::isMatmulKernel(kernel))
       result = lowerMatmul(kernel, code);
+    else if (cpu::isFusedKernel(kernel))
+      result = lowerFused(kernel, code);
     else
       result = lowerLoops(kernel, code);
     if (failed(result))
@@ -71,6 +74,14 @@ struct LowerKernelsToCpuPass
                      2 * result.getNumElements() * op.getK()};
   }
 
+  FailureOr<Launching> lowerFused(func::FuncOp kernel, ModuleOp code) {
+    auto fused = cpu::lowerFusedKernel(kernel, code);
+    if (failed(fused))
+      return failure();
+    return Launching{fused->info.extent, fused->info.grain,
+                     fused->info.scratchBytes, fused->flops};
+  }
+
   FailureOr<Launching> lowerLoops(func::FuncOp kernel, ModuleOp code) {
     auto info = cpu::lowerKernelToLoops(kernel, code, kernel.getSymName());
     if (failed(info))
@@ -82,8 +93,8 @@ struct LowerKernelsToCpuPass
     launch.setExtent(info.extent);
     launch.setGrain(info.grain);
     launch.setScratch(info.scratch);
-    launch->setAttr("flops", Builder(launch.getContext())
-                                 .getI64IntegerAttr(info.flops));
+    launch->setAttr("flops",
+                    Builder(launch.getContext()).getI64IntegerAttr(info.flops));
   }
 
   llvm::StringMap<Launching> known;

@@ -189,6 +189,10 @@ bool extrasDependOnBatch(nq::MatmulOp op) {
 
 } // namespace
 
+GemmSpec cpu::describeGemm(Operation *matmul) {
+  return getSpec(cast<nq::MatmulOp>(matmul));
+}
+
 std::string cpu::whyNoGemm(Operation *matmul) {
   auto op = cast<nq::MatmulOp>(matmul);
   if (extrasDependOnBatch(op))

@@ -69,6 +69,13 @@ std::optional<std::vector<std::unique_ptr<Nest>>>
 buildNests(const Stage &stage, int number, unsigned rowDims,
            mlir::MLIRContext *context);
 
+/// The nests of a stage whose tensors have a place: over one block of columns
+/// of one row, dimensions 0 and 1. Nothing if another block is needed, or if a
+/// block is no rectangle of the tensors or no whole number of bytes.
+std::optional<std::vector<std::unique_ptr<Nest>>>
+buildNests(const Stage &stage, int number, const ColumnBlocks &columns,
+           mlir::MLIRContext *context);
+
 struct PlanOptions {
   int64_t vectorBits = 512;     ///< lanes per loop: this / widest lane
   int64_t grainElements = 4096; ///< elements that are worth a task

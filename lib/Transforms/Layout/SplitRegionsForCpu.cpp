@@ -1,5 +1,6 @@
 // split-regions-for-cpu: regions that are no single CPU kernel come apart.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/FusedKernel.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
@@ -15,21 +16,6 @@ namespace nibble {
 using namespace mlir;
 using namespace nibble;
 
-/// "" if the CPU target has one kernel for the region, or what stands in the
-/// way. Loops cover any ops but matmuls and attention; a GEMM covers a matmul.
-static std::string whyNoCpuKernel(nq::RegionOp region) {
-  unsigned products = 0, others = 0;
-  for (Operation &op : region.getBlock().without_terminator()) {
-    if (isa<nq::AttentionOp>(op))
-      return "the CPU target computes attention in steps";
-    products += isa<nq::MatmulOp>(op);
-    others += !isa<nq::MatmulOp>(op) && !fuse::isRepeated(&op);
-  }
-  if (products == 0 || (products == 1 && others == 0))
-    return "";
-  return "the CPU target has no GEMM with these ops around it";
-}
-
 namespace {
 struct SplitRegionsForCpuPass
     : nibble::impl::SplitRegionsForCpuBase<SplitRegionsForCpuPass> {
@@ -38,7 +24,7 @@ struct SplitRegionsForCpuPass
     getOperation().walk([&](nq::RegionOp op) { regions.push_back(op); });
     IRRewriter rewriter(&getContext());
     for (nq::RegionOp region : regions) {
-      std::string why = whyNoCpuKernel(region);
+      std::string why = cpu::whyNoKernel(region);
       if (why.empty())
         continue;
       remark::missed(

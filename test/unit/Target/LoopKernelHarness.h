@@ -5,6 +5,7 @@
 #define NIBBLE_TEST_UNIT_TARGET_LOOPKERNELHARNESS_H
 
 #include "KernelHarness.h"
+#include "nibble/Conversion/NqToCpu/FusedKernel.h"
 #include "nibble/Conversion/NqToCpu/KernelToLoops.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Reference/Interpreter.h"
@@ -30,6 +31,8 @@ struct Checks {
   /// Integer arguments are uniform in [low, high].
   int64_t low = -5, high = 20;
   double scale = 1;     ///< of normally distributed floats
+  /// Scales of scaled arguments are 2^x, x uniform in between.
+  double lowScale = -2, highScale = 2;
   bool special = false; ///< some infinities and NaNs
 };
 
@@ -97,7 +100,7 @@ public:
   cpu::KernelInfo info;
   std::string error, loops, assembly;
 
-private:
+protected:
   using Buffers = std::vector<std::vector<char>>;
   static constexpr size_t kGuard = 256;
 
@@ -109,10 +112,8 @@ private:
                                             error += diagnostic.str() + "\n";
                                             return mlir::success();
                                           });
-    auto lowered = cpu::lowerKernelToLoops(kernel, *code);
-    if (mlir::failed(lowered))
+    if (mlir::failed(lower(*code)))
       return;
-    info = *lowered;
     llvm::raw_string_ostream(loops) << *code;
     if (mlir::failed(mlir::verify(*code)))
       return;
@@ -127,6 +128,19 @@ private:
     entry = object->kernel(kernel.getName().str().c_str());
     if (!entry)
       error += "no such symbol";
+  }
+
+  mlir::LogicalResult lower(mlir::ModuleOp code) {
+    if (cpu::isFusedKernel(kernel)) {
+      auto fused = cpu::lowerFusedKernel(kernel, code);
+      if (mlir::succeeded(fused))
+        info = fused->info;
+      return fused;
+    }
+    auto lowered = cpu::lowerKernelToLoops(kernel, code);
+    if (mlir::succeeded(lowered))
+      info = *lowered;
+    return lowered;
   }
 
   static mlir::RankedTensorType tensorOf(mlir::Type type) {
@@ -168,7 +182,7 @@ private:
   }
 
   /// Random finite codes; scales around 1.
-  std::vector<char> makeScaled(mlir::RankedTensorType type) {
+  std::vector<char> makeScaled(mlir::RankedTensorType type, const Checks &checks) {
     nq::StorageRegions regions = nq::getStorageRegions(type);
     nq::ScaledType scaled = nq::getScaledElement(type);
     std::vector<char> bytes(regions.total, 0);
@@ -183,7 +197,8 @@ private:
       auto format = ref::getFormat(element);
       for (int64_t i = 0; i < count; ++i) {
         double value =
-            std::exp2(std::uniform_real_distribution<>(-2, 2)(random));
+            std::exp2(std::uniform_real_distribution<>(
+                checks.lowScale, checks.highScale)(random));
         rt::storeCode(format, bytes.data() + offset, i,
                       rt::encode(format, value));
       }
@@ -202,7 +217,7 @@ private:
     Buffers inputs;
     for (mlir::Type type : kernel.getArgumentTypes())
       inputs.push_back(nq::getScaledElement(type)
-                           ? makeScaled(tensorOf(type))
+                           ? makeScaled(tensorOf(type), checks)
                            : makePlain(tensorOf(type), checks));
     return inputs;
   }

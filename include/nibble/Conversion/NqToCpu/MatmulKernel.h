@@ -16,6 +16,9 @@ bool isMatmulKernel(mlir::func::FuncOp kernel);
 mlir::FailureOr<GemmKernel> lowerMatmulKernel(mlir::func::FuncOp kernel,
                                               mlir::ModuleOp module);
 
+/// A matmul as the GEMM family describes it, without a symbol and an epilogue.
+GemmSpec describeGemm(mlir::Operation *matmul);
+
 /// "" if the CPU target has a GEMM for this matmul, or what stands in the way.
 std::string whyNoGemm(mlir::Operation *matmul);
 

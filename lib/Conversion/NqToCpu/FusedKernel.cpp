@@ -1,0 +1,273 @@
+// Kernels with matrix products and the ops that follow them.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/FusedKernel.h"
+#include "EmitNest.h"
+#include "FusedPlan.h"
+#include "KernelFunction.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+namespace {
+
+class FusedLowering {
+public:
+  FusedLowering(func::FuncOp kernel, ModuleOp target, FusedPlan &plan)
+      : kernel(kernel), plan(plan),
+        function(kernel, target, kernel.getName(), /*bytes=*/true) {}
+
+  KernelInfo run() {
+    function.bindArguments(plan.graph, plan.stages);
+    for (FusedGroup &group : plan.groups)
+      gemmBytes = std::max<int64_t>(gemmBytes, scratchOf(group));
+    int64_t bytes = 0;
+    for (FusedGroup &group : plan.groups) {
+      // Groups run one after the other.
+      function.info.scratchBytes = roundUp(gemmBytes, 64);
+      emitGroup(group);
+      bytes = std::max(bytes, function.info.scratchBytes);
+    }
+    function.info.scratchBytes = bytes;
+    for (Nests &nests : plan.independent)
+      for (auto &nest : nests)
+        function.emitUnits(*nest, totalUnits());
+    function.finish();
+    return function.info;
+  }
+
+private:
+  int64_t totalUnits() const {
+    int64_t total = 0;
+    for (const FusedGroup &group : plan.groups)
+      total += group.units();
+    for (const Nests &nests : plan.independent)
+      for (auto &nest : nests)
+        total += nest->plan.units;
+    return total;
+  }
+
+  static int64_t scratchOf(const FusedGroup &group) {
+    int64_t bytes = 0;
+    for (const FusedProduct &product : group.products)
+      bytes = std::max<int64_t>(bytes, product.launch.scratchBytes);
+    return bytes;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Products
+  //===--------------------------------------------------------------------===//
+
+  /// The first `count` elements of a buffer of bytes.
+  Value typed(Value bytes, int64_t offset, Type element, int64_t count) {
+    if (element.isInteger(8) && offset == 0)
+      return bytes;
+    return memref::ViewOp::create(function.b, MemRefType::get({count}, element),
+                                  bytes, function.index(offset), ValueRange());
+  }
+
+  Value argumentOf(Value operand) {
+    return function.function.getArgument(
+        cast<BlockArgument>(operand).getArgNumber());
+  }
+
+  /// A product, its C in a strip at `stripAt` of the scratch.
+  std::unique_ptr<GemmEmitter> makeProduct(FusedProduct &product,
+                                           int64_t stripAt) {
+    const GemmSpec &spec = product.spec;
+    GemmCode code(function.b, kernel.getLoc());
+    GemmArgs args;
+    args.a = typed(argumentOf(product.op.getA()), 0, code.elementType(spec.a),
+                   spec.m * spec.k);
+    args.b = argumentOf(product.op.getB());
+    if (spec.bKind != GemmB::Packed)
+      args.b =
+          typed(args.b, 0, code.elementType(spec.weight.code), spec.n * spec.k);
+    args.scratch = function.getScratch();
+    args.c = typed(args.scratch, stripAt, code.elementType(spec.c),
+                   product.launch.rows * spec.strideC);
+    auto emitter =
+        makeGemm(function.b, kernel.getLoc(), spec, args, /*epilogue=*/nullptr);
+    emitter->begin();
+    return emitter;
+  }
+
+  struct Strip {
+    const FusedProduct *product;
+    std::unique_ptr<GemmEmitter> emitter;
+    int64_t offset;
+  };
+
+  std::vector<Strip> makeStrips(FusedGroup &group) {
+    std::vector<Strip> strips;
+    for (FusedProduct &product : group.products) {
+      int64_t at = function.info.scratchBytes;
+      int64_t bytes = product.launch.rows * group.stripColumns() *
+                      elementBytes(*product.tensor);
+      function.info.scratchBytes += roundUp(bytes, 64);
+      strips.push_back({&product, makeProduct(product, at), at});
+    }
+    return strips;
+  }
+
+  static int64_t elementBytes(const Tensor &tensor) {
+    return storageType(tensor.element).getIntOrFloatBitWidth() / 8;
+  }
+
+  void noteGrain(const FusedGroup &group) {
+    int64_t rows = group.products[0].launch.rows, work = 0;
+    for (const FusedProduct &product : group.products)
+      work += rows * product.spec.k * group.block;
+    // About 2^18 multiplications, some ten microseconds; and no less than
+    // shares one packing of A, as long as that leaves work for all threads.
+    int64_t grain = (int64_t(1) << 18) / std::max<int64_t>(work, 1);
+    int64_t fair = group.units() / (2 * GemmSpec().threads);
+    grain = std::max(grain, std::min(fair, group.stripBlocks));
+    function.noteGrain(std::clamp<int64_t>(grain, 1, group.blocks),
+                       work * group.units());
+  }
+
+  void emitGroup(FusedGroup &group) {
+    std::vector<Strip> strips = makeStrips(group);
+    bindTail(group);
+    noteGrain(group);
+    std::pair<Value, Value> range = function.claim(group.units(), totalUnits());
+    Value low = range.first, high = range.second;
+    GemmCode code(function.b, kernel.getLoc());
+    Value from = code.div(low, group.blocks);
+    Value to = code.div(code.add(high, group.blocks - 1), group.blocks);
+    code.loop(from, to, 1, [&](Value segment) {
+      Value base = code.mul(segment, group.blocks);
+      Value first = code.max(code.sub(low, base), code.index(0));
+      Value end = code.min(code.sub(high, base), code.index(group.blocks));
+      for (auto [i, strip] : llvm::enumerate(strips)) {
+        strip.emitter->moveTo(code.b);
+        strip.emitter->enterSegment(segment, /*isPrepared=*/i > 0);
+      }
+      code.loop(first, end, group.stripBlocks, [&](Value run) {
+        Value runEnd = code.min(code.add(run, group.stripBlocks), end);
+        emitRun(code, group, strips, run, runEnd);
+      });
+    });
+  }
+
+  /// Blocks [from, to) of a segment: the products to their strips, then the
+  /// tail.
+  void emitRun(GemmCode &code, FusedGroup &group, std::vector<Strip> &strips,
+               Value from, Value to) {
+    int64_t panels = group.block / kPanelColumns;
+    Value rowFrom = strips[0].emitter->rowFrom;
+    Value rowTo = strips[0].emitter->rowTo;
+    Value firstColumn = code.mul(from, group.block);
+    Value origin =
+        code.add(code.mul(rowFrom, group.stripColumns()), firstColumn);
+    Value end = code.min(code.mul(to, panels),
+                         code.index(ceilDiv(group.columns, kPanelColumns)));
+    for (Strip &strip : strips) {
+      strip.emitter->moveTo(code.b);
+      strip.emitter->placeC(code.sub(code.index(0), origin));
+      strip.emitter->emitPanels(code.mul(from, panels), end);
+    }
+    code.loop(rowFrom, rowTo, 1, [&](Value row) {
+      for (FusedTail &tail : group.tails)
+        emitTail(code, group, tail, strips, row, code.sub(row, rowFrom), from,
+                 to);
+    });
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Tails
+  //===--------------------------------------------------------------------===//
+
+  void bindTail(FusedGroup &group) {
+    for (unsigned i : group.stages)
+      for (Tensor *tensor : plan.stages.stages[i].tensors)
+        if (tensor->stored && !plan.stages.isResult(tensor))
+          function.bindScratch(*tensor);
+  }
+
+  /// The blocks of one kind among [from, to).
+  void emitTail(GemmCode &code, FusedGroup &group, FusedTail &tail,
+                ArrayRef<Strip> strips, Value row, Value rowOfStrip, Value from,
+                Value to) {
+    int64_t base = tail.columns.start / group.block;
+    Value low = code.max(from, code.index(base));
+    Value high = code.min(to, code.index(base + tail.columns.blocks));
+    code.loop(low, high, 1, [&](Value block) {
+      Value column = code.mul(code.sub(block, from), group.block);
+      Value at = code.add(code.mul(rowOfStrip, group.stripColumns()), column);
+      for (const Strip &strip : strips)
+        bindStrip(code, strip, at);
+      Value number = code.sub(block, code.index(base));
+      for (Nests &nests : tail.nests)
+        for (auto &nest : nests) {
+          OpBuilder::InsertionGuard guard(code.b);
+          emitNest(code.b, *nest, {row, number});
+        }
+    });
+  }
+
+  /// The block of columns that begins at element `at` of a strip.
+  void bindStrip(GemmCode &code, const Strip &strip, Value at) {
+    Tensor &tensor = *strip.product->tensor;
+    Value byte =
+        code.add(code.mul(at, elementBytes(tensor)), code.index(strip.offset));
+    auto type =
+        MemRefType::get({tensor.blockElements}, storageType(tensor.element));
+    tensor.buffer.memref = memref::ViewOp::create(
+        code.b, type, function.getScratch(), byte, ValueRange());
+  }
+
+  func::FuncOp kernel;
+  FusedPlan &plan;
+  KernelFunction function;
+  int64_t gemmBytes = 0;
+};
+
+Block &bodyOf(Operation *op) { return op->getRegion(0).front(); }
+
+unsigned countProducts(Block &body) {
+  return llvm::count_if(body, llvm::IsaPred<nq::MatmulOp>);
+}
+
+} // namespace
+
+bool isFusedKernel(func::FuncOp kernel) {
+  return countProducts(bodyOf(kernel)) > 0;
+}
+
+FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
+  std::string why;
+  FusedPlan plan(kernel.getContext());
+  if (failed(plan.make(bodyOf(kernel), why)))
+    return kernel.emitError()
+           << "the CPU target cannot run kernel '" << kernel.getName()
+           << "' with its matrix products as one: " << why;
+  FusedKernel result;
+  for (const FusedGroup &group : plan.groups)
+    for (const FusedProduct &product : group.products)
+      result.flops += 2 * product.spec.m * product.spec.n * product.spec.k;
+  result.info = FusedLowering(kernel, target, plan).run();
+  return result;
+}
+
+std::string whyNoKernel(Operation *op) {
+  Block &body = bodyOf(op);
+  std::string why;
+  if (llvm::any_of(body, llvm::IsaPred<nq::AttentionOp>))
+    return "the CPU target computes attention in steps";
+  // A product alone has a kernel of its own, or an error of its own.
+  if (isa<nq::MatmulOp>(body.front()) && llvm::hasNItems(body, 2))
+    return why;
+  if (countProducts(body)) {
+    FusedPlan plan(op->getContext());
+    (void)plan.make(body, why);
+    return why;
+  }
+  KernelGraph graph(op->getContext());
+  (void)readQuietly(graph, body, /*products=*/false, why);
+  return why;
+}
+
+} // namespace cpu
+} // namespace nibble
