@@ -43,7 +43,9 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
   static bool isTail(Operation *op, Value value) {
     if (fuse::isElementwise(op))
       return fuse::readsSameIndex(op, value);
-    return isa<tensor::ExpandShapeOp, linalg::TransposeOp, nq::RopeOp>(op);
+    if (auto rope = dyn_cast<nq::RopeOp>(op))
+      return rope.getInput() == value;
+    return isa<tensor::ExpandShapeOp, linalg::TransposeOp>(op);
   }
 
   /// The product and the ops that follow it, each the only reader of the one
@@ -53,7 +55,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     while (true) {
       Value value = chain.back()->getResult(0);
       Operation *user = fuse::getOnlyUser(value);
-      if (!user || !isTail(user, value) || user->getOperand(0) != value)
+      if (!user || !isTail(user, value))
         break;
       chain.push_back(user);
     }
