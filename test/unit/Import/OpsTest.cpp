@@ -109,6 +109,15 @@ TEST(Dropout, TrainingIsRefused) {
                   .complains("node 'drop' (Dropout): training_mode is set"));
 }
 
+TEST(Dropout, TrainingWithoutDropsIsTheIdentity) {
+  Graph g = Graph().input("x", ElemType::Float, {4});
+  g.floats("r", {}, {0.0f}).init("t", ElemType::Bool, {}, std::string(1, 1));
+  g.node("Dropout", {"x", "r", "t"}, {"y", "m"});
+  g.output("y", ElemType::Float, {4}).output("m", ElemType::Bool, {4});
+  Imported m = importModel(g);
+  EXPECT_TRUE(m.has("return %arg0, ")) << m.errors << m.text;
+}
+
 TEST(Cast, TypesThatNibbleLacksAreRefused) {
   for (int type : {8, 14, 18, 20, 25, 99}) {
     Graph g = Graph().input("x", ElemType::Float, {4});
