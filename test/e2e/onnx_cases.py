@@ -97,14 +97,15 @@ def load_cases(only, sample, seed):
     return [Case(t, every.get(t.name.split("_expanded")[0])) for t in tests]
 
 
-FOUR_BITS = (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.float4_e2m1fn)
+SIGNED = (ml_dtypes.int2, ml_dtypes.int4)
+UNSIGNED = (ml_dtypes.uint2, ml_dtypes.uint4, ml_dtypes.float4_e2m1fn)
 
 
 def storable(x):
-    """Array as it travels in a .npy file: types that numpy lacks as their bits, 4-bit types one code per byte (INT4 as int8)."""
-    if x.dtype == ml_dtypes.int4:
+    """Array as it travels in a .npy file: types that numpy lacks as their bits, narrow ones one code per byte (INT4 as int8)."""
+    if x.dtype in SIGNED:
         return x.astype(np.int8)
-    if x.dtype in FOUR_BITS:
+    if x.dtype in UNSIGNED:
         return np.ascontiguousarray(x).view(np.uint8) & 15
     if x.dtype.kind == "V" or x.dtype.name in dir(ml_dtypes):
         return np.ascontiguousarray(x).view(np.uint16 if x.dtype.itemsize == 2 else np.uint8)
@@ -115,7 +116,7 @@ def restored(got, want):
     """Inverse of `storable` for an output, given the wanted array."""
     if got.dtype != storable(want).dtype or got.dtype == want.dtype:
         return got
-    return got.astype(np.int8).astype(ml_dtypes.int4) if want.dtype == ml_dtypes.int4 else got.view(want.dtype)
+    return got.astype(want.dtype) if want.dtype in SIGNED else got.view(want.dtype)
 
 
 def difference(got, want, rtol, atol):

@@ -29,7 +29,7 @@ static FailureOr<ElemType> getCodeType(NodeContext &n) {
   if (wanted != ElemType::Undefined)
     return wanted;
   ElemType declared = n.declaredOutputType(0);
-  if (isCodeType(declared))
+  if (isCodeType(getHeldType(declared)))
     return declared;
   return n.domain() == "trt" ? ElemType::Int8 : ElemType::UInt8;
 }
