@@ -63,6 +63,10 @@ static Type getFloatType(ElemType type, MLIRContext *context) {
     return Float8E4M3FNType::get(context);
   case ElemType::Float8E5M2:
     return Float8E5M2Type::get(context);
+  case ElemType::Float8E4M3FNUZ:
+    return Float8E4M3FNUZType::get(context);
+  case ElemType::Float8E5M2FNUZ:
+    return Float8E5M2FNUZType::get(context);
   case ElemType::Float4E2M1:
     return Float4E2M1FNType::get(context);
   case ElemType::Float8E8M0:

@@ -50,7 +50,7 @@ std::string getName(ElemType type);
 ElemType getHeldType(ElemType type);
 
 /// The MLIR element type of the held type (integers signless, bool i1), or null
-/// for types that Nibble does not carry: strings, complex, FNUZ floats.
+/// for types that Nibble does not carry: strings, complex numbers.
 mlir::Type getMlirType(ElemType type, mlir::MLIRContext *context);
 
 /// The ONNX type of a float MLIR type (f16 -> Float16, ...).

@@ -119,7 +119,7 @@ TEST(Dropout, TrainingWithoutDropsIsTheIdentity) {
 }
 
 TEST(Cast, TypesThatNibbleLacksAreRefused) {
-  for (int type : {8, 14, 18, 20, 99}) {
+  for (int type : {8, 14, 15, 99}) {
     Graph g = Graph().input("x", ElemType::Float, {4});
     g.node("Cast", {"x"}, {"y"}, Attrs{intAttr("to", type)});
     EXPECT_TRUE(importModel(g.output("y", ElemType::Float, {4}))
