@@ -4,7 +4,8 @@
 
 # Operands that may be turned into constants, operator -> indices: they are graph inputs in the node tests, but constants in
 # networks. The driver turns only those of them into constants without which the compiler refuses the test.
-# The shape of the result depends on their values, and engines have static shapes:
+# The shape of the result depends on their values, and engines have static shapes (the roi of Resize, operand 1, decides the
+# shape together with scales; with sizes it decides the taps, which the compiler computes):
 SHAPES = {
     "AffineGrid": (1,), "BlackmanWindow": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2), "Compress": (1,), "ConstantOfShape": (0,),
     "Expand": (1,), "HammingWindow": (0,), "HannWindow": (0,), "MaxUnpool": (2,), "NonZero": (0,), "OneHot": (1,), "Pad": (1, 3),
