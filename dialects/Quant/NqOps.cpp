@@ -257,14 +257,16 @@ static bool isExactWidening(Type from, Type to) {
     return true;
   if (to.isF32())
     return !from.isF64();
-  // f16 has 11 significant bits down to 2^-24: it holds E4M3, E5M2, E2M1 (not
-  // E8M0); bf16 has 8 bits and the exponents of f32: it holds all of them
-  // except E8M0's 2^-127, which is a bf16 subnormal and so held as well.
+  // f16 has 11 significant bits down to 2^-24: it holds E4M3, E5M2, their FNUZ
+  // forms, E2M1 (not E8M0); bf16 has 8 bits and the exponents of f32: it holds
+  // all of them except E8M0's 2^-127, which is a bf16 subnormal and so held as
+  // well.
   if (to.isF16())
-    return isa<Float8E4M3FNType, Float8E5M2Type, Float4E2M1FNType>(from);
+    return isa<Float8E4M3FNType, Float8E5M2Type, Float8E4M3FNUZType,
+               Float8E5M2FNUZType, Float4E2M1FNType>(from);
   if (to.isBF16())
-    return isa<Float8E4M3FNType, Float8E5M2Type, Float4E2M1FNType,
-               Float8E8M0FNUType>(from);
+    return isa<Float8E4M3FNType, Float8E5M2Type, Float8E4M3FNUZType,
+               Float8E5M2FNUZType, Float4E2M1FNType, Float8E8M0FNUType>(from);
   return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace nibble::onnx;
@@ -62,6 +63,10 @@ static Type getFloatType(ElemType type, MLIRContext *context) {
     return Float8E4M3FNType::get(context);
   case ElemType::Float8E5M2:
     return Float8E5M2Type::get(context);
+  case ElemType::Float8E4M3FNUZ:
+    return Float8E4M3FNUZType::get(context);
+  case ElemType::Float8E5M2FNUZ:
+    return Float8E5M2FNUZType::get(context);
   case ElemType::Float4E2M1:
     return Float4E2M1FNType::get(context);
   case ElemType::Float8E8M0:
@@ -71,14 +76,20 @@ static Type getFloatType(ElemType type, MLIRContext *context) {
   }
 }
 
+ElemType nibble::onnx::getHeldType(ElemType type) {
+  if (type == ElemType::Int2)
+    return ElemType::Int8;
+  return type == ElemType::UInt2 ? ElemType::UInt8 : type;
+}
+
 Type nibble::onnx::getMlirType(ElemType type, MLIRContext *context) {
-  const Facts &facts = lookUp(type);
+  const Facts &facts = lookUp(getHeldType(type));
   switch (facts.kind) {
   case Kind::Float:
     return getFloatType(type, context);
   case Kind::Signed:
   case Kind::Unsigned:
-    return facts.bits < 4 ? Type() : IntegerType::get(context, facts.bits);
+    return IntegerType::get(context, facts.bits);
   case Kind::Bool:
     return IntegerType::get(context, 1);
   case Kind::None:
@@ -116,7 +127,7 @@ unsigned nibble::onnx::getBitWidth(ElemType type) { return lookUp(type).bits; }
 
 uint64_t nibble::onnx::getRawBytes(ElemType type, uint64_t count) {
   unsigned bits = lookUp(type).bits;
-  if (bits == 4)
-    return count / 2 + count % 2;
+  if (bits == 2 || bits == 4)
+    return llvm::divideCeil(count, 8 / bits);
   return bits < 8 ? count : count * (bits / 8);
 }

@@ -149,8 +149,8 @@ static DictionaryAttr describe(OpBuilder &builder, StringRef name,
                                ElemType type) {
   return builder.getDictionaryAttr(
       {builder.getNamedAttr("nibble.name", builder.getStringAttr(name)),
-       builder.getNamedAttr("nibble.dtype",
-                            builder.getStringAttr(onnx::getName(type)))});
+       builder.getNamedAttr("nibble.dtype", builder.getStringAttr(onnx::getName(
+                                                getHeldType(type))))});
 }
 
 LogicalResult GraphImporter::createFunction() {
@@ -202,7 +202,10 @@ LogicalResult GraphImporter::createFunction() {
   builder.setInsertionPointToStart(body);
   for (auto [input, argument] : llvm::zip(arguments, body->getArguments())) {
     argument.setLoc(NameLoc::get(builder.getStringAttr(input->name)));
-    scope->names[input->name].tensor = {argument, input->type};
+    // Of bytes that a caller gives for 2-bit integers, the low bits count.
+    Tensor given{argument, getHeldType(input->type)};
+    scope->names[input->name].tensor =
+        GraphBuilder(builder, argument.getLoc()).cast(given, input->type);
   }
   return success(ok);
 }

@@ -92,9 +92,10 @@ Tensor GraphBuilder::constantInts(ElemType type, ArrayRef<int64_t> shape,
     SmallVector<double> floats(values.begin(), values.end());
     return constantFloats(type, shape, floats);
   }
-  RankedTensorType tensor = tensorType(shape, type);
+  ElemType held = getHeldType(type);
+  RankedTensorType tensor = tensorType(shape, held);
   return constant(
-      makeConstant(tensor, type, values.size() == 1, encodeInts(type, values)),
+      makeConstant(tensor, held, values.size() == 1, encodeInts(held, values)),
       type);
 }
 

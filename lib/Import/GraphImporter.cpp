@@ -6,6 +6,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -136,6 +137,7 @@ bool nibble::onnx::readInts(ElementsAttr attr, ElemType type,
   auto bytes = nq::getRawBytes(attr, scratch);
   if (failed(bytes) || isFloat(type))
     return false;
+  type = getHeldType(type);
   rt::StorageFormat format = rt::formatFromOnnx(int64_t(type));
   for (int64_t i = 0, e = attr.getNumElements(); i < e; ++i) {
     uint64_t code = rt::loadCode(format, bytes->data(), i);
@@ -154,8 +156,8 @@ bool nibble::onnx::readFloats(ElementsAttr attr, ElemType type,
   if (failed(bytes))
     return false;
   values.resize(attr.getNumElements());
-  rt::decodeArray(rt::formatFromOnnx(int64_t(type)), bytes->data(), 0,
-                  values.size(), values.data());
+  rt::decodeArray(rt::formatFromOnnx(int64_t(getHeldType(type))), bytes->data(),
+                  0, values.size(), values.data());
   return true;
 }
 
@@ -400,6 +402,31 @@ static std::string explainDomain(StringRef domain) {
          "' by that name, and the model has no function for it";
 }
 
+/// Operators that move, convert or measure elements.
+static bool computesNothing(StringRef op) {
+  return llvm::StringSwitch<bool>(op)
+      .Cases({"Cast", "CastLike", "QuantizeLinear", "DequantizeLinear"}, true)
+      .Cases({"Identity", "If", "Shape", "Size", "Transpose"}, true)
+      .Cases({"Flatten", "Reshape", "Squeeze", "Unsqueeze"}, true)
+      .Cases({"Concat", "Expand", "Pad", "Slice", "Split", "Tile"}, true)
+      .Cases({"Gather", "GatherElements", "GatherND"}, true)
+      .Default(false);
+}
+
+/// Arithmetic on 2-bit integers, which are held in bytes, would leave their
+/// range.
+static LogicalResult checkHeldTypes(NodeContext &n) {
+  if (computesNothing(n.opType()))
+    return success();
+  for (const auto &input : n.node.inputs) // input(i) would count as read
+    if (Tensor x = input.empty() ? Tensor() : n.importer.lookUp(input);
+        x && getHeldType(x.type) != x.type)
+      return n.fail("cannot compute with " + getName(x.type) +
+                    ": Nibble only moves, converts and dequantizes it; insert "
+                    "a Cast to int8 before and one back after");
+  return success();
+}
+
 /// Folds the node or calls its importer. A fold that left something unread did
 /// not see all of the node: the importer then takes it or says what is wrong.
 static LogicalResult importOperator(NodeContext &n, ImportFn import) {
@@ -409,7 +436,7 @@ static LogicalResult importOperator(NodeContext &n, ImportFn import) {
   if (folded && n.hasReadAll())
     return n.setOutput(0, folded);
   n.forgetReads();
-  return import(n);
+  return succeeded(checkHeldTypes(n)) ? import(n) : failure();
 }
 
 const Function *GraphImporter::findFunction(const Node &node) const {

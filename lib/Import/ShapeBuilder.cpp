@@ -208,10 +208,25 @@ static bool isArithmeticFloat(ElemType type) {
          type == ElemType::BFloat16;
 }
 
+/// The low two bits of bytes, extended to bytes again.
+static Tensor keepTwoBits(GraphBuilder &build, Tensor x, ElemType type) {
+  return build.elementwiseRaw(
+      x, type, [&](ScalarBuilder &s, ValueRange args) -> Value {
+        Value mask = s.constantInt(3, args[0].getType());
+        if (isUnsigned(type))
+          return s.bitAnd(args[0], mask);
+        Value by = s.constantInt(6, args[0].getType());
+        Value up = arith::ShLIOp::create(s.builder, s.loc, args[0], by);
+        return arith::ShRSIOp::create(s.builder, s.loc, up, by);
+      });
+}
+
 Tensor GraphBuilder::cast(Tensor x, ElemType type, bool saturate,
                           StringRef roundMode) {
   if (x.type == type)
     return x;
+  if (getHeldType(type) != type)
+    return keepTwoBits(*this, cast(x, getHeldType(type)), type);
   if (isFloat(x.type) && isFloat(type))
     return castFloats(*this, x, type, saturate, roundMode);
   if (isFloat(type) && !isArithmeticFloat(type))

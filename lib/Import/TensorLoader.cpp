@@ -113,10 +113,26 @@ static std::pair<StringRef, SharedBuffer> copyBytes(StringRef bytes,
   return {owner->getBuffer(), owner};
 }
 
+/// Four 2-bit integers per byte, the first one in the low bits.
+static std::string unpackPairsOfBits(StringRef bytes, ElemType elem,
+                                     uint64_t count) {
+  std::string result(count, '\0');
+  for (uint64_t i = 0; i < count; ++i) {
+    int code = uint8_t(bytes[i / 4]) >> (2 * (i % 4)) & 3;
+    result[i] = char(isUnsigned(elem) || code < 2 ? code : code - 4);
+  }
+  return result;
+}
+
 ElementsAttr nibble::onnx::makeElements(MLIRContext *context, ElemType elem,
                                         ArrayRef<int64_t> shape,
                                         StringRef bytes, StringRef name,
                                         SharedBuffer owner) {
+  if (ElemType held = getHeldType(elem); held != elem)
+    return makeElements(
+        context, held, shape,
+        unpackPairsOfBits(bytes, elem, ShapedType::getNumElements(shape)), name,
+        nullptr);
   auto type = RankedTensorType::get(shape, getMlirType(elem, context));
   if (bytes.size() <= maxInlineBytes)
     return makeDense(type, elem, bytes);
@@ -218,8 +234,8 @@ static bool readTyped(const TensorProto &tensor, uint64_t count,
                       StringRef &bytes, SharedBuffer &owner,
                       std::string &error) {
   TypedField field = getTypedField(tensor);
-  uint64_t numbers =
-      getBitWidth(tensor.type) == 4 ? getRawBytes(tensor.type, count) : count;
+  bool packed = getBitWidth(tensor.type) == 4 || getBitWidth(tensor.type) == 2;
+  uint64_t numbers = packed ? getRawBytes(tensor.type, count) : count;
   uint64_t found = 0;
   if (field.fixedBytes) {
     found = countChunkBytes(*field.chunks) / field.fixedBytes;

@@ -597,11 +597,13 @@ Entry findEntry(Operation *op) {
     return {isa<FloatType>(getElementTypeOrSelf(op->getResult(0).getType()))
                 ? selectFloat
                 : selectInt};
-  // Only the default rounding is the reference's.
+  // Only the default rounding is the reference's. Spelled out, it is done for
+  // f32, too.
   if (auto truncate = dyn_cast<arith::TruncFOp>(op))
     if (auto mode = truncate.getRoundingmode())
-      if (*mode != arith::RoundingMode::to_nearest_even)
-        return {nullptr};
+      return {*mode == arith::RoundingMode::to_nearest_even ? floatUnary<Copy>
+                                                            : nullptr,
+              true};
   return getTable().lookup(op->getName().getStringRef());
 }
 
@@ -620,7 +622,7 @@ bool nibble::ref::selectLaneOp(Operation *op, LaneInstr &instr) {
   if (!source.isIntOrIndexOrFloat() || !result.isIntOrIndexOrFloat())
     return false;
   instr.fn = entry.fn;
-  instr.snap = entry.snap && source.isF32();
+  instr.snap = entry.snap && (source.isF32() || result.isF32());
   instr.srcWidth = widthOf(source);
   instr.width = widthOf(result);
   instr.srcFormat = getFormat(source);

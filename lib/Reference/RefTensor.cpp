@@ -50,6 +50,10 @@ StorageFormat ref::getFormat(Type element) {
     return StorageFormat::E4M3FN;
   if (isa<Float8E5M2Type>(element))
     return StorageFormat::E5M2;
+  if (isa<Float8E4M3FNUZType>(element))
+    return StorageFormat::E4M3FNUZ;
+  if (isa<Float8E5M2FNUZType>(element))
+    return StorageFormat::E5M2FNUZ;
   if (isa<Float8E8M0FNUType>(element))
     return StorageFormat::E8M0;
   if (isa<Float4E2M1FNType>(element))
@@ -87,6 +91,10 @@ void Rounding::apply(double *values, int64_t count) const {
     return roundAll<StorageFormat::E4M3FN>(values, count, overflow);
   case StorageFormat::E5M2:
     return roundAll<StorageFormat::E5M2>(values, count, overflow);
+  case StorageFormat::E4M3FNUZ:
+    return roundAll<StorageFormat::E4M3FNUZ>(values, count, overflow);
+  case StorageFormat::E5M2FNUZ:
+    return roundAll<StorageFormat::E5M2FNUZ>(values, count, overflow);
   case StorageFormat::E2M1:
     return roundAll<StorageFormat::E2M1>(values, count, overflow);
   case StorageFormat::E8M0:

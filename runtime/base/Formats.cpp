@@ -25,6 +25,10 @@ template <typename Fn> auto dispatch(StorageFormat format, Fn &&fn) {
     return fn(Tag<S::E4M3FN>());
   case S::E5M2:
     return fn(Tag<S::E5M2>());
+  case S::E4M3FNUZ:
+    return fn(Tag<S::E4M3FNUZ>());
+  case S::E5M2FNUZ:
+    return fn(Tag<S::E5M2FNUZ>());
   case S::E8M0:
     return fn(Tag<S::E8M0>());
   case S::E2M1:

@@ -216,6 +216,14 @@ AsymmetricScale nibble::rt::modeloptAsymmetricScale(float low, float high,
   return {scale, static_cast<uint8_t>(zeroPoint)};
 }
 
+AsymmetricScale nibble::rt::onnxDynamicScale(float low, float high) {
+  float range = high - low, scale = range / 255;
+  if (scale == 0)
+    return {scale, 0};
+  float zeroPoint = std::min(std::max(-(low / scale), 0.0f), 255.0f);
+  return {scale, static_cast<uint8_t>(roundEven(zeroPoint))};
+}
+
 /// The number that staticCode encodes.
 static float staticQuotient(float x, float scale, int zeroPoint, bool integer) {
   float q = x / scale;

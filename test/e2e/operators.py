@@ -161,7 +161,7 @@ def top_k(r):
 
 @case
 def cum_sum(r):
-    return Case("CumSum", [normal(r, [3, one(r, 1, 5, 17), 2]), np.array(one(r, 0, 1, -1), I64)], (1,), exclusive=one(r, 0, 1), reverse=one(r, 0, 1))
+    return Case("CumSum", [normal(r, [3, one(r, 1, 5, 17), 2]), np.array(one(r, 0, 1, -1), I64)], one(r, (), (1,)), exclusive=one(r, 0, 1), reverse=one(r, 0, 1))
 
 
 @case

@@ -45,8 +45,12 @@ enum class ElemType : int32_t {
 /// numbers that no version of ONNX has ("type 99").
 std::string getName(ElemType type);
 
-/// The MLIR element type (integers signless, bool i1), or null for types that
-/// Nibble does not carry: strings, complex, FNUZ floats, 2-bit integers.
+/// The type whose elements hold those of `type` in the graph: 2-bit integers
+/// are held one per byte, sign- or zero-extended, all others as themselves.
+ElemType getHeldType(ElemType type);
+
+/// The MLIR element type of the held type (integers signless, bool i1), or null
+/// for types that Nibble does not carry: strings, complex numbers.
 mlir::Type getMlirType(ElemType type, mlir::MLIRContext *context);
 
 /// The ONNX type of a float MLIR type (f16 -> Float16, ...).
@@ -58,7 +62,7 @@ bool isUnsigned(ElemType type);      ///< UInt*, Bool
 bool isWideFloat(ElemType type);     ///< Float or Double
 unsigned getBitWidth(ElemType type); ///< bits of one value; Bool 1; 0 if none
 /// Bytes that `count` elements take in TensorProto.raw_data (4-bit types two
-/// per byte, Bool one byte each).
+/// and 2-bit types four per byte, Bool one byte each).
 uint64_t getRawBytes(ElemType type, uint64_t count);
 
 } // namespace nibble::onnx

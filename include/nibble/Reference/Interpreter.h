@@ -30,7 +30,9 @@ struct InterpreterOptions {
 /// once to its type; f32 and f64 results stay unrounded, beyond the range of
 /// f32 too. nq.quantize alone is defined in f32 and first rounds its input and
 /// scales to f32. In scalar code, f32 operands of ops that jump (comparisons,
-/// floor, conversion to integer, bitcast) are rounded to f32 first. What LLVM
+/// floor, conversion to integer, bitcast) are rounded to f32 first, and so is
+/// the result of an arith.truncf that spells out its rounding mode: this is how
+/// a graph says that f32 steps are part of what an operator means. What LLVM
 /// leaves undefined is defined here: float to integer saturates (NaN: 0), x / 0
 /// = 0 for integers.
 ///

@@ -32,7 +32,7 @@ Value splatConstant(ImplicitLocOpBuilder &b, Type type, int64_t value) {
 namespace {
 
 /// Fields of a float format of at most 8 bits. Codes are magnitudes, without
-/// sign.
+/// sign, except for the NaN of FNUZ formats: that is the code of -0.
 struct SmallFloat {
   int bits, mantissa, bias;
   int64_t largest;  ///< code of the largest finite number
@@ -42,6 +42,7 @@ struct SmallFloat {
   int64_t signBit() const { return int64_t(1) << (bits - 1); }
   bool hasNan() const { return nan != largest; }
   bool hasInf() const { return inf != largest; }
+  bool hasNegativeZero() const { return nan != signBit(); }
   /// 2^(1-bias): the smallest normal number.
   double smallestNormal() const { return std::ldexp(1.0, 1 - bias); }
 };
@@ -51,6 +52,10 @@ SmallFloat describe(Type element) {
     return {4, 1, 1, 7, 7, 7};
   if (isa<Float8E5M2Type>(element))
     return {8, 2, 15, 0x7b, 0x7c, 0x7e};
+  if (isa<Float8E4M3FNUZType>(element))
+    return {8, 3, 8, 0x7f, 0x7f, 0x80};
+  if (isa<Float8E5M2FNUZType>(element))
+    return {8, 2, 16, 0x7f, 0x7f, 0x80};
   return {8, 3, 7, 0x7e, 0x7e, 0x7f}; // E4M3FN
 }
 
@@ -67,7 +72,8 @@ Lanes decodeSmall(const SmallFloat &format, Lanes code) {
   if (format.hasInf())
     bits = select(magnitude >= format.inf, shifted | 0x7f800000, bits);
   else if (format.hasNan())
-    bits = select(magnitude == format.nan, bits.c(0x7fc00000), bits);
+    bits = select((format.hasNegativeZero() ? magnitude : wide) == format.nan,
+                  bits.c(0x7fc00000), bits);
   Lanes sign = (wide & format.signBit()) << (32 - format.bits);
   return (bits | sign).asF32();
 }
@@ -116,6 +122,8 @@ Lanes encodeSmall(const SmallFloat &format, Lanes x, bool saturate) {
     code = select(code > format.largest,
                   code.c(format.hasInf() ? format.inf : format.nan), code);
   Lanes sign = (bits >> (32 - format.bits)) & format.signBit();
+  if (!format.hasNegativeZero())
+    sign = select(code == 0, sign.c(0), sign);
   Lanes isNan = compareFloat(CmpFPredicate::UNO, x, x);
   if (format.hasNan())
     code = select(isNan, code.c(format.nan), code);
@@ -159,7 +167,8 @@ Lanes encodeE8M0(Lanes x, const EncodeOptions &options) {
 
 Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
   Lanes x{&b, bits};
-  if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type>(element))
+  if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type,
+          Float8E4M3FNUZType, Float8E5M2FNUZType>(element))
     return decodeSmall(describe(element), x).v;
   if (isa<Float8E8M0FNUType>(element))
     return decodeE8M0(x).v;

@@ -72,19 +72,27 @@ static LogicalResult importSize(NodeContext &n) {
       0, n.build.constantInts(ElemType::Int64, {}, n.input(0).numElements()));
 }
 
+/// True if the ratio is known to be 0: then training drops nothing, either.
+static bool dropsNothing(NodeContext &n) {
+  auto ratio = n.constantFloats(1);
+  return ratio && ratio->size() == 1 && ratio->front() == 0;
+}
+
 /// Inference only: the output is the input, the mask all true.
 static LogicalResult importDropout(NodeContext &n) {
   Tensor x = n.input(0);
-  (void)n.hasInput(1); // the ratio matters in training only
+  bool identity = dropsNothing(n);
   if (n.intAttr("is_test", n.opset() >= 7) == 0)
     return n.fail("is_test is 0 (or absent, which means 0 before opset 7), so "
                   "it draws random numbers; export the model for inference");
-  if (n.hasInput(2)) {
+  if (n.hasInput(2) && !identity) {
     auto training = n.requireInts(2, "training_mode");
     if (failed(training))
       return failure();
     if (training->size() == 1 && training->front())
-      return n.fail("training_mode is set; export the model for inference");
+      return n.fail("training_mode is set, and what is dropped follows from "
+                    "random numbers of the framework; export the model for "
+                    "inference");
   }
   if (n.hasOutput(1))
     (void)n.setOutput(
@@ -124,6 +132,8 @@ static LogicalResult importBitCast(NodeContext &n) {
     return failure();
   auto type = ElemType(*to);
   Tensor x = n.input(0);
+  if (x.type == ElemType::Bool) // one byte, 0 or 1
+    x = n.build.cast(x, ElemType::UInt8);
   if (!n.build.elementType(type) || getBitWidth(type) != getBitWidth(x.type))
     return n.fail("cannot reinterpret " + getName(x.type) + " as " +
                   getName(type));

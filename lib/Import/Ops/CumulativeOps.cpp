@@ -18,29 +18,51 @@ static Tensor shift(GraphBuilder &build, Tensor x, int64_t axis, int64_t steps,
   return build.pad(x, low, high, fill);
 }
 
+/// Sums (or products) along a known axis, of the accumulator's type.
 template <bool isProduct>
-static LogicalResult importCumulative(NodeContext &n) {
-  Tensor x = n.input(0);
-  auto given = n.requireInts(1, "axis");
-  if (failed(given))
-    return failure();
-  if (given->size() != 1)
-    return n.fail("axis has " + Twine(given->size()) +
-                  " elements instead of one");
-  auto axis = n.normalizeAxis(given->front(), x.rank());
-  if (failed(axis))
-    return failure();
+static Tensor accumulate(NodeContext &n, Tensor x, int64_t axis) {
   bool backwards = n.intAttr("reverse", 0) != 0;
   double neutral = isProduct ? 1 : 0;
-  int64_t extent = x.dim(*axis);
+  int64_t extent = x.dim(axis);
   Tensor y = n.build.cast(x, getAccumulator(x.type));
   if (n.intAttr("exclusive", 0) && extent > 0)
-    y = shift(n.build, y, *axis, 1, backwards, neutral);
+    y = shift(n.build, y, axis, 1, backwards, neutral);
   for (int64_t steps = 1; steps < extent; steps *= 2)
-    y = n.build.binary(y, shift(n.build, y, *axis, steps, backwards, neutral),
+    y = n.build.binary(y, shift(n.build, y, axis, steps, backwards, neutral),
                        [](ScalarBuilder &s, Value a, Value b) {
                          return isProduct ? s.mul(a, b) : s.add(a, b);
                        });
+  return y;
+}
+
+/// Along an axis that only the run knows: all of them, of which one is taken.
+/// Out of range it is clamped, as indices are.
+template <bool isProduct>
+static Tensor accumulateAny(NodeContext &n, Tensor x, Tensor axis) {
+  Tensor at = n.build.reshape(axis, {});
+  Tensor y = accumulate<isProduct>(n, x, 0);
+  for (int64_t d = 1; d < x.rank(); ++d)
+    y = n.build.elementwiseRaw(
+        {y, accumulate<isProduct>(n, x, d)}, y.type,
+        [&](ScalarBuilder &s, ValueRange a) {
+          Value given = wrapIndex(s, loadIndex(s, at, {}), x.rank());
+          return s.select(asSigned(s).ge(given, s.index(d)), a[1], a[0]);
+        });
+  return y;
+}
+
+template <bool isProduct>
+static LogicalResult importCumulative(NodeContext &n) {
+  Tensor x = n.input(0), axis = n.input(1);
+  if (axis.numElements() != 1)
+    return n.fail("axis has " + Twine(axis.numElements()) +
+                  " elements instead of one");
+  auto known = n.constantInts(1);
+  auto fixed = n.normalizeAxis(known ? known->front() : 0, x.rank());
+  if (failed(fixed))
+    return failure();
+  Tensor y = known ? accumulate<isProduct>(n, x, *fixed)
+                   : accumulateAny<isProduct>(n, x, axis);
   return n.setOutput(0, n.build.cast(y, x.type));
 }
 

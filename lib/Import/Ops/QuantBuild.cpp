@@ -89,7 +89,7 @@ static Tensor dequantizePlain(NodeContext &n, Tensor codes, Tensor scale,
       [](ScalarBuilder &s, ValueRange v) { return s.mul(v[0], v[1]); });
 }
 
-/// round(x / scale) + zero point, saturated to a 16-bit integer.
+/// round(x / scale) + zero point, saturated to an integer type.
 static Tensor quantizePlain(NodeContext &n, Tensor x, Tensor scale,
                             Tensor zeroPoint, ElemType codeType,
                             const BlockLayout &layout) {
@@ -103,6 +103,11 @@ static Tensor quantizePlain(NodeContext &n, Tensor x, Tensor scale,
     Value code = s.roundEven(s.div(v[0], v[1]));
     if (zeroPoint)
       code = s.add(code, v[2]);
+    if (getHeldType(codeType) != codeType) {
+      bool positive = isUnsigned(codeType);
+      code = s.max(code, s.constant(positive ? 0 : -2, code));
+      code = s.min(code, s.constant(positive ? 3 : 1, code));
+    }
     return s.convert(code, type, false, isUnsigned(codeType));
   });
 }
@@ -143,7 +148,8 @@ FailureOr<Tensor> nibble::onnx::emitQuantize(NodeContext &n, Tensor x,
     return failure();
   if (!isFloat(x.type))
     x = n.build.cast(x, ElemType::Float);
-  if (codeType == ElemType::Int16 || codeType == ElemType::UInt16)
+  if (codeType == ElemType::Int16 || codeType == ElemType::UInt16 ||
+      getHeldType(codeType) != codeType)
     return quantizePlain(n, x, *grid, *zero, codeType, layout);
   if (!isCodeType(codeType))
     return n.fail("cannot quantize to " + getName(codeType));
@@ -184,6 +190,7 @@ FailureOr<Tensor> nibble::onnx::emitDequantize(NodeContext &n, Tensor codes,
     return n.fail("cannot dequantize to " + getName(result));
   auto grid = prepareScale(n, scale, layout, /*allowBits=*/true);
   auto zero = prepareZeroPoint(n, zeroPoint, codes.type, layout);
+  codes.type = getHeldType(codes.type);
   bool hasZero = succeeded(zero) && *zero;
   if (failed(grid) || failed(zero) ||
       failed(checkScales(n, scale, hasZero ? Tensor() : codes, layout)))

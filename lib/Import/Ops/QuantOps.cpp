@@ -29,7 +29,7 @@ static FailureOr<ElemType> getCodeType(NodeContext &n) {
   if (wanted != ElemType::Undefined)
     return wanted;
   ElemType declared = n.declaredOutputType(0);
-  if (isCodeType(declared))
+  if (isCodeType(getHeldType(declared)))
     return declared;
   return n.domain() == "trt" ? ElemType::Int8 : ElemType::UInt8;
 }
@@ -88,8 +88,24 @@ static Tensor emitBound(NodeContext &n, Tensor x, bool isMax) {
                         });
 }
 
-/// scale = (max - min) / 255; zero = sat(round(-min / scale)); both as the
-/// operator defines them, uint8 only.
+using ScalarOp = Value (ScalarBuilder::*)(Value, Value);
+
+/// An f32 operation whose rounding the reference does, too: in f64, which has
+/// the bits for this to be the same (53 >= 2 * 24 + 2), then rounded in so many
+/// words.
+static Value stepInF32(ScalarBuilder &s, ScalarOp op, Value a, Value b) {
+  auto widen = [&](Value v) -> Value {
+    return arith::ExtFOp::create(s.builder, s.loc, s.builder.getF64Type(), v);
+  };
+  auto nearest = arith::RoundingModeAttr::get(
+      s.builder.getContext(), arith::RoundingMode::to_nearest_even);
+  return arith::TruncFOp::create(s.builder, s.loc, s.builder.getF32Type(),
+                                 (s.*op)(widen(a), widen(b)), nearest,
+                                 arith::FastMathFlagsAttr());
+}
+
+/// The recipe is rt::onnxDynamicScale; codes are those of QuantizeLinear, and 0
+/// under a scale of 0.
 static LogicalResult importDynamicQuantizeLinear(NodeContext &n) {
   Tensor x = n.input(0);
   if (x.type != ElemType::Float)
@@ -97,22 +113,22 @@ static LogicalResult importDynamicQuantizeLinear(NodeContext &n) {
   GraphBuilder &b = n.build;
   Tensor low = emitBound(n, x, false), high = emitBound(n, x, true);
   Tensor scale = b.binary(high, low, [](ScalarBuilder &s, Value h, Value l) {
-    Value range = s.sub(h, l);
-    return s.div(range, s.constant(255, range));
+    Value range = stepInF32(s, &ScalarBuilder::sub, h, l);
+    return stepInF32(s, &ScalarBuilder::div, range, s.constant(255, range));
   });
-  // All-zero data have scale 0: their codes and zero point are 0.
-  auto divide = [](ScalarBuilder &s, Value v, Value by) {
-    Value zero = s.constant(0, v);
-    return s.select(s.eq(by, zero), zero, s.div(v, by));
-  };
-  Tensor zero = b.binary(low, scale, [&](ScalarBuilder &s, Value l, Value by) {
-    Value z = s.roundEven(divide(s, s.neg(l), by));
-    return s.min(s.max(z, s.constant(0, z)), s.constant(255, z));
+  Tensor zero = b.binary(low, scale, [](ScalarBuilder &s, Value l, Value by) {
+    Value none = s.constant(0, l);
+    Value z = s.neg(stepInF32(s, &ScalarBuilder::div, l, by));
+    z = s.min(s.max(z, none), s.constant(255, l));
+    return s.select(s.eq(by, none), none, s.roundEven(z));
   });
   Type byte = b.elementType(ElemType::UInt8);
+  // Of the division by a rounded scale the reference rounds the result.
   Tensor codes = b.elementwise(
       {x, scale, zero}, ElemType::UInt8, [&](ScalarBuilder &s, ValueRange v) {
-        Value code = s.add(s.roundEven(divide(s, v[0], v[1])), v[2]);
+        Value none = s.constant(0, v[1]);
+        Value quotient = s.select(s.eq(v[1], none), none, s.div(v[0], v[1]));
+        Value code = s.add(s.roundEven(quotient), v[2]);
         return s.convert(code, byte, false, true);
       });
   (void)n.setOutput(1, scale);

@@ -301,6 +301,23 @@ TEST(Int8, ZeroPointOfAnotherTypeIsRefused) {
   EXPECT_TRUE(w.dequantize({"w", "s", "z"}).complains("zero point is uint8"));
 }
 
+TEST(Int2, CodesAreScaledBytes) {
+  Weight w(ElemType::Int2, {8}, bytes(2, '\x39'));
+  w.graph.floats("s", {}, {0.5f});
+  Imported m = w.dequantize({"w", "s"});
+  EXPECT_TRUE(m.has("dense<[1, -2, -1, 0, 1, -2, -1, 0]> : tensor<8xi8>"))
+      << m.errors << m.text;
+  EXPECT_TRUE(m.has("!nq.scaled<si8, f32 per tensor>"));
+}
+
+TEST(Int2, QuantizeSaturatesToTwoBits) {
+  Graph g = Graph().input("x", ElemType::Float, {4}).floats("s", {}, {1});
+  g.node("QuantizeLinear", {"x", "s"}, {"q"},
+         Attrs{intAttr("output_dtype", int(ElemType::Int2))});
+  Imported m = importModel(g.output("q", ElemType::Int2, {4}));
+  EXPECT_TRUE(m.has("-2.000000e+00") && m.has("arith.minimumf")) << m.errors;
+}
+
 TEST(Int8, Int32BiasIsPlainArithmetic) {
   Weight w(ElemType::Int32, {4}, bytes(16));
   w.graph.floats("s", {}, {0.5f});

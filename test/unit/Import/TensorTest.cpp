@@ -103,6 +103,18 @@ TEST(Tensor, TypedFieldsPackedAndUnpacked) {
   EXPECT_EQ(valuesOf(l.load(u)), (Values{9}));
 }
 
+TEST(Tensor, TwoBitIntegersBecomeBytes) {
+  Loader l;
+  EXPECT_EQ(valuesOf(l.load(tensor("w", ElemType::Int2, {5}, "\x39\x02"))),
+            (Values{1, -2, -1, 0, -2}))
+      << l.error;
+  EXPECT_EQ(valuesOf(l.load(tensor("w", ElemType::UInt2, {5}, "\x39\x02"))),
+            (Values{1, 2, 3, 0, 2}));
+  Message typed = header(ElemType::Int2, {5}).data(5, packed({0x39, 0x02}));
+  EXPECT_EQ(valuesOf(l.load(typed)), (Values{1, -2, -1, 0, -2}));
+  EXPECT_FALSE(l.load(tensor("w", ElemType::Int2, {5}, "\x39")));
+}
+
 TEST(Tensor, NibblesComeLowFirstAndOddCountsArePadded) {
   Loader l;
   auto attr = l.load(tensor("w", ElemType::Float4E2M1, {3}, "\xc2\x01"));

@@ -147,6 +147,16 @@ TEST(ReferenceScalar, HalfArithmeticRoundsEachOp) {
             (std::vector<double>{1}));
 }
 
+TEST(ReferenceScalar, FloatIsRoundedOnlyWhereTheRoundingModeIsSpelledOut) {
+  for (auto [mode, want] :
+       {std::pair("", 0x1.0000001p0), std::pair("to_nearest_even ", 1.0)}) {
+    Harness h(elementwise(
+        1, {"f64"},
+        std::string("%y = arith.truncf %a ") + mode + ": f64 to f32", "f32"));
+    EXPECT_EQ(h.floats({h.arg(0, {0x1.0000001p0})}), std::vector<double>{want});
+  }
+}
+
 TEST(ReferenceScalar, MathFunctions) {
   struct {
     const char *name;

@@ -391,6 +391,20 @@ TEST(Static, ScaleRules) {
   EXPECT_EQ(modeloptAsymmetricScale(1, 2, S::U4).zeroPoint, 0);
 }
 
+TEST(Static, OnnxDynamicScale) {
+  AsymmetricScale s = onnxDynamicScale(-1, 1.5f);
+  EXPECT_EQ(s.scale, 2.5f / 255);
+  EXPECT_EQ(s.zeroPoint, 102);
+  EXPECT_EQ(onnxDynamicScale(-3, 0).zeroPoint, 255);
+  EXPECT_EQ(onnxDynamicScale(0, 3).zeroPoint, 0);
+  EXPECT_EQ(onnxDynamicScale(0, 0).scale, 0);
+  EXPECT_EQ(onnxDynamicScale(0, 0).zeroPoint, 0);
+  // The range is rounded before it is divided: the nearest float to the exact
+  // quotient is 0x1.77d026p-8.
+  EXPECT_EQ(onnxDynamicScale(-0x1.060d7cp-1f, 0x1.e6a32ep-1f).scale,
+            0x1.77d024p-8f);
+}
+
 TEST(Recipes, NamesParseBack) {
   for (R recipe : kNvfp4)
     EXPECT_EQ(parseNvfp4Recipe(recipeName(recipe)), recipe);

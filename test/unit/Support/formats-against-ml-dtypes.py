@@ -12,11 +12,13 @@ from probe import F32, F64, U8, U32, Checker, Probe
 FORMATS = {
     "f8E4M3FN": (ml_dtypes.float8_e4m3fn, 8, "FLOAT8E4M3FN"),
     "f8E5M2": (ml_dtypes.float8_e5m2, 8, "FLOAT8E5M2"),
+    "f8E4M3FNUZ": (ml_dtypes.float8_e4m3fnuz, 8, "FLOAT8E4M3FNUZ"),
+    "f8E5M2FNUZ": (ml_dtypes.float8_e5m2fnuz, 8, "FLOAT8E5M2FNUZ"),
     "f4E2M1FN": (ml_dtypes.float4_e2m1fn, 4, "FLOAT4E2M1"),
     "f16": (np.float16, 16, "FLOAT16"),
     "bf16": (ml_dtypes.bfloat16, 16, "BFLOAT16"),
 }
-MAX = {"f8E4M3FN": 448, "f8E5M2": 57344, "f4E2M1FN": 6}
+MAX = {"f8E4M3FN": 448, "f8E5M2": 57344, "f8E4M3FNUZ": 240, "f8E5M2FNUZ": 57344, "f4E2M1FN": 6}
 
 
 def all_codes(bits):

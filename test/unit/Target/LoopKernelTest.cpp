@@ -683,8 +683,9 @@ void checkCast(const std::string &from, const std::string &to,
 }
 
 TEST(LoopKernel, CastsBetweenAllFloatTypes) {
-  const char *types[] = {"f64",      "f32",    "f16",      "bf16",
-                         "f8E4M3FN", "f8E5M2", "f4E2M1FN", "f8E8M0FNU"};
+  const char *types[] = {"f64",        "f32",       "f16",      "bf16",
+                         "f8E4M3FN",   "f8E5M2",    "f4E2M1FN", "f8E8M0FNU",
+                         "f8E4M3FNUZ", "f8E5M2FNUZ"};
   for (const char *from : types)
     for (const char *to : types)
       // Results in f32 stay unrounded in the reference.
@@ -693,7 +694,8 @@ TEST(LoopKernel, CastsBetweenAllFloatTypes) {
 }
 
 TEST(LoopKernel, CastsThatOverflow) {
-  for (const char *to : {"f8E4M3FN", "f8E5M2", "f8E8M0FNU"})
+  for (const char *to :
+       {"f8E4M3FN", "f8E5M2", "f8E4M3FNUZ", "f8E5M2FNUZ", "f8E8M0FNU"})
     checkCast("f32", to, {1.0, 300.0, 1e5}, "{saturate = false}");
   for (const char *mode : {"up", "down", "nearest"})
     for (const char *saturate : {"true", "false"})

@@ -96,6 +96,7 @@ roundMagnitude(typename SourceTraits<T>::Bits magnitude) {
 template <StorageFormat F> struct Special {
   static constexpr FormatInfo info = formatInfo(F);
   static constexpr uint64_t inf = info.maxCode + 1;
+  /// For FNUZ it is the code of -0, to which a sign bit adds nothing.
   static constexpr uint64_t nan =
       !info.hasNan ? info.maxCode
                    : (info.hasInf ? inf | (uint64_t(1) << (info.manBits - 1))
@@ -121,6 +122,8 @@ inline uint64_t encodeFloat(T x, Overflow overflow) {
   U sign = (bits >> (sizeof(U) * 8 - 1)) << (S::info.bits - 1);
   U code = roundMagnitude<F, T>(magnitude);
   code = code > S::info.maxCode ? U(S::overflow(overflow)) : code;
+  if (S::info.unsignedZero)
+    sign = code == 0 ? 0 : sign;
   if (!S::info.hasNan) // NaN is +max
     return magnitude > inf ? U(S::nan) : sign | code;
   return sign | (magnitude > inf ? U(S::nan) : code);
@@ -134,7 +137,8 @@ template <StorageFormat F> constexpr float decodeSmall(unsigned code) {
                         : static_cast<float>(powerOfTwo(int(code) - 127));
   unsigned magnitude = code & ((1u << (info.bits - 1)) - 1);
   float sign = magnitude == code ? 1.0f : -1.0f;
-  if (magnitude > info.maxCode)
+  if (magnitude > info.maxCode ||
+      (info.unsignedZero && magnitude == 0 && code != 0))
     return info.hasInf && magnitude == info.maxCode + 1
                ? sign * std::numeric_limits<float>::infinity()
                : std::numeric_limits<float>::quiet_NaN();

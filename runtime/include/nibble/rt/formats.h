@@ -9,6 +9,8 @@
 //              exponent bias  max       min normal / subnormal  Inf   NaN
 //   E4M3FN     7              448 (7E)  2^-6  / 2^-9            -     7F FF
 //   E5M2       15             57344     2^-14 / 2^-16           7C    7D-7F
+//   E4M3FNUZ   8              240 (7F)  2^-7  / 2^-10           -     80, no -0
+//   E5M2FNUZ   16             57344 (7F) 2^-15 / 2^-17          -     80, no -0
 //   E2M1       1              6 (7)     1     / 0.5             -     -
 //   E8M0       127            2^127     2^-127, no zero, no sign -    FF
 #ifndef NIBBLE_RT_FORMATS_H
@@ -30,6 +32,8 @@ enum class StorageFormat : uint8_t {
   BF16,
   E4M3FN,
   E5M2,
+  E4M3FNUZ,
+  E5M2FNUZ,
   E8M0,
   E2M1,
   Bool,
@@ -45,7 +49,7 @@ enum class StorageFormat : uint8_t {
   U64,
   E4M3 = E4M3FN, ///< the only E4M3 there is here
 };
-constexpr unsigned kNumFormats = 20;
+constexpr unsigned kNumFormats = 22;
 
 enum class FormatKind : uint8_t {
   None,
@@ -67,9 +71,10 @@ struct FormatInfo {
   int16_t bias;   ///< exponent bias of a float
   bool hasInf;
   bool hasNan;
-  uint64_t maxCode;   ///< code of the largest finite number
-  double maxFinite;   ///< nearest double of a 64-bit integer's maximum
-  double minPositive; ///< smallest number above zero (subnormal, or 1)
+  uint64_t maxCode;          ///< code of the largest finite number
+  double maxFinite;          ///< nearest double of a 64-bit integer's maximum
+  double minPositive;        ///< smallest number above zero (subnormal, or 1)
+  bool unsignedZero = false; ///< the code of -0 is the only NaN ("UZ")
 };
 
 constexpr FormatInfo kFormatInfo[kNumFormats] = {
@@ -86,6 +91,10 @@ constexpr FormatInfo kFormatInfo[kNumFormats] = {
      0x7e, 448, 0x1p-9},
     {"f8E5M2", "FLOAT8E5M2", 19, 8, FormatKind::Float, 2, 15, true, true, 0x7b,
      57344, 0x1p-16},
+    {"f8E4M3FNUZ", "FLOAT8E4M3FNUZ", 18, 8, FormatKind::Float, 3, 8, false,
+     true, 0x7f, 240, 0x1p-10, true},
+    {"f8E5M2FNUZ", "FLOAT8E5M2FNUZ", 20, 8, FormatKind::Float, 2, 16, false,
+     true, 0x7f, 57344, 0x1p-17, true},
     {"f8E8M0FNU", "FLOAT8E8M0", 24, 8, FormatKind::Exponent, 0, 127, false,
      true, 0xfe, 0x1p127, 0x1p-127},
     {"f4E2M1FN", "FLOAT4E2M1", 23, 4, FormatKind::Float, 1, 1, false, false, 7,
@@ -139,7 +148,7 @@ constexpr bool isIntFormat(StorageFormat format) {
 /// ("i8" is si8, "i1" Bool) or an ONNX name ("FLOAT8E4M3FN"); None otherwise.
 StorageFormat formatFromName(std::string_view name);
 /// The format of a number of TensorProto.DataType; None if there is no such
-/// format here (strings, complex numbers, FNUZ, 2-bit integers).
+/// format here (strings, complex numbers, 2-bit integers).
 StorageFormat formatFromOnnx(int64_t dataType);
 
 /// What happens to numbers above the largest finite one (after rounding).
@@ -147,7 +156,7 @@ StorageFormat formatFromOnnx(int64_t dataType);
 /// infinity: the choice is for FP8 and E8M0 (ONNX attribute `saturate`).
 enum class Overflow : uint8_t {
   Saturate, ///< +-max; E8M0 below its range gives its minimum
-  NonFinite ///< E5M2: +-Inf, E4M3FN and E8M0: NaN
+  NonFinite ///< E5M2: +-Inf, E4M3FN, FNUZ and E8M0: NaN
 };
 
 /// ONNX `round_mode`; E8M0 only. Nearest is by value: 1.5 * 2^k goes up.
@@ -160,7 +169,7 @@ double decode(StorageFormat format, uint64_t code);
 /// The code of x.
 ///   NaN       the format's quiet NaN with x's sign; E2M1: +6; integers: 0
 ///   Inf       as overflow
-///   -0.0      keeps its sign (E2M1: code 8); E8M0 as +0.0
+///   -0.0      keeps its sign (E2M1: code 8); E8M0 and FNUZ as +0.0
 ///   E8M0      0 gives 2^-127, or NaN with Overflow::NonFinite; negative
 ///             numbers NaN; rounds up
 ///   integers  nearest, ties to even, saturating; Bool: x != 0

@@ -266,6 +266,11 @@ struct AsymmetricScale {
 };
 AsymmetricScale modeloptAsymmetricScale(float low, float high,
                                         StorageFormat storage);
+/// DynamicQuantizeLinear of ONNX, for U8: scale = (high - low) / 255, zero
+/// point = rint(clamp(-(low / scale), 0, 255)). `low` and `high` are the
+/// extremes of the data and of 0. Codes are staticCode's; where the scale is 0,
+/// zero point and codes are 0.
+AsymmetricScale onnxDynamicScale(float low, float high);
 
 /// The code of one element under a given scale (> 0), one division:
 ///   floats    RNE(x / scale)
