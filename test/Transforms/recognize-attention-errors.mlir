@@ -157,3 +157,40 @@ func.func @not_a_product(%arg0: tensor<1x4x3x3xf32>, %arg1: tensor<1x4x3x8xf32>)
   %3 = nq.matmul %2, %arg1 : (tensor<1x4x3x3xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x8xf32>
   return %3 : tensor<1x4x3x8xf32>
 }
+
+// -----
+// CHECK-LABEL: @constant_keys
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="keys or values are constants: the product is a linear layer"
+func.func @constant_keys(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<1x4x3x8xf32>) -> tensor<1x4x3x8xf32> {
+  %cst = arith.constant dense<[[-1.000000e+00, -0.913043498, -0.826086938], [-0.739130437, -0.652173936, -0.565217376], [-0.478260875, -0.391304344, -0.304347813], [-0.217391297, -0.130434781, -0.0434782617], [0.0434782617, 0.130434781, 0.217391297], [0.304347813, 0.391304344, 0.478260875], [0.565217376, 0.652173936, 0.739130437], [0.826086938, 0.913043498, 1.000000e+00]]> : tensor<8x3xf32>
+  %0 = nq.matmul %arg0, %cst : (tensor<1x4x3x8xf32>, tensor<8x3xf32>) -> tensor<1x4x3x3xf32>
+  %1 = tensor.empty() : tensor<1x4x3x3xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x3xf32>) outs(%1 : tensor<1x4x3x3xf32>) -> tensor<1x4x3x3xf32>
+  %3 = nq.matmul %2, %arg1 : (tensor<1x4x3x3xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x8xf32>
+  return %3 : tensor<1x4x3x8xf32>
+}
+
+// -----
+#map = affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, d2, d3, d4)>
+#map1 = affine_map<(d0, d1, d2, d3, d4) -> (d0, d1, 0, d3, d4)>
+// CHECK-LABEL: @mask_of_windows
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="a mask does not have the dimensions [B, H, S, T]"
+func.func @mask_of_windows(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<1x4x3x8xf32>, %arg2: tensor<1x4x3x8xf32>, %arg3: tensor<1x1x1x3x3xf32>) -> tensor<1x4x3x8xf32> {
+  %0 = nq.matmul %arg0, %arg1 transpose_b : (tensor<1x4x3x8xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x3xf32>
+  %expanded = tensor.expand_shape %0 [[0], [1, 2], [3], [4]] output_shape [1, 1, 4, 3, 3] : tensor<1x4x3x3xf32> into tensor<1x1x4x3x3xf32>
+  %1 = tensor.empty() : tensor<1x1x4x3x3xf32>
+  %2 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]} ins(%expanded, %arg3 : tensor<1x1x4x3x3xf32>, tensor<1x1x1x3x3xf32>) outs(%1 : tensor<1x1x4x3x3xf32>) {
+  ^bb0(%in: f32, %in_0: f32, %out: f32):
+    %6 = arith.addf %in, %in_0 : f32
+    linalg.yield %6 : f32
+  } -> tensor<1x1x4x3x3xf32>
+  %collapsed = tensor.collapse_shape %2 [[0], [1, 2], [3], [4]] : tensor<1x1x4x3x3xf32> into tensor<1x4x3x3xf32>
+  %3 = tensor.empty() : tensor<1x4x3x3xf32>
+  %4 = linalg.softmax dimension(3) ins(%collapsed : tensor<1x4x3x3xf32>) outs(%3 : tensor<1x4x3x3xf32>) -> tensor<1x4x3x3xf32>
+  %5 = nq.matmul %4, %arg2 : (tensor<1x4x3x3xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x8xf32>
+  return %5 : tensor<1x4x3x8xf32>
+}

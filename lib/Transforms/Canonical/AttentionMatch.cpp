@@ -372,14 +372,14 @@ static bool readOperands(AttentionMatch &m) {
     else if (!element.isF32() && !element.isF16() && !element.isBF16())
       m.refusal = "the operands are not f32, f16 or bf16";
   }
-  for (const HeadsOperand *operand : {&m.k, &m.v})
-    if (isConstant(operand->value))
-      m.refusal = "keys or values are constants: the product is a linear layer";
   if (m.q.heads != m.heads)
     m.refusal = "the queries are shared by heads or batch entries";
   if (m.k.heads == 0 || m.k.heads != m.v.heads)
     m.refusal = "keys and values do not have equally many heads for every "
                 "batch entry";
+  for (const HeadsOperand *operand : {&m.k, &m.v})
+    if (isConstant(operand->value))
+      m.refusal = "keys or values are constants: the product is a linear layer";
   return m.refusal.empty();
 }
 

@@ -2,16 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GraphMatch.h"
 
-#include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Reference/Interpreter.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
@@ -404,24 +403,16 @@ Value nibble::mapBroadcast(
 // Decisions
 //===----------------------------------------------------------------------===//
 
-using RemarkArg = remark::detail::Remark::Arg;
-
-static remark::RemarkOpts getOptions(StringRef pass) {
-  return remark::RemarkOpts::name(pass).category("nibble");
-}
-
 void nibble::remarkRecognized(Location loc, StringRef pass, const Twine &chosen,
                               const Twine &reason) {
-  remark::passed(loc, getOptions(pass))
-      << RemarkArg("layer", getLayerName(loc))
-      << RemarkArg("chosen", chosen.str()) << RemarkArg("reason", reason.str());
+  remarkDone(loc, pass) << RemarkArg("chosen", chosen.str())
+                        << RemarkArg("reason", reason.str());
 }
 
 void nibble::remarkKept(Location loc, StringRef pass, const Twine &rejected,
                         const Twine &reason, const Twine &suggestion) {
-  auto remark = remark::missed(loc, getOptions(pass));
-  remark << RemarkArg("layer", getLayerName(loc))
-         << RemarkArg("rejected", rejected.str())
+  auto remark = remarkMissed(loc, pass);
+  remark << RemarkArg("rejected", rejected.str())
          << RemarkArg("reason", reason.str());
   if (std::string text = suggestion.str(); !text.empty())
     remark << RemarkArg("suggestion", text);
