@@ -15,6 +15,7 @@ func.func private @add(%x: tensor<8xf32>, %y: tensor<8xf32>) -> tensor<8xf32>
 func.func @branches(%x: tensor<8xf32>) -> tensor<8xf32> attributes {nibble.entry} {
   // CHECK: exec.launch @expand({{.*}}) layer "a"
   // CHECK-NEXT: exec.alias
+  // CHECK-NEXT: exec.alias
   // CHECK-NEXT: exec.launch @shrink({{.*}}) layer "c"
   // CHECK-NEXT: exec.launch @expand({{.*}}) layer "b"
   // CHECK-NEXT: exec.launch @shrink({{.*}}) layer "d"

@@ -44,6 +44,10 @@ public:
   LogicalResult run() {
     if (failed(PlanUses(entry).checkStates()))
       return failure();
+    // Copies of outputs may stand behind them.
+    for (nq::StateWriteOp write :
+         SmallVector<nq::StateWriteOp>(entry.front().getOps<nq::StateWriteOp>()))
+      write->moveBefore(entry.front().getTerminator());
     makeWritesLaunches();
     makeUpdatesOwn();
     placeStates();
@@ -132,6 +136,7 @@ private:
                          nq::StateWriteOp write) {
     Value old = read.getResult(), root = exec::getRoot(write.getValue());
     auto writer = root.getDefiningOp<exec::LaunchOp>();
+    int inPlace = -1;
     for (unsigned number : uses.getReaders(old)) {
       exec::LaunchOp reader = uses.getLaunches()[number];
       if (number > uses.getNumber(writer))
@@ -140,16 +145,17 @@ private:
             .str();
       if (reader != writer)
         continue;
-      int operand = getOnlyOperand(writer, old);
+      inPlace = getOnlyOperand(writer, old);
       std::string why = "it reads the operand twice";
-      if (operand >= 0)
-        why = whyNotInPlace(getKernel(writer), operand, 0);
+      if (inPlace >= 0)
+        why = whyNotInPlace(getKernel(writer), inPlace, 0);
       if (writer.getNumResults() != 1 || !why.empty())
         return ("layer '" + writer.getLayer() +
                 "' cannot write where it reads: " + why)
             .str();
-      setInPlace(writer, operand, "state " + write.getState().str());
     }
+    if (inPlace >= 0)
+      setInPlace(writer, inPlace, "state " + write.getState().str());
     return "";
   }
 
