@@ -6,9 +6,16 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 using namespace nibble;
+
+/// Constants and initial values: not what a kernel is about.
+static bool isInitial(Operation *op) {
+  return op->hasTrait<OpTrait::ConstantLike>() ||
+         isa<nq::ConstantOp, tensor::EmptyOp, linalg::FillOp>(op);
+}
 
 /// The op that does the work; null if there is more than one.
 static Operation *getOnlyOp(func::FuncOp kernel) {
@@ -16,8 +23,7 @@ static Operation *getOnlyOp(func::FuncOp kernel) {
     return nullptr;
   Operation *only = nullptr;
   for (Operation &op : kernel.front().without_terminator()) {
-    if (op.hasTrait<OpTrait::ConstantLike>() ||
-        isa<nq::ConstantOp, tensor::EmptyOp, linalg::FillOp>(op))
+    if (isInitial(&op))
       continue;
     if (only)
       return nullptr;
@@ -41,27 +47,60 @@ static bool readsOwnElement(Operation *user) {
   return true;
 }
 
-static std::string checkGeneric(linalg::GenericOp op, BlockArgument argument) {
-  if (op.getNumParallelLoops() != op.getNumLoops())
-    return "it reduces";
+static std::string checkGeneric(linalg::GenericOp op, Value operand) {
+  if (op.getNumParallelLoops() != op.getNumLoops() || op.getNumResults() != 1)
+    return "it reduces, or has several results";
   if (!op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
     return "it writes its result in another order";
-  for (OpOperand &use : argument.getUses()) {
-    if (use.getOwner() == op) {
-      if (!op.getMatchingIndexingMap(&use).isIdentity())
-        return "it reads elements of the operand in another order";
-    } else if (!readsOwnElement(use.getOwner())) {
+  for (OpOperand &use : op->getOpOperands())
+    if (use.get() == operand && !op.getMatchingIndexingMap(&use).isIdentity())
+      return "it reads elements of the operand in another order";
+  for (Operation *user : operand.getUsers())
+    if (op->isProperAncestor(user) && !readsOwnElement(user))
       return "it gathers elements of the operand";
-    }
-  }
   return "";
 }
 
-/// `argument` is operand `value` of `op`, and nothing else.
-static std::string checkOnlyUse(BlockArgument argument, Value value) {
-  if (value == argument && argument.hasOneUse())
+/// Rows are read before they are written, if only the input comes from them.
+static std::string checkRows(Operation *op, Value input, Value operand) {
+  if (input == operand && llvm::count(op->getOperands(), operand) == 1)
     return "";
   return "it reads the operand in another way";
+}
+
+/// Whether `op` makes each element (or row) of its result from the same
+/// element (or row) of `operand`.
+static std::string checkStep(Operation *op, Value operand) {
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return checkGeneric(generic, operand);
+  if (auto softmax = dyn_cast<linalg::SoftmaxOp>(op))
+    return checkRows(op, softmax.getInput(), operand);
+  if (auto norm = dyn_cast<nq::NormOp>(op))
+    return checkRows(op, norm.getInput(), operand);
+  if (isa<nq::CastOp>(op))
+    return "";
+  return ("'" + op->getName().getStringRef() + "' is not known to allow it")
+      .str();
+}
+
+/// Every op on the way from `argument` to the one result.
+static std::string checkChain(func::FuncOp kernel, BlockArgument argument) {
+  llvm::SetVector<Value> derived;
+  derived.insert(argument);
+  for (unsigned i = 0; i < derived.size(); ++i)
+    for (Operation *user : derived[i].getUsers()) {
+      while (user->getBlock() != &kernel.front())
+        user = user->getParentOp();
+      if (user->hasTrait<OpTrait::IsTerminator>())
+        continue;
+      if (isInitial(user))
+        return "it starts from the operand";
+      std::string why = checkStep(user, derived[i]);
+      if (!why.empty())
+        return why;
+      derived.insert(user->result_begin(), user->result_end());
+    }
+  return "";
 }
 
 static std::string checkMatmul(nq::MatmulOp op, BlockArgument argument) {
@@ -93,22 +132,15 @@ std::string nibble::whyNotInPlace(func::FuncOp kernel, unsigned operand,
                               kernel.getResultTypes()[result]);
   if (!why.empty())
     return why;
-  Operation *op = getOnlyOp(kernel);
-  if (!op)
-    return "the kernel is not one op with one result";
+  if (kernel.isExternal() || kernel.getNumResults() != 1)
+    return "the kernel is unknown, or has several results";
   BlockArgument argument = kernel.getArgument(operand);
-  if (auto generic = dyn_cast<linalg::GenericOp>(op))
-    return checkGeneric(generic, argument);
-  if (auto softmax = dyn_cast<linalg::SoftmaxOp>(op))
-    return checkOnlyUse(argument, softmax.getInput());
-  if (auto norm = dyn_cast<nq::NormOp>(op))
-    return checkOnlyUse(argument, norm.getInput());
-  if (auto update = dyn_cast<nq::UpdateOp>(op))
-    return checkOnlyUse(argument, update.getInput());
-  if (auto matmul = dyn_cast<nq::MatmulOp>(op))
+  Operation *op = getOnlyOp(kernel);
+  if (auto update = dyn_cast_if_present<nq::UpdateOp>(op))
+    return checkRows(op, update.getInput(), argument);
+  if (auto matmul = dyn_cast_if_present<nq::MatmulOp>(op))
     return checkMatmul(matmul, argument);
-  return ("'" + op->getName().getStringRef() + "' is not known to allow it")
-      .str();
+  return checkChain(kernel, argument);
 }
 
 bool nibble::mustRunInPlace(func::FuncOp kernel) {
