@@ -3,7 +3,6 @@
 #include "nibble/Dialect/Quant/NqOps.h"
 
 #include "mlir/IR/Builders.h"
-#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OpImplementation.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -489,9 +488,6 @@ LogicalResult StateOp::verify() {
   if (!type || !type.hasStaticShape())
     return emitOpError() << "type " << getType()
                          << " is not a tensor of static shape";
-  if (!isa_and_present<ModuleOp>((*this)->getParentOp()))
-    return emitOpError() << "belongs into a module, beside the entry points "
-                            "that share it";
   return success();
 }
 

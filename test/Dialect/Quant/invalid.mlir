@@ -109,7 +109,7 @@ nq.state @dynamic : tensor<?xf32>
 
 // -----
 func.func @state_inside() {
-  // expected-error @below {{belongs into a module}}
+  // expected-error @below {{symbol's parent must have the SymbolTable trait}}
   nq.state @inside : tensor<4xf32>
   return
 }
