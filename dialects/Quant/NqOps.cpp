@@ -498,8 +498,8 @@ static LogicalResult verifyState(Operation *op, SymbolTableCollection &symbols,
   if (!state)
     return op->emitOpError() << name << " is not a state of this module";
   if (state.getType() != type)
-    return op->emitOpError() << "state " << name << " holds "
-                             << state.getType() << ", not " << type;
+    return op->emitOpError() << "state " << name << " holds " << state.getType()
+                             << ", not " << type;
   return success();
 }
 

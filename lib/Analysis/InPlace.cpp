@@ -6,6 +6,7 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -34,14 +35,17 @@ static Operation *getOnlyOp(func::FuncOp kernel) {
                                                                    : nullptr;
 }
 
-/// tensor.extract %argument[%0, %1, ..] with the indices of the loops in order.
+/// tensor.extract %argument[%0, %1, ..] with the indices of the loops in order,
+/// or 0 where there is only one.
 static bool readsOwnElement(Operation *user) {
   auto extract = dyn_cast<tensor::ExtractOp>(user);
   if (!extract)
     return false;
+  auto shape = cast<RankedTensorType>(extract.getTensor().getType()).getShape();
   for (auto [i, index] : llvm::enumerate(extract.getIndices())) {
     auto loop = index.getDefiningOp<linalg::IndexOp>();
-    if (!loop || loop.getDim() != i)
+    bool isOnly = shape[i] == 1 && matchPattern(index, m_Zero());
+    if (!isOnly && (!loop || loop.getDim() != i))
       return false;
   }
   return true;

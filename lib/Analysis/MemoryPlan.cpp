@@ -50,8 +50,7 @@ public:
 private:
   void addLaunch(exec::LaunchOp launch) {
     int64_t time = plan.steps.size();
-    plan.steps.push_back(
-        {launch.getLayer().str(), launch.getKind().str(), 0});
+    plan.steps.push_back({launch.getLayer().str(), launch.getKind().str(), 0});
     for (Value input : launch.getInputs())
       if (auto it = bufferOf.find(exec::getRoot(input)); it != bufferOf.end())
         plan.buffers[it->second].last = time;

@@ -89,8 +89,7 @@ private:
 };
 
 /// Runs ready steps as `pick` chooses from their (ordered) set.
-template <typename Pick>
-StepOrder runReady(const Edges &edges, Pick pick) {
+template <typename Pick> StepOrder runReady(const Edges &edges, Pick pick) {
   size_t count = edges.before.size();
   std::vector<unsigned> missing(count);
   std::set<unsigned> ready;
@@ -132,7 +131,8 @@ StepOrder getGreedyOrder(const StepGraph &graph, const Edges &edges) {
 /// own result first.
 class DepthFirst {
 public:
-  DepthFirst(const StepGraph &graph, const Edges &edges, const StepOrder &stable)
+  DepthFirst(const StepGraph &graph, const Edges &edges,
+             const StepOrder &stable)
       : edges(edges), result(graph.steps.size()), need(graph.steps.size()),
         operands(graph.steps.size()) {
     for (unsigned i : stable) {
@@ -200,8 +200,9 @@ int64_t nibble::getPeak(const StepGraph &graph, ArrayRef<unsigned> order) {
 }
 
 StepOrder nibble::getStableOrder(const StepGraph &graph) {
-  return runReady(Edges(graph),
-                  [](const std::set<unsigned> &ready) { return *ready.begin(); });
+  return runReady(Edges(graph), [](const std::set<unsigned> &ready) {
+    return *ready.begin();
+  });
 }
 
 StepOrder nibble::findOrder(const StepGraph &graph) {
@@ -210,8 +211,8 @@ StepOrder nibble::findOrder(const StepGraph &graph) {
   if (best.empty())
     return best;
   int64_t peak = getPeak(graph, best);
-  for (StepOrder order : {getGreedyOrder(graph, edges),
-                          DepthFirst(graph, edges, best).run()}) {
+  for (StepOrder order :
+       {getGreedyOrder(graph, edges), DepthFirst(graph, edges, best).run()}) {
     int64_t other = getPeak(graph, order);
     if (other >= peak)
       continue;

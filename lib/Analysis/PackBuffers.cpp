@@ -23,7 +23,7 @@ struct Placement {
 };
 
 enum class Fit {
-  Lowest, ///< at the lowest address
+  Lowest,  ///< at the lowest address
   Tightest ///< in the smallest gap that is large enough
 };
 
@@ -80,8 +80,8 @@ private:
       return buffers[i].first <= fullest && fullest <= buffers[i].last;
     };
     auto distance = [&](unsigned i) {
-      return std::max<int64_t>({0, buffers[i].first - fullest,
-                                fullest - buffers[i].last});
+      return std::max<int64_t>(
+          {0, buffers[i].first - fullest, fullest - buffers[i].last});
     };
     return {
         makeOrder(size),
@@ -89,10 +89,10 @@ private:
         makeOrder([&](unsigned i) {
           return std::make_tuple(isAtPeak(i), steps(i), size(i));
         }),
-        makeOrder([&](unsigned i) {
-          return std::make_tuple(-distance(i), size(i));
-        }),
-        makeOrder([&](unsigned i) { return std::make_tuple(steps(i), size(i)); }),
+        makeOrder(
+            [&](unsigned i) { return std::make_tuple(-distance(i), size(i)); }),
+        makeOrder(
+            [&](unsigned i) { return std::make_tuple(steps(i), size(i)); }),
         makeOrder([&](unsigned i) {
           return std::make_tuple(-buffers[i].first, size(i));
         }),

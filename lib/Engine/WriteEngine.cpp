@@ -219,9 +219,8 @@ private:
       return success();
     }
     if (auto read = dyn_cast<nq::StateReadOp>(op)) {
-      addValue(read.getResult(),
-               describe(read.getResult(), rt::Storage::State,
-                        states.lookup(read.getState()), 0));
+      addValue(read.getResult(), describe(read.getResult(), rt::Storage::State,
+                                          states.lookup(read.getState()), 0));
       return success();
     }
     // plan-memory made sure that the value is made in the state.

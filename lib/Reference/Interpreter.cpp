@@ -203,8 +203,8 @@ FailureOr<Results> Interpreter::dispatch(Operation *op, Env &env,
     RefTensor state = states.lookup(read.getState());
     if (!state) {
       std::vector<char> zeros(nq::getStorageRegions(type).total, 0);
-      auto zero = RefTensor::fromStorage(type, zeros,
-                                         [&] { return emitRefError(op); });
+      auto zero =
+          RefTensor::fromStorage(type, zeros, [&] { return emitRefError(op); });
       if (failed(zero))
         return failure();
       state = *zero;

@@ -278,11 +278,10 @@ static FailureOr<Results> evalUpdate(const OpCall &call) {
   TensorBuilder builder(call.resultType());
   builder.fill(input);
   // Far out is as good as just out, and cannot overflow.
-  int64_t position =
-      std::clamp(call.operands[1].intAt(0), -count, extent);
+  int64_t position = std::clamp(call.operands[1].intAt(0), -count, extent);
   int64_t first = std::max<int64_t>(0, -position);
-  SmallVector<int64_t> from(input.getRank(), 0), to(from), sizes(rows.getShape()),
-      steps(input.getRank(), 1);
+  SmallVector<int64_t> from(input.getRank(), 0), to(from),
+      sizes(rows.getShape()), steps(input.getRank(), 1);
   from[axis] = first;
   to[axis] = position + first;
   sizes[axis] =

@@ -5,7 +5,7 @@
 
 For every way exporters write into a cache of fixed size: `compile --state` keeps the cache in the engine; a context runs
 step after step through the C interface. Outputs and final caches must equal those of ONNX Runtime on the same model without
-states, where the caches go in and out of every call. Also: contexts are independent, reset starts again, a growing cache
+states, where the caches go in and out of every call. Also: entry points share states, contexts are independent, reset starts again, a growing cache
 and wrong names are refused, --max-memory counts the states. Exit 1 if anything differs."""
 import argparse
 import json
@@ -78,6 +78,57 @@ def verify(a, tools, goals, write):
         print(done.stdout[-2000:], done.stderr[-2000:])
 
 
+def copies(a, tools, write):
+    """Launches that copy a cache, because it could not be written in place."""
+    done = tools.call("nibble", "compile", Path(a.work) / f"step_{write}.onnx", *PAIRS, "--stop-after", "lower", expect=0)
+    return sum('kind "copy"' in line for line in done.stdout.splitlines())
+
+
+ENTRIES = """
+#id = affine_map<(d0) -> (d0)>
+nq.state @sum : tensor<64xf32>
+func.func @add(%x: tensor<64xf32> {nibble.name = "x"}) -> (tensor<64xf32> {nibble.name = "y"}) attributes {nibble.entry} {
+  %old = nq.state_read @sum : tensor<64xf32>
+  %e = tensor.empty() : tensor<64xf32>
+  %new = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]}
+      ins(%old, %x : tensor<64xf32>, tensor<64xf32>) outs(%e : tensor<64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.addf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<64xf32>
+  nq.state_write @sum, %new : tensor<64xf32>
+  return %new : tensor<64xf32>
+}
+func.func @scale(%x: tensor<64xf32> {nibble.name = "x"}) -> (tensor<64xf32> {nibble.name = "y"}) attributes {nibble.entry} {
+  %old = nq.state_read @sum : tensor<64xf32>
+  %e = tensor.empty() : tensor<64xf32>
+  %y = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]}
+      ins(%old, %x : tensor<64xf32>, tensor<64xf32>) outs(%e : tensor<64xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.mulf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<64xf32>
+  return %y : tensor<64xf32>
+}
+"""
+
+
+def entry_points(a, tools, goals):
+    """Two entry points of one module share a state."""
+    model, engine = Path(a.work) / "entries.mlir", Path(a.work) / "entries.nbl"
+    model.write_text(ENTRIES)
+    tools.compile(model, engine, expect=0)
+    runtime = Runtime(a.build, engine)
+    add, scale = runtime.entry("add").value, runtime.entry("scale").value
+    context, rng = runtime.context(), np.random.default_rng(5)
+    total = np.zeros(64, np.float32)
+    for _ in range(5):
+        x, z = rng.normal(size=(2, 64)).astype(np.float32)
+        total += x
+        goals.check("two entry points: add", distance(context.run(dict(x=x), add)["y"], total), 0)
+        goals.check("two entry points: scale", distance(context.run(dict(x=z), scale)["y"], total * z), 0)
+
+
 def refusals(a, tools, goals):
     model = Path(a.work) / "step_concat.onnx"
     write_step(model, "concat", **SIZE)
@@ -109,8 +160,10 @@ def main():
     for write in ("where", "elements", "nd", "tensor"):
         report = compare(a, tools, goals, write, reference)
         verify(a, tools, goals, write)
+        goals.check(f"{write}: copies of caches", copies(a, tools, write), 0)
         if write == "tensor":  # written in place: nothing as large as a cache is live
             goals.check("tensor: arena, bytes", report["arena_bytes"], SIZE["heads"] * SIZE["length"] * SIZE["size"] * 4 - 1)
+    entry_points(a, tools, goals)
     refusals(a, tools, goals)
     sys.exit(not goals.met)
 

@@ -26,7 +26,8 @@ int explainCommand(int argc, char **argv);
 int diffCommand(int argc, char **argv);
 
 /// `run` and `bench`: as nibble-run, but a MODEL.onnx (and --shape NAME=1x128
-/// and --state INPUT=OUTPUT, which are taken out) is first compiled to a temporary engine.
+/// and --state INPUT=OUTPUT, which are taken out) is first compiled to a
+/// temporary engine.
 int runModelCommand(int argc, char **argv);
 
 /// Prints diagnostics to stderr as "error: layer 'name': message", counting

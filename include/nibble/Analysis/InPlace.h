@@ -20,12 +20,13 @@ namespace nibble {
 ///  - an nq.matmul with the operand among its extras, of the shape of the
 ///    result: the epilogue reads an element right before it is stored;
 ///  - an nq.update, which cannot be run in any other way;
-///  - any number of ops of which those on the way from the operand to the result
+///  - any number of ops of which those on the way from the operand to the
+///  result
 ///    are: linalg.generic with parallel loops only, if operand and result are
-///    accessed by identity maps (or by tensor.extract at linalg.index 0, 1, ..);
-///    nq.cast; linalg.softmax and nq.norm of it. The code writes the result in
-///    its last pass over a row, in which it reads the operand element by element
-///    at most; earlier passes over the row are complete by then.
+///    accessed by identity maps (or by tensor.extract at linalg.index 0, 1,
+///    ..); nq.cast; linalg.softmax and nq.norm of it. The code writes the
+///    result in its last pass over a row, in which it reads the operand element
+///    by element at most; earlier passes over the row are complete by then.
 /// Operand and result have one type: plain, row-major, of whole bytes.
 std::string whyNotInPlace(mlir::func::FuncOp kernel, unsigned operand,
                           unsigned result);

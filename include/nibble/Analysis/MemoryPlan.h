@@ -24,7 +24,8 @@ struct MemoryBuffer {
   std::string kind;
   int64_t offset = -1; ///< in the arena; -1 before `plan-memory`
   int64_t size = 0;    ///< bytes, a multiple of 64
-  int64_t first = 0, last = 0; ///< launches between which it lives, both included
+  int64_t first = 0,
+          last = 0; ///< launches between which it lives, both included
   std::vector<mlir::Value> values; ///< launch results
 };
 

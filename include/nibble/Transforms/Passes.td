@@ -403,7 +403,7 @@ def OutlineKernels : Pass<"outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Make every op of an entry point a launch of a kernel";
   let description = [{
     Assumes fused entry points. Guarantees: an entry point holds constants,
-    `exec.launch` and `exec.alias` only; every kernel is a function on tensors that
+    `exec.launch`, `exec.alias` and accesses of states only; every kernel is a function on tensors that
     holds the op with the small constants and initial values it needs; equal kernels are one function, however
     many layers use them. An output that would be a constant, an argument or a
     view gets a copy kernel.

@@ -212,10 +212,10 @@ static LogicalResult mergeArguments(nq::MatmulOp op, func::FuncOp gemm) {
       continue;
     BlockArgument first = gemm.getArgument(it->second);
     if (first.getType() != gemm.getArgument(i).getType())
-      return op.emitOpError() << "operands " << it->second << " and " << i
-                              << " are one value, but are read as "
-                              << first.getType() << " and "
-                              << gemm.getArgument(i).getType();
+      return op.emitOpError()
+             << "operands " << it->second << " and " << i
+             << " are one value, but are read as " << first.getType() << " and "
+             << gemm.getArgument(i).getType();
     gemm.getArgument(i).replaceAllUsesWith(first);
     gone.set(i);
   }

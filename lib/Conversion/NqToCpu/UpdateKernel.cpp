@@ -69,14 +69,14 @@ private:
     unsigned positionBits =
         typeOf(op.getPosition()).getElementType().getIntOrFloatBitWidth();
     for (BlockArgument argument : kernel.getArguments())
-      types.push_back(bufferOf(
-          argument.getType(),
-          argument == op.getPosition() ? positionBits : bits));
+      types.push_back(bufferOf(argument.getType(), argument == op.getPosition()
+                                                       ? positionBits
+                                                       : bits));
     types.push_back(bufferOf(op.getResult().getType(), bits));
     types.append({b.getIndexType(), b.getIndexType(),
                   MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
-    function = func::FuncOp::create(b, kernel.getName(),
-                                    b.getFunctionType(types, {}));
+    function =
+        func::FuncOp::create(b, kernel.getName(), b.getFunctionType(types, {}));
     function->setAttr("nibble.kernel", b.getUnitAttr());
     b.setInsertionPointToStart(function.addEntryBlock());
   }
@@ -106,8 +106,8 @@ private:
     Value outer = arith::DivUIOp::create(b, unit, index(count));
     Value at = arith::AddIOp::create(b, position, row);
     // Unsigned: one comparison for both ends, and for sums that wrap around.
-    Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, at,
-                                         index(extent));
+    Value inside =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, at, index(extent));
     auto guard = scf::IfOp::create(b, inside, /*withElseRegion=*/false);
     b.setInsertionPoint(guard.thenYield());
     Value slice = arith::AddIOp::create(

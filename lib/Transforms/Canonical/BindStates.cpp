@@ -98,14 +98,15 @@ struct BindStatesPass : nibble::impl::BindStatesBase<BindStatesPass> {
   }
 
   LogicalResult failInput(StringRef from) {
-    InFlightDiagnostic diag =
-        getOperation().emitError()
-        << "state '" << from << "': no entry point has such an input";
+    InFlightDiagnostic diag = getOperation().emitError()
+                              << "state '" << from
+                              << "': no entry point has such an input";
     for (auto entry : getOperation().getOps<func::FuncOp>())
       for (unsigned i = 0;
            entry->hasAttr(kEntryAttr) && i < entry.getNumArguments(); ++i)
-        diag.attachNote(entry.getLoc()) << "input '" << getPortName(entry, i, true)
-                                        << "' of '" << entry.getName() << "'";
+        diag.attachNote(entry.getLoc())
+            << "input '" << getPortName(entry, i, true) << "' of '"
+            << entry.getName() << "'";
     return diag;
   }
 
@@ -122,9 +123,9 @@ struct BindStatesPass : nibble::impl::BindStatesBase<BindStatesPass> {
         if (getPortName(entry, j, false) == wanted)
           output = j;
       if (!output)
-        return entry.emitError() << "state '" << name << "': '"
-                                 << entry.getName() << "' has no output '"
-                                 << wanted << "' to pair it with";
+        return entry.emitError()
+               << "state '" << name << "': '" << entry.getName()
+               << "' has no output '" << wanted << "' to pair it with";
       if (failed(checkTypes(entry, i, *output)))
         return failure();
       bindings.push_back({i, *output, name});
@@ -192,12 +193,11 @@ struct BindStatesPass : nibble::impl::BindStatesBase<BindStatesPass> {
         return FlatSymbolRefAttr::get(state.getSymNameAttr());
       return entry.emitError()
              << "state '" << name << "' is " << state.getType()
-             << " elsewhere, and " << type << " in '" << entry.getName()
-             << "'";
+             << " elsewhere, and " << type << " in '" << entry.getName() << "'";
     }
     if (known)
-      return entry.emitError() << "state '" << name
-                               << "': something else has this name already";
+      return entry.emitError()
+             << "state '" << name << "': something else has this name already";
     OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
     auto state = nq::StateOp::create(builder, entry.getLoc(), name, type);
     return FlatSymbolRefAttr::get(state.getSymNameAttr());

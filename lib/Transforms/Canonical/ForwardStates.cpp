@@ -22,8 +22,7 @@ struct Access {
   nq::StateWriteOp write; ///< the last one
 };
 
-struct ForwardStatesPass
-    : nibble::impl::ForwardStatesBase<ForwardStatesPass> {
+struct ForwardStatesPass : nibble::impl::ForwardStatesBase<ForwardStatesPass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     if (!function->hasAttr(kEntryAttr) || function.isExternal())

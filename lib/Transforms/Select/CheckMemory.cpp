@@ -31,17 +31,14 @@ struct CheckMemoryPass : nibble::impl::CheckMemoryBase<CheckMemoryPass> {
   }
 
   void refuse(const MemoryUse &use) {
-    InFlightDiagnostic diag = getOperation().emitError()
-                              << "memory of " << formatBytes(use.total())
-                              << " is needed, --max-memory allows "
-                              << formatBytes(maxMemory) << " ("
-                              << formatBytes(use.total() - maxMemory)
-                              << " less): constants "
-                              << formatBytes(use.constants) << ", arena "
-                              << formatBytes(use.arena) << ", states "
-                              << formatBytes(use.states) << ", inputs "
-                              << formatBytes(use.inputs) << ", outputs "
-                              << formatBytes(use.outputs);
+    InFlightDiagnostic diag =
+        getOperation().emitError()
+        << "memory of " << formatBytes(use.total())
+        << " is needed, --max-memory allows " << formatBytes(maxMemory) << " ("
+        << formatBytes(use.total() - maxMemory) << " less): constants "
+        << formatBytes(use.constants) << ", arena " << formatBytes(use.arena)
+        << ", states " << formatBytes(use.states) << ", inputs "
+        << formatBytes(use.inputs) << ", outputs " << formatBytes(use.outputs);
     notePeak(diag);
     noteConstants(diag);
     noteStates(diag);
@@ -78,8 +75,8 @@ struct CheckMemoryPass : nibble::impl::CheckMemoryBase<CheckMemoryPass> {
       return;
     Diagnostic &note = diag.attachNote();
     note << "largest of " << constants.size() << " constants:";
-    for (auto [i, constant] : llvm::enumerate(
-             llvm::ArrayRef(constants).take_front(kListed)))
+    for (auto [i, constant] :
+         llvm::enumerate(llvm::ArrayRef(constants).take_front(kListed)))
       note << (i ? ", " : " ") << formatBytes(constant.second) << " '"
            << getLayerName(constant.first->getLoc()) << "'";
   }

@@ -65,7 +65,7 @@ exec::LaunchOp nibble::createCopy(OpBuilder &builder, ModuleOp module,
   if (!kernel)
     kernel = makeKernel(module, type);
   Location loc = NameLoc::get(builder.getStringAttr(layer));
-  return exec::LaunchOp::create(
-      builder, loc, value.getType(),
-      FlatSymbolRefAttr::get(kernel.getSymNameAttr()), value, layer, "copy");
+  return exec::LaunchOp::create(builder, loc, value.getType(),
+                                FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+                                value, layer, "copy");
 }

@@ -110,8 +110,7 @@ private:
   std::vector<SmallVector<unsigned>> behind;
 };
 
-struct OrderLaunchesPass
-    : nibble::impl::OrderLaunchesBase<OrderLaunchesPass> {
+struct OrderLaunchesPass : nibble::impl::OrderLaunchesBase<OrderLaunchesPass> {
   void runOnOperation() override {
     for (auto entry : getOperation().getOps<func::FuncOp>())
       if (entry->hasAttr(kEntryAttr))
@@ -135,8 +134,8 @@ struct OrderLaunchesPass
                    RemarkOpts::name("order-launches").category("nibble"))
         << RemarkArg("layer", entry.getName())
         << RemarkArg("chosen", "peak of " + formatBytes(after))
-        << RemarkArg("rejected", "order of the model, peak of " +
-                                     formatBytes(before))
+        << RemarkArg("rejected",
+                     "order of the model, peak of " + formatBytes(before))
         << RemarkArg("reason", after < before
                                    ? "fewer bytes live at the fullest launch"
                                    : "states are overwritten after their last "

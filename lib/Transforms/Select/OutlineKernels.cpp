@@ -165,11 +165,11 @@ private:
     func::FuncOp kernel = getKernel(cluster, kind);
     StringRef layer = getLayerName(op->getLoc());
     builder.setInsertionPoint(op);
-    auto launch = exec::LaunchOp::create(
-        builder, op->getLoc(), op->getResultTypes(),
-        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
-        cluster.inputs.getArrayRef(), layer.empty() ? StringRef(kind) : layer,
-        kind);
+    auto launch =
+        exec::LaunchOp::create(builder, op->getLoc(), op->getResultTypes(),
+                               FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+                               cluster.inputs.getArrayRef(),
+                               layer.empty() ? StringRef(kind) : layer, kind);
     if (isa<nq::RegionOp>(op))
       mlir::remark::analysis(
           op->getLoc(),
@@ -271,10 +271,10 @@ private:
     Cluster cluster = collect(generic);
     func::FuncOp kernel = getKernel(cluster, "copy");
     builder.setInsertionPoint(generic);
-    auto launch = exec::LaunchOp::create(
-        builder, loc, generic.getResultTypes(),
-        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
-        cluster.inputs.getArrayRef(), "output", "copy");
+    auto launch =
+        exec::LaunchOp::create(builder, loc, generic.getResultTypes(),
+                               FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+                               cluster.inputs.getArrayRef(), "output", "copy");
     generic->replaceAllUsesWith(launch.getResults());
     generic->erase();
     return launch.getResult(0);

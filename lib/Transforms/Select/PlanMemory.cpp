@@ -66,9 +66,9 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
   }
 
   static LogicalResult fail(exec::LaunchOp launch, const Twine &what) {
-    return launch.emitError() << "layer '" << launch.getLayer() << "' ("
-                              << launch.getKind() << ") " << what
-                              << "; run reuse-buffers before plan-memory";
+    return launch.emitError()
+           << "layer '" << launch.getLayer() << "' (" << launch.getKind()
+           << ") " << what << "; run reuse-buffers before plan-memory";
   }
 
   static LogicalResult checkInPlace(const PlanUses &uses, exec::LaunchOp launch,

@@ -42,16 +42,16 @@ LogicalResult PlanUses::checkStates() {
     auto write = dyn_cast<nq::StateWriteOp>(op);
     if (!read && !write)
       continue;
-    StringAttr name = (read ? read.getStateAttr() : write.getStateAttr())
-                          .getAttr();
+    StringAttr name =
+        (read ? read.getStateAttr() : write.getStateAttr()).getAttr();
     bool again = writtenBefore.contains(name) ||
                  (read && !readBefore.insert(name).second);
     if (write)
       writtenBefore.insert(name);
     if (again)
       return op.emitOpError()
-             << "state @" << name.getValue()
-             << " is read or written again in '" << entry.getName()
+             << "state @" << name.getValue() << " is read or written again in '"
+             << entry.getName()
              << "'; run forward-states before outline-kernels";
   }
   return success();

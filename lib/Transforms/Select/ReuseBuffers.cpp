@@ -45,8 +45,8 @@ public:
     if (failed(PlanUses(entry).checkStates()))
       return failure();
     // Copies of outputs may stand behind them.
-    for (nq::StateWriteOp write :
-         SmallVector<nq::StateWriteOp>(entry.front().getOps<nq::StateWriteOp>()))
+    for (nq::StateWriteOp write : SmallVector<nq::StateWriteOp>(
+             entry.front().getOps<nq::StateWriteOp>()))
       write->moveBefore(entry.front().getTerminator());
     makeWritesLaunches();
     makeUpdatesOwn();
@@ -103,8 +103,7 @@ private:
       Value root = exec::getRoot(state.write.getValue());
       auto read = root.getDefiningOp<nq::StateReadOp>();
       bool launched = root.getDefiningOp<exec::LaunchOp>() != nullptr;
-      if (read &&
-          uses.getStates().lookup(read.getStateAttr().getAttr()).write)
+      if (read && uses.getStates().lookup(read.getStateAttr().getAttr()).write)
         copyForState(state.write, read->getNextNode(),
                      "the value is that of another state, which changes, too",
                      "");
@@ -127,8 +126,7 @@ private:
       nq::StateReadOp read = uses.getStates().lookup(name).read;
       std::string why = read ? placeState(uses, read, write) : "";
       if (!why.empty())
-        copyForState(write, getEnd(), why,
-                     kUpdateAdvice);
+        copyForState(write, getEnd(), why, kUpdateAdvice);
     }
   }
 
@@ -185,8 +183,9 @@ private:
       why = whyNotOwn(launch);
     }
     if (!why.empty())
-      launch.getInputsMutable()[0].set(copy(
-          launch.getInputs()[0], launch, launch.getLayer(), why, kUpdateAdvice));
+      launch.getInputsMutable()[0].set(copy(launch.getInputs()[0], launch,
+                                            launch.getLayer(), why,
+                                            kUpdateAdvice));
     setInPlace(launch, 0, "");
   }
 
@@ -261,8 +260,7 @@ private:
     remark::passed(launch.getLoc(), remarkName())
         << RemarkArg("layer", launch.getLayer())
         << RemarkArg("chosen", "in place of " + where)
-        << RemarkArg("rejected",
-                     "buffer of " + describe(launch.getResult(0)))
+        << RemarkArg("rejected", "buffer of " + describe(launch.getResult(0)))
         << RemarkArg("reason", "the operand is not read afterwards");
   }
 

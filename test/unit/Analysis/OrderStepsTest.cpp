@@ -126,8 +126,9 @@ TEST(OrderSteps, RandomGraphs) {
     lowered += after < before;
     gain += double(after) / before;
   }
-  printf("peak lowered in %d of 300 graphs, to %.3f of what it was on average\n",
-         lowered, gain / 300);
+  printf(
+      "peak lowered in %d of 300 graphs, to %.3f of what it was on average\n",
+      lowered, gain / 300);
   EXPECT_GT(lowered, 150);
 }
 

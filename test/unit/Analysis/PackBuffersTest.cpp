@@ -61,7 +61,8 @@ std::vector<Lifetime> makeNetwork(Random &random, int steps, int buffers) {
     int64_t first = random() % steps;
     int64_t length = random() % 8 ? random() % 4 : random() % steps;
     int64_t size = 64 * (1 + (random() % 16 << (random() % 8)));
-    result.push_back({size, first, std::min<int64_t>(first + length, steps - 1)});
+    result.push_back(
+        {size, first, std::min<int64_t>(first + length, steps - 1)});
   }
   return result;
 }
@@ -71,8 +72,8 @@ std::vector<Lifetime> makeChaos(Random &random, int steps, int buffers) {
   std::vector<Lifetime> result;
   for (int i = 0; i < buffers; ++i) {
     int64_t a = random() % steps, b = random() % steps;
-    result.push_back({64 * int64_t(1 + random() % 1000), std::min(a, b),
-                      std::max(a, b)});
+    result.push_back(
+        {64 * int64_t(1 + random() % 1000), std::min(a, b), std::max(a, b)});
   }
   return result;
 }
@@ -115,14 +116,16 @@ struct Tally {
     ++count;
   }
   void print(const char *what) const {
-    printf("%-24s %5d plans  arena / bound: mean %.4f, worst %.3f, at the bound "
-           "%d\n",
-           what, count, sum / count, worst, optimal);
+    printf(
+        "%-24s %5d plans  arena / bound: mean %.4f, worst %.3f, at the bound "
+        "%d\n",
+        what, count, sum / count, worst, optimal);
   }
 };
 
 TEST(PackBuffers, BoundIsTheFullestStep) {
-  std::vector<Lifetime> buffers{{64, 0, 2}, {128, 1, 1}, {256, 3, 3}, {64, 2, 2}};
+  std::vector<Lifetime> buffers{
+      {64, 0, 2}, {128, 1, 1}, {256, 3, 3}, {64, 2, 2}};
   int64_t step = -1;
   EXPECT_EQ(getLivenessBound(buffers, &step), 256);
   EXPECT_EQ(step, 3);
@@ -198,9 +201,9 @@ TEST(PackBuffers, ThousandsOfBuffers) {
   auto begin = std::chrono::steady_clock::now();
   tally.add(makeNetwork(random, 4000, 6000));
   tally.add(makeChaos(random, 2000, 2000));
-  double seconds = std::chrono::duration<double>(
-                       std::chrono::steady_clock::now() - begin)
-                       .count();
+  double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   tally.print("thousands of buffers");
   printf("  %.2f s for both\n", seconds);
 }

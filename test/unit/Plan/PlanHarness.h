@@ -43,7 +43,8 @@ inline std::unique_ptr<mlir::MLIRContext> makePlanContext() {
 class TemporaryFile {
 public:
   TemporaryFile() {
-    EXPECT_FALSE(llvm::sys::fs::createTemporaryFile("nibble-plan", "nbl", path));
+    EXPECT_FALSE(
+        llvm::sys::fs::createTemporaryFile("nibble-plan", "nbl", path));
   }
   ~TemporaryFile() { llvm::sys::fs::remove(path); }
   llvm::SmallString<128> path;
@@ -291,8 +292,7 @@ inline void runAndCompare(PlannedModule &module, rt::Context &run,
   auto expected = reference.run(function, inputs);
   ASSERT_TRUE(mlir::succeeded(expected));
   for (auto [i, want] : llvm::enumerate(*expected)) {
-    std::vector<char> bytes(
-        nq::getStorageRegions(want.getType()).total);
+    std::vector<char> bytes(nq::getStorageRegions(want.getType()).total);
     ASSERT_TRUE(run.getOutput(entry, i, bytes.data(), bytes.size()).ok());
     auto got = RefTensor::fromStorage(want.getType(), bytes,
                                       [&] { return function.emitError(); });
@@ -305,8 +305,7 @@ inline void runAndCompare(PlannedModule &module, rt::Context &run,
   }
 }
 
-inline RefTensor makeFloats(mlir::RankedTensorType type,
-                            std::mt19937 &random) {
+inline RefTensor makeFloats(mlir::RankedTensorType type, std::mt19937 &random) {
   std::vector<double> values(type.getNumElements());
   for (double &value : values)
     value = std::normal_distribution<double>()(random);

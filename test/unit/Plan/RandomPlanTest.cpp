@@ -30,7 +30,8 @@ public:
 
   void addEntry(const std::string &name, unsigned ops) {
     std::string m = kMatrix;
-    text += "func.func @" + name + "(%x: " + m + " {nibble.name = \"x\"}, %r: " +
+    text += "func.func @" + name + "(%x: " + m +
+            " {nibble.name = \"x\"}, %r: " +
             "tensor<4x24xf32> {nibble.name = \"r\"}, %p: tensor<i64> " +
             "{nibble.name = \"p\"}) -> (" + m + " {nibble.name = \"a\"}, " + m +
             " {nibble.name = \"b\"}) attributes {nibble.entry} {\n";
@@ -75,8 +76,8 @@ private:
     return line("linalg.generic {indexing_maps = [" + maps +
                 "], iterator_types = [" + loops + "]} ins(" + ins + " : " +
                 inTypes + ") outs(" + init + " : " + result + ") {\n  ^bb0(" +
-                args + "%o: f32):\n" + body + "\n    linalg.yield %y : f32\n  } -> " +
-                result);
+                args + "%o: f32):\n" + body +
+                "\n    linalg.yield %y : f32\n  } -> " + result);
   }
 
   std::string elementwise(const std::string &maps,
@@ -105,8 +106,8 @@ private:
     case 2:
       return add(mean("#tr, #id, #id", a, b, kMatrix));
     case 3:
-      return add(elementwise("#id, #id", {a}, {m},
-                             "    %y = arith.negf %a0 : f32"));
+      return add(
+          elementwise("#id, #id", {a}, {m}, "    %y = arith.negf %a0 : f32"));
     case 4:
       return addRow(a);
     case 5:
@@ -140,8 +141,8 @@ private:
   void addRow(const std::string &a) {
     std::string zero = line("arith.constant 0.0 : f32");
     std::string empty = line(std::string("tensor.empty() : ") + kRow);
-    std::string init = line("linalg.fill ins(" + zero + " : f32) outs(" + empty +
-                            " : " + kRow + ") -> " + kRow);
+    std::string init = line("linalg.fill ins(" + zero + " : f32) outs(" +
+                            empty + " : " + kRow + ") -> " + kRow);
     rows.push_back(
         line("linalg.generic {indexing_maps = [#id, #left], iterator_types = "
              "[\"parallel\", \"reduction\"]} ins(" +
@@ -165,21 +166,22 @@ private:
   std::string matmul(const std::string &a, const std::string &b,
                      const std::string &c) {
     std::string m = kMatrix;
-    return line("nq.matmul " + a + ", " + b + " epilogue(" + c + " : " + m +
-                ") {\n  ^bb0(%acc: f32, %e: f32):\n"
-                "    %k = arith.constant 0.1 : f32\n"
-                "    %t = arith.mulf %acc, %k : f32\n"
-                "    %y = arith.addf %t, %e : f32\n    nq.yield %y : f32\n  } : (" +
-                m + ", " + m + ") -> " + m);
+    return line(
+        "nq.matmul " + a + ", " + b + " epilogue(" + c + " : " + m +
+        ") {\n  ^bb0(%acc: f32, %e: f32):\n"
+        "    %k = arith.constant 0.1 : f32\n"
+        "    %t = arith.mulf %acc, %k : f32\n"
+        "    %y = arith.addf %t, %e : f32\n    nq.yield %y : f32\n  } : (" +
+        m + ", " + m + ") -> " + m);
   }
 
   /// Through another shape, where it is changed.
   std::string flat(const std::string &a) {
-    std::string view = line("tensor.collapse_shape " + a + " [[0, 1]] : " +
-                            kMatrix + " into tensor<576xf32>");
-    std::string value = generic("#flat, #flat", "\"parallel\"", {view},
-                                {"tensor<576xf32>"}, "tensor<576xf32>",
-                                "    %y = math.absf %a0 : f32");
+    std::string view = line("tensor.collapse_shape " + a +
+                            " [[0, 1]] : " + kMatrix + " into tensor<576xf32>");
+    std::string value =
+        generic("#flat, #flat", "\"parallel\"", {view}, {"tensor<576xf32>"},
+                "tensor<576xf32>", "    %y = math.absf %a0 : f32");
     return line("tensor.expand_shape " + value +
                 " [[0, 1]] output_shape [24, 24] : tensor<576xf32> into " +
                 kMatrix);
@@ -278,8 +280,8 @@ TEST(RandomPlan, RunsAsTheReferenceSays) {
         inputs.push_back(makeFloats(cast<RankedTensorType>(type), random));
       // Positions beyond both ends, too.
       int64_t position = int64_t(random() % 34) - 5;
-      inputs.push_back(RefTensor::splat(cast<RankedTensorType>(types.back()),
-                                        position));
+      inputs.push_back(
+          RefTensor::splat(cast<RankedTensorType>(types.back()), position));
       runAndCompare(module, *run, reference, step % 2, inputs);
       if (testing::Test::HasFailure()) {
         fprintf(stderr, "seed %u, step %d\n%s\n", seed, step, text.c_str());

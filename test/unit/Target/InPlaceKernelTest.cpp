@@ -1,6 +1,6 @@
-// Kernels whose result lies where an operand lies: what nibble/Analysis/InPlace.h
-// allows, compiled and run so; and what it must not allow.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernels whose result lies where an operand lies: what
+// nibble/Analysis/InPlace.h allows, compiled and run so; and what it must not
+// allow. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopKernelHarness.h"
 #include "nibble/Analysis/InPlace.h"
 
@@ -42,9 +42,9 @@ std::string binary(const std::string &t, const std::string &element,
                    const std::string &a = "%a", const std::string &b = "%b",
                    const std::string &result = "%r") {
   return result + "e = tensor.empty() : " + t + "\n" + result +
-         " = linalg.generic {indexing_maps = [" + map + ", " + kId + ", " + kId +
-         "], iterator_types = [\"parallel\", \"parallel\"]} ins(" + a + ", " + b +
-         " : " + t + ", " + t + ") outs(" + result + "e : " + t +
+         " = linalg.generic {indexing_maps = [" + map + ", " + kId + ", " +
+         kId + "], iterator_types = [\"parallel\", \"parallel\"]} ins(" + a +
+         ", " + b + " : " + t + ", " + t + ") outs(" + result + "e : " + t +
          ") {\n^bb0(%x: " + element + ", %y: " + element + ", %o: " + element +
          "):\n%z = " + op + " %x, %y : " + element +
          "\nlinalg.yield %z : " + element + "\n} -> " + t + "\n";
@@ -81,14 +81,14 @@ TEST(InPlaceKernel, BesideATransposedOperand) {
 TEST(InPlaceKernel, OwnElementsByExtract) {
   std::string t = "tensor<13x40xf32>";
   auto text = [&](const std::string &at) {
-    return "%e = tensor.empty() : " + t + "\n%r = linalg.generic {indexing_maps = [" +
-           std::string(kId) +
+    return "%e = tensor.empty() : " + t +
+           "\n%r = linalg.generic {indexing_maps = [" + std::string(kId) +
            "], iterator_types = [\"parallel\", \"parallel\"]} outs(%e : " + t +
            ") {\n^bb0(%o: f32):\n%i = linalg.index 0 : index\n"
            "%j = linalg.index 1 : index\n%c = arith.constant 3 : index\n"
            "%x = tensor.extract %a[" +
            at + "] : " + t +
-           "\n%y = math.exp %x : f32\nlinalg.yield %y : f32\n} -> " + t +
+           "\n%y = math.tanh %x : f32\nlinalg.yield %y : f32\n} -> " + t +
            "\nreturn %r : " + t;
   };
   check("(%a: " + t + ") -> " + t, text("%i, %j"), 0);
@@ -104,8 +104,8 @@ std::string softmax(const std::string &t, const std::string &dim,
 }
 
 TEST(InPlaceKernel, Softmax) {
-  for (std::string t : {"tensor<9x37xf32>", "tensor<40x64xf32>", "tensor<1x5xf32>",
-                        "tensor<300x3xf32>"})
+  for (std::string t : {"tensor<9x37xf32>", "tensor<40x64xf32>",
+                        "tensor<1x5xf32>", "tensor<300x3xf32>"})
     for (std::string dim : {"0", "1"})
       check("(%a: " + t + ") -> " + t,
             softmax(t, dim, "%a", "%r") + "return %r : " + t, 0);
@@ -118,8 +118,9 @@ TEST(InPlaceKernel, Softmax) {
 std::string norm(const std::string &kind, const std::string &t,
                  const std::string &axis, const std::string &from,
                  const std::string &to, const std::string &scale = "") {
-  return to + " = nq.norm " + kind + " " + from + " " + scale + " {axis = " +
-         axis + " : i64, epsilon = 1.0e-6 : f64} : " + t + " -> " + t + "\n";
+  return to + " = nq.norm " + kind + " " + from + " " + scale +
+         " {axis = " + axis + " : i64, epsilon = 1.0e-6 : f64} : " + t +
+         " -> " + t + "\n";
 }
 
 TEST(InPlaceKernel, Norms) {
@@ -133,7 +134,8 @@ TEST(InPlaceKernel, Norms) {
               norm(kind, t, axis, "%a", "%r") + "return %r : " + t, 0, loose);
   std::string t = "tensor<8x32xf32>";
   std::string scaled =
-      norm("rms", t, "1", "%a", "%r", "scale(%a : " + t + ")") + "return %r : " + t;
+      norm("rms", t, "1", "%a", "%r", "scale(%a : " + t + ")") +
+      "return %r : " + t;
   EXPECT_EQ(why("(%a: " + t + ") -> " + t, scaled),
             "it reads the operand in another way");
 }
@@ -157,8 +159,8 @@ TEST(InPlaceKernel, ChainsOfRows) {
             operand, loose);
       // Rows along one axis, then along the other.
       check(two,
-            sum + softmax(t, "0", "%s", "%n") + norm("rms", t, "1", "%n", "%r") +
-                end,
+            sum + softmax(t, "0", "%s", "%n") +
+                norm("rms", t, "1", "%n", "%r") + end,
             operand, loose);
     }
   }
@@ -167,22 +169,25 @@ TEST(InPlaceKernel, ChainsOfRows) {
 TEST(InPlaceKernel, WhatIsNotSafe) {
   std::string t = "tensor<8x8xf32>", one = "(%a: " + t + ") -> " + t;
   std::string turned = binary(t, "f32", kTr, "arith.addf", "%s", "%s");
-  EXPECT_EQ(why(one, norm("rms", t, "1", "%a", "%s") + turned +
-                         "return %r : " + t),
-            "it reads elements of the operand in another order");
+  EXPECT_EQ(
+      why(one, norm("rms", t, "1", "%a", "%s") + turned + "return %r : " + t),
+      "it reads elements of the operand in another order");
   EXPECT_EQ(why("(%a: tensor<8x8xf32>) -> tensor<8x8xf16>",
                 "%r = nq.cast %a : tensor<8x8xf32> -> tensor<8x8xf16>\n"
                 "return %r : tensor<8x8xf16>"),
             "operand and result have different types");
   EXPECT_EQ(why("(%a: " + t + ") -> (" + t + ", " + t + ")",
-                norm("rms", t, "1", "%a", "%r") + norm("rms", t, "1", "%r", "%s") +
-                    "return %r, %s : " + t + ", " + t),
+                norm("rms", t, "1", "%a", "%r") +
+                    norm("rms", t, "1", "%r", "%s") + "return %r, %s : " + t +
+                    ", " + t),
             "the kernel is unknown, or has several results");
-  EXPECT_EQ(why("(%a: " + t + ") -> " + t,
-                "%r = tensor.pad %a low[0, 0] high[0, 0] {\n^bb0(%i: index, %j: "
-                "index):\n%c = arith.constant 0.0 : f32\ntensor.yield %c : f32\n} "
-                ": " + t + " to " + t + "\nreturn %r : " + t),
-            "'tensor.pad' is not known to allow it");
+  EXPECT_EQ(
+      why("(%a: " + t + ") -> " + t,
+          "%r = tensor.pad %a low[0, 0] high[0, 0] {\n^bb0(%i: index, %j: "
+          "index):\n%c = arith.constant 0.0 : f32\ntensor.yield %c : f32\n} "
+          ": " +
+              t + " to " + t + "\nreturn %r : " + t),
+      "'tensor.pad' is not known to allow it");
 }
 
 } // namespace
