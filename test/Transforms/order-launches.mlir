@@ -8,8 +8,8 @@ func.func private @expand(%x: tensor<8xf32>) -> tensor<1000xf32>
 func.func private @shrink(%x: tensor<1000xf32>) -> tensor<8xf32>
 func.func private @add(%x: tensor<8xf32>, %y: tensor<8xf32>) -> tensor<8xf32>
 
-// REMARK: [Passed] order-launches | Category:nibble | chosen="peak of 3.97 KiB", layer=branches, reason="fewer bytes live at the fullest launch", rejected="order of the model, peak of 7.84 KiB"
-// REMARK: [Passed] order-launches {{.*}} layer=state, reason="states are overwritten after their last reader"
+// REMARK: [Passed] order-launches | Category:nibble | chosen="peak of 3.97 KiB", entry=branches, {{.*}}reason="fewer bytes live at the fullest launch", rejected="order of the model, peak of 7.84 KiB"
+// REMARK: [Passed] order-launches {{.*}} entry=state, {{.*}}reason="states are overwritten after their last reader"
 
 // CHECK-LABEL: func.func @branches
 func.func @branches(%x: tensor<8xf32>) -> tensor<8xf32> attributes {nibble.entry} {

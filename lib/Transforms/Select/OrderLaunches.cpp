@@ -5,9 +5,9 @@
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Analysis/OrderSteps.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/IR/Remarks.h"
+#include <numeric>
 
 namespace nibble {
 #define GEN_PASS_DEF_ORDERLAUNCHES
@@ -16,8 +16,6 @@ namespace nibble {
 
 using namespace mlir;
 using namespace nibble;
-using remark::RemarkOpts;
-using RemarkArg = remark::detail::Remark::Arg;
 
 namespace {
 
@@ -130,9 +128,8 @@ struct OrderLaunchesPass : nibble::impl::OrderLaunchesBase<OrderLaunchesPass> {
   }
 
   static void report(func::FuncOp entry, int64_t before, int64_t after) {
-    remark::passed(entry.getLoc(),
-                   RemarkOpts::name("order-launches").category("nibble"))
-        << RemarkArg("layer", entry.getName())
+    remarkDone(entry.getLoc(), "order-launches")
+        << RemarkArg("entry", entry.getName())
         << RemarkArg("chosen", "peak of " + formatBytes(after))
         << RemarkArg("rejected",
                      "order of the model, peak of " + formatBytes(before))

@@ -5,9 +5,10 @@
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Analysis/PackBuffers.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Remarks.h"
+#include "llvm/Support/JSON.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_PLANMEMORY
@@ -16,8 +17,6 @@ namespace nibble {
 
 using namespace mlir;
 using namespace nibble;
-using remark::RemarkOpts;
-using RemarkArg = remark::detail::Remark::Arg;
 
 namespace {
 struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
@@ -41,7 +40,7 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
       for (Value value : buffer.values)
         offsets[value] = lifetime.offset;
     record(entry, uses, offsets, arena, plan.bound);
-    report(entry, plan, arena);
+    report(entry);
     return success();
   }
 
@@ -139,18 +138,49 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
     entry->setAttr(kArenaBoundAttr, builder.getI64IntegerAttr(bound));
   }
 
-  static void report(func::FuncOp entry, const MemoryPlan &plan,
-                     int64_t arena) {
-    if (plan.peak < 0)
-      return;
-    const MemoryStep &peak = plan.steps[plan.peak];
-    remark::analysis(entry.getLoc(),
-                     RemarkOpts::name("plan-memory").category("nibble"))
-        << RemarkArg("layer", peak.layer)
-        << RemarkArg("chosen", "arena of " + formatBytes(arena))
-        << RemarkArg("reason", "at least " + formatBytes(plan.bound) +
-                                   " live during this layer (" + peak.kind +
-                                   ")");
+  /// All facts for the report; `buffers` and `launches` are JSON.
+  static void report(func::FuncOp entry) {
+    MemoryPlan plan = computeMemoryPlan(entry);
+    StringRef layer, kind;
+    if (plan.peak >= 0) {
+      layer = plan.steps[plan.peak].layer;
+      kind = plan.steps[plan.peak].kind;
+    }
+    remark::analysis(
+        entry.getLoc(),
+        remark::RemarkOpts::name("plan-memory").category(kRemarkCategory))
+        << RemarkArg("layer", layer) << RemarkArg("entry", entry.getName())
+        << RemarkArg("arena", plan.arena) << RemarkArg("bound", plan.bound)
+        << RemarkArg("peak", plan.peak)
+        << RemarkArg("reason",
+                     "most bytes live during this layer (" + kind.str() + ")")
+        << RemarkArg("buffers", toJson(plan.buffers, describeBuffer))
+        << RemarkArg("launches", toJson(plan.steps, describeStep));
+  }
+
+  template <typename List, typename Fn>
+  static std::string toJson(const List &list, Fn describe) {
+    llvm::json::Array array;
+    for (const auto &item : list)
+      array.push_back(describe(item));
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(std::move(array));
+    return text;
+  }
+
+  static llvm::json::Value describeBuffer(const MemoryBuffer &buffer) {
+    return llvm::json::Object{{"layer", buffer.layer},
+                              {"kind", buffer.kind},
+                              {"offset", buffer.offset},
+                              {"size", buffer.size},
+                              {"first", buffer.first},
+                              {"last", buffer.last},
+                              {"values", int64_t(buffer.values.size())}};
+  }
+
+  static llvm::json::Value describeStep(const MemoryStep &step) {
+    return llvm::json::Object{
+        {"layer", step.layer}, {"kind", step.kind}, {"live", step.live}};
   }
 };
 } // namespace

@@ -6,10 +6,10 @@
 #include "nibble/Analysis/InPlace.h"
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Remarks.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_REUSEBUFFERS
@@ -18,18 +18,12 @@ namespace nibble {
 
 using namespace mlir;
 using namespace nibble;
-using remark::RemarkOpts;
-using RemarkArg = remark::detail::Remark::Arg;
 
 namespace {
 
 std::string describe(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   return formatBytes(nq::getStorageRegions(type).total);
-}
-
-RemarkOpts remarkName() {
-  return RemarkOpts::name("reuse-buffers").category("nibble");
 }
 
 constexpr StringLiteral kUpdateAdvice =
@@ -64,8 +58,7 @@ private:
              const std::string &reason, StringRef suggestion) {
     builder.setInsertionPoint(before);
     exec::LaunchOp launch = createCopy(builder, module, value, layer);
-    remark::missed(launch.getLoc(), remarkName())
-        << RemarkArg("layer", layer)
+    remarkMissed(launch.getLoc(), "reuse-buffers")
         << RemarkArg("chosen", "copy of " + describe(value))
         << RemarkArg("rejected", "in place") << RemarkArg("reason", reason)
         << RemarkArg("suggestion", suggestion);
@@ -245,8 +238,7 @@ private:
         return setInPlace(launch, i, "");
     }
     if (!why.empty())
-      remark::missed(launch.getLoc(), remarkName())
-          << RemarkArg("layer", launch.getLayer())
+      remarkMissed(launch.getLoc(), "reuse-buffers")
           << RemarkArg("chosen", "buffer of its own")
           << RemarkArg("rejected", "in place") << RemarkArg("reason", why);
   }
@@ -257,8 +249,7 @@ private:
     launch.setInPlace(SmallVector<int64_t>{operand});
     if (where.empty())
       where = "operand " + std::to_string(operand);
-    remark::passed(launch.getLoc(), remarkName())
-        << RemarkArg("layer", launch.getLayer())
+    remarkDone(launch.getLoc(), "reuse-buffers")
         << RemarkArg("chosen", "in place of " + where)
         << RemarkArg("rejected", "buffer of " + describe(launch.getResult(0)))
         << RemarkArg("reason", "the operand is not read afterwards");

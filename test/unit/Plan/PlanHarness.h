@@ -183,10 +183,14 @@ public:
     return mlir::succeeded(pm.run(*plan));
   }
 
-  /// Code, engine, session.
-  bool compile() {
+  /// Code, engine, session; with `fuse`, as the driver compiles.
+  bool compile(bool fuse = false) {
     mlir::PassManager pm(context.get());
     pm.addNestedPass<mlir::func::FuncOp>(createForwardStates());
+    if (fuse) {
+      buildFusePipeline(pm, {});
+      buildLayoutPipeline(pm, {});
+    }
     buildSelectPipeline(pm, {});
     buildLowerPipeline(pm, {});
     if (mlir::failed(pm.run(*plan)))

@@ -265,11 +265,20 @@ TEST(RandomPlan, TheCheckerFindsDamage) {
   EXPECT_GT(found, damaged / 2);
 }
 
+/// Half of the graphs are fused into regions first.
 TEST(RandomPlan, RunsAsTheReferenceSays) {
-  for (unsigned seed = 1; seed <= 25; ++seed) {
+  int inPlace = 0, launches = 0;
+  for (unsigned seed = 1; seed <= 30; ++seed) {
     std::string text = makeModule(1000 + seed, 24);
     PlannedModule module(text);
-    ASSERT_TRUE(module.compile()) << text;
+    ASSERT_TRUE(module.compile(/*fuse=*/seed % 2)) << text;
+    for (func::FuncOp entry : module.entries(*module.plan)) {
+      ASSERT_EQ(PlanChecker(entry).run(), "") << "seed " << seed;
+      entry.walk([&](exec::LaunchOp launch) {
+        launches += seed % 2;
+        inPlace += seed % 2 && launch.getInPlace();
+      });
+    }
     auto run = module.makeRun();
     ref::Interpreter reference;
     std::mt19937 random(seed);
@@ -290,6 +299,7 @@ TEST(RandomPlan, RunsAsTheReferenceSays) {
       }
     }
   }
+  printf("fused: %d launches, %d in place\n", launches, inPlace);
 }
 
 } // namespace

@@ -117,7 +117,6 @@ protected:
                                           });
     if (mlir::failed(lower(*code)))
       return;
-    info = *lowered;
     if (inPlace >= 0) {
       auto function = *code->getOps<mlir::func::FuncOp>().begin();
       auto unit = mlir::UnitAttr::get(context.get());
