@@ -22,6 +22,12 @@ void ExecDialect::initialize() {
       >();
 }
 
+Value exec::getRoot(Value value) {
+  while (auto alias = value.getDefiningOp<AliasOp>())
+    value = alias.getInput();
+  return value;
+}
+
 StringRef nibble::getLayerName(Location loc) {
   if (auto name = dyn_cast<NameLoc>(loc))
     return name.getName();
@@ -36,10 +42,38 @@ StringRef nibble::getLayerName(Location loc) {
   return {};
 }
 
+void LaunchOp::build(OpBuilder &builder, OperationState &state,
+                     TypeRange results, FlatSymbolRefAttr kernel,
+                     ValueRange inputs, StringRef layer, StringRef kind) {
+  state.addTypes(results);
+  state.addOperands(inputs);
+  auto &properties = state.getOrAddProperties<Properties>();
+  properties.kernel = kernel;
+  properties.layer = builder.getStringAttr(layer);
+  properties.kind = builder.getStringAttr(kind);
+}
+
+Value LaunchOp::getInPlaceOperand(unsigned i) {
+  if (!getInPlace() || (*getInPlace())[i] < 0)
+    return Value();
+  return getInputs()[(*getInPlace())[i]];
+}
+
 LogicalResult LaunchOp::verify() {
   if (getOffsets() && getOffsets()->size() != getNumResults())
     return emitOpError() << "has " << getOffsets()->size() << " offsets for "
                          << getNumResults() << " results";
+  if (!getInPlace())
+    return success();
+  if (getInPlace()->size() != getNumResults())
+    return emitOpError() << "has " << getInPlace()->size()
+                         << " in_place operands for " << getNumResults()
+                         << " results";
+  ArrayRef<int64_t> operands = *getInPlace();
+  for (int64_t operand : operands)
+    if (operand < -1 || operand >= int64_t(getInputs().size()))
+      return emitOpError() << "in_place operand " << operand << " of "
+                           << getInputs().size();
   return success();
 }
 

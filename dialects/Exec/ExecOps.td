@@ -13,8 +13,8 @@ def Exec_Dialect : Dialect {
   let summary = "The plan: launches of kernels on buffers";
   let description = [{
     What the engine writer reads: an entry point (a `func.func` with the
-    attribute `nibble.entry`) whose body holds constants, `exec.launch` and
-    `exec.alias` only. See README.md beside this file.
+    attribute `nibble.entry`) whose body holds constants, `exec.launch`,
+    `exec.alias`, and `nq.state_read` and `nq.state_write` only. See README.md beside this file.
   }];
 }
 
@@ -31,23 +31,36 @@ def Exec_LaunchOp : Exec_Op<"launch", [
     of the launch, evaluated by the reference interpreter. `layer` is the name
     of the ONNX node the kernel's last op came from, `kind` its op.
 
+    Set by `reuse-buffers`: `in_place`, one number per result: the operand whose
+    buffer the result takes over element by element, or -1. The kernel must
+    allow it (nibble/Analysis/InPlace.h), and the operand must die here.
     Set by `lower`: `extent` (size of the index range that threads share),
     `grain` (ranges are multiples of it), `scratch` (bytes per thread).
     Set by `plan-memory`: `offsets`, one per result, in the arena of the entry
-    point; -1 for a result that is written straight into an output buffer.
+    point; -1 for a result that is written straight into an output buffer or
+    a state (`nq.state_write`).
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Tensor>:$inputs,
                        StrAttr:$layer, StrAttr:$kind,
                        OptionalAttr<I64Attr>:$extent, OptionalAttr<I64Attr>:$grain,
                        OptionalAttr<I64Attr>:$scratch,
-                       OptionalAttr<DenseI64ArrayAttr>:$offsets);
+                       OptionalAttr<DenseI64ArrayAttr>:$offsets,
+                       OptionalAttr<DenseI64ArrayAttr>:$in_place);
   let results = (outs Variadic<Exec_Tensor>:$results);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$results,
+      "::mlir::FlatSymbolRefAttr":$kernel, "::mlir::ValueRange":$inputs,
+      "::llvm::StringRef":$layer, "::llvm::StringRef":$kind)>];
   let assemblyFormat = [{
     $kernel `(` $inputs `)` `layer` $layer `kind` $kind
+    (`in_place` $in_place^)?
     (`extent` $extent^)? (`grain` $grain^)? (`scratch` $scratch^)?
     (`offsets` $offsets^)? attr-dict `:` functional-type($inputs, $results)
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Operand whose buffer result `i` takes over, or a null value.
+    ::mlir::Value getInPlaceOperand(unsigned i);
+  }];
 }
 
 def Exec_AliasOp : Exec_Op<"alias", [Pure]> {

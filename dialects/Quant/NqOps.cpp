@@ -458,10 +458,57 @@ LogicalResult RopeOp::verify() {
   return verifySameShape(*this, input, tensorOf(getResult()));
 }
 
+LogicalResult UpdateOp::verify() {
+  auto input = tensorOf(getInput()), rows = tensorOf(getRows());
+  auto position = tensorOf(getPosition());
+  int64_t axis = getAxis();
+  if (axis < 0 || axis >= input.getRank())
+    return emitOpError() << "axis " << axis << " is outside of " << input;
+  SmallVector<int64_t> want(input.getShape());
+  if (rows.getRank() == input.getRank())
+    want[axis] = std::min(want[axis], rows.getDimSize(axis));
+  if (rows.getShape() != ArrayRef<int64_t>(want) ||
+      rows.getElementType() != input.getElementType())
+    return emitOpError() << "rows " << rows << " do not fit " << input
+                         << ": only axis " << axis << " may be shorter";
+  if (position.getNumElements() != 1 ||
+      !(position.getElementType().isInteger(64) ||
+        position.getElementType().isInteger(32)))
+    return emitOpError() << "position " << position
+                         << " is not one element of type i64 or i32";
+  Type element = input.getElementType();
+  if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8 ||
+      getLayout(input) || getLayout(rows))
+    return emitOpError() << "cannot update " << input
+                         << ": elements must be plain, row-major, of whole "
+                            "bytes";
+  return success();
+}
+
 LogicalResult StateOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape())
     return emitOpError() << "type " << getType()
                          << " is not a tensor of static shape";
   return success();
+}
+
+/// `state` exists, and a value of `type` is what it holds.
+static LogicalResult verifyState(Operation *op, SymbolTableCollection &symbols,
+                                 FlatSymbolRefAttr name, Type type) {
+  auto state = symbols.lookupNearestSymbolFrom<StateOp>(op, name);
+  if (!state)
+    return op->emitOpError() << name << " is not a state of this module";
+  if (state.getType() != type)
+    return op->emitOpError() << "state " << name << " holds " << state.getType()
+                             << ", not " << type;
+  return success();
+}
+
+LogicalResult StateReadOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return verifyState(*this, symbols, getStateAttr(), getResult().getType());
+}
+
+LogicalResult StateWriteOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  return verifyState(*this, symbols, getStateAttr(), getValue().getType());
 }

@@ -315,21 +315,58 @@ def Nq_RopeOp : Nq_Op<"rope", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Nq_UpdateOp : Nq_Op<"update", [Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "a tensor with consecutive slices along an axis replaced";
+  let description = [{
+    The result equals `input` but for the slices position .. position + n - 1
+    along `axis`, which are those of `rows` (n = extent of `rows` along the axis;
+    all other extents are equal). Slices whose position is outside of `input`
+    are dropped. `position` has one element of type i64 or i32. Element types
+    are plain, of 8 bits or more.
+
+    This is how a KV cache grows by a step; in a plan, it always happens in place
+    (pass `reuse-buffers`), so only the rows move.
+
+    ```mlir
+    %new = nq.update %old[%pos] with %rows axis 2
+             : tensor<1x2x64x16xf16>, tensor<i64>, tensor<1x2x1x16xf16>
+    ```
+  }];
+  let arguments = (ins Nq_AnyTensor:$input, Nq_AnyTensor:$position,
+                       Nq_AnyTensor:$rows, I64Attr:$axis);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = [{
+    $input `[` $position `]` `with` $rows `axis` $axis attr-dict
+    `:` type($input) `,` type($position) `,` type($rows)
+  }];
+  let hasVerifier = 1;
+}
+
 def Nq_StateOp : Nq_Op<"state", [Symbol]> {
   let summary = "named storage that outlives a call (KV cache)";
+  let description = [{
+    Stands in the module; all entry points share it. Zero when a context is
+    created. Read and written as a whole by `state_read` and `state_write`; a
+    write of rows is a `state_write` of an `update` of a `state_read`, and moves
+    the rows only.
+  }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type);
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
 }
 
-def Nq_StateReadOp : Nq_Op<"state_read", [MemoryEffects<[MemRead]>]> {
-  let summary = "value of a state";
+def Nq_StateReadOp : Nq_Op<"state_read", [
+    MemoryEffects<[MemRead]>,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "value that a state has here, in program order";
   let arguments = (ins FlatSymbolRefAttr:$state);
   let results = (outs Nq_AnyTensor:$result);
   let assemblyFormat = "$state attr-dict `:` type($result)";
 }
 
-def Nq_StateWriteOp : Nq_Op<"state_write", [MemoryEffects<[MemWrite]>]> {
+def Nq_StateWriteOp : Nq_Op<"state_write", [
+    MemoryEffects<[MemWrite]>,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "replace the value of a state";
   let arguments = (ins FlatSymbolRefAttr:$state, Nq_AnyTensor:$value);
   let assemblyFormat = "$state `,` $value attr-dict `:` type($value)";

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Engine/WriteEngine.h"
 
+#include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Engine/PackLayout.h"
@@ -67,6 +68,9 @@ public:
     if (failed(check(code.status())))
       return failure();
     codeIndex = *code;
+    for (auto state : module.getOps<nq::StateOp>())
+      if (failed(addState(state)))
+        return failure();
     for (auto function : module.getOps<func::FuncOp>())
       if (function->hasAttr(kEntryAttr) && failed(addEntry(function)))
         return failure();
@@ -79,6 +83,20 @@ private:
       return success();
     return module.emitError()
            << "cannot write '" << options.path << "': " << status.str();
+  }
+
+  LogicalResult addState(nq::StateOp op) {
+    auto type = cast<RankedTensorType>(op.getType());
+    rt::PortDesc port;
+    port.name = op.getSymName().str();
+    port.dtype = getRuntimeType(type, "");
+    port.shape = shapeOf(type);
+    port.byteSize = nq::getStorageRegions(type).total;
+    auto index = writer.addState(port);
+    if (failed(check(index.status())))
+      return failure();
+    states[op.getSymName()] = *index;
+    return success();
   }
 
   rt::PortDesc getPort(func::FuncOp entry, unsigned i, bool isInput) {
@@ -170,12 +188,7 @@ private:
       launch.bytes += entry.values[launch.args.back()].byteSize;
     }
     for (auto [result, offset] : llvm::zip(op.getResults(), *op.getOffsets())) {
-      auto output = outputOf.find(result);
-      bool isOutput = output != outputOf.end();
-      addValue(result,
-               describe(result,
-                        isOutput ? rt::Storage::Output : rt::Storage::Arena,
-                        isOutput ? output->second : 0, isOutput ? 0 : offset));
+      addValue(result, describeResult(result, offset));
       launch.args.push_back(indexOf.lookup(result));
       launch.bytes += entry.values.back().byteSize;
     }
@@ -183,6 +196,15 @@ private:
       launch.flops = flops.getInt();
     entry.launches.push_back(std::move(launch));
     return success();
+  }
+
+  /// In an output, in a state, or in the arena.
+  rt::ValueDesc describeResult(Value result, int64_t offset) {
+    if (auto it = outputOf.find(result); it != outputOf.end())
+      return describe(result, rt::Storage::Output, it->second, 0);
+    if (auto it = stateOf.find(result); it != stateOf.end())
+      return describe(result, rt::Storage::State, it->second, 0);
+    return describe(result, rt::Storage::Arena, 0, offset);
   }
 
   LogicalResult addOp(Operation *op) {
@@ -196,6 +218,14 @@ private:
       addValue(alias.getResult(), source);
       return success();
     }
+    if (auto read = dyn_cast<nq::StateReadOp>(op)) {
+      addValue(read.getResult(), describe(read.getResult(), rt::Storage::State,
+                                          states.lookup(read.getState()), 0));
+      return success();
+    }
+    // plan-memory made sure that the value is made in the state.
+    if (isa<nq::StateWriteOp>(op))
+      return success();
     return addConstant(op);
   }
 
@@ -203,8 +233,9 @@ private:
     entry = rt::EntryDesc();
     indexOf.clear();
     outputOf.clear();
+    stateOf.clear();
     entry.name = function.getSymName().str();
-    auto arena = function->getAttrOfType<IntegerAttr>("nibble.arena");
+    auto arena = function->getAttrOfType<IntegerAttr>(kArenaAttr);
     entry.arenaSize = arena ? arena.getInt() : 0;
     for (BlockArgument argument : function.getArguments()) {
       unsigned i = argument.getArgNumber();
@@ -213,13 +244,13 @@ private:
     }
     Operation *terminator = function.front().getTerminator();
     for (OpOperand &operand : terminator->getOpOperands()) {
-      Value root = operand.get();
-      while (auto alias = root.getDefiningOp<exec::AliasOp>())
-        root = alias.getInput();
-      outputOf[root] = operand.getOperandNumber();
+      outputOf[exec::getRoot(operand.get())] = operand.getOperandNumber();
       entry.outputs.push_back(
           getPort(function, operand.getOperandNumber(), false));
     }
+    for (auto write : function.front().getOps<nq::StateWriteOp>())
+      stateOf[exec::getRoot(write.getValue())] =
+          states.lookup(write.getState());
     for (Operation &op : function.front().without_terminator())
       if (failed(addOp(&op)))
         return failure();
@@ -231,10 +262,10 @@ private:
   rt::EngineWriter writer;
   uint32_t codeIndex = 0;
   llvm::DenseMap<std::pair<Attribute, Type>, uint32_t> constants;
-  llvm::StringMap<uint32_t> kernels;
+  llvm::StringMap<uint32_t> kernels, states;
   // Of the entry point being written:
   rt::EntryDesc entry;
-  llvm::DenseMap<Value, uint32_t> indexOf, outputOf;
+  llvm::DenseMap<Value, uint32_t> indexOf, outputOf, stateOf;
 };
 
 } // namespace

@@ -86,6 +86,7 @@ static void buildStage(OpPassManager &pm, Stage stage,
     CanonicalOptions canonical;
     canonical.disabled.assign(options.disabledFusions.begin(),
                               options.disabledFusions.end());
+    canonical.states.assign(options.states.begin(), options.states.end());
     return buildCanonicalPipeline(pm, canonical);
   }
   case Stage::Fuse: {
@@ -138,7 +139,7 @@ LogicalResult Compiler::runStage(Stage stage) {
     if (failed(pm.run(*module)))
       return failure();
   }
-  if (stage == Stage::Lower && failed(emitCode()))
+  if (stage == Stage::Lower && (failed(checkMemory()) || failed(emitCode())))
     return failure();
   if (failed(dump(stage)))
     return failure();
@@ -174,6 +175,15 @@ static LogicalResult writeText(MLIRContext &context, StringRef folder,
   file.os() << text;
   file.keep();
   return success();
+}
+
+LogicalResult Compiler::checkMemory() {
+  if (options.maxMemory == 0)
+    return success();
+  PassManager pm(&context);
+  pm.addPass(createCheckMemory({options.maxMemory}));
+  refused = failed(pm.run(*module));
+  return success(!refused);
 }
 
 /// The kernels' loops live in a nested module of their own; it leaves the plan

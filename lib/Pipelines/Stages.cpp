@@ -55,6 +55,12 @@ static void addRecognition(OpPassManager &pm, ArrayRef<std::string> disabled) {
 
 void nibble::buildCanonicalPipeline(OpPassManager &pm,
                                     const CanonicalOptions &options) {
+  if (!options.states.empty()) {
+    BindStatesOptions bind;
+    bind.states = options.states;
+    pm.addPass(createBindStates(bind));
+  }
+  pm.addNestedPass<func::FuncOp>(createForwardStates());
   addCleanup(pm);
   pm.addNestedPass<func::FuncOp>(createFoldQdq());
   addCleanup(pm);
@@ -121,6 +127,8 @@ void nibble::buildSelectPipeline(OpPassManager &pm,
                                  const SelectOptions &options) {
   pm.addNestedPass<func::FuncOp>(createSelectKernels({options.target}));
   pm.addPass(createOutlineKernels());
+  pm.addPass(createOrderLaunches());
+  pm.addPass(createReuseBuffers());
   addVerifier(pm, Stage::Select);
 }
 

@@ -201,11 +201,14 @@ FailureOr<Results> Interpreter::dispatch(Operation *op, Env &env,
   if (auto read = dyn_cast<nq::StateReadOp>(op)) {
     RankedTensorType type = getTensorType(read.getResult());
     RefTensor state = states.lookup(read.getState());
-    if (!state)
-      state = nq::getScaledElement(type) ? RefTensor::undefined(type)
-              : type.getElementType().isIntOrIndex()
-                  ? RefTensor::splat(type, int64_t(0))
-                  : RefTensor::splat(type, 0.0);
+    if (!state) {
+      std::vector<char> zeros(nq::getStorageRegions(type).total, 0);
+      auto zero =
+          RefTensor::fromStorage(type, zeros, [&] { return emitRefError(op); });
+      if (failed(zero))
+        return failure();
+      state = *zero;
+    }
     return Results{state};
   }
   if (auto write = dyn_cast<nq::StateWriteOp>(op)) {

@@ -267,6 +267,30 @@ static FailureOr<Results> evalInsertSlice(const OpCall &call) {
   return builder.take();
 }
 
+/// Slices beyond the ends of the input are dropped.
+static FailureOr<Results> evalUpdate(const OpCall &call) {
+  if (failed(refuseScaled(call)))
+    return failure();
+  auto op = cast<nq::UpdateOp>(call.op);
+  const RefTensor &input = call.operands[0], &rows = call.operands[2];
+  int64_t axis = op.getAxis(), extent = input.getShape()[axis];
+  int64_t count = rows.getShape()[axis];
+  TensorBuilder builder(call.resultType());
+  builder.fill(input);
+  // Far out is as good as just out, and cannot overflow.
+  int64_t position = std::clamp(call.operands[1].intAt(0), -count, extent);
+  int64_t first = std::max<int64_t>(0, -position);
+  SmallVector<int64_t> from(input.getRank(), 0), to(from),
+      sizes(rows.getShape()), steps(input.getRank(), 1);
+  from[axis] = first;
+  to[axis] = position + first;
+  sizes[axis] =
+      std::max<int64_t>(0, std::min(count, extent - position) - first);
+  builder.copy(rows, makeBox(rows.getShape(), from, steps),
+               makeBox(input.getShape(), to, steps), sizes);
+  return builder.take();
+}
+
 static FailureOr<Results> evalConcat(const OpCall &call) {
   if (failed(refuseScaled(call)))
     return failure();
@@ -354,6 +378,7 @@ void nibble::ref::addTensorEvals(EvalTable &table) {
   table["tensor.extract_slice"] = evalExtractSlice;
   table["tensor.insert_slice"] = evalInsertSlice;
   table["tensor.concat"] = evalConcat;
+  table["nq.update"] = evalUpdate;
   table["tensor.pad"] = evalPad;
   table["tensor.dim"] = evalDim;
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
 
+#include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/KernelSelect/Machine.h"
 #include "nibble/Pipelines/Compiler.h"
@@ -33,6 +34,16 @@ cl::opt<std::string> target("target",
 cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
                              cl::sub(command));
+cl::list<std::string> states(
+    "state",
+    cl::desc("an input and an output that are one state (a KV cache), kept "
+             "between runs; * stands for the same text on both sides"),
+    cl::value_desc("INPUT=OUTPUT"), cl::sub(command));
+cl::opt<std::string> maxMemory(
+    "max-memory",
+    cl::desc("refuse to compile what needs more: constants, arena, states, "
+             "inputs and outputs together"),
+    cl::value_desc("2GiB"), cl::sub(command));
 cl::opt<std::string> stopAfter(
     "stop-after",
     cl::desc("import, canonical, quantize, fuse, layout, select or lower; "
@@ -60,7 +71,8 @@ struct Summary {
   std::string engine;
   bool asJson = false;
   unsigned launches = 0, kernels = 0, reformats = 0;
-  int64_t arena = 0, bytes = 0;
+  int64_t arena = 0, bound = 0, bytes = 0;
+  MemoryUse memory;
   double seconds = 0;
 };
 } // namespace
@@ -73,9 +85,15 @@ static void summarize(mlir::ModuleOp module, Summary &summary) {
     summary.reformats += launch.getKind() == "reformat";
   });
   summary.kernels = kernels.size();
-  for (auto entry : module.getOps<mlir::func::FuncOp>())
-    if (auto arena = entry->getAttrOfType<mlir::IntegerAttr>("nibble.arena"))
-      summary.arena = std::max(summary.arena, arena.getInt());
+  for (auto entry : module.getOps<mlir::func::FuncOp>()) {
+    auto get = [&](llvm::StringRef name) {
+      auto attr = entry->getAttrOfType<mlir::IntegerAttr>(name);
+      return attr ? attr.getInt() : 0;
+    };
+    summary.arena = std::max(summary.arena, get(kArenaAttr));
+    summary.bound = std::max(summary.bound, get(kArenaBoundAttr));
+  }
+  summary.memory = computeMemoryUse(module);
 }
 
 static void printSummary(const Summary &s, const llvm::json::Value &report) {
@@ -90,6 +108,10 @@ static void printSummary(const Summary &s, const llvm::json::Value &report) {
       os.attribute("distinct_kernels", s.kernels);
       os.attribute("runtime_reformats", s.reformats);
       os.attribute("arena_bytes", s.arena);
+      os.attribute("arena_bound_bytes", s.bound);
+      os.attribute("constant_bytes", s.memory.constants);
+      os.attribute("state_bytes", s.memory.states);
+      os.attribute("memory_bytes", s.memory.total());
       os.attribute("engine_bytes", s.bytes);
       os.attribute("seconds", s.seconds);
     });
@@ -123,6 +145,13 @@ static int checkOptions(CompileOptions &options) {
   if (!getMachine(target))
     return usage("--target '" + target + "' is not known; there are " +
                  llvm::join(getTargetNames(), ", "));
+  if (!maxMemory.empty()) {
+    auto bytes = parseBytes(maxMemory);
+    if (failed(bytes))
+      return usage("--max-memory '" + maxMemory +
+                   "' is not a size like 2GiB, 512MiB or 1000000");
+    options.maxMemory = *bytes;
+  }
   if (!stopAfter.empty()) {
     options.stopAfter = parseStage(stopAfter);
     if (!options.stopAfter)
@@ -153,6 +182,7 @@ int compileCommand(int argc, char **argv) {
   options.output = output;
   options.target = target;
   options.shapes.assign(shapes.begin(), shapes.end());
+  options.states.assign(states.begin(), states.end());
   options.dumpStages = dumpStages;
   options.dumpKernels = dumpKernels;
   options.command = quoteCommand(argc, argv);
@@ -169,7 +199,7 @@ int compileCommand(int argc, char **argv) {
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);
   if (failed(compiler.run()))
-    return kExitUnsupported;
+    return compiler.isRefused() ? kExitRefused : kExitUnsupported;
   if (printIr) {
     compiler.getModule()->print(
         llvm::outs(), mlir::OpPrintingFlags().elideLargeResourceString(64));

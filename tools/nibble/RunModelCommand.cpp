@@ -14,7 +14,7 @@
 
 using namespace nibble;
 
-/// Splits off what belongs to the compiler: the model and its shapes.
+/// Splits off what belongs to the compiler: the model, its shapes and states.
 static std::vector<std::string> splitArguments(int argc, char **argv,
                                                CompileOptions &options) {
   std::vector<std::string> rest;
@@ -27,6 +27,10 @@ static std::vector<std::string> splitArguments(int argc, char **argv,
       options.shapes.push_back(word.str());
     } else if (word == "--shape" && i + 1 < argc) {
       options.shapes.push_back(argv[++i]);
+    } else if (word.consume_front("--state=")) {
+      options.states.push_back(word.str());
+    } else if (word == "--state" && i + 1 < argc) {
+      options.states.push_back(argv[++i]);
     } else {
       rest.push_back(word.str());
     }

@@ -33,6 +33,10 @@ cl::list<std::string> inputs("input", cl::desc("@FILE.npy, normal:seed=1, ..."),
 cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
                              cl::sub(command));
+cl::list<std::string> states("state",
+                             cl::desc("an input and an output that are one "
+                                      "state; as the engine was compiled"),
+                             cl::value_desc("INPUT=OUTPUT"), cl::sub(command));
 cl::opt<std::string> layers("layers", cl::desc("only layers that match"),
                             cl::init("*"), cl::value_desc("GLOB"),
                             cl::sub(command));
@@ -84,6 +88,7 @@ static int readOptions(VerifyOptions &options) {
   options.compile.input = input;
   options.compile.target = target;
   options.compile.shapes.assign(shapes.begin(), shapes.end());
+  options.compile.states.assign(states.begin(), states.end());
   options.baseline = baseline;
   options.layers = layers;
   options.threads = std::max(1u, threads.getValue());

@@ -10,7 +10,8 @@ def LowerKernelsToCpu : Pass<"lower-kernels-to-cpu", "::mlir::ModuleOp"> {
   let description = [{
     Assumes a plan as outline-kernels leaves it. Guarantees: a nested module
     `cpu_kernels` with one function on memrefs per kernel, in the form that
-    `cpu::compileToSharedObject` takes; every launch has its extent, grain, scratch size and flops. The
+    `cpu::compileToSharedObject` takes; every launch has its extent, grain, scratch size and flops; arguments
+    that a launch uses in place (`in_place`) carry `nibble.may_alias`. The
     tensor-level kernels stay: they say what is computed.
 
     Refuses kernels that no emitter covers: an error that names the layer and the reason. Example:

@@ -23,6 +23,10 @@ struct CompileOptions {
   std::string output;         ///< engine file; may be empty with stopAfter
   std::string target = "cpu"; ///< one of getTargetNames()
   std::vector<std::string> shapes; ///< "NAME=1x970x2048"
+  /// "INPUT=OUTPUT": pairs that become states, see bind-states.
+  std::vector<std::string> states;
+  /// Bytes that running the engine may take (docs/memory.md); 0: no limit.
+  int64_t maxMemory = 0;
   std::optional<Stage> stopAfter;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
   std::string dumpStages;
@@ -53,6 +57,9 @@ public:
 
   /// What was decided so far, as the document of `explain`.
   llvm::json::Value getReport() const;
+  /// After a failure: what was asked for was refused (a limit), rather than
+  /// that the model is malformed or unsupported.
+  bool isRefused() const { return refused; }
 
   mlir::ModuleOp getModule() { return *module; }
   /// The CPU code; empty before stage `lower`.
@@ -61,6 +68,7 @@ public:
 private:
   mlir::LogicalResult runStage(Stage stage);
   mlir::LogicalResult checkCodeGenerator();
+  mlir::LogicalResult checkMemory();
   mlir::LogicalResult emitCode();
   mlir::LogicalResult dump(Stage stage);
   mlir::LogicalResult write();
@@ -71,6 +79,7 @@ private:
   std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
   std::string object, modelHash;
   Stage next = Stage::Import;
+  bool refused = false;
 };
 
 /// "xxh3:0123456789abcdef" of a file's bytes, or failure if it cannot be read.

@@ -31,6 +31,8 @@ struct CanonicalOptions {
   bool foldConstants = true;
   /// Names of recognitions that must not run ("recognize-attention").
   llvm::SmallVector<std::string> disabled;
+  /// Pairs INPUT=OUTPUT that become states (bind-states).
+  llvm::SmallVector<std::string> states;
 };
 /// Names of the recognitions that can be switched off, in the order they run.
 llvm::ArrayRef<llvm::StringLiteral> getRecognitionNames();

@@ -9,6 +9,40 @@ include "mlir/Pass/PassBase.td"
 // Stage canonical
 //===----------------------------------------------------------------------===//
 
+def BindStates : Pass<"bind-states", "::mlir::ModuleOp"> {
+  let summary = "Make states of pairs of an input and an output";
+  let description = [{
+    ONNX has no states: a cache goes in as one input and comes out as an output.
+    Assumes entry points whose arguments and results have names. Guarantees:
+    for each `INPUT=OUTPUT`, the input is a read of the `nq.state` that has its
+    name, the output a write of it, and both are gone from the entry point. One
+    `*` may stand on both sides for the same text
+    (`past_key_values.*.key=present.*.key`); entry points that have no such
+    input keep what they have, and those that have it share the state.
+
+    Refuses a name that no entry point has, an input without its output, a state
+    of two types, above all a cache that grows along an axis.
+    Example: test/Transforms/bind-states.mlir.
+  }];
+  let options = [ListOption<"states", "states", "std::string",
+                            "pairs INPUT=OUTPUT">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def ForwardStates : Pass<"forward-states", "::mlir::func::FuncOp"> {
+  let summary = "Make states values inside of an entry point";
+  let description = [{
+    Assumes nothing. Guarantees that an entry point reads a state at most once, at
+    its beginning, and writes it at most once, at its end: reads after a write
+    are the written value, writes that another one follows are gone, as are those
+    of the value that was read. In between everything is values, so other
+    passes may reorder and merge at will.
+
+    Refuses states inside of regions. Example: test/Transforms/forward-states.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def FoldQdq : Pass<"fold-qdq", "::mlir::func::FuncOp"> {
   let summary = "Turn Q/DQ notation into scaled tensors and scaled constants";
   let description = [{
@@ -369,7 +403,7 @@ def OutlineKernels : Pass<"outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Make every op of an entry point a launch of a kernel";
   let description = [{
     Assumes fused entry points. Guarantees: an entry point holds constants,
-    `exec.launch` and `exec.alias` only; every kernel is a function on tensors that
+    `exec.launch`, `exec.alias` and accesses of states only; every kernel is a function on tensors that
     holds the op with the small constants and initial values it needs; equal kernels are one function, however
     many layers use them. An output that would be a constant, an argument or a
     view gets a copy kernel.
@@ -380,19 +414,74 @@ def OutlineKernels : Pass<"outline-kernels", "::mlir::ModuleOp"> {
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def OrderLaunches : Pass<"order-launches", "::mlir::ModuleOp"> {
+  let summary = "Order launches so that the arena needs little";
+  let description = [{
+    Assumes entry points of launches. Guarantees: a launch comes after those whose
+    results it reads; a launch that writes over a state comes after the readers of
+    the old value, where it does not need to come before them; the most bytes
+    that live at a launch (operands that may be reused counted once) are no more
+    than in the order of the model, which stays if nothing is gained. Constants
+    come first, aliases right behind their sources.
+
+    Refuses nothing; the order is the best of three heuristics
+    (nibble/Analysis/OrderSteps.h). Example: test/Transforms/order-launches.mlir.
+  }];
+  let dependentDialects = ["::nibble::exec::ExecDialect"];
+}
+
+def ReuseBuffers : Pass<"reuse-buffers", "::mlir::ModuleOp"> {
+  let summary = "Let results take over the buffers of operands that die";
+  let description = [{
+    Assumes entry points of launches in their final order that access a state as
+    `forward-states` leaves it. Guarantees, as `in_place` of launches:
+    a result in the arena takes over an operand in the arena that is not read
+    afterwards, if the kernel allows it (nibble/Analysis/InPlace.h); the kernel
+    of `nq.update` always runs in place, on a copy if somebody needs the old
+    value; a value that `nq.state_write` writes is a launch result of its own
+    that can be made in the state, as no launch reads the old value later: a copy
+    at the end where this is not so. Copies are remarks.
+
+    Refuses states that are read or written twice.
+    Example: test/Transforms/reuse-buffers.mlir.
+  }];
+  let dependentDialects = ["::nibble::exec::ExecDialect", "::nibble::nq::NqDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
   let summary = "Give every launch result an address in the arena";
   let description = [{
-    Assumes entry points of launches. Guarantees: results whose lives
-    overlap do not overlap in memory, results live from their launch to the last
-    launch that reads them or an alias of them, addresses are multiples of 64,
-    results that leave the entry point are written into the output buffers.
-    The arena size is the attribute `nibble.arena` of the entry point.
+    Assumes entry points of launches, with reuse decided by `reuse-buffers`.
+    Guarantees: results whose lives overlap do not overlap in memory, results live
+    from their launch to the last launch that reads them or an alias of them,
+    results that run in place lie where their operand lies, addresses are
+    multiples of 64, results that leave the entry point or are a state's next
+    value are written into the output buffers and the states. Attributes of the
+    entry point: `nibble.arena`, the bytes of the arena, and
+    `nibble.arena_bound`, the most bytes that live during a launch, which no arena
+    can be smaller than. The packer: nibble/Analysis/PackBuffers.h; all facts for
+    reports: nibble/Analysis/MemoryPlan.h.
 
-    Refuses nothing; placement is greedy by size, then by first use.
+    Refuses plans in which a launch writes over what is still read.
     Example: test/Transforms/plan-memory.mlir.
   }];
   let dependentDialects = ["::nibble::exec::ExecDialect"];
+}
+
+def CheckMemory : Pass<"check-memory", "::mlir::ModuleOp"> {
+  let summary = "Refuse plans that need more memory than allowed";
+  let description = [{
+    Assumes planned entry points. Guarantees that constants (packed, each once),
+    the largest arena, states, and inputs and outputs of all entry points have
+    `max-memory` bytes together at most (docs/memory.md says what is counted).
+
+    Refuses what needs more, naming the fullest launch with its largest
+    buffers, the largest constants, the states, and what to do. 0 is no limit.
+    Example: test/Transforms/check-memory-errors.mlir.
+  }];
+  let options = [Option<"maxMemory", "max-memory", "int64_t", "0",
+                        "bytes; 0: no limit">];
 }
 
 //===----------------------------------------------------------------------===//

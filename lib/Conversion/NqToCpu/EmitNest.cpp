@@ -59,7 +59,9 @@ private:
       return;
     }
     Value run = index(plan.chunk), end = index(extentOf(plan.vectorDim));
-    Value from = arith::MulIOp::create(b, low, run);
+    // An empty range at the end must stay empty: the last run may be short.
+    Value from =
+        arith::MinSIOp::create(b, arith::MulIOp::create(b, low, run), end);
     Value to =
         arith::MinSIOp::create(b, arith::MulIOp::create(b, high, run), end);
     emitOuter({}, from, to);

@@ -3,9 +3,11 @@
 #include "nibble/Conversion/NqToCpu/FusedKernel.h"
 #include "nibble/Conversion/NqToCpu/KernelToLoops.h"
 #include "nibble/Conversion/NqToCpu/MatmulKernel.h"
+#include "nibble/Conversion/NqToCpu/UpdateKernel.h"
 #include "nibble/Conversion/Passes.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Target/Cpu/CpuTarget.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -44,7 +46,22 @@ struct LowerKernelsToCpuPass
       setAttributes(launch, it->second);
     });
     if (!ok)
-      signalPassFailure();
+      return signalPassFailure();
+    module.walk([&](exec::LaunchOp launch) { allowAliases(launch, code); });
+  }
+
+  /// Arguments that a launch runs in place on are one buffer: no `noalias`.
+  static void allowAliases(exec::LaunchOp launch, ModuleOp code) {
+    auto function = code.lookupSymbol<func::FuncOp>(launch.getKernel());
+    for (unsigned i = 0; i < launch.getNumResults(); ++i) {
+      if (!launch.getInPlaceOperand(i))
+        continue;
+      auto unit = UnitAttr::get(launch.getContext());
+      unsigned operand = (*launch.getInPlace())[i];
+      function.setArgAttr(operand, cpu::kMayAliasAttr, unit);
+      function.setArgAttr(launch.getInputs().size() + i, cpu::kMayAliasAttr,
+                          unit);
+    }
   }
 
   FailureOr<Launching> lower(exec::LaunchOp launch, ModuleOp code) {
@@ -53,6 +70,8 @@ struct LowerKernelsToCpuPass
     FailureOr<Launching> result = failure();
     if (cpu::isMatmulKernel(kernel))
       result = lowerMatmul(kernel, code);
+    else if (cpu::isUpdateKernel(kernel))
+      result = lowerUpdate(kernel, code);
     else if (cpu::isFusedKernel(kernel))
       result = lowerFused(kernel, code);
     else
@@ -87,6 +106,11 @@ struct LowerKernelsToCpuPass
     if (failed(info))
       return failure();
     return Launching{info->extent, info->grain, info->scratchBytes, 0};
+  }
+
+  Launching lowerUpdate(func::FuncOp kernel, ModuleOp code) {
+    cpu::KernelInfo info = cpu::lowerUpdateKernel(kernel, code);
+    return Launching{info.extent, info.grain, info.scratchBytes, 0};
   }
 
   static void setAttributes(exec::LaunchOp launch, const Launching &info) {

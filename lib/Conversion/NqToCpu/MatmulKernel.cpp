@@ -8,6 +8,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/BitVector.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -200,6 +201,27 @@ std::string cpu::whyNoGemm(Operation *matmul) {
   return whyUnsupported(getSpec(op));
 }
 
+/// A GEMM has one buffer per operand of the matmul, a launch has one per
+/// argument of the kernel: operands that are one value share an argument.
+static LogicalResult mergeArguments(nq::MatmulOp op, func::FuncOp gemm) {
+  llvm::SmallDenseMap<Value, unsigned> known;
+  llvm::BitVector gone(gemm.getNumArguments());
+  for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+    auto [it, isNew] = known.try_emplace(operand, i);
+    if (isNew)
+      continue;
+    BlockArgument first = gemm.getArgument(it->second);
+    if (first.getType() != gemm.getArgument(i).getType())
+      return op.emitOpError()
+             << "operands " << it->second << " and " << i
+             << " are one value, but are read as " << first.getType() << " and "
+             << gemm.getArgument(i).getType();
+    gemm.getArgument(i).replaceAllUsesWith(first);
+    gone.set(i);
+  }
+  return gemm.eraseArguments(gone);
+}
+
 FailureOr<GemmKernel> cpu::lowerMatmulKernel(func::FuncOp kernel,
                                              ModuleOp module) {
   auto op = cast<nq::MatmulOp>(kernel.front().front());
@@ -209,7 +231,10 @@ FailureOr<GemmKernel> cpu::lowerMatmulKernel(func::FuncOp kernel,
   GemmSpec spec = getSpec(op);
   spec.symbol = kernel.getSymName().str();
   EpilogueInliner inliner(op);
-  if (op.getEpilogue().empty())
-    return emitGemm(module, op.getLoc(), spec);
-  return emitGemm(module, op.getLoc(), spec, inliner);
+  auto gemm = op.getEpilogue().empty()
+                  ? emitGemm(module, op.getLoc(), spec)
+                  : emitGemm(module, op.getLoc(), spec, inliner);
+  if (failed(gemm) || failed(mergeArguments(op, gemm->func)))
+    return failure();
+  return gemm;
 }

@@ -8,6 +8,8 @@
 #include "Indexing.h"
 #include "Ops.h"
 
+#include "nibble/Dialect/Quant/NqOps.h"
+
 #include <cmath>
 
 using namespace mlir;
@@ -370,6 +372,24 @@ static LogicalResult checkTensorScatter(NodeContext &n, Tensor cache,
                 "write_indices has one entry per batch");
 }
 
+/// One position for all, and elements that can be moved as bytes.
+static bool canUpdate(NodeContext &n, Tensor cache) {
+  unsigned bits = cache.elementType().getIntOrFloatBitWidth();
+  return cache.dim(0) == 1 && bits % 8 == 0 && n.hasInput(2) &&
+         (n.input(2).type == ElemType::Int64 ||
+          n.input(2).type == ElemType::Int32);
+}
+
+/// The cache of one sequence: only the rows move, if it is a state.
+static Tensor updateRows(NodeContext &n, Tensor cache, Tensor rows,
+                         int64_t axis) {
+  GraphBuilder &b = n.build;
+  Value y = nibble::nq::UpdateOp::create(
+      b.builder, b.loc, cache.getType(), cache.value, n.input(2).value,
+      rows.value, b.builder.getI64IntegerAttr(axis));
+  return {y, cache.type};
+}
+
 static LogicalResult importTensorScatter(NodeContext &n) {
   Tensor cache = n.input(0), update = n.input(1);
   auto axis = n.normalizeAxis(n.intAttr("axis", -2), cache.rank());
@@ -381,6 +401,8 @@ static LogicalResult importTensorScatter(NodeContext &n) {
   int64_t extent = cache.dim(*axis), length = update.dim(*axis);
   if (update.numElements() == 0)
     return n.setOutput(0, cache);
+  if (mode == "linear" && canUpdate(n, cache))
+    return n.setOutput(0, updateRows(n, cache, update, *axis));
   Tensor y = n.build.generate(
       cache.shape(), cache.type, [&](ScalarBuilder &s, ValueRange at) {
         ScalarBuilder i = asSigned(s);

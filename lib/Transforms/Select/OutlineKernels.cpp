@@ -41,6 +41,11 @@ static bool isReshape(Operation *op) {
   return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
 }
 
+/// A state is a buffer of the plan: reading it and writing it are no kernels.
+static bool isStateAccess(Operation *op) {
+  return isa<nq::StateReadOp, nq::StateWriteOp>(op);
+}
+
 /// Short name of what a kernel computes: "matmul", "softmax", "elementwise".
 static std::string getKind(Operation *op) {
   if (auto region = dyn_cast<nq::RegionOp>(op))
@@ -85,7 +90,7 @@ public:
 
 private:
   LogicalResult outline(Operation *op) {
-    if (isPlanConstant(op) || isReplacedByUsers(op))
+    if (isPlanConstant(op) || isStateAccess(op) || isReplacedByUsers(op))
       return success();
     if (isReshape(op))
       return replaceByAlias(op);
@@ -160,13 +165,11 @@ private:
     func::FuncOp kernel = getKernel(cluster, kind);
     StringRef layer = getLayerName(op->getLoc());
     builder.setInsertionPoint(op);
-    auto launch = exec::LaunchOp::create(
-        builder, op->getLoc(), op->getResultTypes(),
-        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
-        cluster.inputs.getArrayRef(),
-        builder.getStringAttr(layer.empty() ? StringRef(kind) : layer),
-        builder.getStringAttr(kind), IntegerAttr(), IntegerAttr(),
-        IntegerAttr(), DenseI64ArrayAttr());
+    auto launch =
+        exec::LaunchOp::create(builder, op->getLoc(), op->getResultTypes(),
+                               FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+                               cluster.inputs.getArrayRef(),
+                               layer.empty() ? StringRef(kind) : layer, kind);
     if (isa<nq::RegionOp>(op))
       mlir::remark::analysis(
           op->getLoc(),
@@ -268,12 +271,10 @@ private:
     Cluster cluster = collect(generic);
     func::FuncOp kernel = getKernel(cluster, "copy");
     builder.setInsertionPoint(generic);
-    auto launch = exec::LaunchOp::create(
-        builder, loc, generic.getResultTypes(),
-        FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
-        cluster.inputs.getArrayRef(), builder.getStringAttr("output"),
-        builder.getStringAttr("copy"), IntegerAttr(), IntegerAttr(),
-        IntegerAttr(), DenseI64ArrayAttr());
+    auto launch =
+        exec::LaunchOp::create(builder, loc, generic.getResultTypes(),
+                               FlatSymbolRefAttr::get(kernel.getSymNameAttr()),
+                               cluster.inputs.getArrayRef(), "output", "copy");
     generic->replaceAllUsesWith(launch.getResults());
     generic->erase();
     return launch.getResult(0);
@@ -284,7 +285,7 @@ private:
     for (Operation &op : entry.front().without_terminator())
       ops.push_back(&op);
     for (Operation *op : llvm::reverse(ops))
-      if (op->use_empty() && !isa<exec::LaunchOp>(op))
+      if (op->use_empty() && !isa<exec::LaunchOp, nq::StateWriteOp>(op))
         op->erase();
   }
 

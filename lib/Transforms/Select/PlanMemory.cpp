@@ -1,11 +1,14 @@
 // plan-memory: static addresses from lifetimes.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "nibble/Dialect/Exec/ExecOps.h"
-#include "nibble/Dialect/Quant/NqOps.h"
+#include "PlanUses.h"
+#include "nibble/Analysis/InPlace.h"
+#include "nibble/Analysis/MemoryPlan.h"
+#include "nibble/Analysis/PackBuffers.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "llvm/Support/MathExtras.h"
+#include "mlir/IR/Remarks.h"
+#include "llvm/Support/JSON.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_PLANMEMORY
@@ -15,102 +18,114 @@ namespace nibble {
 using namespace mlir;
 using namespace nibble;
 
-/// Every buffer starts on a cache line, so that kernels may assume it.
-static constexpr int64_t kAlignment = 64;
-
 namespace {
-struct Buffer {
-  Value value;
-  int64_t size;
-  int64_t first, last; ///< launches between which it lives, both included
-  int64_t offset = -1;
-};
-
 struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
   void runOnOperation() override {
-    for (auto function : getOperation().getOps<func::FuncOp>())
-      if (function->hasAttr(kEntryAttr))
-        plan(function);
+    for (auto entry : getOperation().getOps<func::FuncOp>())
+      if (entry->hasAttr(kEntryAttr) && failed(plan(entry)))
+        return signalPassFailure();
   }
 
-  static Value getRoot(Value value) {
-    while (auto alias = value.getDefiningOp<exec::AliasOp>())
-      value = alias.getInput();
-    return value;
+  static LogicalResult plan(func::FuncOp entry) {
+    PlanUses uses(entry);
+    if (failed(uses.checkStates()) || failed(checkPlaces(uses)))
+      return failure();
+    MemoryPlan plan = computeMemoryPlan(entry);
+    std::vector<Lifetime> lifetimes;
+    for (const MemoryBuffer &buffer : plan.buffers)
+      lifetimes.push_back({buffer.size, buffer.first, buffer.last});
+    int64_t arena = packBuffers(lifetimes);
+    llvm::DenseMap<Value, int64_t> offsets;
+    for (auto [buffer, lifetime] : llvm::zip(plan.buffers, lifetimes))
+      for (Value value : buffer.values)
+        offsets[value] = lifetime.offset;
+    record(entry, uses, offsets, arena, plan.bound);
+    report(entry);
+    return success();
   }
 
-  /// Values that the entry point returns live in the caller's buffers.
-  llvm::DenseSet<Value> getOutputs(func::FuncOp entry) {
-    llvm::DenseSet<Value> outputs;
-    for (Value value : entry.front().getTerminator()->getOperands())
-      outputs.insert(getRoot(value));
-    return outputs;
-  }
+  //===--------------------------------------------------------------------===//
+  // What reuse-buffers guarantees
+  //===--------------------------------------------------------------------===//
 
-  SmallVector<Buffer> getBuffers(func::FuncOp entry) {
-    SmallVector<Buffer> buffers;
-    llvm::DenseMap<Value, size_t> indexOf;
-    llvm::DenseSet<Value> outputs = getOutputs(entry);
-    int64_t time = 0;
-    for (auto launch : entry.front().getOps<exec::LaunchOp>()) {
-      for (Value input : launch.getInputs())
-        if (auto it = indexOf.find(getRoot(input)); it != indexOf.end())
-          buffers[it->second].last = time;
-      for (Value result : launch.getResults()) {
-        if (outputs.contains(result))
-          continue;
-        auto type = cast<RankedTensorType>(result.getType());
-        int64_t size = std::max<int64_t>(nq::getStorageRegions(type).total, 1);
-        indexOf[result] = buffers.size();
-        buffers.push_back(
-            {result, int64_t(llvm::alignTo(size, kAlignment)), time, time});
-      }
-      ++time;
+  static LogicalResult checkPlaces(const PlanUses &uses) {
+    for (exec::LaunchOp launch : uses.getLaunches()) {
+      func::FuncOp kernel = getKernel(launch);
+      if (mustRunInPlace(kernel) && !launch.getInPlaceOperand(0))
+        return fail(launch, "must run in place");
+      for (unsigned i = 0; i < launch.getNumResults(); ++i)
+        if (launch.getInPlaceOperand(i) &&
+            failed(checkInPlace(uses, launch, kernel, i)))
+          return failure();
     }
-    return buffers;
+    for (auto [name, state] : uses.getStates())
+      if (state.write && failed(checkState(uses, state)))
+        return failure();
+    return success();
   }
 
-  /// Lowest address where `buffer` meets none of `placed` that lives with it.
-  static int64_t place(const Buffer &buffer, ArrayRef<Buffer *> placed) {
-    SmallVector<const Buffer *> alive;
-    for (Buffer *other : placed)
-      if (other->first <= buffer.last && buffer.first <= other->last)
-        alive.push_back(other);
-    llvm::sort(alive, [](const Buffer *a, const Buffer *b) {
-      return a->offset < b->offset;
-    });
-    int64_t offset = 0;
-    for (const Buffer *other : alive) {
-      if (offset + buffer.size <= other->offset)
-        break;
-      offset = std::max(offset, other->offset + other->size);
+  static LogicalResult fail(exec::LaunchOp launch, const Twine &what) {
+    return launch.emitError()
+           << "layer '" << launch.getLayer() << "' (" << launch.getKind()
+           << ") " << what << "; run reuse-buffers before plan-memory";
+  }
+
+  static LogicalResult checkInPlace(const PlanUses &uses, exec::LaunchOp launch,
+                                    func::FuncOp kernel, unsigned i) {
+    unsigned operand = (*launch.getInPlace())[i];
+    Value root = exec::getRoot(launch.getInputs()[operand]);
+    std::string why = whyNotInPlace(kernel, operand, i);
+    if (!why.empty())
+      return fail(launch, "cannot run in place: " + why);
+    if (uses.getReaders(root).back() != uses.getNumber(launch) ||
+        getOnlyOperand(launch, root) < 0)
+      return fail(launch, "writes over an operand that is still read");
+    auto read = root.getDefiningOp<nq::StateReadOp>();
+    nq::StateWriteOp write = uses.getWrite(launch.getResult(i));
+    bool sameState =
+        read && write && read.getStateAttr() == write.getStateAttr();
+    bool bothInArena =
+        uses.isInArena(root) && uses.isInArena(launch.getResult(i));
+    if (sameState || bothInArena)
+      return success();
+    return fail(launch, "runs in place, but operand and result are not in one "
+                        "buffer");
+  }
+
+  static LogicalResult checkState(const PlanUses &uses,
+                                  const PlanUses::State &state) {
+    nq::StateWriteOp write = state.write;
+    Value root = exec::getRoot(write.getValue());
+    auto writer = root.getDefiningOp<exec::LaunchOp>();
+    if (!writer || uses.isOutput(root) || uses.getWrite(root) != write)
+      return write.emitOpError()
+             << "state @" << write.getState()
+             << " gets a value that no launch can write into it; run "
+                "reuse-buffers before plan-memory";
+    if (!state.read)
+      return success();
+    nq::StateReadOp read = state.read;
+    for (unsigned reader : uses.getReaders(read.getResult())) {
+      exec::LaunchOp launch = uses.getLaunches()[reader];
+      Value inPlace = writer.getInPlaceOperand(0);
+      bool isSafe = launch == writer && inPlace &&
+                    exec::getRoot(inPlace) == read.getResult();
+      if (reader >= uses.getNumber(writer) && !isSafe)
+        return fail(launch, "reads state '" + read.getState() +
+                                "' when layer '" + writer.getLayer() +
+                                "' writes over it");
     }
-    return offset;
+    return success();
   }
 
-  void plan(func::FuncOp entry) {
-    SmallVector<Buffer> buffers = getBuffers(entry);
-    SmallVector<Buffer *> order, placed;
-    for (Buffer &buffer : buffers)
-      order.push_back(&buffer);
-    llvm::stable_sort(order, [](const Buffer *a, const Buffer *b) {
-      return a->size > b->size;
-    });
-    int64_t arena = 0;
-    for (Buffer *buffer : order) {
-      buffer->offset = place(*buffer, placed);
-      placed.push_back(buffer);
-      arena = std::max(arena, buffer->offset + buffer->size);
-    }
-    record(entry, buffers, arena);
-  }
+  //===--------------------------------------------------------------------===//
+  // Results
+  //===--------------------------------------------------------------------===//
 
-  static void record(func::FuncOp entry, ArrayRef<Buffer> buffers,
-                     int64_t arena) {
-    llvm::DenseMap<Value, int64_t> offsetOf;
-    for (const Buffer &buffer : buffers)
-      offsetOf[buffer.value] = buffer.offset;
-    for (auto launch : entry.front().getOps<exec::LaunchOp>()) {
+  static void record(func::FuncOp entry, const PlanUses &uses,
+                     const llvm::DenseMap<Value, int64_t> &offsetOf,
+                     int64_t arena, int64_t bound) {
+    for (exec::LaunchOp launch : uses.getLaunches()) {
       SmallVector<int64_t> offsets;
       for (Value result : launch.getResults()) {
         auto it = offsetOf.find(result);
@@ -118,8 +133,54 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
       }
       launch.setOffsets(offsets);
     }
-    entry->setAttr("nibble.arena",
-                   Builder(entry.getContext()).getI64IntegerAttr(arena));
+    Builder builder(entry.getContext());
+    entry->setAttr(kArenaAttr, builder.getI64IntegerAttr(arena));
+    entry->setAttr(kArenaBoundAttr, builder.getI64IntegerAttr(bound));
+  }
+
+  /// All facts for the report; `buffers` and `launches` are JSON.
+  static void report(func::FuncOp entry) {
+    MemoryPlan plan = computeMemoryPlan(entry);
+    StringRef layer, kind;
+    if (plan.peak >= 0) {
+      layer = plan.steps[plan.peak].layer;
+      kind = plan.steps[plan.peak].kind;
+    }
+    remark::analysis(
+        entry.getLoc(),
+        remark::RemarkOpts::name("plan-memory").category(kRemarkCategory))
+        << RemarkArg("layer", layer) << RemarkArg("entry", entry.getName())
+        << RemarkArg("arena", plan.arena) << RemarkArg("bound", plan.bound)
+        << RemarkArg("peak", plan.peak)
+        << RemarkArg("reason",
+                     "most bytes live during this layer (" + kind.str() + ")")
+        << RemarkArg("buffers", toJson(plan.buffers, describeBuffer))
+        << RemarkArg("launches", toJson(plan.steps, describeStep));
+  }
+
+  template <typename List, typename Fn>
+  static std::string toJson(const List &list, Fn describe) {
+    llvm::json::Array array;
+    for (const auto &item : list)
+      array.push_back(describe(item));
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(std::move(array));
+    return text;
+  }
+
+  static llvm::json::Value describeBuffer(const MemoryBuffer &buffer) {
+    return llvm::json::Object{{"layer", buffer.layer},
+                              {"kind", buffer.kind},
+                              {"offset", buffer.offset},
+                              {"size", buffer.size},
+                              {"first", buffer.first},
+                              {"last", buffer.last},
+                              {"values", int64_t(buffer.values.size())}};
+  }
+
+  static llvm::json::Value describeStep(const MemoryStep &step) {
+    return llvm::json::Object{
+        {"layer", step.layer}, {"kind", step.kind}, {"live", step.live}};
   }
 };
 } // namespace

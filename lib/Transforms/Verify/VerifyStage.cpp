@@ -50,7 +50,7 @@ struct VerifyStagePass : nibble::impl::VerifyStageBase<VerifyStagePass> {
 
   bool checkPlanned(Operation *op) {
     if (isa<exec::LaunchOp, exec::AliasOp, nq::ConstantOp, arith::ConstantOp,
-            func::ReturnOp>(op))
+            nq::StateReadOp, nq::StateWriteOp, func::ReturnOp>(op))
       return true;
     return fail(op, "is not a launch, an alias or a constant",
                 "the target has no kernel for it");

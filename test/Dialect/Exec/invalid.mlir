@@ -29,3 +29,19 @@ func.func @alias(%x: tensor<4xf32>) {
   %b = exec.alias %x : tensor<4xf32> -> tensor<5xf32>
   return
 }
+
+// -----
+func.func private @k(%x: tensor<4xf32>) -> tensor<4xf32>
+func.func @in_place(%x: tensor<4xf32>) {
+  // expected-error @below {{in_place operand 1 of 1}}
+  %b = exec.launch @k(%x) layer "l" kind "k" in_place [1] : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func private @k(%x: tensor<4xf32>) -> tensor<4xf32>
+func.func @in_place_count(%x: tensor<4xf32>) {
+  // expected-error @below {{has 2 in_place operands for 1 results}}
+  %b = exec.launch @k(%x) layer "l" kind "k" in_place [0, -1] : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}

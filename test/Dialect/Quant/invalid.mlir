@@ -102,3 +102,57 @@ func.func @reformat(%x: tensor<4xf32>) {
   %y = nq.reformat %x : tensor<4xf32> -> tensor<4xf16>
   return
 }
+
+// -----
+// expected-error @below {{type 'tensor<?xf32>' is not a tensor of static shape}}
+nq.state @dynamic : tensor<?xf32>
+
+// -----
+func.func @state_inside() {
+  // expected-error @below {{symbol's parent must have the SymbolTable trait}}
+  nq.state @inside : tensor<4xf32>
+  return
+}
+
+// -----
+func.func @no_state() -> tensor<4xf32> {
+  // expected-error @below {{@missing is not a state of this module}}
+  %0 = nq.state_read @missing : tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+// -----
+nq.state @cache : tensor<4xf32>
+func.func @state_type(%x: tensor<5xf32>) {
+  // expected-error @below {{state @cache holds 'tensor<4xf32>', not 'tensor<5xf32>'}}
+  nq.state_write @cache, %x : tensor<5xf32>
+  return
+}
+
+// -----
+func.func @update_axis(%x: tensor<4x8xf32>, %p: tensor<i64>, %r: tensor<1x8xf32>) {
+  // expected-error @below {{axis 2 is outside of 'tensor<4x8xf32>'}}
+  %0 = nq.update %x[%p] with %r axis 2 : tensor<4x8xf32>, tensor<i64>, tensor<1x8xf32>
+  return
+}
+
+// -----
+func.func @update_rows(%x: tensor<4x8xf32>, %p: tensor<i64>, %r: tensor<5x8xf32>) {
+  // expected-error @below {{rows 'tensor<5x8xf32>' do not fit 'tensor<4x8xf32>': only axis 0 may be shorter}}
+  %0 = nq.update %x[%p] with %r axis 0 : tensor<4x8xf32>, tensor<i64>, tensor<5x8xf32>
+  return
+}
+
+// -----
+func.func @update_position(%x: tensor<4x8xf32>, %p: tensor<2xi64>, %r: tensor<1x8xf32>) {
+  // expected-error @below {{position 'tensor<2xi64>' is not one element of type i64 or i32}}
+  %0 = nq.update %x[%p] with %r axis 0 : tensor<4x8xf32>, tensor<2xi64>, tensor<1x8xf32>
+  return
+}
+
+// -----
+func.func @update_scaled(%x: tensor<4x16x!nq.nvfp4>, %p: tensor<i64>, %r: tensor<1x16x!nq.nvfp4>) {
+  // expected-error @below {{elements must be plain, row-major, of whole bytes}}
+  %0 = nq.update %x[%p] with %r axis 0 : tensor<4x16x!nq.nvfp4>, tensor<i64>, tensor<1x16x!nq.nvfp4>
+  return
+}

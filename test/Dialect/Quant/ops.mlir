@@ -86,3 +86,9 @@ func.func @states(%v: tensor<1x2x6x16xf16>) {
   nq.state_write @cache, %v : tensor<1x2x6x16xf16>
   return
 }
+// CHECK-LABEL: @update
+func.func @update(%old: tensor<1x2x6x16xf16>, %rows: tensor<1x2x3x16xf16>, %at: tensor<1xi32>) -> tensor<1x2x6x16xf16> {
+  // CHECK: nq.update %{{.*}}[%{{.*}}] with %{{.*}} axis 2 : tensor<1x2x6x16xf16>, tensor<1xi32>, tensor<1x2x3x16xf16>
+  %new = nq.update %old[%at] with %rows axis 2 : tensor<1x2x6x16xf16>, tensor<1xi32>, tensor<1x2x3x16xf16>
+  return %new : tensor<1x2x6x16xf16>
+}

@@ -38,7 +38,9 @@ struct Checks {
 
 class LoopKernelRun {
 public:
-  explicit LoopKernelRun(const std::string &text) : context(makeContext()) {
+  /// `inPlace` >= 0: the result takes over the buffer of that operand.
+  explicit LoopKernelRun(const std::string &text, int inPlace = -1)
+      : context(makeContext()), inPlace(inPlace) {
     mlir::DialectRegistry registry;
     registry.insert<nq::NqDialect, mlir::linalg::LinalgDialect,
                     mlir::tensor::TensorDialect>();
@@ -54,6 +56,7 @@ public:
   }
 
   bool ok() const { return entry != nullptr; }
+  mlir::func::FuncOp getKernel() { return kernel; }
 
   /// One call without scratch.
   void call(void *const *args, int64_t low, int64_t high) {
@@ -114,6 +117,12 @@ protected:
                                           });
     if (mlir::failed(lower(*code)))
       return;
+    if (inPlace >= 0) {
+      auto function = *code->getOps<mlir::func::FuncOp>().begin();
+      auto unit = mlir::UnitAttr::get(context.get());
+      function.setArgAttr(inPlace, cpu::kMayAliasAttr, unit);
+      function.setArgAttr(kernel.getNumArguments(), cpu::kMayAliasAttr, unit);
+    }
     llvm::raw_string_ostream(loops) << *code;
     if (mlir::failed(mlir::verify(*code)))
       return;
@@ -252,6 +261,11 @@ protected:
       args.push_back(const_cast<char *>(input.data()));
     for (auto &output : outputs)
       args.push_back(output.data());
+    if (inPlace >= 0) {
+      std::copy(inputs[inPlace].begin(), inputs[inPlace].end(),
+                outputs[0].begin());
+      args[inPlace] = outputs[0].data();
+    }
     std::vector<char> scratch(info.scratchBytes + kGuard + 64, char(0x5a));
     char *aligned = scratch.data() + (64 - size_t(scratch.data()) % 64) % 64;
     for (size_t i = borders.size() - 1; i-- > 0;)
@@ -329,6 +343,7 @@ protected:
   std::unique_ptr<LoadedCode> object;
   Kernel entry = nullptr;
   std::mt19937_64 random;
+  int inPlace;
 };
 
 } // namespace test

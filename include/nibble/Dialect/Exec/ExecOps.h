@@ -24,6 +24,11 @@ constexpr llvm::StringLiteral kKernelAttr = "nibble.kernel";
 
 /// Layer name of a location: the first NameLoc in it, or "" if there is none.
 llvm::StringRef getLayerName(mlir::Location loc);
+
+namespace exec {
+/// The value whose buffer `value` names: aliases are followed to their source.
+mlir::Value getRoot(mlir::Value value);
+} // namespace exec
 } // namespace nibble
 
 #endif // NIBBLE_DIALECT_EXEC_EXECOPS_H

@@ -1,0 +1,84 @@
+# The C interface of the runtime (libnibble_rt.so) through ctypes: enough to run an engine with states step by step.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+import ctypes
+from ctypes import POINTER, byref, c_char_p, c_int64, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+import numpy as np
+
+NUMPY = dict(f32=np.float32, f16=np.float16, i64=np.int64, si64=np.int64, i32=np.int32, si32=np.int32)
+
+
+class Port(ctypes.Structure):
+    _fields_ = [("name", c_char_p), ("dtype", c_char_p), ("shape", POINTER(c_int64)), ("rank", c_uint32), ("bytes", c_uint64)]
+
+    def array(self):
+        return np.zeros([self.shape[i] for i in range(self.rank)], NUMPY[self.dtype.decode()])
+
+
+class Runtime:
+    """One engine on the CPU; contexts of it are independent."""
+
+    def __init__(self, build, path, threads=2):
+        self.lib = ctypes.CDLL(str(Path(build) / "lib" / "libnibble_rt.so"))
+        self.lib.nbl_status_message.restype = c_char_p
+        self.engine, self.device, self.session = c_void_p(), c_void_p(), c_void_p()
+        self.call("nbl_engine_load", str(path).encode(), c_uint32(0), byref(self.engine))
+        self.call("nbl_device_create", b"cpu", c_uint32(threads), byref(self.device))
+        self.call("nbl_session_create", self.engine, self.device, byref(self.session))
+        self.states = self.ports("state", self.lib.nbl_engine_state_count(self.engine))
+
+    def call(self, name, *arguments):
+        function = getattr(self.lib, name)
+        function.restype = c_void_p
+        status = function(*arguments)
+        if status:
+            raise RuntimeError(self.lib.nbl_status_message(c_void_p(status)).decode())
+
+    def ports(self, what, count, *entry):
+        found = []
+        for i in range(count):
+            port = Port()
+            self.call(f"nbl_engine_{what}", self.engine, *entry, c_uint32(i), byref(port))
+            found.append(port)
+        return found
+
+    def entry(self, name):
+        index = c_uint32()
+        self.call("nbl_engine_find_entry", self.engine, name.encode(), byref(index))
+        return index
+
+    def context(self):
+        return Context(self)
+
+
+class Context:
+    def __init__(self, runtime):
+        self.runtime, self.handle = runtime, c_void_p()
+        runtime.call("nbl_context_create", runtime.session, byref(self.handle))
+
+    def run(self, inputs, entry=0):
+        """inputs: name -> array; returns name -> array."""
+        rt, entry = self.runtime, c_uint32(entry)
+        for i, port in enumerate(rt.ports("input", rt.lib.nbl_engine_input_count(rt.engine, entry), entry)):
+            data = np.ascontiguousarray(inputs[port.name.decode()], NUMPY[port.dtype.decode()])
+            rt.call("nbl_context_set_input", self.handle, entry, c_uint32(i), data.ctypes.data_as(c_void_p), c_uint64(data.nbytes))
+        rt.call("nbl_context_run", self.handle, entry)
+        outputs = {}
+        for i, port in enumerate(rt.ports("output", rt.lib.nbl_engine_output_count(rt.engine, entry), entry)):
+            data = port.array()
+            rt.call("nbl_context_get_output", self.handle, entry, c_uint32(i), data.ctypes.data_as(c_void_p), c_uint64(data.nbytes))
+            outputs[port.name.decode()] = data
+        return outputs
+
+    def states(self):
+        """name -> array."""
+        found = {}
+        for i, port in enumerate(self.runtime.states):
+            data = port.array()
+            self.runtime.call("nbl_context_get_state", self.handle, c_uint32(i), data.ctypes.data_as(c_void_p), c_uint64(data.nbytes))
+            found[port.name.decode()] = data
+        return found
+
+    def reset(self):
+        self.runtime.call("nbl_context_reset_states", self.handle)
