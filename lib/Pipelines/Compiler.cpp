@@ -6,10 +6,12 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Engine/WriteEngine.h"
 #include "nibble/Import/OnnxImporter.h"
+#include "nibble/Pipelines/Calibration.h"
 #include "nibble/Reference/Interpreter.h"
 #include "nibble/Report/Explain.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Quantize/AssignPrecision.h"
 
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -44,12 +46,43 @@ llvm::json::Value Compiler::getReport() const {
   return explain(*decisions, {options.input, options.target, options.command});
 }
 
+Compiler::Compiler(MLIRContext &context, CompileOptions options,
+                   OwningOpRef<ModuleOp> module, Stage next)
+    : context(context), options(std::move(options)), module(std::move(module)),
+      next(next) {}
+
 /// Reports a problem with a file rather than a layer.
 static LogicalResult fail(MLIRContext &context, const Twine &message) {
   return emitError(UnknownLoc::get(&context)) << message.str();
 }
 
+/// What the user wants of precision, before any time is spent on the model.
+LogicalResult Compiler::readPolicies() {
+  auto permissions =
+      FallbackPolicy::parse(options.allowFallback, getPrecisionNames());
+  if (!permissions)
+    return fail(context, llvm::toString(permissions.takeError()));
+  fallbacks = std::move(*permissions);
+  if (!options.policy.empty()) {
+    auto policy = PrecisionPolicy::load(options.policy);
+    if (!policy)
+      return fail(context, llvm::toString(policy.takeError()));
+    precisionPolicy = std::move(*policy);
+  }
+  if (options.quantize.empty())
+    return success();
+  auto format = LayerFormat::parse(options.quantize);
+  if (!format)
+    return fail(context, "--quantize: " + llvm::toString(format.takeError()));
+  if (!precisionPolicy)
+    precisionPolicy.emplace();
+  precisionPolicy->addDefault(*format);
+  return success();
+}
+
 LogicalResult Compiler::import() {
+  if (failed(readPolicies()))
+    return failure();
   auto hash = hashFile(options.input);
   if (failed(hash))
     return fail(context, "cannot read model '" + options.input + "'");
@@ -103,8 +136,9 @@ static void buildStage(OpPassManager &pm, Stage stage,
     return buildSelectPipeline(pm, {target});
   case Stage::Lower:
     return buildLowerPipeline(pm, {target});
+  case Stage::Quantize:
+    return buildQuantizePipeline(pm);
   case Stage::Import:
-  case Stage::Quantize: // models are obeyed as they are
   case Stage::Engine:
     return;
   }
@@ -120,6 +154,23 @@ LogicalResult Compiler::checkCodeGenerator() {
                            "work; compile with --target cpu to run");
 }
 
+/// Without a policy, models are obeyed as they are.
+LogicalResult Compiler::quantize() {
+  if (!precisionPolicy)
+    return success();
+  PrecisionSummary summary;
+  PassManager assign(&context), apply(&context);
+  assign.addPass(
+      createAssignPrecisionPass(*precisionPolicy, fallbacks, summary));
+  buildStage(apply, Stage::Quantize, options);
+  if (failed(assign.run(*module)) || failed(calibrate(*module, options)) ||
+      failed(apply.run(*module)))
+    return failure();
+  emitRemark(UnknownLoc::get(&context))
+      << "matmuls with weights: " << summary.str();
+  return success();
+}
+
 LogicalResult Compiler::runStage(Stage stage) {
   if (options.progress)
     options.progress(stage);
@@ -127,6 +178,9 @@ LogicalResult Compiler::runStage(Stage stage) {
     return failure();
   if (stage == Stage::Import) {
     if (failed(import()))
+      return failure();
+  } else if (stage == Stage::Quantize) {
+    if (failed(quantize()))
       return failure();
   } else {
     PassManager pm(&context);
@@ -151,7 +205,12 @@ LogicalResult Compiler::runTo(Stage last) {
 }
 
 LogicalResult Compiler::run() {
-  return runTo(options.stopAfter.value_or(Stage::Engine));
+  if (failed(runTo(options.stopAfter.value_or(Stage::Engine))))
+    return failure();
+  for (const std::string &text : fallbacks.unused())
+    emitRemark(UnknownLoc::get(&context))
+        << "--allow-fallback '" << text << "' was not needed by any layer";
+  return success();
 }
 
 /// Creates `folder`/`name` with `text`.

@@ -51,6 +51,14 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
   addVerifier(pm, Stage::Canonical);
 }
 
+void nibble::buildQuantizePipeline(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createNarrowLayers());
+  pm.addNestedPass<func::FuncOp>(createQuantizeWeights());
+  pm.addNestedPass<func::FuncOp>(createQuantizeActivations());
+  addCleanup(pm);
+  addVerifier(pm, Stage::Quantize);
+}
+
 ArrayRef<StringLiteral> nibble::getFusionNames() {
   static constexpr StringLiteral kFusions[] = {
       "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
@@ -115,6 +123,9 @@ void nibble::registerStagePipelines() {
   PassPipelineRegistration<> canonical(
       "nibble-canonical", "stage canonical",
       [](OpPassManager &pm) { buildCanonicalPipeline(pm, {}); });
+  PassPipelineRegistration<> quantize(
+      "nibble-quantize", "stage quantize, after assign-precision",
+      [](OpPassManager &pm) { buildQuantizePipeline(pm); });
   PassPipelineRegistration<> fuse(
       "nibble-fuse", "stage fuse",
       [](OpPassManager &pm) { buildFusePipeline(pm, {}); });

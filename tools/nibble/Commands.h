@@ -30,15 +30,20 @@ int diffCommand(int argc, char **argv);
 int runModelCommand(int argc, char **argv);
 
 /// Prints diagnostics to stderr as "error: layer 'name': message", counting
-/// errors; lives as long as a command.
+/// errors and, among them, refusals; lives as long as a command.
 class DiagnosticPrinter {
 public:
   explicit DiagnosticPrinter(mlir::MLIRContext &context);
   unsigned getErrors() const { return errors; }
+  /// What a command that failed exits with: 3 if all errors refuse a request, 4
+  /// if the input is malformed or unsupported as well.
+  ExitCode getExitCode() const {
+    return refusals && refusals == errors ? kExitRefused : kExitUnsupported;
+  }
 
 private:
   mlir::LogicalResult print(mlir::Diagnostic &diagnostic);
-  unsigned errors = 0;
+  unsigned errors = 0, refusals = 0;
   mlir::ScopedDiagnosticHandler handler;
 };
 

@@ -38,7 +38,7 @@ static int compileTo(CompileOptions options) {
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, std::move(options));
-  return failed(compiler.run()) ? kExitUnsupported : kExitOk;
+  return failed(compiler.run()) ? diagnostics.getExitCode() : kExitOk;
 }
 
 int runModelCommand(int argc, char **argv) {

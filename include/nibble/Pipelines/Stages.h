@@ -35,6 +35,11 @@ struct CanonicalOptions {
 void buildCanonicalPipeline(mlir::OpPassManager &pm,
                             const CanonicalOptions &options);
 
+/// Layers with assigned formats (`nibble.precision`) and calibrated amax get
+/// them. Which formats: the pass assign-precision, which comes before; between
+/// the two, calibrate() (Calibration.h).
+void buildQuantizePipeline(mlir::OpPassManager &pm);
+
 struct FuseOptions {
   /// Names of fusions that must not run ("fuse-elementwise"), or "all".
   llvm::SmallVector<std::string> disabled;

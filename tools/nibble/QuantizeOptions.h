@@ -1,0 +1,12 @@
+// The options of the stage `quantize`, shared by the verbs that compile.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TOOLS_NIBBLE_QUANTIZEOPTIONS_H
+#define NIBBLE_TOOLS_NIBBLE_QUANTIZEOPTIONS_H
+
+#include "nibble/Pipelines/Compiler.h"
+
+/// Copies --quantize, --policy, --calib, --calib-method and --allow-fallback
+/// after checking their syntax. 0, or an exit code after an error message.
+int readQuantizeOptions(nibble::CompileOptions &options);
+
+#endif // NIBBLE_TOOLS_NIBBLE_QUANTIZEOPTIONS_H
