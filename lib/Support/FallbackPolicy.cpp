@@ -23,7 +23,7 @@ FallbackPolicy::parse(llvm::ArrayRef<std::string> texts,
     if (!llvm::is_contained(formats, format))
       return makeError(text, "names an unknown format; formats are " +
                                  llvm::join(formats, ", "));
-    auto pattern = llvm::GlobPattern::create(glob, /*MaxSubPatterns=*/1024);
+    auto pattern = LayerGlob::create(glob);
     if (!pattern)
       return makeError(text, "has a bad glob: " +
                                  llvm::toString(pattern.takeError()));

@@ -4,11 +4,12 @@
 #ifndef NIBBLE_SUPPORT_FALLBACKPOLICY_H
 #define NIBBLE_SUPPORT_FALLBACKPOLICY_H
 
+#include "nibble/Support/LayerGlob.h"
+
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
-#include "llvm/Support/GlobPattern.h"
 
 #include <mutex>
 #include <string>
@@ -17,8 +18,8 @@
 namespace nibble {
 
 /// An ordered list of permissions `GLOB:FORMAT`; the glob is over layer names
-/// (`*` crosses '/', `{a,b}` and `[..]` as in a shell), the format any word
-/// that the stage that asks knows: f32, bf16, fp8, ...
+/// (LayerGlob.h), the format any word that the stage that asks knows: f32,
+/// bf16, fp8, ...
 ///
 /// One object serves all stages of a compile, so that permissions nobody needed
 /// can be reported at its end. Thread-safe.
@@ -52,7 +53,7 @@ public:
 private:
   struct Permission {
     std::string text, format;
-    llvm::GlobPattern glob;
+    LayerGlob glob;
     bool used = false;
   };
   mutable std::mutex mutex;

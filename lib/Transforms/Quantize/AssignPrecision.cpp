@@ -82,7 +82,7 @@ private:
     }
     ++use.decided;
     if (verdict.kind == Verdict::Impossible)
-      return fallOrRefuse(layer, rule, verdict.reason);
+      return fallOrRefuse(layer, rule, verdict.reason, verdict.alternative);
     apply(layer, rule, rule.format, verdict);
     report(layer, rule, rule.format.str(), verdict.reason);
   }
@@ -117,7 +117,7 @@ private:
 
   /// Tries what --allow-fallback offers, in order.
   void fallOrRefuse(const Layer &layer, const PolicyRule &rule,
-                    StringRef reason) {
+                    StringRef reason, const char *other) {
     std::string tried;
     for (StringRef name : fallbacks.formatsFor(layer.name)) {
       LayerFormat format = LayerFormat::get(*parsePrecision(name));
@@ -139,15 +139,13 @@ private:
           << why;
       return;
     }
-    refuse(layer, rule, (reason + tried).str());
+    refuse(layer, rule, (reason + tried).str(), other);
   }
 
-  void refuse(const Layer &layer, const PolicyRule &rule, std::string reason) {
+  void refuse(const Layer &layer, const PolicyRule &rule,
+              const std::string &reason, const std::string &other) {
     failed = true;
     std::string name = layer.name.str();
-    // A layer that comes quantized cannot become anything else.
-    const char *other =
-        reason.find("comes quantized") != std::string::npos ? "keep" : "bf16";
     emitRefusal(layer.op->getLoc(),
                 {kPass, layer.name, getSpelling(rule.format.precision),
                  reason + " (" + rule.where + ")",
@@ -169,7 +167,7 @@ private:
       StringRef layer = getLayerName(use.first->getLoc());
       emitRefusal(use.first->getLoc(),
                   {kPass, layer, getSpelling(rule.format.precision),
-                   "rule '" + rule.glob + "' (" + rule.where +
+                   "rule '" + rule.glob.getText().str() + "' (" + rule.where +
                        ") matches only ops that have no such format of their "
                        "own; this one is '" +
                        use.first->getName().getStringRef().str() + "'",
@@ -180,14 +178,15 @@ private:
     }
     // Not about one layer: the location of the file is in the text.
     emitError(UnknownLoc::get(module.getContext()))
-        << rule.where << ": rule '" << rule.glob << "' " << whyUnused(index)
+        << rule.where << ": rule '" << rule.glob.getText() << "' "
+        << whyUnused(index)
         << "; correct it, or mark it 'optional' if that is intended";
   }
 
   std::string whyUnused(size_t index) {
     const PolicyRule &rule = policy.rules[index];
     for (const Layer &layer : layers) {
-      if (!rule.pattern.match(layer.name))
+      if (!rule.glob.match(layer.name))
         continue;
       if (rule.kind && *rule.kind != layer.kind)
         return "matches no layer of kind " + getSpelling(*rule.kind).str() +

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/Support/Format.h"
 
 #include <cmath>
 
@@ -59,9 +60,10 @@ static Verdict judgeQuantized(nq::MatmulOp op, const LayerFormat &format) {
   std::string types = b ? "weights " + print(b) : "";
   if (a)
     types += (b ? ", activations " : "activations ") + print(a);
-  return {Verdict::Impossible, "it comes quantized (" + types +
-                                   "), and models that come quantized are "
-                                   "obeyed as they are"};
+  return {Verdict::Impossible,
+          "it comes quantized (" + types +
+              "), and models that come quantized are obeyed as they are",
+          0, "keep"};
 }
 
 /// Where in the weight, as the file has it, an element lies.
@@ -143,9 +145,14 @@ static std::string checkRange(ConstantSource source, const LayerFormat &format,
   if (!source || format.precision != Precision::F16)
     return "";
   float amax = source.getAmax(context);
-  return amax < 65520 ? ""
-                      : "its weight reaches " + print(amax) +
-                            ", beyond the 65504 of f16";
+  if (!std::isfinite(amax))
+    return "its weight has a NaN or infinity";
+  if (amax < 65520) // what rounds to infinity
+    return "";
+  std::string text;
+  llvm::raw_string_ostream(text)
+      << llvm::format("its weight reaches %g, beyond the 65504 of f16", amax);
+  return text;
 }
 
 static SmallVector<Value> getOperands(Operation *op) {

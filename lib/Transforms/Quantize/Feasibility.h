@@ -17,6 +17,8 @@ struct Verdict {
   } kind;
   std::string reason;
   float weightAmax = 0; ///< of layers with a weight that Apply
+  /// A format to suggest instead of an impossible one.
+  const char *alternative = "bf16";
 };
 
 /// Reads the weight if the format depends on its values.

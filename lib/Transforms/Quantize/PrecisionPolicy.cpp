@@ -51,11 +51,11 @@ public:
       glob = glob.drop_front().drop_back();
     if (glob.empty())
       return fail(text.take_front(colon + 1), "no glob before ':'");
-    auto pattern = llvm::GlobPattern::create(glob, /*MaxSubPatterns=*/1024);
+    auto pattern = LayerGlob::create(glob);
     if (!pattern)
       return fail(glob, "bad glob '" + glob +
                             "': " + llvm::toString(pattern.takeError()));
-    PolicyRule rule{glob.str(), std::move(*pattern), {}, {}, false, where};
+    PolicyRule rule{std::move(*pattern), {}, {}, false, where};
     if (llvm::Error error = parseRight(right, rule))
       return std::move(error);
     return rule;
@@ -135,14 +135,14 @@ llvm::Expected<PrecisionPolicy> PrecisionPolicy::load(StringRef path) {
 }
 
 void PrecisionPolicy::addDefault(const LayerFormat &format) {
-  rules.push_back({"*", llvm::cantFail(llvm::GlobPattern::create("*")), format,
+  rules.push_back({llvm::cantFail(LayerGlob::create("*")), format,
                    LayerKind::Linear, /*optional=*/true, "--quantize"});
 }
 
 std::optional<size_t> PrecisionPolicy::find(StringRef layer,
                                             LayerKind kind) const {
   for (auto [i, rule] : llvm::enumerate(rules))
-    if ((!rule.kind || *rule.kind == kind) && rule.pattern.match(layer))
+    if ((!rule.kind || *rule.kind == kind) && rule.glob.match(layer))
       return i;
   return std::nullopt;
 }

@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Remarks.h"
+#include "llvm/Support/Format.h"
 
 #include <cmath>
 #include <map>
@@ -82,7 +83,7 @@ struct QuantizeActivationsPass
     std::string reason = "its activations need a calibrated amax";
     llvm::raw_string_ostream os(reason);
     if (amax)
-      os << " above 0, not " << amax.getValueAsDouble();
+      os << llvm::format(" above 0, not %g", amax.getValueAsDouble());
     else
       os << " and there is none";
     return emitRefusal(op.getLoc(), {"quantize-activations", layer,

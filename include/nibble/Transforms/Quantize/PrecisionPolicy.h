@@ -16,16 +16,14 @@
 //            "embedding" | "other"
 //   comment = "#" at the start of a line or after a blank, to the end
 //
-// The glob is matched against the layer's ONNX node name: `*` any text, also
-// across '/', `?` one character, `[a-c]`, `[!a-c]`, `{x,y}`, `\` takes the next
-// character as it is. The first rule that matches a layer decides. A rule that
-// decides nothing is an error unless it is `optional`.
+// The glob (LayerGlob.h) is matched against the layer's ONNX node name; `*` is
+// any text, also across '/'. The first rule that matches a layer decides. A
+// rule that decides nothing is an error unless it is `optional`.
 #ifndef NIBBLE_TRANSFORMS_QUANTIZE_PRECISIONPOLICY_H
 #define NIBBLE_TRANSFORMS_QUANTIZE_PRECISIONPOLICY_H
 
+#include "nibble/Support/LayerGlob.h"
 #include "nibble/Transforms/Quantize/LayerFormat.h"
-
-#include "llvm/Support/GlobPattern.h"
 
 #include <vector>
 
@@ -44,8 +42,7 @@ enum class LayerKind : uint8_t {
 llvm::StringRef getSpelling(LayerKind kind);
 
 struct PolicyRule {
-  std::string glob;
-  llvm::GlobPattern pattern;
+  LayerGlob glob;
   LayerFormat format;
   std::optional<LayerKind> kind;
   bool optional = false;
