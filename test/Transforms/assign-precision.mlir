@@ -1,7 +1,7 @@
 // Rules of a policy become attributes of layers; every decision is a remark.
 // RUN: nibble-opt %s --assign-precision="policy=%S/Inputs/assign-precision.policy" --remarks-filter=nibble --remark-format=emitRemark 2>%t | FileCheck %s
 // RUN: FileCheck %s --check-prefix=REMARK --input-file=%t
-// RUN: nibble-opt %s --assign-precision="format=mxfp8" | FileCheck %s --check-prefix=DEFAULT
+// RUN: nibble-opt %s --assign-precision="format={nvfp4 activations=none}" | FileCheck %s --check-prefix=DEFAULT
 
 #map = affine_map<(d0, d1) -> (d0, d1)>
 func.func @main(%ids: tensor<8xi64>, %x: tensor<8x32xf32>) -> tensor<8x16xf32> attributes {nibble.entry} {
@@ -29,7 +29,7 @@ func.func @main(%ids: tensor<8xi64>, %x: tensor<8x32xf32>) -> tensor<8x16xf32> a
   // CHECK: nq.matmul
   // CHECK-SAME: nibble.precision = "fp8 recipe=modelopt scales=channel activations=fp8", nibble.requested = "fp8", nibble.weight_amax = 2.500000e-01 : f32
   // DEFAULT: nq.matmul
-  // DEFAULT-SAME: nibble.precision = "mxfp8 recipe=modelopt block=32 activations=mxfp8 activation-recipe=trt-dynamic"
+  // DEFAULT-SAME: nibble.precision = "nvfp4 recipe=modelopt-torch block=16 activations=none"
   %wq = nq.constant codes(dense<0.25> : tensor<32x32xf32>) : tensor<32x32xf32>
   %q = nq.matmul %n, %wq : (tensor<8x32xf32>, tensor<32x32xf32>) -> tensor<8x32xf32> loc("/attn/q_proj")
 
