@@ -35,7 +35,7 @@ func.func @main(%x: tensor<2x32xf32>) -> tensor<2x4xf32> attributes {nibble.entr
 /norm: nvfp4
 
 //--- norm.policy
-# NORM: layer '/norm': requested bf16, refused: norm layers compute in f32 and keep the model's type; only matmuls, attention and embeddings can be given f16 or bf16 (norm.policy:2)
+# NORM: layer '/norm': requested bf16, refused: norm layers compute in f32 and keep the model's type; only matmuls, attention and embeddings can be given f16 or bf16 (norm.policy:2); give it another format in the policy ('/norm: f32')
 /norm: bf16
 
 //--- syntax.policy

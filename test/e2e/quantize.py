@@ -264,7 +264,8 @@ def evaluate(path, fmt, feeds):
 
 
 def judge(name, got, want, dense, goals, flips):
-    """`flips`: relative difference that codes may cause that round the other way when f32 sums differ in their last bits."""
+    """`flips`: relative difference that activations may cause whose codes round the other way when f32 sums differ in their last
+    bits; over many layers it grows to the size of the quantization error itself. Without quantized activations there are none."""
     m, reference = metrics(got, dense), metrics(want, dense)
     goals.check(f"{name}: cosine against float32", m["cosine"])
     goals.check(f"{name}: its distance from numpy's cosine", abs(m["cosine"] - reference["cosine"]), 2e-3)
@@ -298,7 +299,7 @@ def minilm(tools, work, goals):
         np.save(calib / f"{name}.npy", data)
     engine, out = work / "minilm.nbl", work / "embedding.npy"
     inputs = {name: calib / f"{name}.npy" for name in feeds}
-    for fmt, flips in (("fp8", 0.02), ("nvfp4", 0.2), ("mxfp8", 0.02), ("int4", 1e-4), ("w4a8", 0.02), ("w4a16", 1e-4)):
+    for fmt, flips in (("fp8", 0.06), ("nvfp4", 0.2), ("mxfp8", 0.06), ("int4", 1e-4), ("w4a8", 0.06), ("w4a16", 1e-4)):
         _, seconds, peak = tools.measured("nibble", "compile", model, "-o", engine, "--quantize", fmt, "--calib", calib.parent)
         goals.check(f"minilm {fmt}: compile, seconds", seconds)
         goals.check(f"minilm {fmt}: compile, peak MiB", peak, 2 * model.stat().st_size / 2**20 + 300)
@@ -365,8 +366,11 @@ def decoder(tools, work, goals):
     goals.check("decoder: says so", int("8 fp8, 6 nvfp4" in done.stderr), 1, at_least=True)
     tools.compile(model, engine, "--policy", policy, "--calib", calib.parent, expect=OK)
     tools.run(engine, {"x": calib / "x.npy"}, {"y": y}, expect=OK)
+    x = np.load(calib / "x.npy").astype(np.float64)
     dense = Evaluator(model).run({"x": np.load(calib / "x.npy")})["y"]
-    goals.check("decoder: cosine against float32", metrics(np.load(y), dense)["cosine"], 0.98, at_least=True)
+    # Without the residual stream, which would hide what the layers add.
+    added = metrics(np.load(y) - x, dense - x)
+    goals.check("decoder: cosine of what the layers add, against float32", added["cosine"], 0.97, at_least=True)
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

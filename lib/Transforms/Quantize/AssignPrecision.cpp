@@ -91,6 +91,7 @@ private:
              const LayerFormat &format, const Verdict &verdict) {
     Builder builder(layer.op->getContext());
     if (isa<nq::NqDialect>(layer.op->getDialect()) &&
+        layer.kind != LayerKind::Other &&
         rule.format.precision != Precision::Keep)
       layer.op->setAttr(kRequestedAttr, builder.getStringAttr(getSpelling(
                                             rule.format.precision)));

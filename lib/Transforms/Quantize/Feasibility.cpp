@@ -230,15 +230,23 @@ static Verdict judgeWeights(const Layer &layer, const LayerFormat &format) {
   return verdict;
 }
 
-Verdict nibble::judge(const Layer &layer, const LayerFormat &format) {
+static Verdict judgeFormat(const Layer &layer, const LayerFormat &format) {
   if (format.precision == Precision::Keep)
     return {Verdict::Satisfied, "the policy leaves it as the model has it"};
-  bool product = isa<nq::MatmulOp, nq::AttentionOp>(layer.op);
   if (auto matmul = dyn_cast<nq::MatmulOp>(layer.op))
     if (nq::getScaledElement(matmul.getA().getType()) ||
         nq::getScaledElement(matmul.getB().getType()))
       return judgeQuantized(matmul, format);
   if (format.isQuantized())
     return judgeWeights(layer, format);
-  return product ? judgePlainProduct(layer, format) : judgePlain(layer, format);
+  if (isa<nq::MatmulOp, nq::AttentionOp>(layer.op))
+    return judgePlainProduct(layer, format);
+  return judgePlain(layer, format);
+}
+
+Verdict nibble::judge(const Layer &layer, const LayerFormat &format) {
+  Verdict verdict = judgeFormat(layer, format);
+  if (!verdict.alternative)
+    verdict.alternative = format.isNarrow() ? "f32" : "bf16";
+  return verdict;
 }

@@ -18,7 +18,7 @@ struct Verdict {
   std::string reason;
   float weightAmax = 0; ///< of layers with a weight that Apply
   /// A format to suggest instead of an impossible one.
-  const char *alternative = "bf16";
+  const char *alternative = nullptr;
 };
 
 /// Reads the weight if the format depends on its values.
