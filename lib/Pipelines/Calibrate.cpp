@@ -5,6 +5,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Quantize/Layers.h"
+#include "nibble/Transforms/Remarks.h"
 #include "nibble/rt/array.h"
 #include "nibble/rt/device.h"
 #include "nibble/rt/session.h"
@@ -13,7 +14,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/IRMapping.h"
-#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
@@ -329,14 +329,11 @@ private:
       why = "its activations are zero up to " + method.str();
     if (!why.empty())
       return refuse(layer, why);
-    using Arg = remark::detail::Remark::Arg;
-    remark::passed(layer.getLoc(),
-                   remark::RemarkOpts::name("calibrate").category("nibble"))
-        << Arg("layer", getLayerName(layer.getLoc()))
-        << Arg("chosen", method.str()) << Arg("amax", amax)
-        << Arg("max", histogram.getMax())
-        << Arg("samples", uint64_t(samples.size()))
-        << Arg("reason", "range of the activations on the samples");
+    remarkDone(layer.getLoc(), "calibrate")
+        << RemarkArg("chosen", method.str()) << RemarkArg("amax", amax)
+        << RemarkArg("max", histogram.getMax())
+        << RemarkArg("samples", uint64_t(samples.size()))
+        << RemarkArg("reason", "range of the activations on the samples");
     layer->setAttr(kAmaxAttr, Builder(&context).getF32FloatAttr(amax));
     return success();
   }

@@ -360,6 +360,8 @@ def decoder(tools, work, goals):
     done = tools.call("nibble", "compile", model, "--policy", policy, "--calib", calib.parent, "--stop-after", "quantize", expect=OK)
     matmuls = [l for l in done.stdout.splitlines() if "nq.matmul" in l]
     count = lambda *parts: sum(all(p in l for p in parts) for l in matmuls)
+    documented = (ROOT / "docs" / "quantize.md").read_text()
+    goals.check("decoder: its policy is the documented one", int(all(l in documented for l in POLICY.splitlines())), 1, at_least=True)
     goals.check("decoder: matmuls in nvfp4", count('requested = "nvfp4"', "x!nq.nvfp4>, tensor<"), 6, at_least=True)
     goals.check("decoder: matmuls in fp8", count('requested = "fp8"', "x!nq.fp8>, tensor<"), 8, at_least=True)
     goals.check("decoder: products left alone", len(matmuls) - count("requested"), 4)

@@ -7,8 +7,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Passes.h"
-
-#include "mlir/IR/Remarks.h"
+#include "nibble/Transforms/Remarks.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_ASSIGNPRECISION
@@ -17,8 +16,6 @@ namespace nibble {
 
 using namespace mlir;
 using namespace nibble;
-using remark::RemarkOpts;
-using Arg = remark::detail::Remark::Arg;
 
 static constexpr llvm::StringLiteral kPass = "assign-precision";
 
@@ -107,13 +104,13 @@ private:
 
   void report(const Layer &layer, const PolicyRule &rule, StringRef chosen,
               StringRef reason) {
-    remark::passed(layer.op->getLoc(),
-                   RemarkOpts::name(kPass).category("nibble"))
-        << Arg("layer", layer.name) << Arg("kind", getSpelling(layer.kind))
-        << Arg("requested", getSpelling(rule.format.precision))
-        << Arg("chosen", chosen) << Arg("rule", rule.where)
-        << Arg("reason",
-               reason.empty() ? StringRef("the rule asks for it") : reason);
+    remarkDone(layer.op->getLoc(), kPass)
+        << RemarkArg("kind", getSpelling(layer.kind))
+        << RemarkArg("requested", getSpelling(rule.format.precision))
+        << RemarkArg("chosen", chosen) << RemarkArg("rule", rule.where)
+        << RemarkArg("reason", reason.empty()
+                                   ? StringRef("the rule asks for it")
+                                   : reason);
   }
 
   /// Tries what --allow-fallback offers, in order.

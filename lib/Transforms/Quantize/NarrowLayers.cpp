@@ -6,12 +6,12 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/Transforms/Quantize/Layers.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "mlir/IR/Remarks.h"
 #include "mlir/IR/Threading.h"
 
 namespace nibble {
@@ -136,11 +136,10 @@ struct NarrowLayersPass : nibble::impl::NarrowLayersBase<NarrowLayersPass> {
   }
 
   void report(const Layer &layer, StringRef chosen) {
-    using Arg = remark::detail::Remark::Arg;
-    remark::passed(layer.op->getLoc(),
-                   remark::RemarkOpts::name("narrow-layers").category("nibble"))
-        << Arg("layer", layer.name) << Arg("kind", getSpelling(layer.kind))
-        << Arg("chosen", chosen) << Arg("reason", "the policy asks for it");
+    remarkDone(layer.op->getLoc(), "narrow-layers")
+        << RemarkArg("kind", getSpelling(layer.kind))
+        << RemarkArg("chosen", chosen)
+        << RemarkArg("reason", "the policy asks for it");
   }
 
   llvm::DenseMap<std::pair<Attribute, Type>, Value> known;

@@ -5,10 +5,10 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 #include "nibble/rt/quantize.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/IR/Remarks.h"
 #include "llvm/Support/Format.h"
 
 #include <cmath>
@@ -72,7 +72,7 @@ struct QuantizeActivationsPass
     }
     if ((*format)->activations != ActivationFormat::None)
       replaceActivation(op, **format, amax);
-    report(op, layer, **format, amax);
+    report(op, **format, amax);
     op->removeAttr(kPrecisionAttr);
     op->removeAttr(kAmaxAttr);
     return success();
@@ -127,20 +127,17 @@ struct QuantizeActivationsPass
         /*saturate=*/builder.getBoolAttr(true));
   }
 
-  void report(nq::MatmulOp op, StringRef layer, const LayerFormat &format,
-              float amax) {
-    using Arg = remark::detail::Remark::Arg;
+  void report(nq::MatmulOp op, const LayerFormat &format, float amax) {
     bool calibrated = format.needsCalibration();
-    remark::passed(
-        op.getLoc(),
-        remark::RemarkOpts::name("quantize-activations").category("nibble"))
-        << Arg("layer", layer) << Arg("chosen", getSpelling(format.activations))
-        << Arg("recipe", format.activationRecipe) << Arg("amax", amax)
-        << Arg("scale", calibrated ? getTensorScale(format, amax) : 0.0f)
-        << Arg("reason", calibrated ? "scale from calibration"
-                         : format.activations == ActivationFormat::None
-                             ? "the format has no activations"
-                             : "block scales from the data");
+    remarkDone(op.getLoc(), "quantize-activations")
+        << RemarkArg("chosen", getSpelling(format.activations))
+        << RemarkArg("recipe", format.activationRecipe)
+        << RemarkArg("amax", amax)
+        << RemarkArg("scale", calibrated ? getTensorScale(format, amax) : 0.0f)
+        << RemarkArg("reason", calibrated ? "scale from calibration"
+                               : format.activations == ActivationFormat::None
+                                   ? "the format has no activations"
+                                   : "block scales from the data");
   }
 
   /// By tensor, then by format.

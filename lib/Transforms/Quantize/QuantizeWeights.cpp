@@ -6,11 +6,11 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 #include "nibble/rt/quantize.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "mlir/IR/Remarks.h"
 #include "mlir/IR/Threading.h"
 
 namespace nibble {
@@ -197,12 +197,11 @@ struct QuantizeWeightsPass
                                        getSpelling((*format)->precision), why,
                                        "give the layer another format"});
     op->removeAttr(kWeightAmaxAttr);
-    replaceWeight(op, layer, **format, amax);
+    replaceWeight(op, **format, amax);
     return success();
   }
 
-  void replaceWeight(nq::MatmulOp op, StringRef layer,
-                     const LayerFormat &format, float amax) {
+  void replaceWeight(nq::MatmulOp op, const LayerFormat &format, float amax) {
     std::string why;
     WeightSource weight = WeightSource::get(op, why);
     Operation *old = op.getB().getDefiningOp();
@@ -218,7 +217,7 @@ struct QuantizeWeightsPass
     op.getBMutable().assign(it->second.first);
     op.setTransposeB(true);
     eraseDead(old);
-    report(op, layer, format, amax, it->second.second, isNew);
+    report(op, format, amax, it->second.second, isNew);
   }
 
   /// The weight and the casts and transposes behind it, once nobody reads them.
@@ -230,23 +229,20 @@ struct QuantizeWeightsPass
     }
   }
 
-  void report(nq::MatmulOp op, StringRef layer, const LayerFormat &format,
-              float amax, float scale, bool isNew) {
-    using Arg = remark::detail::Remark::Arg;
+  void report(nq::MatmulOp op, const LayerFormat &format, float amax,
+              float scale, bool isNew) {
     StringRef requested = getSpelling(format.precision);
     if (auto attr = op->getAttrOfType<StringAttr>(kRequestedAttr))
       requested = attr.getValue();
     std::string type;
     llvm::raw_string_ostream(type) << op.getB().getType();
-    remark::passed(
-        op.getLoc(),
-        remark::RemarkOpts::name("quantize-weights").category("nibble"))
-        << Arg("layer", layer) << Arg("requested", requested)
-        << Arg("chosen", getSpelling(format.precision)) << Arg("type", type)
-        << Arg("recipe", format.recipe) << Arg("amax", amax)
-        << Arg("scale", scale)
-        << Arg("reason", isNew ? "the policy asks for it"
-                               : "shares its weight with another layer");
+    remarkDone(op.getLoc(), "quantize-weights")
+        << RemarkArg("requested", requested)
+        << RemarkArg("chosen", getSpelling(format.precision))
+        << RemarkArg("type", type) << RemarkArg("recipe", format.recipe)
+        << RemarkArg("amax", amax) << RemarkArg("scale", scale)
+        << RemarkArg("reason", isNew ? "the policy asks for it"
+                                     : "shares its weight with another layer");
   }
 
   /// By data, then by format: the constant and its tensor scale.
