@@ -25,8 +25,9 @@ int verifyCommand(int argc, char **argv);
 int explainCommand(int argc, char **argv);
 int diffCommand(int argc, char **argv);
 
-/// `run` and `bench`: as nibble-run, but a MODEL.onnx (and --shape NAME=1x128,
-/// which is taken out) is first compiled to a temporary engine.
+/// `run` and `bench`: as nibble-run, but a MODEL.onnx is first compiled to a
+/// temporary engine; --shape and the options of QuantizeOptions.h are taken
+/// out.
 int runModelCommand(int argc, char **argv);
 
 /// Prints diagnostics to stderr as "error: layer 'name': message", counting

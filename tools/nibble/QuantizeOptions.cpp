@@ -45,12 +45,7 @@ static int usage(const llvm::Twine &message) {
   return kExitUsage;
 }
 
-int readQuantizeOptions(CompileOptions &options) {
-  options.quantize = quantize;
-  options.policy = policy;
-  options.calib = calib;
-  options.calibMethod = calibMethod;
-  options.allowFallback.assign(allowFallback.begin(), allowFallback.end());
+int checkQuantizeOptions(const CompileOptions &options) {
   if (!options.quantize.empty())
     if (auto format = LayerFormat::parse(options.quantize); !format)
       return usage("--quantize: " + llvm::toString(format.takeError()));
@@ -65,4 +60,27 @@ int readQuantizeOptions(CompileOptions &options) {
     return usage("--calib needs --quantize or --policy: models that come "
                  "quantized have their scales");
   return kExitOk;
+}
+
+int readQuantizeOptions(CompileOptions &options) {
+  options.quantize = quantize;
+  options.policy = policy;
+  options.calib = calib;
+  options.calibMethod = calibMethod;
+  options.allowFallback.assign(allowFallback.begin(), allowFallback.end());
+  return checkQuantizeOptions(options);
+}
+
+std::string *findQuantizeOption(CompileOptions &options, llvm::StringRef name) {
+  if (name == "--quantize")
+    return &options.quantize;
+  if (name == "--policy")
+    return &options.policy;
+  if (name == "--calib")
+    return &options.calib;
+  if (name == "--calib-method")
+    return &options.calibMethod;
+  if (name == "--allow-fallback")
+    return &options.allowFallback.emplace_back();
+  return nullptr;
 }
