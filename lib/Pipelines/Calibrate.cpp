@@ -57,8 +57,10 @@ struct Probe {
 
 class Calibrator {
 public:
-  Calibrator(ModuleOp module, const CompileOptions &options)
-      : module(module), context(*module.getContext()), options(options) {}
+  Calibrator(ModuleOp module, const CompileOptions &options,
+             Decisions &decisions)
+      : module(module), context(*module.getContext()), options(options),
+        decisions(decisions) {}
 
   LogicalResult run() {
     if (failed(findProbes()))
@@ -180,6 +182,8 @@ private:
     plain.output = path.str();
     plain.command = options.command;
     Compiler compiler(context, plain, createProbedGraph(), Stage::Fuse);
+    decisions.setMuted(true);
+    llvm::scope_exit restore([&] { decisions.setMuted(false); });
     return compiler.runTo(Stage::Engine);
   }
 
@@ -351,6 +355,7 @@ private:
   ModuleOp module;
   MLIRContext &context;
   const CompileOptions &options;
+  Decisions &decisions;
   CalibrationMethod method;
   func::FuncOp entry;
   llvm::MapVector<Value, Probe> probes;
@@ -363,7 +368,7 @@ private:
 
 } // namespace
 
-LogicalResult nibble::calibrate(ModuleOp module,
-                                const CompileOptions &options) {
-  return Calibrator(module, options).run();
+LogicalResult nibble::calibrate(ModuleOp module, const CompileOptions &options,
+                                Decisions &decisions) {
+  return Calibrator(module, options, decisions).run();
 }

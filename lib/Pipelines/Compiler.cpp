@@ -112,7 +112,8 @@ LogicalResult Compiler::import() {
 }
 
 static void buildStage(OpPassManager &pm, Stage stage,
-                       const CompileOptions &options) {
+                       const CompileOptions &options,
+                       FallbackPolicy &fallbacks) {
   std::string target = StringRef(options.target).split(':').first.str();
   switch (stage) {
   case Stage::Canonical:
@@ -133,7 +134,7 @@ static void buildStage(OpPassManager &pm, Stage stage,
   case Stage::Layout:
     return buildLayoutPipeline(pm, {target});
   case Stage::Select:
-    return buildSelectPipeline(pm, {target});
+    return buildSelectPipeline(pm, {target, &fallbacks});
   case Stage::Lower:
     return buildLowerPipeline(pm, {target});
   case Stage::Quantize:
@@ -162,8 +163,9 @@ LogicalResult Compiler::quantize() {
   PassManager assign(&context), apply(&context);
   assign.addPass(
       createAssignPrecisionPass(*precisionPolicy, fallbacks, summary));
-  buildStage(apply, Stage::Quantize, options);
-  if (failed(assign.run(*module)) || failed(calibrate(*module, options)) ||
+  buildStage(apply, Stage::Quantize, options, fallbacks);
+  if (failed(assign.run(*module)) ||
+      failed(calibrate(*module, options, *decisions)) ||
       failed(apply.run(*module)))
     return failure();
   emitRemark(UnknownLoc::get(&context))
@@ -184,7 +186,7 @@ LogicalResult Compiler::runStage(Stage stage) {
       return failure();
   } else {
     PassManager pm(&context);
-    buildStage(pm, stage, options);
+    buildStage(pm, stage, options, fallbacks);
     if (failed(pm.run(*module)))
       return failure();
   }

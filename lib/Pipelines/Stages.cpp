@@ -106,7 +106,8 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
 
 void nibble::buildSelectPipeline(OpPassManager &pm,
                                  const SelectOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createSelectKernels({options.target}));
+  pm.addNestedPass<func::FuncOp>(
+      createSelectKernelsPass(options.target, options.fallbacks));
   pm.addPass(createOutlineKernels());
   addVerifier(pm, Stage::Select);
 }

@@ -68,12 +68,14 @@ findSamples(llvm::StringRef folder, llvm::ArrayRef<std::string> inputs);
 ///
 /// The graph is compiled for the CPU with an output |A| (f32) for each tensor A
 /// of interest; a probe reads each as soon as it is written, so that all of
-/// them share one buffer. The engine is a temporary file.
+/// them share one buffer. The engine is a temporary file; what its compile
+/// decides is kept out of `decisions`.
 ///
 /// Refuses layers whose activations are zero or not finite on all samples, and
 /// to calibrate on nothing.
 mlir::LogicalResult calibrate(mlir::ModuleOp module,
-                              const CompileOptions &options);
+                              const CompileOptions &options,
+                              Decisions &decisions);
 
 } // namespace nibble
 

@@ -10,6 +10,8 @@
 
 namespace nibble {
 
+class FallbackPolicy;
+
 enum class Stage {
   Import,
   Canonical,
@@ -55,6 +57,8 @@ void buildLayoutPipeline(mlir::OpPassManager &pm, const LayoutOptions &options);
 
 struct SelectOptions {
   std::string target = "cpu";
+  /// Layers that may compute in another format than asked for; may be null.
+  FallbackPolicy *fallbacks = nullptr;
 };
 void buildSelectPipeline(mlir::OpPassManager &pm, const SelectOptions &options);
 

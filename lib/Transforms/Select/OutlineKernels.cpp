@@ -3,8 +3,8 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
-#include "nibble/Transforms/Remarks.h"
 #include "nibble/Transforms/Quantize/Layers.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
