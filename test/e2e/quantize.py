@@ -438,7 +438,12 @@ def refusals(tools, work, goals):
     failed += run("--quantize=mxfp8").returncode != OK
     failed += run("--quantize", "nvfp4").returncode != REFUSED
     failed += run("--quantize", "nvfp5").returncode != USAGE
-    goals.check(f"refusals and decisions unlike those wanted, of {len(cases) + 3}", failed, 0)
+    # Permissions hold for the choice of kernels, too.
+    plan = lambda *options: tools.call("nibble", "compile", job.model, "--quantize", "mxfp8", "--target", "sm_90a", "--dry-run", *options)
+    failed += plan().returncode != REFUSED
+    allowed = plan("--allow-fallback", "*:bf16")
+    failed += allowed.returncode != OK or "requested mxfp8, chosen bf16" not in allowed.stderr
+    goals.check(f"refusals and decisions unlike those wanted, of {len(cases) + 5}", failed, 0)
 
 
 def main():
