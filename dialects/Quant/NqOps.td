@@ -192,7 +192,8 @@ def Nq_MatmulOp : Nq_Op<"matmul", [Pure]> {
                                  "::mlir::Value":$b, "bool":$transposeB)>];
   let assemblyFormat = [{
     $a `,` $b (`transpose_b` $transpose_b^)?
-    (`epilogue` `(` $extras^ `:` type($extras) `)`)? ($epilogue^)? attr-dict
+    (`epilogue` `(` $extras^ `:` type($extras) `)`)? ($epilogue^)?
+    attr-dict-with-keyword
     `:` `(` type($a) `,` type($b) `)` `->` type($result)
   }];
   let hasVerifier = 1;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/KernelSelect/KernelClass.h"
 #include "nibble/KernelSelect/Passes.h"
+#include "nibble/Support/FallbackPolicy.h"
+#include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Remarks.h"
 
@@ -67,6 +69,10 @@ static std::string join(std::optional<ArrayAttr> names) {
 namespace {
 struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
   using nibble::impl::SelectKernelsBase<SelectKernelsPass>::SelectKernelsBase;
+  SelectKernelsPass(StringRef name, FallbackPolicy *fallbacks)
+      : fallbacks(fallbacks) {
+    target = name.str();
+  }
 
   void runOnOperation() override {
     if (!getOperation()->hasAttr(kEntryAttr))
@@ -88,7 +94,14 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
     KernelChoice choice =
         chooseKernel(region, machine, [](StringRef) { return false; });
     explain(region, machine, choice, index);
-    if (!choice.kernel || !choice.asRequested)
+    StringRef layer = getLayerName(region.getLoc());
+    if (choice.kernel && !choice.asRequested && fallbacks &&
+        fallbacks->permits(layer, choice.chosen))
+      emitRemark(region.getLoc())
+          << "layer '" << layer << "': requested " << choice.requested
+          << ", chosen " << choice.chosen << ": " << choice.reason
+          << " (allowed by --allow-fallback)";
+    else if (!choice.kernel || !choice.asRequested)
       return refuse(region, choice);
     Builder builder(region.getContext());
     region->setAttr(kKernelClassAttr,
@@ -98,13 +111,15 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
   }
 
   bool refuse(nq::RegionOp region, const KernelChoice &choice) {
-    InFlightDiagnostic diag = region.emitError()
-                              << "layer '" << getLayerName(region.getLoc())
-                              << "': " << target << " has no kernel for "
-                              << region.getKind() << " of "
-                              << (choice.requested.empty() ? "these types"
-                                                           : choice.requested)
-                              << "; " << choice.suggestion;
+    std::string requested =
+        choice.requested.empty() ? "these types" : choice.requested;
+    InFlightDiagnostic diag =
+        emitRefusal(region.getLoc(),
+                    {"select-kernels", getLayerName(region.getLoc()), requested,
+                     (Twine(target) + " has no kernel for " + region.getKind() +
+                      " of " + requested)
+                         .str(),
+                     choice.suggestion});
     for (const RejectedKernel &rejected : choice.rejected)
       diag.attachNote() << rejected.kernel << ": " << rejected.reason;
     return false;
@@ -145,5 +160,12 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
            << RemarkArg("rejected", toText(getRejected(choice)))
            << RemarkArg("suggestion", choice.suggestion);
   }
+
+  FallbackPolicy *fallbacks = nullptr;
 };
 } // namespace
+
+std::unique_ptr<Pass>
+nibble::createSelectKernelsPass(StringRef target, FallbackPolicy *fallbacks) {
+  return std::make_unique<SelectKernelsPass>(target, fallbacks);
+}

@@ -6,10 +6,12 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Engine/WriteEngine.h"
 #include "nibble/Import/OnnxImporter.h"
+#include "nibble/Pipelines/Calibration.h"
 #include "nibble/Reference/Interpreter.h"
 #include "nibble/Report/Explain.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Quantize/AssignPrecision.h"
 
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -44,12 +46,43 @@ llvm::json::Value Compiler::getReport() const {
   return explain(*decisions, {options.input, options.target, options.command});
 }
 
+Compiler::Compiler(MLIRContext &context, CompileOptions options,
+                   OwningOpRef<ModuleOp> module, Stage next)
+    : context(context), options(std::move(options)), module(std::move(module)),
+      next(next) {}
+
 /// Reports a problem with a file rather than a layer.
 static LogicalResult fail(MLIRContext &context, const Twine &message) {
   return emitError(UnknownLoc::get(&context)) << message.str();
 }
 
+/// What the user wants of precision, before any time is spent on the model.
+LogicalResult Compiler::readPolicies() {
+  auto permissions =
+      FallbackPolicy::parse(options.allowFallback, getPrecisionNames());
+  if (!permissions)
+    return fail(context, llvm::toString(permissions.takeError()));
+  fallbacks = std::move(*permissions);
+  if (!options.policy.empty()) {
+    auto policy = PrecisionPolicy::load(options.policy);
+    if (!policy)
+      return fail(context, llvm::toString(policy.takeError()));
+    precisionPolicy = std::move(*policy);
+  }
+  if (options.quantize.empty())
+    return success();
+  auto format = LayerFormat::parse(options.quantize);
+  if (!format)
+    return fail(context, "--quantize: " + llvm::toString(format.takeError()));
+  if (!precisionPolicy)
+    precisionPolicy.emplace();
+  precisionPolicy->addDefault(*format);
+  return success();
+}
+
 LogicalResult Compiler::import() {
+  if (failed(readPolicies()))
+    return failure();
   auto hash = hashFile(options.input);
   if (failed(hash))
     return fail(context, "cannot read model '" + options.input + "'");
@@ -79,7 +112,8 @@ LogicalResult Compiler::import() {
 }
 
 static void buildStage(OpPassManager &pm, Stage stage,
-                       const CompileOptions &options) {
+                       const CompileOptions &options,
+                       FallbackPolicy &fallbacks) {
   std::string target = StringRef(options.target).split(':').first.str();
   switch (stage) {
   case Stage::Canonical: {
@@ -105,11 +139,12 @@ static void buildStage(OpPassManager &pm, Stage stage,
   case Stage::Layout:
     return buildLayoutPipeline(pm, {target});
   case Stage::Select:
-    return buildSelectPipeline(pm, {target});
+    return buildSelectPipeline(pm, {target, &fallbacks});
   case Stage::Lower:
     return buildLowerPipeline(pm, {target});
+  case Stage::Quantize:
+    return buildQuantizePipeline(pm);
   case Stage::Import:
-  case Stage::Quantize: // models are obeyed as they are
   case Stage::Engine:
     return;
   }
@@ -125,6 +160,24 @@ LogicalResult Compiler::checkCodeGenerator() {
                            "work; compile with --target cpu to run");
 }
 
+/// Without a policy, models are obeyed as they are.
+LogicalResult Compiler::quantize() {
+  if (!precisionPolicy)
+    return success();
+  PrecisionSummary summary;
+  PassManager assign(&context), apply(&context);
+  assign.addPass(
+      createAssignPrecisionPass(*precisionPolicy, fallbacks, summary));
+  buildStage(apply, Stage::Quantize, options, fallbacks);
+  if (failed(assign.run(*module)) ||
+      failed(calibrate(*module, options, *decisions)) ||
+      failed(apply.run(*module)))
+    return failure();
+  emitRemark(UnknownLoc::get(&context))
+      << "matmuls with weights: " << summary.str();
+  return success();
+}
+
 LogicalResult Compiler::runStage(Stage stage) {
   if (options.progress)
     options.progress(stage);
@@ -133,9 +186,12 @@ LogicalResult Compiler::runStage(Stage stage) {
   if (stage == Stage::Import) {
     if (failed(import()))
       return failure();
+  } else if (stage == Stage::Quantize) {
+    if (failed(quantize()))
+      return failure();
   } else {
     PassManager pm(&context);
-    buildStage(pm, stage, options);
+    buildStage(pm, stage, options, fallbacks);
     if (failed(pm.run(*module)))
       return failure();
   }
@@ -156,7 +212,12 @@ LogicalResult Compiler::runTo(Stage last) {
 }
 
 LogicalResult Compiler::run() {
-  return runTo(options.stopAfter.value_or(Stage::Engine));
+  if (failed(runTo(options.stopAfter.value_or(Stage::Engine))))
+    return failure();
+  for (const std::string &text : fallbacks.unused())
+    emitRemark(UnknownLoc::get(&context))
+        << "--allow-fallback '" << text << "' was not needed by any layer";
+  return success();
 }
 
 /// Creates `folder`/`name` with `text`.
@@ -182,8 +243,7 @@ LogicalResult Compiler::checkMemory() {
     return success();
   PassManager pm(&context);
   pm.addPass(createCheckMemory({options.maxMemory}));
-  refused = failed(pm.run(*module));
-  return success(!refused);
+  return pm.run(*module);
 }
 
 /// The kernels' loops live in a nested module of their own; it leaves the plan

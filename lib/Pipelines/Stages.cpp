@@ -76,6 +76,14 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
   addVerifier(pm, Stage::Canonical);
 }
 
+void nibble::buildQuantizePipeline(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createNarrowLayers());
+  pm.addNestedPass<func::FuncOp>(createQuantizeWeights());
+  pm.addNestedPass<func::FuncOp>(createQuantizeActivations());
+  addCleanup(pm);
+  addVerifier(pm, Stage::Quantize);
+}
+
 ArrayRef<StringLiteral> nibble::getFusionNames() {
   static constexpr StringLiteral kFusions[] = {
       "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
@@ -125,7 +133,8 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
 
 void nibble::buildSelectPipeline(OpPassManager &pm,
                                  const SelectOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createSelectKernels({options.target}));
+  pm.addNestedPass<func::FuncOp>(
+      createSelectKernelsPass(options.target, options.fallbacks));
   pm.addPass(createOutlineKernels());
   pm.addPass(createOrderLaunches());
   pm.addPass(createReuseBuffers());
@@ -144,6 +153,9 @@ void nibble::registerStagePipelines() {
   PassPipelineRegistration<> canonical(
       "nibble-canonical", "stage canonical",
       [](OpPassManager &pm) { buildCanonicalPipeline(pm, {}); });
+  PassPipelineRegistration<> quantize(
+      "nibble-quantize", "stage quantize, after assign-precision",
+      [](OpPassManager &pm) { buildQuantizePipeline(pm); });
   PassPipelineRegistration<> fuse(
       "nibble-fuse", "stage fuse",
       [](OpPassManager &pm) { buildFusePipeline(pm, {}); });

@@ -35,6 +35,8 @@ double Decision::getDouble(llvm::StringRef key) const {
 }
 
 void Decisions::add(Decision decision) {
+  if (muted)
+    return;
   std::lock_guard<std::mutex> lock(mutex);
   list.push_back(std::move(decision));
 }

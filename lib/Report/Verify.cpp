@@ -129,9 +129,18 @@ private:
   LogicalResult compile() {
     if (failed(compiler.runTo(Stage::Canonical)))
       return failure();
+    if (quantizes())
+      unquantized = compiler.getModule().clone();
+    if (failed(compiler.runTo(Stage::Quantize)))
+      return failure();
     canonical = compiler.getModule().clone();
     return compiler.runTo(options.engine.empty() ? Stage::Engine
                                                  : Stage::Lower);
+  }
+
+  /// Nibble quantizes the model, so that the graph before is the baseline.
+  bool quantizes() const {
+    return !options.compile.quantize.empty() || !options.compile.policy.empty();
   }
 
   LogicalResult openEngine() {
@@ -401,6 +410,10 @@ private:
   }
 
   FailureOr<OwningOpRef<ModuleOp>> getBaseline() {
+    if (options.baseline.empty() && unquantized) {
+      report.baseline = "the model before quantization";
+      return OwningOpRef<ModuleOp>(unquantized->clone());
+    }
     if (options.baseline.empty()) {
       OwningOpRef<ModuleOp> module = canonical->clone();
       dropActivationQuantization(*module);
@@ -410,6 +423,8 @@ private:
     CompileOptions baseline = options.compile;
     baseline.input = options.baseline;
     baseline.dumpStages.clear();
+    baseline.quantize.clear();
+    baseline.policy.clear();
     Compiler other(context, baseline);
     if (failed(other.runTo(Stage::Canonical)))
       return failure();
@@ -479,6 +494,7 @@ private:
   const VerifyOptions &options;
   Compiler compiler;
   OwningOpRef<ModuleOp> canonical;
+  OwningOpRef<ModuleOp> unquantized; ///< null if the model is obeyed as it is
   func::FuncOp plan;
   SmallVector<exec::LaunchOp> launches;
   std::unique_ptr<rt::Context> execution;

@@ -25,21 +25,26 @@ int verifyCommand(int argc, char **argv);
 int explainCommand(int argc, char **argv);
 int diffCommand(int argc, char **argv);
 
-/// `run` and `bench`: as nibble-run, but a MODEL.onnx (and --shape NAME=1x128
-/// and --state INPUT=OUTPUT, which are taken out) is first compiled to a
-/// temporary engine.
+/// `run` and `bench`: as nibble-run, but a MODEL.onnx is first compiled to a
+/// temporary engine; --shape, --state and the options of QuantizeOptions.h are
+/// taken out.
 int runModelCommand(int argc, char **argv);
 
 /// Prints diagnostics to stderr as "error: layer 'name': message", counting
-/// errors; lives as long as a command.
+/// errors and, among them, refusals; lives as long as a command.
 class DiagnosticPrinter {
 public:
   explicit DiagnosticPrinter(mlir::MLIRContext &context);
   unsigned getErrors() const { return errors; }
+  /// What a command that failed exits with: 3 if all errors refuse a request, 4
+  /// if the input is malformed or unsupported as well.
+  ExitCode getExitCode() const {
+    return refusals && refusals == errors ? kExitRefused : kExitUnsupported;
+  }
 
 private:
   mlir::LogicalResult print(mlir::Diagnostic &diagnostic);
-  unsigned errors = 0;
+  unsigned errors = 0, refusals = 0;
   mlir::ScopedDiagnosticHandler handler;
 };
 

@@ -1,6 +1,7 @@
 // nibble compile MODEL.onnx -o ENGINE.nbl
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
+#include "QuantizeOptions.h"
 
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
@@ -189,6 +190,8 @@ int compileCommand(int argc, char **argv) {
   options.progress = showProgress;
   if (int code = checkOptions(options))
     return code;
+  if (int code = readQuantizeOptions(options))
+    return code;
 
   Summary summary;
   summary.engine = output;
@@ -199,7 +202,7 @@ int compileCommand(int argc, char **argv) {
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);
   if (failed(compiler.run()))
-    return compiler.isRefused() ? kExitRefused : kExitUnsupported;
+    return diagnostics.getExitCode();
   if (printIr) {
     compiler.getModule()->print(
         llvm::outs(), mlir::OpPrintingFlags().elideLargeResourceString(64));

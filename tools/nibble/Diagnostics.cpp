@@ -4,6 +4,7 @@
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Pipelines/RegisterAll.h"
+#include "nibble/Support/Refusal.h"
 
 #include "llvm/Support/raw_ostream.h"
 
@@ -28,7 +29,7 @@ DiagnosticPrinter::DiagnosticPrinter(MLIRContext &context)
 
 LogicalResult DiagnosticPrinter::print(Diagnostic &diagnostic) {
   if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
-    ++errors;
+    ++errors, refusals += nibble::isRefusal(diagnostic);
   std::string text = diagnostic.str();
   llvm::StringRef layer = nibble::getLayerName(diagnostic.getLocation());
   llvm::errs() << getSeverityName(diagnostic.getSeverity()) << ": ";

@@ -1,6 +1,7 @@
 // nibble explain ENGINE.nbl|MODEL.onnx, nibble diff A B
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
+#include "QuantizeOptions.h"
 
 #include "nibble/KernelSelect/Machine.h"
 #include "nibble/Pipelines/Compiler.h"
@@ -91,10 +92,12 @@ static int compileModel(llvm::StringRef path, llvm::json::Value &report) {
   options.target = target;
   options.shapes.assign(shapes.begin(), shapes.end());
   options.stopAfter = machine->isGpu() ? Stage::Select : Stage::Lower;
+  if (int code = readQuantizeOptions(options))
+    return code;
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);
-  int code = failed(compiler.run()) ? kExitUnsupported : kExitOk;
+  int code = failed(compiler.run()) ? diagnostics.getExitCode() : kExitOk;
   report = compiler.getReport();
   return code;
 }

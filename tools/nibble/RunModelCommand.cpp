@@ -2,6 +2,7 @@
 // nibble-run. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "CommandLine.h"
 #include "Commands.h"
+#include "QuantizeOptions.h"
 
 #include "nibble/Pipelines/Compiler.h"
 
@@ -14,7 +15,8 @@
 
 using namespace nibble;
 
-/// Splits off what belongs to the compiler: the model, its shapes and states.
+/// Splits off what belongs to the compiler: the model, its shapes and states,
+/// and how to quantize it.
 static std::vector<std::string> splitArguments(int argc, char **argv,
                                                CompileOptions &options) {
   std::vector<std::string> rest;
@@ -31,6 +33,12 @@ static std::vector<std::string> splitArguments(int argc, char **argv,
       options.states.push_back(word.str());
     } else if (word == "--state" && i + 1 < argc) {
       options.states.push_back(argv[++i]);
+    } else if (std::string *value =
+                   findQuantizeOption(options, word.split('=').first)) {
+      if (word.contains('='))
+        *value = word.split('=').second.str();
+      else if (i + 1 < argc)
+        *value = argv[++i];
     } else {
       rest.push_back(word.str());
     }
@@ -42,7 +50,7 @@ static int compileTo(CompileOptions options) {
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, std::move(options));
-  return failed(compiler.run()) ? kExitUnsupported : kExitOk;
+  return failed(compiler.run()) ? diagnostics.getExitCode() : kExitOk;
 }
 
 int runModelCommand(int argc, char **argv) {
@@ -57,6 +65,8 @@ int runModelCommand(int argc, char **argv) {
   options.output = temporary.str().str();
   options.command = quoteCommand(argc, argv);
   std::vector<std::string> words = splitArguments(argc, argv, options);
+  if (int code = checkQuantizeOptions(options))
+    return code;
   if (!options.input.empty())
     if (int code = compileTo(options))
       return code;

@@ -1,6 +1,7 @@
 // nibble verify MODEL.onnx|ENGINE.nbl --reference f64
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
+#include "QuantizeOptions.h"
 
 #include "nibble/Report/Verify.h"
 #include "nibble/rt/engine.h"
@@ -89,6 +90,8 @@ static int readOptions(VerifyOptions &options) {
   options.compile.target = target;
   options.compile.shapes.assign(shapes.begin(), shapes.end());
   options.compile.states.assign(states.begin(), states.end());
+  if (int code = readQuantizeOptions(options.compile))
+    return code;
   options.baseline = baseline;
   options.layers = layers;
   options.threads = std::max(1u, threads.getValue());
@@ -134,7 +137,7 @@ int verifyCommand(int argc, char **argv) {
   if (!temporary.empty())
     llvm::sys::fs::remove(temporary);
   if (failed(report))
-    return kExitUnsupported;
+    return diagnostics.getExitCode();
   if (onlyFirstBad)
     llvm::erase_if(report->layers, [](const LayerReport &layer) {
       return layer.problem.empty();

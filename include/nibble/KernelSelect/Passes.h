@@ -14,6 +14,11 @@ constexpr llvm::StringLiteral kMathAttr = "nibble.math";
 #define GEN_PASS_DECL
 #include "lib/KernelSelect/Passes.h.inc"
 
+class FallbackPolicy;
+/// `select-kernels` with permissions, which must outlive it; null: none.
+std::unique_ptr<mlir::Pass> createSelectKernelsPass(llvm::StringRef target,
+                                                    FallbackPolicy *fallbacks);
+
 #define GEN_PASS_REGISTRATION
 #include "lib/KernelSelect/Passes.h.inc"
 } // namespace nibble

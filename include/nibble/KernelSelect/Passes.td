@@ -15,7 +15,8 @@ def SelectKernels : Pass<"select-kernels", "::mlir::func::FuncOp"> {
     each class that was rejected with the predicate that failed.
 
     Refuses regions that no class covers, and classes that do less than the
-    model asks for: an error that names the layer, the reason and the fix
+    model asks for, unless --allow-fallback lets the layer have the format that
+    is multiplied: an error that names the layer, the reason and the fix
     (exit code 3). Example: test/KernelSelect/select-kernels.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_110a\"",

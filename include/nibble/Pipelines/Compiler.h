@@ -5,6 +5,8 @@
 
 #include "nibble/Pipelines/Stages.h"
 #include "nibble/Report/Decisions.h"
+#include "nibble/Support/FallbackPolicy.h"
+#include "nibble/Transforms/Quantize/PrecisionPolicy.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -27,6 +29,15 @@ struct CompileOptions {
   std::vector<std::string> states;
   /// Bytes that running the engine may take (docs/memory.md); 0: no limit.
   int64_t maxMemory = 0;
+  /// Format of matmuls with weights ("nvfp4 recipe=modelopt-onnx", see
+  /// LayerFormat.h) that no rule of `policy` decides; empty: as they are.
+  std::string quantize;
+  std::string policy; ///< file of rules (PrecisionPolicy.h), or empty
+  /// Folder of samples (Calibration.h), or empty.
+  std::string calib;
+  std::string calibMethod = "max"; ///< or "percentile:99.9"
+  /// "GLOB:FORMAT": layers that may fall to another format than requested.
+  std::vector<std::string> allowFallback;
   std::optional<Stage> stopAfter;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
   std::string dumpStages;
@@ -43,10 +54,14 @@ struct CompileOptions {
 };
 
 /// Runs the stages on one model. Errors are diagnostics of the context, with
-/// the layer as location. Not reusable: one Compiler, one compile.
+/// the layer as location; those that refuse a request carry a mark
+/// (nibble/Support/Refusal.h). Not reusable: one Compiler, one compile.
 class Compiler {
 public:
   Compiler(mlir::MLIRContext &context, CompileOptions options);
+  /// Goes on with a module that has gone through the stages before `next`.
+  Compiler(mlir::MLIRContext &context, CompileOptions options,
+           mlir::OwningOpRef<mlir::ModuleOp> module, Stage next);
 
   /// Stage import: reads the model. Symbolic dimensions must be bound.
   mlir::LogicalResult import();
@@ -57,18 +72,17 @@ public:
 
   /// What was decided so far, as the document of `explain`.
   llvm::json::Value getReport() const;
-  /// After a failure: what was asked for was refused (a limit), rather than
-  /// that the model is malformed or unsupported.
-  bool isRefused() const { return refused; }
 
   mlir::ModuleOp getModule() { return *module; }
   /// The CPU code; empty before stage `lower`.
   llvm::StringRef getObject() const { return object; }
 
 private:
+  mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
+  mlir::LogicalResult quantize();
   mlir::LogicalResult emitCode();
   mlir::LogicalResult dump(Stage stage);
   mlir::LogicalResult write();
@@ -78,8 +92,9 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
   std::string object, modelHash;
+  std::optional<PrecisionPolicy> precisionPolicy;
+  FallbackPolicy fallbacks;
   Stage next = Stage::Import;
-  bool refused = false;
 };
 
 /// "xxh3:0123456789abcdef" of a file's bytes, or failure if it cannot be read.

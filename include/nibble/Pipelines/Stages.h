@@ -10,6 +10,8 @@
 
 namespace nibble {
 
+class FallbackPolicy;
+
 enum class Stage {
   Import,
   Canonical,
@@ -42,6 +44,11 @@ llvm::ArrayRef<llvm::StringLiteral> getRecognitionNames();
 void buildCanonicalPipeline(mlir::OpPassManager &pm,
                             const CanonicalOptions &options);
 
+/// Layers with assigned formats (`nibble.precision`) and calibrated amax get
+/// them. Which formats: the pass assign-precision, which comes before; between
+/// the two, calibrate() (Calibration.h).
+void buildQuantizePipeline(mlir::OpPassManager &pm);
+
 struct FuseOptions {
   /// Names of fusions that must not run ("fuse-elementwise"), or "all".
   llvm::SmallVector<std::string> disabled;
@@ -57,6 +64,8 @@ void buildLayoutPipeline(mlir::OpPassManager &pm, const LayoutOptions &options);
 
 struct SelectOptions {
   std::string target = "cpu";
+  /// Layers that may compute in another format than asked for; may be null.
+  FallbackPolicy *fallbacks = nullptr;
 };
 void buildSelectPipeline(mlir::OpPassManager &pm, const SelectOptions &options);
 

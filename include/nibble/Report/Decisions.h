@@ -6,6 +6,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -33,12 +34,16 @@ llvm::StringRef getKindName(Decision::Kind kind);
 class Decisions {
 public:
   void add(Decision decision);
+  /// While muted, nothing is added: what a compile inside of a compile decides
+  /// (calibration) is not about the engine.
+  void setMuted(bool value) { muted = value; }
   const std::vector<Decision> &all() const { return list; }
   /// Those of one pass, in order.
   std::vector<const Decision *> of(llvm::StringRef pass) const;
 
 private:
   std::mutex mutex;
+  std::atomic<bool> muted{false};
   std::vector<Decision> list;
 };
 

@@ -27,8 +27,9 @@ struct VerifyOptions {
   /// An engine to check instead of a fresh one. It must be what
   /// `compile` makes: same launches, same kernels.
   std::string engine;
-  /// FP32 model with the same layer names; empty: the model itself without
-  /// the quantization of its activations.
+  /// FP32 model with the same layer names; empty: the model itself before
+  /// `quantize`, or, if that does nothing, without the quantization of its
+  /// activations.
   std::string baseline;
   /// NAME -> "@file.npy", "normal:seed=1", ...; others get normal:seed=<i>.
   std::map<std::string, std::string> inputs;

@@ -199,6 +199,86 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// Stage quantize
+//===----------------------------------------------------------------------===//
+
+def AssignPrecision : Pass<"assign-precision", "::mlir::ModuleOp"> {
+  let summary = "Decide the format of every layer that a policy speaks of";
+  let description = [{
+    Assumes a canonical graph whose ops carry ONNX node names. The formats and what
+    each means for weights and activations are the table in
+    `nibble/Transforms/Quantize/LayerFormat.h` and docs/quantize.md; the policy
+    file is that of `PrecisionPolicy.h`. `format` is a rule for all matmuls with
+    weights that no rule of the policy decides.
+
+    Guarantees: a layer that must change has `nibble.precision` (the format with all
+    its options) and, if its weight was read, `nibble.weight_amax`; layers of `nq`
+    that a rule decides have `nibble.requested`. All layers are looked at
+    before it fails.
+
+    Refuses, unless `allow-fallback` lets the layer fall to a format that is possible: layers that
+    come quantized (asking for what they are is fine), weights that are not constant,
+    all zero, or have a NaN or infinity, K that is not a multiple of the block, f16
+    for weights beyond 65504, f16 or bf16 for norms and convolutions of wider type,
+    quantized formats for convolutions in loops. Fails on rules that decide nothing
+    and are not `optional`, and on rules that match only ops without such a format.
+    Example: test/Transforms/assign-precision.mlir.
+  }];
+  let options = [
+    Option<"policyFile", "policy", "std::string", "\"\"", "policy file">,
+    Option<"format", "format", "std::string", "\"\"",
+           "format of matmuls that the policy does not decide">,
+    ListOption<"allowFallback", "allow-fallback", "std::string",
+               "GLOB:FORMAT, in order of preference">];
+}
+
+def NarrowLayers : Pass<"narrow-layers", "::mlir::func::FuncOp"> {
+  let summary = "Round operands of layers to f16 or bf16 as assigned";
+  let description = [{
+    Assumes `nibble.precision` of `assign-precision`. Guarantees: a matmul or attention
+    with format f16 or bf16 reads operands of that type (constants are rounded here, to nearest,
+    ties to even, activations by `nq.cast`), its result type stays; an embedding's
+    table is of that type and what is read from it is widened. Layers that share a constant share
+    the rounded one.
+
+    Refuses nothing: `assign-precision` has checked ranges.
+    Example: test/Transforms/narrow-layers.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::arith::ArithDialect"];
+}
+
+def QuantizeWeights : Pass<"quantize-weights", "::mlir::func::FuncOp"> {
+  let summary = "Turn constant weights into codes and scales as assigned";
+  let description = [{
+    Assumes `nibble.precision` on matmuls with plain constant weights. Guarantees: B is
+    an `nq.constant` [.., N, K] with scales along K and `transpose_b`, with
+    the codes and scales of the recipe in `rt/quantize.h`, bit for bit; the matmul's result type
+    stays; layers that share a weight in one format share its codes. The weight is
+    read where the file has it, a few rows at a time, by all threads of the context:
+    memory grows by the quantized weight only.
+
+    Refuses what `assign-precision` refuses, if that has not looked at the layer
+    (no `nibble.weight_amax`). Example: test/Transforms/quantize-weights.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def QuantizeActivations : Pass<"quantize-activations", "::mlir::func::FuncOp"> {
+  let summary = "Quantize the activations of matmuls as assigned";
+  let description = [{
+    Assumes `nibble.precision` on matmuls and, where it asks for fp8 or nvfp4 activations,
+    the calibrated `nibble.amax`. Guarantees: A comes from `nq.quantize`: fp8 static with scale
+    amax/448; nvfp4 with dynamic block scales under the global scale amax/2688; mxfp8 and mxfp4
+    dynamic, without calibration; layers that read one tensor in one format share
+    its quantization. The attributes of the stage are gone, except `nibble.requested`.
+
+    Refuses layers without an amax, or with one that is not a positive number.
+    Example: test/Transforms/quantize-activations.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // Stage fuse
 //===----------------------------------------------------------------------===//
 

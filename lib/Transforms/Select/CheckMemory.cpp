@@ -3,6 +3,7 @@
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Support/Refusal.h"
 #include "nibble/Transforms/Passes.h"
 
 namespace nibble {
@@ -31,14 +32,18 @@ struct CheckMemoryPass : nibble::impl::CheckMemoryBase<CheckMemoryPass> {
   }
 
   void refuse(const MemoryUse &use) {
-    InFlightDiagnostic diag =
-        getOperation().emitError()
+    std::string reason;
+    llvm::raw_string_ostream(reason)
         << "memory of " << formatBytes(use.total())
         << " is needed, --max-memory allows " << formatBytes(maxMemory) << " ("
         << formatBytes(use.total() - maxMemory) << " less): constants "
         << formatBytes(use.constants) << ", arena " << formatBytes(use.arena)
         << ", states " << formatBytes(use.states) << ", inputs "
         << formatBytes(use.inputs) << ", outputs " << formatBytes(use.outputs);
+    std::string limit = "at most " + formatBytes(maxMemory);
+    InFlightDiagnostic diag = emitRefusal(
+        getOperation().getLoc(), {"check-memory", "", limit, reason,
+                                  "raise the limit or follow the notes"});
     notePeak(diag);
     noteConstants(diag);
     noteStates(diag);

@@ -3,6 +3,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Quantize/Layers.h"
 #include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -12,6 +13,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace nibble {
@@ -177,8 +179,20 @@ private:
           << RemarkArg("layer", launch.getLayer())
           << RemarkArg("index", regions++)
           << RemarkArg("kernel", kernel.getSymName());
+    if (std::string requested = getRequested(op); !requested.empty())
+      launch->setAttr(kRequestedAttr, builder.getStringAttr(requested));
     op->replaceAllUsesWith(launch.getResults());
     op->erase();
+  }
+
+  /// What was asked for in all of a launch: "nvfp4", or "fp8,nvfp4".
+  static std::string getRequested(Operation *root) {
+    llvm::SetVector<StringRef> names;
+    root->walk([&](Operation *op) {
+      if (auto name = op->getAttrOfType<StringAttr>(kRequestedAttr))
+        names.insert(name);
+    });
+    return llvm::join(names, ",");
   }
 
   /// Builds the kernel function, or finds the one that reads the same.
@@ -204,6 +218,8 @@ private:
       fillFromRegion(region, mapping);
     else
       fillFromOp(cluster.root, mapping);
+    // What was asked for is a matter of the launch: kernels are shared.
+    kernel.walk([](Operation *op) { op->removeAttr(kRequestedAttr); });
     return unique(kernel, kind);
   }
 
