@@ -24,6 +24,8 @@ public:
   mlir::LogicalResult read(mlir::func::FuncOp func);
 
   bool isScaled(mlir::Value value) const { return scaled.count(value); }
+  /// transpose, broadcast, reshape, slice or concat of scaled tensors.
+  static bool isScaledMove(mlir::Operation &op);
   Tensor &plainOf(mlir::Value value) { return *plain.find(value)->second; }
   ScaledTensor &scaledOf(mlir::Value value) {
     return scaled.find(value)->second;
@@ -75,6 +77,9 @@ private:
   mlir::LogicalResult readPad(mlir::tensor::PadOp op);
   mlir::LogicalResult readConcat(mlir::tensor::ConcatOp op);
   mlir::LogicalResult readReformat(nq::ReformatOp op);
+  // GraphMoves.cpp
+  mlir::LogicalResult readScaledEmpty(mlir::tensor::EmptyOp op);
+  mlir::LogicalResult readScaledMove(mlir::Operation &op);
   // GraphRows.cpp
   mlir::LogicalResult readSoftmax(mlir::linalg::SoftmaxOp op);
   mlir::LogicalResult readNorm(nq::NormOp op);
