@@ -122,16 +122,15 @@ static void concatPart(Tensor &to, ArrayRef<Tensor *> from, int64_t dim) {
 
 /// One number for the whole tensor, which all inputs share.
 static void copyPart(Tensor &to, Tensor *from) {
-  pullFrom(to, from, /*view=*/true, [from](Dag &, IndexRef) {
-    return Index(from->shape.size());
-  });
+  pullFrom(to, from, /*view=*/true,
+           [from](Dag &, IndexRef) { return Index(from->shape.size()); });
 }
 
 LogicalResult KernelGraph::readScaledMove(Operation &op) {
   Value result = op.getResult(0), first = op.getOperand(0);
   nq::ScaledType type = nq::getScaledElement(result.getType());
-  SmallVector<int64_t> block = type.getBlockFor(
-      cast<RankedTensorType>(first.getType()).getShape());
+  SmallVector<int64_t> block =
+      type.getBlockFor(cast<RankedTensorType>(first.getType()).getShape());
   addScaled(result);
   SmallVector<Tensor *> parts = partsOf(result);
   for (auto [p, to] : llvm::enumerate(parts)) {
@@ -150,9 +149,8 @@ LogicalResult KernelGraph::readScaledMove(Operation &op) {
             [&](auto o) { transposePart(*to, from[0], o.getPermutation()); })
         .Case<linalg::BroadcastOp>(
             [&](auto o) { broadcastPart(*to, from[0], o.getDimensions()); })
-        .Case<tensor::ExtractSliceOp>([&](auto o) {
-          slicePart(*to, from[0], o, isCodes ? ones : block);
-        })
+        .Case<tensor::ExtractSliceOp>(
+            [&](auto o) { slicePart(*to, from[0], o, isCodes ? ones : block); })
         .Case<tensor::ConcatOp>(
             [&](auto o) { concatPart(*to, from, o.getDim()); })
         .Default([&](Operation *) { reshapePart(*to, from[0]); });

@@ -1,9 +1,9 @@
 // cancel-qdq: quantize(dequantize(q)) is q where that holds for every code.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "CastChain.h"
 #include "KnownScales.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Reference/RefTensor.h"
+#include "nibble/Transforms/CastChain.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/rt/quantize.h"
 
@@ -67,9 +67,8 @@ static uint64_t roundTrip(Pair &pair, ScaledType type, KnownScales::Pair scale,
   double x = decodeCode(type, scale, code);
   for (const CastStep &step : pair.roundings)
     x = step.apply(x);
-  rt::Overflow overflow = pair.quantize.getSaturate()
-                              ? rt::Overflow::Saturate
-                              : rt::Overflow::NonFinite;
+  rt::Overflow overflow = pair.quantize.getSaturate() ? rt::Overflow::Saturate
+                                                      : rt::Overflow::NonFinite;
   uint64_t mask = (uint64_t(1) << type.getStorageBits()) - 1;
   return mask & rt::staticCode(static_cast<float>(x),
                                static_cast<float>(scale.effective),

@@ -1,6 +1,6 @@
 // When two conversions are one.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "CastChain.h"
+#include "nibble/Transforms/CastChain.h"
 
 #include "nibble/Reference/RefTensor.h"
 
@@ -55,17 +55,47 @@ bool nibble::isExactWidening(StorageFormat from, StorageFormat to) {
 
 static CastMerger::Result compare(StorageFormat from, CastStep inner,
                                   CastStep outer) {
-  bool identity = outer.to == from, direct = true;
-  for (uint64_t code = 0, e = uint64_t(1) << rt::formatBits(from);
-       code < e && (identity || direct); ++code) {
-    double x = rt::decode(from, code);
-    double want = outer.apply(inner.apply(x));
+  bool identity = outer.to == from, first = outer.to == inner.to, direct = true;
+  for (uint64_t code = 0, e = uint64_t(1) << rt::formatBits(from); code < e;
+       ++code) {
+    double x = rt::decode(from, code), y = inner.apply(x);
+    double want = outer.apply(y);
     identity &= isSameNumber(want, x);
+    first &= isSameNumber(want, y);
     direct &= isSameNumber(want, outer.apply(x));
   }
   return identity ? CastMerger::Result::Identity
+         : first  ? CastMerger::Result::Inner
          : direct ? CastMerger::Result::Direct
                   : CastMerger::Result::Keep;
+}
+
+/// True if `outer` changes nothing that `inner`, of the same format, can write.
+static bool isRepetition(CastStep inner, CastStep outer) {
+  if (outer.to != inner.to)
+    return false;
+  if (rt::formatBits(inner.to) > 16)
+    return true;
+  for (uint64_t code = 0, e = uint64_t(1) << rt::formatBits(inner.to); code < e;
+       ++code) {
+    double y = rt::decode(inner.to, code);
+    bool written = isSameNumber(inner.apply(y), y);
+    if (written && !isSameNumber(outer.apply(y), y))
+      return false;
+  }
+  return true;
+}
+
+/// True if both go to one format with one rounding, and `outer` makes of what
+/// overflows in `inner` what it would have made of it directly. Below the
+/// overflow, which begins at the same number for both, they agree anyway.
+static bool isSameRounding(CastStep inner, CastStep outer) {
+  if (outer.to != inner.to || outer.e8m0 != inner.e8m0)
+    return false;
+  for (double x : {0x1p1000, -0x1p1000, 0.0, -0.0, -1.0})
+    if (!isSameNumber(outer.apply(inner.apply(x)), outer.apply(x)))
+      return false;
+  return true;
 }
 
 CastMerger::Result CastMerger::merge(StorageFormat from, CastStep inner,
@@ -76,7 +106,9 @@ CastMerger::Result CastMerger::merge(StorageFormat from, CastStep inner,
     return entry->second;
   if (rt::formatBits(from) <= 16)
     return entry->second = compare(from, inner, outer);
-  if (!isExactWidening(from, inner.to))
-    return Result::Keep;
-  return entry->second = outer.to == from ? Result::Identity : Result::Direct;
+  if (isExactWidening(from, inner.to))
+    return entry->second = outer.to == from ? Result::Identity : Result::Direct;
+  return entry->second = isRepetition(inner, outer)     ? Result::Inner
+                         : isSameRounding(inner, outer) ? Result::Direct
+                                                        : Result::Keep;
 }

@@ -1,9 +1,9 @@
 // merge-casts: chains of conversions become the one conversion that is equal.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "CastChain.h"
 #include "KnownScales.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Reference/RefTensor.h"
+#include "nibble/Transforms/CastChain.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -121,17 +121,17 @@ struct MergePair : OpRewritePattern<CastOp> {
         merger.merge(formatOf(input), CastStep::of(inner), CastStep::of(op));
     if (result == CastMerger::Result::Keep)
       return rewriter.notifyMatchFailure(op, "the inner cast rounds");
-    bool identity = result == CastMerger::Result::Identity;
-    if (identity && input.getType() != op.getResult().getType())
+    Value whole = result == CastMerger::Result::Identity ? input
+                  : result == CastMerger::Result::Inner  ? inner.getResult()
+                                                         : Value();
+    if (whole && whole.getType() != op.getResult().getType())
       return rewriter.notifyMatchFailure(op, "layouts differ");
     std::string from = nameOf(input), to = nameOf(op.getResult());
     remarkMerged(op, from + " -> " + nameOf(inner.getResult()) + " -> " + to,
-                 identity ? from : from + " -> " + to,
-                 rt::formatBits(formatOf(input)) <= 16
-                     ? "equal for every code of the source format"
-                     : "the first conversion is exact");
-    if (identity)
-      rewriter.replaceOp(op, input);
+                 whole == input ? from : from + " -> " + to,
+                 getReason(input, inner, op));
+    if (whole)
+      rewriter.replaceOp(op, whole);
     else
       rewriter.replaceOpWithNewOp<CastOp>(op, op.getResult().getType(), input,
                                           op.getSaturateAttr(),
@@ -139,11 +139,19 @@ struct MergePair : OpRewritePattern<CastOp> {
     return success();
   }
 
+  static StringRef getReason(Value input, CastOp inner, CastOp outer) {
+    if (rt::formatBits(formatOf(input)) <= 16)
+      return "equal for every code of the source format";
+    return inner.getResult().getType() == outer.getResult().getType()
+               ? "both conversions round to the same format"
+               : "the first conversion is exact";
+  }
+
   CastMerger &merger;
 };
 
-/// cast(dequantize(q) : T) : U -> dequantize(q) : U, if no code under the scales
-/// of q is rounded in T to something else than U would make of it.
+/// cast(dequantize(q) : T) : U -> dequantize(q) : U, if no code under the
+/// scales of q is rounded in T to something else than U would make of it.
 struct MergeDequantize : OpRewritePattern<CastOp> {
   using OpRewritePattern::OpRewritePattern;
 
@@ -201,8 +209,9 @@ struct MergeQuantize : OpRewritePattern<QuantizeOp> {
     if (!(half || from == StorageFormat::F32) ||
         !(to == StorageFormat::F32 || to == StorageFormat::F64))
       return rewriter.notifyMatchFailure(op, "the cast does not only widen");
-    remarkMerged(op, nameOf(inner.getInput()) + " -> " + rt::formatName(to) +
-                         " -> quantize",
+    remarkMerged(op,
+                 nameOf(inner.getInput()) + " -> " + rt::formatName(to) +
+                     " -> quantize",
                  nameOf(inner.getInput()) + " -> quantize",
                  "quantize computes in f32, to which its input is exact");
     rewriter.modifyOpInPlace(

@@ -76,8 +76,8 @@ static std::string whyPartsDiffer(ArrayRef<Value> scaled) {
   return {};
 }
 
-/// move(dequantize(q)) -> dequantize(move(q)); move(cast(x)) -> cast(move(x)) on
-/// the way.
+/// move(dequantize(q)) -> dequantize(move(q)); move(cast(x)) -> cast(move(x))
+/// on the way.
 struct SinkDequantize : RewritePattern {
   SinkDequantize(MLIRContext *context)
       : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
@@ -198,8 +198,8 @@ struct MoveQdqPass : nibble::impl::MoveQdqBase<MoveQdqPass> {
     DequantizeOp dequantize = findDequantize(getMoved(move).front());
     if (!dequantize || getLayout(dequantize.getInput().getType()))
       return;
-    std::string why = whyBlocksBreak(
-        move, getScaledElement(dequantize.getInput().getType()));
+    std::string why =
+        whyBlocksBreak(move, getScaledElement(dequantize.getInput().getType()));
     if (why.empty())
       return;
     remark::missed(move->getLoc(),

@@ -24,13 +24,13 @@ bool nibble::isMove(Operation *op) {
     if (!slice.getOffsets().empty() || !slice.getSizes().empty() ||
         !slice.getStrides().empty())
       return false;
-  return llvm::all_of(
-      llvm::concat<Value>(SmallVector<Value>(op->getOperands()),
-                          SmallVector<Value>(op->getResults())),
-      [](Value value) {
-        auto type = dyn_cast<RankedTensorType>(value.getType());
-        return type && type.hasStaticShape() && !type.getEncoding();
-      });
+  return llvm::all_of(llvm::concat<Value>(SmallVector<Value>(op->getOperands()),
+                                          SmallVector<Value>(op->getResults())),
+                      [](Value value) {
+                        auto type = dyn_cast<RankedTensorType>(value.getType());
+                        return type && type.hasStaticShape() &&
+                               !type.getEncoding();
+                      });
 }
 
 OperandRange nibble::getMoved(Operation *move) {
@@ -89,9 +89,8 @@ static std::string matchGroup(const Blocks &many, ArrayRef<int64_t> group,
   auto all = [&](auto predicate) { return llvm::all_of(group, predicate); };
   if (one.isSingle(d) && all([&](int64_t g) { return many.isSingle(g); }))
     return {};
-  if (one.extents[d] == full && all([&](int64_t g) {
-        return many.isUnit(g) || many.extents[g] == full;
-      }))
+  if (one.extents[d] == full &&
+      all([&](int64_t g) { return many.isUnit(g) || many.extents[g] == full; }))
     return {};
   SmallVector<int64_t> real;
   for (int64_t g : group)
@@ -167,9 +166,8 @@ std::string nibble::whyBlocksBreak(Operation *move, ScaledType type) {
     return "one side has fewer dimensions than the blocks";
   Blocks in(input, type), out(result, type);
   return llvm::TypeSwitch<Operation *, std::string>(move)
-      .Case<linalg::TransposeOp>([&](auto op) {
-        return matchDims(in, out, op.getPermutation());
-      })
+      .Case<linalg::TransposeOp>(
+          [&](auto op) { return matchDims(in, out, op.getPermutation()); })
       .Case<linalg::BroadcastOp>(
           [&](auto op) { return matchDims(in, out, getSourceDims(op)); })
       .Case<tensor::CollapseShapeOp>([&](auto op) {
@@ -192,8 +190,8 @@ Value nibble::applyMove(OpBuilder &builder, Operation *move,
                         ValueRange inputs) {
   Location loc = move->getLoc();
   Type element = typeOf(inputs.front()).getElementType();
-  auto type = RankedTensorType::get(typeOf(move->getResult(0)).getShape(),
-                                    element);
+  auto type =
+      RankedTensorType::get(typeOf(move->getResult(0)).getShape(), element);
   auto makeInit = [&] {
     return tensor::EmptyOp::create(builder, loc, type.getShape(), element);
   };

@@ -25,7 +25,8 @@ mlir::OperandRange getMoved(mlir::Operation *move);
 
 /// Why `move` cannot be applied to tensors of element type `type` in place of
 /// what it moves; empty if it can. For concat the caller has to make sure that
-/// what all blocks share is equal: the scale if per tensor, else the global one.
+/// what all blocks share is equal: the scale if per tensor, else the global
+/// one.
 std::string whyBlocksBreak(mlir::Operation *move, nq::ScaledType type);
 
 /// The same move on other tensors of the same shapes.

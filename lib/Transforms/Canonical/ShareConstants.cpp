@@ -101,15 +101,13 @@ private:
     remark::passed(op->getLoc(),
                    RemarkOpts::name("share-constants").category("nibble"))
         << RemarkArg("layer", getLayerName(op->getLoc()))
-        << RemarkArg("chosen",
-                     ("the constant of '" + getLayerName(kept->getLoc()) + "'")
-                         .str())
-        << RemarkArg("rejected", "a second copy")
         << RemarkArg(
-               "bytes",
-               getStorageRegions(
-                   cast<RankedTensorType>(op->getResult(0).getType()))
-                   .total)
+               "chosen",
+               ("the constant of '" + getLayerName(kept->getLoc()) + "'").str())
+        << RemarkArg("rejected", "a second copy")
+        << RemarkArg("bytes", getStorageRegions(cast<RankedTensorType>(
+                                                    op->getResult(0).getType()))
+                                  .total)
         << RemarkArg("reason", "equal type and equal bytes");
     op->getResult(0).replaceAllUsesWith(kept->getResult(0));
     op->erase();

@@ -188,15 +188,16 @@ TEST(ReferenceQuant, MovesOfScaledTensors) {
     std::string q = "!nq.nvfp4";
     Harness h("func.func @main(%x: " + tensor(from, "f32") +
               ", %g: tensor<f32>) -> (" + tensor(to, "f32") + ", " +
-              tensor(to, "f32") + ") {\n%q = nq.quantize %x "
+              tensor(to, "f32") +
+              ") {\n%q = nq.quantize %x "
               "recipe(\"trt-dynamic\") global(%g : tensor<f32>) : " +
               tensor(from, "f32") + " -> " + tensor(from, q) +
               "\n%d = nq.dequantize %q : " + tensor(from, q) + " -> " +
               tensor(from, "f32") + "\n" + apply("f32", "%d", "%e") +
-              apply(q, "%q", "%m") + "%f = nq.dequantize %m : " +
-              tensor(to, q) + " -> " + tensor(to, "f32") +
-              "\nreturn %e, %f : " + tensor(to, "f32") + ", " +
-              tensor(to, "f32") + "\n}");
+              apply(q, "%q", "%m") +
+              "%f = nq.dequantize %m : " + tensor(to, q) + " -> " +
+              tensor(to, "f32") + "\nreturn %e, %f : " + tensor(to, "f32") +
+              ", " + tensor(to, "f32") + "\n}");
     auto x = h.arg(0, randoms(h.argType(0).getNumElements(), 3, 4));
     auto results = h.run({x, h.arg(1, {0.01})});
     ASSERT_TRUE(succeeded(results)) << h.errors;

@@ -19,8 +19,8 @@ constexpr unsigned graphsPerContext = 100;
 static std::unique_ptr<MLIRContext> makeContext() {
   DialectRegistry registry;
   registerAllDialects(registry);
-  auto context = std::make_unique<MLIRContext>(
-      registry, MLIRContext::Threading::DISABLED);
+  auto context =
+      std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
   return context;
 }
@@ -129,8 +129,9 @@ void nibble::test::expectExact(const std::string &name,
               static_cast<unsigned long long>(seeds.first + run.graphs - 1),
               run.changed, run.graphs);
   if (run.failure) {
-    ADD_FAILURE() << name << " is not exact; NIBBLE_GRAPH_SEED="
-                  << run.failure->seed << " repeats it\n"
+    ADD_FAILURE() << name
+                  << " is not exact; NIBBLE_GRAPH_SEED=" << run.failure->seed
+                  << " repeats it\n"
                   << run.failure->message << "\nsmallest graph ("
                   << run.failure->ops << " ops):\n"
                   << run.failure->graph << "after the pipeline:\n"

@@ -11,8 +11,8 @@
 // pipeline are evaluated by the reference interpreter on the same inputs. All
 // results must be equal bit by bit: floats as the interpreter has them (f32
 // without rounding), codes, scales and zero points of scaled tensors. Any NaN
-// equals any other, as a code, too. A pass that fails, leaves invalid IR, or ops the interpreter does not
-// know, has failed, too.
+// equals any other, as a code, too. A pass that fails, leaves invalid IR, or
+// ops the interpreter does not know, has failed, too.
 //
 // A failure is shrunk (fewer steps, smaller sizes, then outputs and ops dropped
 // as long as it still fails) and printed with its seed.
@@ -61,8 +61,8 @@ ExactnessRun checkExact(const PipelineBuilder &build, Seeds seeds,
                         const GraphOptions &options = {});
 
 /// The same as a test: fails with the counterexample, prints the seeds, and
-/// fails if the pipeline changed less than `minChanged` percent of the graphs, so
-/// that the generator is known to exercise it.
+/// fails if the pipeline changed less than `minChanged` percent of the graphs,
+/// so that the generator is known to exercise it.
 void expectExact(const std::string &name, const PipelineBuilder &build,
                  Seeds seeds, unsigned minChanged = 5,
                  const GraphOptions &options = {});

@@ -95,9 +95,10 @@ TEST(Exactness, FoldConstants) {
 }
 
 TEST(Exactness, StageCanonical) {
-  expectExact("nibble-canonical",
-              [](OpPassManager &pm) { buildCanonicalPipeline(pm, {}); },
-              {10000, 2000}, 90);
+  expectExact(
+      "nibble-canonical",
+      [](OpPassManager &pm) { buildCanonicalPipeline(pm, {}); }, {10000, 2000},
+      90);
 }
 
 //===----------------------------------------------------------------------===//
@@ -135,7 +136,8 @@ struct IgnoreScales : OpRewritePattern<nq::QuantizeOp> {
 };
 
 template <typename Pattern>
-struct WrongPass : PassWrapper<WrongPass<Pattern>, OperationPass<func::FuncOp>> {
+struct WrongPass
+    : PassWrapper<WrongPass<Pattern>, OperationPass<func::FuncOp>> {
   void runOnOperation() override {
     RewritePatternSet patterns(&this->getContext());
     patterns.add<Pattern>(&this->getContext());
@@ -148,8 +150,7 @@ struct WrongPass : PassWrapper<WrongPass<Pattern>, OperationPass<func::FuncOp>> 
 template <typename Pattern> ExactnessRun runWrong() {
   return checkExact(
       [](OpPassManager &pm) {
-        pm.addNestedPass<func::FuncOp>(
-            std::make_unique<WrongPass<Pattern>>());
+        pm.addNestedPass<func::FuncOp>(std::make_unique<WrongPass<Pattern>>());
       },
       {1, 2000});
 }

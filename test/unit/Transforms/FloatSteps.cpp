@@ -18,13 +18,17 @@ static bool isWide(Type type) {
 static bool isRounded(Type type) { return !type.isF32() && !type.isF64(); }
 
 void GraphMaker::addArgument() {
-  Type element = random.chance(90) ? pickWide() : floatType(random.between(4, 6));
-  add({block.addArgument(RankedTensorType::get(pickShape(1, 3), element), loc)});
+  Type element =
+      random.chance(90) ? pickWide() : floatType(random.between(4, 6));
+  add({block.addArgument(RankedTensorType::get(pickShape(1, 3), element),
+                         loc)});
 }
 
 void GraphMaker::addConstant() {
-  Type element = random.chance(90) ? pickWide() : floatType(random.between(4, 6));
-  constants.push_back(makeData(RankedTensorType::get(pickShape(0, 3), element)));
+  Type element =
+      random.chance(90) ? pickWide() : floatType(random.between(4, 6));
+  constants.push_back(
+      makeData(RankedTensorType::get(pickShape(0, 3), element)));
   add({makeConstant(constants.back()), /*constant=*/true});
 }
 
@@ -122,10 +126,9 @@ void GraphMaker::addGenericCast() {
 
 /// One linalg.generic over tensors of one shape, or vectors along the last
 /// dimension.
-static Value
-makeMap(OpBuilder &builder, Location loc, RankedTensorType type, Value init,
-        ValueRange inputs,
-        llvm::function_ref<Value(OpBuilder &, ValueRange)> body) {
+static Value makeMap(OpBuilder &builder, Location loc, RankedTensorType type,
+                     Value init, ValueRange inputs,
+                     llvm::function_ref<Value(OpBuilder &, ValueRange)> body) {
   SmallVector<AffineMap> maps;
   for (Value input : inputs) {
     int64_t rank = cast<RankedTensorType>(input.getType()).getRank();
@@ -151,20 +154,20 @@ void GraphMaker::addUnary() {
   auto type = tensorOf(entry.value);
   bool exact = entry.constant && !isRounded(type.getElementType());
   unsigned kind = random.below(exact ? 2 : 4);
-  Value result = makeMap(
-      builder, loc, type, makeEmpty(type), entry.value,
-      [&](OpBuilder &b, ValueRange args) -> Value {
-        switch (kind) {
-        case 0:
-          return arith::NegFOp::create(b, loc, args[0]);
-        case 1:
-          return math::AbsFOp::create(b, loc, args[0]);
-        case 2:
-          return math::TanhOp::create(b, loc, args[0]);
-        default:
-          return arith::MulFOp::create(b, loc, args[0], args[0]);
-        }
-      });
+  Value result =
+      makeMap(builder, loc, type, makeEmpty(type), entry.value,
+              [&](OpBuilder &b, ValueRange args) -> Value {
+                switch (kind) {
+                case 0:
+                  return arith::NegFOp::create(b, loc, args[0]);
+                case 1:
+                  return math::AbsFOp::create(b, loc, args[0]);
+                case 2:
+                  return math::TanhOp::create(b, loc, args[0]);
+                default:
+                  return arith::MulFOp::create(b, loc, args[0], args[0]);
+                }
+              });
   add({result, entry.constant});
 }
 
@@ -237,8 +240,8 @@ static bool mayMultiply(const Entry &entry) {
   auto type = cast<RankedTensorType>(entry.value.getType());
   if (type.getRank() < 2)
     return false;
-  return nq::getScaledElement(type) ||
-         (isWide(type.getElementType()) && !(entry.dequantized && entry.rounded));
+  return nq::getScaledElement(type) || (isWide(type.getElementType()) &&
+                                        !(entry.dequantized && entry.rounded));
 }
 
 /// A matrix [N, k] to multiply with, as a constant, as its dequantized and
@@ -286,8 +289,8 @@ void GraphMaker::addMatmul() {
   bool transposed = true;
   if (!nq::getScaledElement(b.getType()) && random.chance(40)) {
     auto shape = tensorOf(b).getShape();
-    Value init = makeEmpty(RankedTensorType::get(
-        {shape[1], shape[0]}, tensorOf(b).getElementType()));
+    Value init = makeEmpty(RankedTensorType::get({shape[1], shape[0]},
+                                                 tensorOf(b).getElementType()));
     SmallVector<int64_t> perm{1, 0};
     b = linalg::TransposeOp::create(builder, loc, b, init, perm)->getResult(0);
     transposed = false;

@@ -21,15 +21,24 @@ GraphMaker::GraphMaker(OpBuilder &builder, Block &block, uint64_t seed,
 
 const std::vector<GraphMaker::Weighted> &GraphMaker::getSteps() {
   static const std::vector<Weighted> steps = {
-      {&GraphMaker::addArgument, 2},        {&GraphMaker::addConstant, 3},
-      {&GraphMaker::repeatConstant, 4},     {&GraphMaker::addCast, 8},
-      {&GraphMaker::addCastChain, 8},       {&GraphMaker::addGenericCast, 5},
-      {&GraphMaker::addUnary, 6},           {&GraphMaker::addBinary, 6},
-      {&GraphMaker::addNorm, 3},            {&GraphMaker::addMatmul, 8},
-      {&GraphMaker::addMove, 18},           {&GraphMaker::addConcat, 8},
-      {&GraphMaker::addStaticQuantize, 12}, {&GraphMaker::addDynamicQuantize, 8},
-      {&GraphMaker::repeatQuantize, 5},     {&GraphMaker::addDequantize, 20},
-      {&GraphMaker::addRequantize, 14},     {&GraphMaker::addNotation, 6},
+      {&GraphMaker::addArgument, 2},
+      {&GraphMaker::addConstant, 3},
+      {&GraphMaker::repeatConstant, 4},
+      {&GraphMaker::addCast, 8},
+      {&GraphMaker::addCastChain, 8},
+      {&GraphMaker::addGenericCast, 5},
+      {&GraphMaker::addUnary, 6},
+      {&GraphMaker::addBinary, 6},
+      {&GraphMaker::addNorm, 3},
+      {&GraphMaker::addMatmul, 8},
+      {&GraphMaker::addMove, 18},
+      {&GraphMaker::addConcat, 8},
+      {&GraphMaker::addStaticQuantize, 12},
+      {&GraphMaker::addDynamicQuantize, 8},
+      {&GraphMaker::repeatQuantize, 5},
+      {&GraphMaker::addDequantize, 20},
+      {&GraphMaker::addRequantize, 14},
+      {&GraphMaker::addNotation, 6},
       {&GraphMaker::addScaledWeight, 3}};
   return steps;
 }
@@ -121,8 +130,7 @@ GraphMaker::Shape GraphMaker::pickShape(unsigned minRank, unsigned maxRank) {
 // Values
 //===----------------------------------------------------------------------===//
 
-const Entry *
-GraphMaker::pick(llvm::function_ref<bool(const Entry &)> accept) {
+const Entry *GraphMaker::pick(llvm::function_ref<bool(const Entry &)> accept) {
   SmallVector<const Entry *> fitting;
   for (const Entry &entry : entries)
     if (accept(entry))
@@ -130,8 +138,8 @@ GraphMaker::pick(llvm::function_ref<bool(const Entry &)> accept) {
   if (fitting.empty())
     return nullptr;
   // Chains grow from what was made last.
-  size_t recent = random.chance(70) ? std::min<size_t>(3, fitting.size())
-                                    : fitting.size();
+  size_t recent =
+      random.chance(70) ? std::min<size_t>(3, fitting.size()) : fitting.size();
   return fitting[fitting.size() - 1 - random.below(recent)];
 }
 

@@ -18,14 +18,15 @@ Type GraphMaker::pickStorage() {
   if (random.chance(70))
     return floatType(random.pick({4u, 4u, 4u, 5u, 6u}));
   auto sign = random.chance(50) ? IntegerType::Signed : IntegerType::Unsigned;
-  return IntegerType::get(builder.getContext(), random.chance(60) ? 8 : 4, sign);
+  return IntegerType::get(builder.getContext(), random.chance(60) ? 8 : 4,
+                          sign);
 }
 
 nq::ScaledType GraphMaker::pickStaticType(int64_t rank) {
   MLIRContext *context = builder.getContext();
   static const std::vector<SmallVector<int64_t>> blocks = {
-      {16}, {whole}, {8}, {3}, {1, 16}, {1, 16}, {1, whole}, {whole, 1}, {2, 4},
-      {4, 8}, {1, 1}, {2, 1}};
+      {16},       {whole},    {8},    {3},    {1, 16}, {1, 16},
+      {1, whole}, {whole, 1}, {2, 4}, {4, 8}, {1, 1},  {2, 1}};
   SmallVector<int64_t> block;
   if (rank > 0 && random.chance(50))
     do
@@ -94,18 +95,17 @@ StaticQuant GraphMaker::makeScales(RankedTensorType result, bool shortScales) {
     std::fill(values.begin(), values.end(), values[0]);
   StaticQuant quant{Value(), round(scaled.getScale(), values), {}, {}};
   if (scaled.getGlobal())
-    quant.global = Data{RankedTensorType::get({}, scaled.getGlobal()),
-                        {std::ldexp(1.0 + random.below(8) / 8.0,
-                                    random.between(-6, 1))}};
+    quant.global =
+        Data{RankedTensorType::get({}, scaled.getGlobal()),
+             {std::ldexp(1.0 + random.below(8) / 8.0, random.between(-6, 1))}};
   if (scaled.getZeroPoint()) {
     unsigned bits = scaled.getStorageBits();
     std::vector<double> zeros(count);
     for (double &zero : zeros)
       zero = random.between(-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
-    quant.zeroPoint =
-        Data{RankedTensorType::get(quant.scale.type.getShape(),
-                                   builder.getIntegerType(bits)),
-             zeros};
+    quant.zeroPoint = Data{RankedTensorType::get(quant.scale.type.getShape(),
+                                                 builder.getIntegerType(bits)),
+                           zeros};
   }
   return quant;
 }
@@ -142,15 +142,14 @@ Value GraphMaker::makeScaledConstant(RankedTensorType type) {
     global = ref::RefTensor::floats(quant.global->type, quant.global->values)
                  .toAttr();
   if (quant.zeroPoint) {
-    bool isSigned =
-        nq::getScaledElement(type).getStorage().isSignedInteger();
+    bool isSigned = nq::getScaledElement(type).getStorage().isSignedInteger();
     std::vector<char> bytes;
     for (double zero : quant.zeroPoint->values)
       bytes.push_back(static_cast<char>(
-          isSigned ? zero
-                   : static_cast<int>(zero) &
-                         ((1 << nq::getScaledElement(type).getStorageBits()) -
-                          1)));
+          isSigned
+              ? zero
+              : static_cast<int>(zero) &
+                    ((1 << nq::getScaledElement(type).getStorageBits()) - 1)));
     zeros = raw(bytes);
   }
   return nq::ConstantOp::create(builder, loc, type, raw(makeCodes(type)),
@@ -215,9 +214,8 @@ void GraphMaker::repeatQuantize() {
     return;
   StaticQuant quant = random.pick(quants);
   auto op = quant.result.getDefiningOp<nq::QuantizeOp>();
-  auto first = llvm::find_if(entries, [&](const Entry &entry) {
-    return entry.value == quant.result;
-  });
+  auto first = llvm::find_if(
+      entries, [&](const Entry &entry) { return entry.value == quant.result; });
   add({quantizeAs(op.getInput(), quant, tensorOf(quant.result)),
        first != entries.end() && first->constant});
 }
@@ -243,9 +241,8 @@ void GraphMaker::addRequantize() {
   if (quants.empty())
     return;
   StaticQuant quant = random.pick(quants);
-  auto first = llvm::find_if(entries, [&](const Entry &entry) {
-    return entry.value == quant.result;
-  });
+  auto first = llvm::find_if(
+      entries, [&](const Entry &entry) { return entry.value == quant.result; });
   bool constant = first != entries.end() && first->constant;
   nq::ScaledType scaled = nq::getScaledElement(quant.result.getType());
   Value value = nq::DequantizeOp::create(
@@ -255,8 +252,8 @@ void GraphMaker::addRequantize() {
       value = castTo(value, pickWide());
       continue;
     }
-    Value moved = scaled.isPerTensor() || random.chance(50) ? move(value)
-                                                            : Value();
+    Value moved =
+        scaled.isPerTensor() || random.chance(50) ? move(value) : Value();
     if (moved)
       value = moved;
   }
@@ -282,9 +279,8 @@ void GraphMaker::addNotation() {
   if (quants.empty())
     return;
   StaticQuant quant = random.pick(quants);
-  auto first = llvm::find_if(entries, [&](const Entry &entry) {
-    return entry.value == quant.result;
-  });
+  auto first = llvm::find_if(
+      entries, [&](const Entry &entry) { return entry.value == quant.result; });
   auto type = tensorOf(quant.result);
   nq::ScaledType scaled = nq::getScaledElement(type);
   Type storage = scaled.getStorage();

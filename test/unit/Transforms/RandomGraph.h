@@ -3,11 +3,11 @@
 //
 // A graph is one function @main of nq, linalg, tensor and arith ops: quantize
 // (static and dynamic, every storage and scale format and recipe), dequantize,
-// casts of all float types as nq.cast and as linalg.generic, transpose, reshape,
-// slice, concat, broadcast, elementwise ops, norms, matmuls with constant scaled
-// weights, Q/DQ notation (codes, assemble), constants whose bytes occur twice
-// (arith.constant, nq.constant over a resource), values with several users,
-// results that nobody reads, odd sizes.
+// casts of all float types as nq.cast and as linalg.generic, transpose,
+// reshape, slice, concat, broadcast, elementwise ops, norms, matmuls with
+// constant scaled weights, Q/DQ notation (codes, assemble), constants whose
+// bytes occur twice (arith.constant, nq.constant over a resource), values with
+// several users, results that nobody reads, odd sizes.
 //
 // Two things are left out because the contract (docs/numerics.md) lets passes
 // change them:
@@ -31,8 +31,8 @@
 namespace nibble::test {
 
 struct GraphOptions {
-  unsigned steps = 12;        ///< each adds one op or a few that belong together
-  int64_t maxExtent = 48;     ///< of one dimension
+  unsigned steps = 12;    ///< each adds one op or a few that belong together
+  int64_t maxExtent = 48; ///< of one dimension
   int64_t maxElements = 1536; ///< of one tensor
 };
 

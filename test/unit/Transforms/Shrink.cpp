@@ -76,8 +76,8 @@ static Edit cut(unsigned position) {
     if (op->getNumResults() != 1 || op->getNumOperands() == 0 ||
         !isa<RankedTensorType>(op->getResult(0).getType()))
       return false;
-    Value argument = function.front().addArgument(op->getResult(0).getType(),
-                                                  op->getLoc());
+    Value argument =
+        function.front().addArgument(op->getResult(0).getType(), op->getLoc());
     op->getResult(0).replaceAllUsesWith(argument);
     return true;
   };

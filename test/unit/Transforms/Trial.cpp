@@ -72,8 +72,7 @@ static std::string compareCodes(rt::StorageFormat format, ArrayRef<char> a,
 static std::string compareScaled(const ref::RefTensor &a,
                                  const ref::RefTensor &b) {
   auto x = a.getScaledParts(), y = b.getScaledParts();
-  auto format =
-      ref::getFormat(nq::getScaledElement(a.getType()).getStorage());
+  auto format = ref::getFormat(nq::getScaledElement(a.getType()).getStorage());
   auto text = compareCodes(format, x.codes, y.codes, a.size());
   if (text.empty())
     text = compareBytes("scales", x.scales, y.scales);

@@ -19,9 +19,8 @@ Outcome tryPipeline(mlir::ModuleOp module, const PipelineBuilder &build,
                     uint64_t seed);
 
 /// The smallest graph found that still fails; `module` fails.
-mlir::OwningOpRef<mlir::ModuleOp> shrink(mlir::ModuleOp module,
-                                         const PipelineBuilder &build,
-                                         uint64_t seed);
+mlir::OwningOpRef<mlir::ModuleOp>
+shrink(mlir::ModuleOp module, const PipelineBuilder &build, uint64_t seed);
 
 mlir::func::FuncOp getMain(mlir::ModuleOp module);
 

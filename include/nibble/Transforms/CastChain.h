@@ -9,13 +9,16 @@
 //  - the first one is exact for every value of its source type (a table of
 //    formats; the direct conversion then rounds the same number), or
 //  - the source has at most 16 bits and all its codes have been converted both
-//    ways with equal results. This finds the identity (f16 -> f32 -> f16) and
-//    pairs such as E5M2 -> E4M3 -> E2M1, saturation included.
+//    ways with equal results (this finds the identity, f16 -> f32 -> f16, and
+//    pairs such as E5M2 -> E4M3 -> E2M1, saturation included), or
+//  - the second one goes to the format of the first: it changes nothing that
+//  the
+//    first can write, or saturates what the first made infinite.
 //
 // Results are equal if they are the same number, zeros with the same sign, or
 // both NaN: IEEE arithmetic leaves sign and payload of a NaN open.
-#ifndef NIBBLE_LIB_TRANSFORMS_CANONICAL_CASTCHAIN_H
-#define NIBBLE_LIB_TRANSFORMS_CANONICAL_CASTCHAIN_H
+#ifndef NIBBLE_TRANSFORMS_CASTCHAIN_H
+#define NIBBLE_TRANSFORMS_CASTCHAIN_H
 
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/rt/formats.h"
@@ -48,10 +51,10 @@ bool isExactWidening(rt::StorageFormat from, rt::StorageFormat to);
 /// Finds and remembers which pairs merge.
 class CastMerger {
 public:
-  enum class Result { Keep, Identity, Direct };
+  enum class Result { Keep, Identity, Inner, Direct };
 
-  /// What `outer` of `inner` of a value in `from` is: the value itself, `outer`
-  /// of the value, or neither.
+  /// What `outer` of `inner` of a value in `from` is: the value itself, `inner`
+  /// of it, `outer` of it, or neither.
   Result merge(rt::StorageFormat from, CastStep inner, CastStep outer);
 
 private:
@@ -62,4 +65,4 @@ private:
 
 } // namespace nibble
 
-#endif // NIBBLE_LIB_TRANSFORMS_CANONICAL_CASTCHAIN_H
+#endif // NIBBLE_TRANSFORMS_CASTCHAIN_H
