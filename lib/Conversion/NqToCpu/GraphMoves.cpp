@@ -126,34 +126,39 @@ static void copyPart(Tensor &to, Tensor *from) {
            [from](Dag &, IndexRef) { return Index(from->shape.size()); });
 }
 
+/// `block` has the extents of blocks of the source along its dimensions, 1 for
+/// codes.
+static void movePart(Tensor &to, ArrayRef<Tensor *> from, Operation &op,
+                     ArrayRef<int64_t> block) {
+  llvm::TypeSwitch<Operation *>(&op)
+      .Case<linalg::TransposeOp>(
+          [&](auto o) { transposePart(to, from[0], o.getPermutation()); })
+      .Case<linalg::BroadcastOp>(
+          [&](auto o) { broadcastPart(to, from[0], o.getDimensions()); })
+      .Case<tensor::ExtractSliceOp>(
+          [&](auto o) { slicePart(to, from[0], o, block); })
+      .Case<tensor::ConcatOp>([&](auto o) { concatPart(to, from, o.getDim()); })
+      .Default([&](Operation *) { reshapePart(to, from[0]); });
+}
+
 LogicalResult KernelGraph::readScaledMove(Operation &op) {
-  Value result = op.getResult(0), first = op.getOperand(0);
+  Value result = op.getResult(0);
+  auto first = cast<RankedTensorType>(op.getOperand(0).getType());
   nq::ScaledType type = nq::getScaledElement(result.getType());
-  SmallVector<int64_t> block =
-      type.getBlockFor(cast<RankedTensorType>(first.getType()).getShape());
+  SmallVector<int64_t> block = type.getBlockFor(first.getShape()),
+                       single(first.getRank(), 1);
   addScaled(result);
   SmallVector<Tensor *> parts = partsOf(result);
-  for (auto [p, to] : llvm::enumerate(parts)) {
+  unsigned inputs = isa<tensor::ConcatOp>(op) ? op.getNumOperands() : 1;
+  for (unsigned p = 0; p < parts.size(); ++p) {
     SmallVector<Tensor *> from;
-    unsigned inputs = isa<tensor::ConcatOp>(op) ? op.getNumOperands() : 1;
     for (Value operand : op.getOperands().take_front(inputs))
       from.push_back(partsOf(operand)[p]);
     bool isCodes = p == 0;
-    if (!isCodes && (to->shape.empty() || type.isPerTensor())) {
-      copyPart(*to, from[0]);
-      continue;
-    }
-    SmallVector<int64_t> ones(block.size(), 1);
-    llvm::TypeSwitch<Operation *>(&op)
-        .Case<linalg::TransposeOp>(
-            [&](auto o) { transposePart(*to, from[0], o.getPermutation()); })
-        .Case<linalg::BroadcastOp>(
-            [&](auto o) { broadcastPart(*to, from[0], o.getDimensions()); })
-        .Case<tensor::ExtractSliceOp>(
-            [&](auto o) { slicePart(*to, from[0], o, isCodes ? ones : block); })
-        .Case<tensor::ConcatOp>(
-            [&](auto o) { concatPart(*to, from, o.getDim()); })
-        .Default([&](Operation *) { reshapePart(*to, from[0]); });
+    if (!isCodes && (parts[p]->shape.empty() || type.isPerTensor()))
+      copyPart(*parts[p], from[0]);
+    else
+      movePart(*parts[p], from, op, isCodes ? single : block);
   }
   return success();
 }

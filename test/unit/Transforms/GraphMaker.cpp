@@ -39,7 +39,8 @@ const std::vector<GraphMaker::Weighted> &GraphMaker::getSteps() {
       {&GraphMaker::addDequantize, 20},
       {&GraphMaker::addRequantize, 14},
       {&GraphMaker::addNotation, 6},
-      {&GraphMaker::addScaledWeight, 3}};
+      {&GraphMaker::addScaledWeight, 6},
+      {&GraphMaker::addConcatOfDequantized, 5}};
   return steps;
 }
 
@@ -70,6 +71,10 @@ SmallVector<Value> GraphMaker::pickOutputs() {
   }
   if (outputs.empty())
     outputs.push_back(entries.back().value);
+  for (Value &output : outputs)
+    if (options.plainOutputs && nq::getScaledElement(output.getType()))
+      output = nq::DequantizeOp::create(
+          builder, loc, withElement(output, builder.getF32Type()), output);
   return outputs;
 }
 

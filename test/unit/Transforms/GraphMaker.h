@@ -79,6 +79,7 @@ private:
   mlir::Value makeEmpty(mlir::RankedTensorType type);
 
   // QuantSteps.cpp
+  bool isConstant(mlir::Value value) const;
   nq::ScaledType pickStaticType(int64_t rank);
   nq::ScaledType pickDynamicType();
   mlir::Type pickStorage();
@@ -86,11 +87,13 @@ private:
   mlir::Value quantizeAs(mlir::Value input, const StaticQuant &like,
                          mlir::RankedTensorType type);
   mlir::Value makeScaledConstant(mlir::RankedTensorType type);
+  mlir::Value repeatWeight();
   std::vector<char> makeCodes(mlir::RankedTensorType type);
   void addStaticQuantize();
   void addDynamicQuantize();
   void repeatQuantize();
   void addDequantize();
+  void addConcatOfDequantized();
   void addRequantize();
   void addNotation();
   void addScaledWeight();
@@ -130,6 +133,7 @@ private:
   std::vector<Entry> entries;
   std::vector<StaticQuant> quants;
   std::vector<Data> constants;
+  std::vector<nq::ConstantOp> weights;
 };
 
 } // namespace nibble::test

@@ -4,6 +4,8 @@
 
 #include "nibble/rt/recipes.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
 using namespace mlir;
 using namespace nibble;
 using namespace nibble::test;
@@ -152,8 +154,33 @@ Value GraphMaker::makeScaledConstant(RankedTensorType type) {
                     ((1 << nq::getScaledElement(type).getStorageBits()) - 1)));
     zeros = raw(bytes);
   }
-  return nq::ConstantOp::create(builder, loc, type, raw(makeCodes(type)),
-                                raw(scales), global, zeros);
+  auto constant = nq::ConstantOp::create(
+      builder, loc, type, raw(makeCodes(type)), raw(scales), global, zeros);
+  weights.push_back(constant);
+  return constant;
+}
+
+/// A weight again, with copies of its bytes, or some other scales under the
+/// same codes.
+Value GraphMaker::repeatWeight() {
+  nq::ConstantOp op = random.pick(weights);
+  auto type = tensorOf(op.getResult());
+  auto copy = [&](ElementsAttr attr) -> ElementsAttr {
+    SmallVector<char> scratch;
+    auto bytes = nq::getRawBytes(attr, scratch);
+    return makeAttr(cast<RankedTensorType>(attr.getType()),
+                    std::vector<char>(bytes->begin(), bytes->end()));
+  };
+  auto other = makeScaledConstant(type).getDefiningOp<nq::ConstantOp>();
+  bool newScales = random.chance(30), newGlobal = random.chance(30);
+  other.setCodesAttr(copy(op.getCodes()));
+  if (!newScales)
+    other.setScalesAttr(copy(*op.getScales()));
+  if (op.getGlobal() && !newGlobal)
+    other.setGlobalAttr(*op.getGlobal());
+  if (op.getZeroPoints() && !newScales)
+    other.setZeroPointsAttr(copy(*op.getZeroPoints()));
+  return other.getResult();
 }
 
 //===----------------------------------------------------------------------===//
@@ -208,16 +235,20 @@ void GraphMaker::addDynamicQuantize() {
   add({result, entry.constant});
 }
 
+bool GraphMaker::isConstant(Value value) const {
+  auto entry = llvm::find_if(
+      entries, [&](const Entry &entry) { return entry.value == value; });
+  return entry != entries.end() && entry->constant;
+}
+
 /// The same quantize once more, with copies of its constants.
 void GraphMaker::repeatQuantize() {
   if (quants.empty())
     return;
   StaticQuant quant = random.pick(quants);
   auto op = quant.result.getDefiningOp<nq::QuantizeOp>();
-  auto first = llvm::find_if(
-      entries, [&](const Entry &entry) { return entry.value == quant.result; });
   add({quantizeAs(op.getInput(), quant, tensorOf(quant.result)),
-       first != entries.end() && first->constant});
+       isConstant(quant.result)});
 }
 
 static bool isScaled(const Entry &entry) {
@@ -233,7 +264,44 @@ void GraphMaker::addDequantize() {
   Value result = nq::DequantizeOp::create(
       builder, loc, withElement(entry.value, element), entry.value);
   bool rounded = element.isF16() || element.isBF16();
-  add({result, entry.constant, /*dequantized=*/true, rounded});
+  Entry wide{result, entry.constant, /*dequantized=*/true, rounded};
+  Value moved = random.chance(40) ? move(result) : Value();
+  if (!moved || random.chance(25))
+    add(wide);
+  if (moved)
+    add(derive(wide, moved, /*rounds=*/false));
+}
+
+/// concat of dequantized tensors of one type, with equal scales or with others.
+void GraphMaker::addConcatOfDequantized() {
+  if (quants.empty())
+    return;
+  StaticQuant quant = random.pick(quants);
+  auto type = tensorOf(quant.result);
+  if (type.getRank() == 0)
+    return;
+  int64_t dim = random.below(type.getRank());
+  Shape shape(type.getShape());
+  shape[dim] *= 2;
+  if (!fits(shape))
+    return;
+  auto op = quant.result.getDefiningOp<nq::QuantizeOp>();
+  Entry other = *pickArithmetic(); // there is always an argument
+  bool reuse = tensorOf(other.value).getShape() == type.getShape();
+  Value input = reuse && random.chance(70) ? other.value : op.getInput();
+  bool constant =
+      isConstant(quant.result) && (input != other.value || other.constant);
+  StaticQuant second = random.chance(60) ? quant : makeScales(type, constant);
+  Type element = pickWide();
+  Value a = nq::DequantizeOp::create(builder, loc, withElement(input, element),
+                                     quant.result);
+  Value b = nq::DequantizeOp::create(builder, loc, withElement(input, element),
+                                     quantizeAs(input, second, type));
+  bool rounded = element.isF16() || element.isBF16();
+  add({tensor::ConcatOp::create(builder, loc,
+                                RankedTensorType::get(shape, element), dim,
+                                ValueRange{a, b}),
+       constant, /*dequantized=*/true, rounded});
 }
 
 /// dequantize, maybe casts and moves, quantize with equal scales.
@@ -241,9 +309,7 @@ void GraphMaker::addRequantize() {
   if (quants.empty())
     return;
   StaticQuant quant = random.pick(quants);
-  auto first = llvm::find_if(
-      entries, [&](const Entry &entry) { return entry.value == quant.result; });
-  bool constant = first != entries.end() && first->constant;
+  bool constant = isConstant(quant.result);
   nq::ScaledType scaled = nq::getScaledElement(quant.result.getType());
   Value value = nq::DequantizeOp::create(
       builder, loc, withElement(quant.result, pickWide()), quant.result);
@@ -265,8 +331,11 @@ void GraphMaker::addRequantize() {
   auto type = withElement(value, scaled);
   bool same = scaled.getScaleGrid(shape) ==
               scaled.getScaleGrid(tensorOf(quant.result).getShape());
-  if (!same && ShapedType::getNumElements(quant.scale.type.getShape()) == 1 &&
-      ShapedType::getNumElements(scaled.getScaleGrid(shape)) == 1)
+  if (random.chance(20))
+    same = false; // other scales: no pair
+  else if (!same &&
+           ShapedType::getNumElements(quant.scale.type.getShape()) == 1 &&
+           ShapedType::getNumElements(scaled.getScaleGrid(shape)) == 1)
     same = true;
   StaticQuant again = same ? quant : makeScales(type, constant);
   again.result = quantizeAs(value, again, type);
@@ -279,8 +348,6 @@ void GraphMaker::addNotation() {
   if (quants.empty())
     return;
   StaticQuant quant = random.pick(quants);
-  auto first = llvm::find_if(
-      entries, [&](const Entry &entry) { return entry.value == quant.result; });
   auto type = tensorOf(quant.result);
   nq::ScaledType scaled = nq::getScaledElement(type);
   Type storage = scaled.getStorage();
@@ -288,16 +355,26 @@ void GraphMaker::addNotation() {
     storage = builder.getIntegerType(integer.getWidth());
   Value codes = nq::CodesOp::create(
       builder, loc, withElement(quant.result, storage), quant.result);
-  Value global = quant.global ? makeConstant(*quant.global) : Value();
-  Value zero = quant.zeroPoint ? makeConstant(*quant.zeroPoint) : Value();
-  Value bound = nq::AssembleOp::create(builder, loc, type, codes,
-                                       makeConstant(quant.scale), global, zero);
-  StaticQuant again = quant;
-  again.result = bound;
-  add({bound, first != entries.end() && first->constant});
+  StaticQuant scales = quant;
+  if (random.chance(30)) { // no pair: one of them differs
+    StaticQuant other = makeScales(type, isConstant(quant.result));
+    if (other.zeroPoint && random.chance(50))
+      scales.zeroPoint = Data{quant.zeroPoint->type, other.zeroPoint->values};
+    else if (other.global && random.chance(50))
+      scales.global = other.global;
+    else
+      scales.scale = Data{quant.scale.type, other.scale.values};
+  }
+  Value global = scales.global ? makeConstant(*scales.global) : Value();
+  Value zero = scales.zeroPoint ? makeConstant(*scales.zeroPoint) : Value();
+  Value bound = nq::AssembleOp::create(
+      builder, loc, type, codes, makeConstant(scales.scale), global, zero);
+  add({bound, isConstant(quant.result)});
 }
 
 void GraphMaker::addScaledWeight() {
+  if (!weights.empty() && random.chance(60))
+    return add({repeatWeight(), /*constant=*/true});
   Shape shape = pickShape(2, 3);
   nq::ScaledType type = random.chance(60)
                             ? pickStaticType(int64_t(shape.size()))

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Trial.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
 using namespace mlir;
 using namespace nibble;
 using namespace nibble::test;
@@ -44,13 +46,20 @@ static Edit dropOutput(unsigned i) {
   };
 }
 
-/// Returns an operand of the op that makes output `i` instead.
+static bool isScaled(Value value) {
+  return bool(nq::getScaledElement(value.getType()));
+}
+
+/// Returns an operand of the op that makes output `i` instead; plain outputs
+/// stay plain.
 static Edit advanceOutput(unsigned i, unsigned operand) {
   return [=](func::FuncOp function) {
     Operation *terminator = function.front().getTerminator();
     Operation *producer = terminator->getOperand(i).getDefiningOp();
     if (!producer || operand >= producer->getNumOperands() ||
-        !isa<RankedTensorType>(producer->getOperand(operand).getType()))
+        !isa<RankedTensorType>(producer->getOperand(operand).getType()) ||
+        (isScaled(producer->getOperand(operand)) &&
+         !isScaled(terminator->getOperand(i))))
       return false;
     terminator->setOperand(i, producer->getOperand(operand));
     return true;
@@ -62,7 +71,8 @@ static Edit bypass(unsigned position, unsigned operand) {
   return [=](func::FuncOp function) {
     Operation *op = getOps(function)[position];
     if (op->getNumResults() != 1 || operand >= op->getNumOperands() ||
-        op->getOperand(operand).getType() != op->getResult(0).getType())
+        op->getOperand(operand).getType() != op->getResult(0).getType() ||
+        op->getOperand(operand).getDefiningOp<tensor::EmptyOp>())
       return false;
     op->getResult(0).replaceAllUsesWith(op->getOperand(operand));
     return true;
@@ -110,10 +120,17 @@ static unsigned getSize(func::FuncOp function) {
 // Search
 //===----------------------------------------------------------------------===//
 
-/// The edited graph if it is valid, smaller, and still fails.
+/// What kind of problem it is: the message without numbers.
+static std::string getKind(const Outcome &outcome) {
+  std::string kind = StringRef(outcome.problem).take_front(100).str();
+  llvm::erase_if(kind, [](char c) { return c >= '0' && c <= '9'; });
+  return StringRef(kind).starts_with("result ") ? "result" : kind;
+}
+
+/// The edited graph if it is valid, smaller, and still fails in the same way.
 static OwningOpRef<ModuleOp> tryEdit(ModuleOp module, const Edit &edit,
                                      const PipelineBuilder &build,
-                                     uint64_t seed) {
+                                     uint64_t seed, const std::string &kind) {
   OwningOpRef<ModuleOp> clone(module.clone());
   func::FuncOp function = getMain(*clone);
   if (!edit(function))
@@ -122,18 +139,20 @@ static OwningOpRef<ModuleOp> tryEdit(ModuleOp module, const Edit &edit,
   if (getSize(function) >= getSize(getMain(module)))
     return {};
   Outcome outcome = tryPipeline(*clone, build, seed);
-  return outcome.valid && !outcome.problem.empty() ? std::move(clone)
-                                                   : OwningOpRef<ModuleOp>();
+  bool fails =
+      outcome.valid && !outcome.problem.empty() && getKind(outcome) == kind;
+  return fails ? std::move(clone) : OwningOpRef<ModuleOp>();
 }
 
 OwningOpRef<ModuleOp> nibble::test::shrink(ModuleOp module,
                                            const PipelineBuilder &build,
                                            uint64_t seed) {
   OwningOpRef<ModuleOp> best(module.clone());
+  std::string kind = getKind(tryPipeline(module, build, seed));
   for (bool smaller = true; smaller;) {
     smaller = false;
     for (const Edit &edit : getEdits(getMain(*best)))
-      if (auto next = tryEdit(*best, edit, build, seed)) {
+      if (auto next = tryEdit(*best, edit, build, seed, kind)) {
         best = std::move(next);
         smaller = true;
         break; // positions have changed
