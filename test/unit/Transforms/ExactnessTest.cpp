@@ -101,6 +101,16 @@ TEST(Exactness, StageCanonical) {
       90);
 }
 
+/// Fusion keeps every rounding: regions compute what their ops computed.
+TEST(Exactness, StageFuse) {
+  expectExact("nibble-canonical,nibble-fuse",
+              [](OpPassManager &pm) {
+                buildCanonicalPipeline(pm, {});
+                buildFusePipeline(pm, {});
+              },
+              {20000, 500}, 90);
+}
+
 //===----------------------------------------------------------------------===//
 // Wrong rewrites
 //===----------------------------------------------------------------------===//
