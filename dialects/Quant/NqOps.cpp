@@ -243,8 +243,11 @@ LogicalResult CastOp::verify() {
   return verifySameShape(*this, tensorOf(getInput()), tensorOf(getResult()));
 }
 
+/// E5M2 to E5M2 with `saturate` is no identity: it makes infinities finite.
 OpFoldResult CastOp::fold(FoldAdaptor) {
-  return getInput().getType() == getResult().getType()
+  bool clamps = getSaturate() &&
+                isa<Float8E5M2Type>(tensorOf(getInput()).getElementType());
+  return getInput().getType() == getResult().getType() && !clamps
              ? OpFoldResult(getInput())
              : OpFoldResult();
 }

@@ -62,6 +62,14 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
   }
   pm.addNestedPass<func::FuncOp>(createForwardStates());
   addCleanup(pm);
+  // Files keep one copy of a scale per consumer: equal by value, then equal.
+  pm.addPass(createShareConstants());
+  addCleanup(pm);
+  pm.addNestedPass<func::FuncOp>(createFoldQdq());
+  pm.addNestedPass<func::FuncOp>(createMergeCasts());
+  pm.addNestedPass<func::FuncOp>(createMoveQdq());
+  pm.addNestedPass<func::FuncOp>(createCancelQdq());
+  // Matmuls read what now stands next to them.
   pm.addNestedPass<func::FuncOp>(createFoldQdq());
   addCleanup(pm);
   if (options.foldConstants) {
@@ -69,6 +77,7 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
     // Quantizers folded into weights expose more of both.
     pm.addNestedPass<func::FuncOp>(createFoldQdq());
     pm.addNestedPass<func::FuncOp>(createFoldConstants());
+    pm.addPass(createShareConstants());
   }
   addCleanup(pm);
   addRecognition(pm, options.disabled);

@@ -41,6 +41,10 @@ void addLinalgEvals(EvalTable &table);
 void addQuantEvals(EvalTable &table);
 void addNetworkEvals(EvalTable &table);
 void addCheckEvals(EvalTable &table);
+/// transpose, broadcast, reshapes, extract_slice and concat of scaled tensors.
+/// Codes move as elements; an error if elements that share a block of the
+/// result have different scales.
+mlir::FailureOr<Results> evalScaledMove(const OpCall &call);
 /// linalg ops that have a region.
 mlir::FailureOr<Results> evalLinalg(const OpCall &call);
 /// Scalar ops applied to scalars or elementwise to tensors.

@@ -123,7 +123,13 @@ static FailureOr<Results> evalSoftmax(const OpCall &call) {
   return Results{RefTensor::floats(type, values)};
 }
 
+static FailureOr<Results> evalMove(const OpCall &call) {
+  return call.operands[0].isScaled() ? evalScaledMove(call) : evalLinalg(call);
+}
+
 void nibble::ref::addLinalgEvals(EvalTable &table) {
+  table["linalg.transpose"] = evalMove;
+  table["linalg.broadcast"] = evalMove;
   table["linalg.fill"] = evalFill;
   table["linalg.softmax"] = evalSoftmax;
 }

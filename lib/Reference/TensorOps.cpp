@@ -203,11 +203,9 @@ static FailureOr<Results> evalReshape(const OpCall &call) {
       input.getElementType() != type.getElementType())
     return call.error() << "cannot reshape " << input.getType() << " to "
                         << type;
-  RefTensor result = input.withType(type);
-  if (!result)
-    return call.error() << "the blocks of " << input.getType() << " do not fit "
-                        << type;
-  return Results{result};
+  if (input.isScaled())
+    return evalScaledMove(call);
+  return Results{input.withType(type)};
 }
 
 /// Offsets, sizes and strides, which must be constants.
@@ -237,10 +235,12 @@ static LogicalResult checkBounds(const OpCall &call, RankedTensorType type,
 static FailureOr<Results> evalExtractSlice(const OpCall &call) {
   auto op = cast<tensor::ExtractSliceOp>(call.op);
   const RefTensor &input = call.operands[0];
-  if (failed(refuseScaled(call)) || failed(checkStatic(call, op)) ||
+  if (failed(checkStatic(call, op)) ||
       failed(checkBounds(call, input.getType(), op.getStaticOffsets(),
                          op.getStaticSizes(), op.getStaticStrides())))
     return failure();
+  if (input.isScaled())
+    return evalScaledMove(call);
   TensorBuilder builder(call.resultType());
   ArrayRef<int64_t> sizes = op.getStaticSizes();
   builder.copy(
@@ -292,8 +292,8 @@ static FailureOr<Results> evalUpdate(const OpCall &call) {
 }
 
 static FailureOr<Results> evalConcat(const OpCall &call) {
-  if (failed(refuseScaled(call)))
-    return failure();
+  if (call.operands[0].isScaled())
+    return evalScaledMove(call);
   auto op = cast<tensor::ConcatOp>(call.op);
   TensorBuilder builder(call.resultType());
   SmallVector<int64_t> steps(builder.type.getRank(), 1),

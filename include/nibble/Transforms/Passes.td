@@ -85,6 +85,78 @@ def FoldConstants : Pass<"fold-constants", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::arith::ArithDialect"];
 }
 
+def MergeCasts : Pass<"merge-casts", "::mlir::func::FuncOp"> {
+  let summary = "Merge chains of conversions into the one that is exactly equal";
+  let description = [{
+    Assumes nothing. Guarantees: a `linalg.generic` that only converts between
+    f16, bf16, f32 and f64 is `nq.cast`; two casts in a row are one, or none, where
+    that gives the same number for every value: the first one is exact for its
+    source format, or the source has at most 16 bits and all its codes were tried, with the
+    saturation and rounding mode of both. A cast behind a dequantize with
+    constant scales is part of it where no code is rounded twice. A quantize reads f16
+    and bf16 without a cast to f32 before it.
+
+    Refuses, with a remark, chains in which the first conversion rounds to something
+    that the second one would round otherwise (f32 -> f16 -> f8E4M3FN). All NaNs count as
+    equal. Example: test/Transforms/merge-casts.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def MoveQdq : Pass<"move-qdq", "::mlir::func::FuncOp"> {
+  let summary = "Move elements as codes: dequantize late, quantize early";
+  let description = [{
+    Assumes scaled tensors as `fold-qdq` leaves them. Guarantees: transpose, reshape,
+    slice and concat move codes instead of dequantized values (and the casts
+    behind them) where the scaled type means the same on both sides: always if one scale
+    serves the tensor, else if every block of the result lies in one block of the input.
+    Concat needs parts with provably equal scales (blocks: equal global scales). A quantize
+    moves in front of transpose, reshape and broadcast, and of concat if a part comes
+    from a dequantize that it may meet. So pairs become neighbors, for `cancel-qdq`.
+    Dequantize only moves down and quantize only up, so the pass ends.
+
+    Refuses: slices and broadcasts where the conversion would work on more elements than
+    before, values that others compute with, static scales per block in front of a
+    move, types whose blocks the move would cut (with a remark).
+    Example: test/Transforms/move-qdq.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::linalg::LinalgDialect"];
+}
+
+def CancelQdq : Pass<"cancel-qdq", "::mlir::func::FuncOp"> {
+  let summary = "Replace quantize(dequantize(q)) by q where every code comes back";
+  let description = [{
+    Assumes scaled tensors as `fold-qdq` leaves them. Guarantees: a static quantize
+    of a dequantized tensor (maybe through casts) of the same scaled type and the same
+    constant scales, compared by value, is that tensor if each code that it can hold comes
+    back under each of its scales. This is tried with the roundings of the types in
+    between and the recipe of rt/quantize.h: f16 overflows under large scales, subnormal
+    scales lose bits, E5M2 infinities saturate.
+
+    Refuses, with a remark that names the reason or the code that changes: other
+    types or scales, scales that are not constants, dynamic recipes (the largest code of
+    a block need not give its scale again). dequantize(quantize(x)) keeps its meaning.
+    Example: test/Transforms/cancel-qdq.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def ShareConstants : Pass<"share-constants", "::mlir::ModuleOp"> {
+  let summary = "Make constants of equal type and bytes one";
+  let description = [{
+    Assumes nothing. Guarantees: equal data is one attribute in the whole module (so it is
+    in the engine once, whichever entry points read it), equal constants of a
+    function are one op, `nq.constant` and `arith.constant` alike. Then CSE finds
+    quantizers that only differed in the copy of their scale. The ends of the data are
+    hashed, all bytes compared, in place: mapped files are not copied.
+
+    Refuses constants whose types differ, their shapes included. Example:
+    test/Transforms/share-constants.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def FlattenMatmul : Pass<"flatten-matmul", "::mlir::func::FuncOp"> {
   let summary = "Merge the batch of A into M when B has no batch";
   let description = [{

@@ -107,13 +107,14 @@ KernelGraph::fold(Type element, ArrayRef<int64_t> shape,
 
 static LogicalResult checkScaledOperands(KernelGraph &graph, Operation &op) {
   StringRef dialect = op.getName().getDialectNamespace();
-  if (dialect == "nq" || dialect == "func")
+  if (dialect == "nq" || dialect == "func" || KernelGraph::isScaledMove(op))
     return success();
   for (Value operand : op.getOperands())
     if (graph.isScaled(operand))
       return op.emitError()
              << "'" << op.getName() << "' has a scaled operand of type "
-             << operand.getType() << "; only nq ops take scaled tensors";
+             << operand.getType()
+             << "; only nq ops and moves of elements take scaled tensors";
   return success();
 }
 
@@ -126,6 +127,8 @@ static LogicalResult notInLoops(Operation *op) {
 LogicalResult KernelGraph::readOp(Operation &op) {
   if (failed(checkScaledOperands(*this, op)))
     return failure();
+  if (isScaledMove(op))
+    return readScaledMove(op);
   return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
       .Case<func::ReturnOp, nq::YieldOp>([](auto) { return success(); })
       .Case<nq::MatmulOp>([&](nq::MatmulOp matmul) {
@@ -137,7 +140,7 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<tensor::EmptyOp>([&](tensor::EmptyOp empty) {
         Type element = empty.getType().getElementType();
         if (nq::getScaledElement(empty.getType()))
-          return LogicalResult(empty.emitError() << "scaled tensor.empty");
+          return readScaledEmpty(empty);
         define(empty, {}, [element](Dag &dag, IndexRef) {
           return dag.constant(computeType(element), 0.0);
         });

@@ -27,6 +27,8 @@ public:
   mlir::LogicalResult read(mlir::Block &body, bool products);
 
   bool isScaled(mlir::Value value) const { return scaled.count(value); }
+  /// transpose, broadcast, reshape, slice or concat of scaled tensors.
+  static bool isScaledMove(mlir::Operation &op);
   Tensor &plainOf(mlir::Value value) { return *plain.find(value)->second; }
   ScaledTensor &scaledOf(mlir::Value value) {
     return scaled.find(value)->second;
@@ -78,6 +80,9 @@ private:
   mlir::LogicalResult readPad(mlir::tensor::PadOp op);
   mlir::LogicalResult readConcat(mlir::tensor::ConcatOp op);
   mlir::LogicalResult readReformat(nq::ReformatOp op);
+  // GraphMoves.cpp
+  mlir::LogicalResult readScaledEmpty(mlir::tensor::EmptyOp op);
+  mlir::LogicalResult readScaledMove(mlir::Operation &op);
   // GraphRows.cpp
   mlir::LogicalResult readSoftmax(mlir::linalg::SoftmaxOp op);
   mlir::LogicalResult readNorm(nq::NormOp op);

@@ -29,8 +29,7 @@ static int64_t getBytes(Type type) {
 }
 
 namespace {
-struct FoldConstantsPass
-    : nibble::impl::FoldConstantsBase<FoldConstantsPass> {
+struct FoldConstantsPass : nibble::impl::FoldConstantsBase<FoldConstantsPass> {
   using nibble::impl::FoldConstantsBase<FoldConstantsPass>::FoldConstantsBase;
 
   void runOnOperation() override {
@@ -62,7 +61,7 @@ struct FoldConstantsPass
 
   bool shouldFold(Operation *op) {
     if (isConstant(op) || isInitial(op) || !isPure(op) ||
-        op->getNumResults() != 1)
+        op->getNumResults() == 0)
       return false;
     int64_t before = 0;
     for (Value value : getReads(op)) {
@@ -72,15 +71,17 @@ struct FoldConstantsPass
       if (isConstant(producer))
         before += getBytes(value.getType());
     }
-    int64_t after = getBytes(op->getResult(0).getType());
+    int64_t after = 0;
+    for (Type type : op->getResultTypes())
+      after += getBytes(type);
     return after <= maxBytes && after <= before + maxGrowth;
   }
 
   void fold(Operation *op) {
     OpBuilder builder(op);
-    Value constant = ref::materializeConstant(op->getResult(0), builder);
-    if (constant)
-      op->getResult(0).replaceAllUsesWith(constant);
+    for (Value result : op->getResults())
+      if (Value constant = ref::materializeConstant(result, builder))
+        result.replaceAllUsesWith(constant);
   }
 };
 } // namespace

@@ -1,11 +1,11 @@
 // fold-qdq: Q/DQ notation becomes scaled tensors and scaled constants.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ConstantData.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace nibble {
@@ -16,32 +16,6 @@ namespace nibble {
 using namespace mlir;
 using namespace nibble;
 using namespace nibble::nq;
-
-/// Data of a plain constant (arith or nq), or null.
-static ElementsAttr getPlainConstant(Value value) {
-  if (auto constant = value.getDefiningOp<ConstantOp>())
-    return constant.getScales() ? ElementsAttr() : constant.getCodes();
-  ElementsAttr attr;
-  if (matchPattern(value, m_Constant(&attr)))
-    return attr;
-  return {};
-}
-
-/// Equal as SSA values or as constants of the same bytes and element count
-/// (files keep a copy of the scale for Q and another for DQ, shaped [] or [1]).
-static bool isSameValue(Value a, Value b) {
-  if (a == b)
-    return true;
-  if (!a || !b)
-    return false;
-  ElementsAttr x = getPlainConstant(a), y = getPlainConstant(b);
-  if (!x || !y || x.getElementType() != y.getElementType() ||
-      x.getNumElements() != y.getNumElements())
-    return false;
-  SmallVector<char> scratchX, scratchY;
-  auto bytesX = getRawBytes(x, scratchX), bytesY = getRawBytes(y, scratchY);
-  return succeeded(bytesX) && succeeded(bytesY) && *bytesX == *bytesY;
-}
 
 /// The attribute as raw bytes of type tensor<Nxi8>; resources keep their blob.
 static ElementsAttr asBytes(ElementsAttr attr) {
@@ -221,12 +195,24 @@ struct PeeledOperand {
   bool transposed = false;
 };
 
+/// A conversion between the types that networks compute in; one to 8 or 4 bits
+/// changes values on purpose.
+bool isNotation(CastOp op) {
+  auto isWide = [](Value value) {
+    return isa<Float16Type, BFloat16Type, Float32Type, Float64Type>(
+        getElementTypeOrSelf(value));
+  };
+  return isWide(op.getInput()) && isWide(op.getResult());
+}
+
 /// Looks through casts and transposes of the last two dimensions down to a
 /// dequantize. The casts only restate the notation: the product is exact.
 PeeledOperand peel(Value value) {
   PeeledOperand peeled;
   while (Operation *op = value.getDefiningOp()) {
     if (auto cast = dyn_cast<CastOp>(op)) {
+      if (!isNotation(cast))
+        return {};
       value = cast.getInput();
     } else if (auto transpose = dyn_cast<linalg::TransposeOp>(op)) {
       if (transpose.getPermutation() != ArrayRef<int64_t>{1, 0})

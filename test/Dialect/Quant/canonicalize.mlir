@@ -37,6 +37,17 @@ func.func @there_and_back(%x: tensor<4xf16>) -> tensor<4xf16> {
   return %b : tensor<4xf16>
 }
 
+// A saturating cast of E5M2 to itself clamps infinities; others change nothing.
+// CHECK-LABEL: @same_type
+func.func @same_type(%x: tensor<4xf8E5M2>, %y: tensor<4xf8E4M3FN>) -> (tensor<4xf8E5M2>, tensor<4xf8E5M2>, tensor<4xf8E4M3FN>) {
+  // CHECK-NEXT: %[[A:.*]] = nq.cast %arg0 : tensor<4xf8E5M2> -> tensor<4xf8E5M2>
+  // CHECK-NEXT: return %[[A]], %arg0, %arg1
+  %a = nq.cast %x : tensor<4xf8E5M2> -> tensor<4xf8E5M2>
+  %b = nq.cast %x {saturate = false} : tensor<4xf8E5M2> -> tensor<4xf8E5M2>
+  %c = nq.cast %y : tensor<4xf8E4M3FN> -> tensor<4xf8E4M3FN>
+  return %a, %b, %c : tensor<4xf8E5M2>, tensor<4xf8E5M2>, tensor<4xf8E4M3FN>
+}
+
 !panels = tensor<32x8xf16, #nq.layout<tiles [[16], []] order [0, 2, 1]>>
 // CHECK-LABEL: @reformat_and_back
 // CHECK-SAME: (%[[X:.*]]: tensor<32x8xf16>)

@@ -164,3 +164,90 @@ TEST(ReferenceQuant, UnknownRecipeListsThem) {
   EXPECT_NE(h.errors.find("'guess'"), std::string::npos) << h.errors;
   EXPECT_NE(h.errors.find("trt-dynamic"), std::string::npos) << h.errors;
 }
+
+/// Each move of a scaled tensor, dequantized, is the move of the dequantized.
+TEST(ReferenceQuant, MovesOfScaledTensors) {
+  auto same = [](const std::string &from, const std::string &to,
+                 std::string move) {
+    auto tensor = [](const std::string &shape, const std::string &element) {
+      return "tensor<" + shape + "x" + element + ">";
+    };
+    auto apply = [&](const std::string &element, const std::string &in,
+                     const std::string &out) {
+      std::string text = move;
+      for (auto [key, value] :
+           {std::pair<std::string, std::string>{"IN", tensor(from, element)},
+            {"OUT", tensor(to, element)},
+            {"%in", in},
+            {"%out", out},
+            {"%init", out + "_init"}})
+        for (size_t at; (at = text.find(key)) != std::string::npos;)
+          text.replace(at, key.size(), value);
+      return text + "\n";
+    };
+    std::string q = "!nq.nvfp4";
+    Harness h("func.func @main(%x: " + tensor(from, "f32") +
+              ", %g: tensor<f32>) -> (" + tensor(to, "f32") + ", " +
+              tensor(to, "f32") +
+              ") {\n%q = nq.quantize %x "
+              "recipe(\"trt-dynamic\") global(%g : tensor<f32>) : " +
+              tensor(from, "f32") + " -> " + tensor(from, q) +
+              "\n%d = nq.dequantize %q : " + tensor(from, q) + " -> " +
+              tensor(from, "f32") + "\n" + apply("f32", "%d", "%e") +
+              apply(q, "%q", "%m") +
+              "%f = nq.dequantize %m : " + tensor(to, q) + " -> " +
+              tensor(to, "f32") + "\nreturn %e, %f : " + tensor(to, "f32") +
+              ", " + tensor(to, "f32") + "\n}");
+    auto x = h.arg(0, randoms(h.argType(0).getNumElements(), 3, 4));
+    auto results = h.run({x, h.arg(1, {0.01})});
+    ASSERT_TRUE(succeeded(results)) << h.errors;
+    EXPECT_EQ((*results)[0].toFloats(), (*results)[1].toFloats()) << move;
+  };
+  same("2x3x40", "3x2x40",
+       "%init = tensor.empty() : OUT\n%out = linalg.transpose ins(%in : IN) "
+       "outs(%init : OUT) permutation = [1, 0, 2]");
+  same("3x32", "2x3x32",
+       "%init = tensor.empty() : OUT\n%out = linalg.broadcast ins(%in : IN) "
+       "outs(%init : OUT) dimensions = [0]");
+  same("2x3x32", "6x32",
+       "%out = tensor.collapse_shape %in [[0, 1], [2]] : IN into OUT");
+  same("6x33", "2x3x33",
+       "%out = tensor.expand_shape %in [[0, 1], [2]] output_shape [2, 3, 33] : "
+       "IN into OUT");
+  same("5x40", "2x23",
+       "%out = tensor.extract_slice %in[1, 16] [2, 23] [2, 1] : IN to OUT");
+  same("2x3x16", "3x16",
+       "%out = tensor.extract_slice %in[1, 0, 0] [1, 3, 16] [1, 1, 1] : IN to "
+       "OUT");
+  same("3x16", "3x32",
+       "%out = tensor.concat dim(1) %in, %in : (IN, IN) -> OUT");
+}
+
+TEST(ReferenceQuant, MovesDoNotMixScales) {
+  // The second slice begins inside of a block; the parts differ in scale.
+  Harness slice(R"(
+    func.func @main(%c: tensor<1x32xf4E2M1FN>, %s: tensor<1x2xf32>) -> tensor<1x16x!nq.scaled<f4E2M1FN, f32 per 1x16>> {
+      %q = nq.assemble %c scales(%s : tensor<1x2xf32>) : tensor<1x32xf4E2M1FN> -> tensor<1x32x!nq.scaled<f4E2M1FN, f32 per 1x16>>
+      %r = tensor.extract_slice %q[0, 8] [1, 16] [1, 1] : tensor<1x32x!nq.scaled<f4E2M1FN, f32 per 1x16>> to tensor<1x16x!nq.scaled<f4E2M1FN, f32 per 1x16>>
+      return %r : tensor<1x16x!nq.scaled<f4E2M1FN, f32 per 1x16>>
+    })");
+  std::vector<double> codes(32, 1);
+  EXPECT_TRUE(failed(slice.run({slice.arg(0, codes), slice.arg(1, {1, 2})})));
+  EXPECT_NE(slice.errors.find("different scales"), std::string::npos)
+      << slice.errors;
+  EXPECT_TRUE(
+      succeeded(slice.run({slice.arg(0, codes), slice.arg(1, {2, 2})})));
+
+  Harness concat(R"(
+    func.func @main(%c: tensor<4xf8E4M3FN>, %s: tensor<f32>, %t: tensor<f32>) -> tensor<8x!nq.fp8> {
+      %q = nq.assemble %c scales(%s : tensor<f32>) : tensor<4xf8E4M3FN> -> tensor<4x!nq.fp8>
+      %p = nq.assemble %c scales(%t : tensor<f32>) : tensor<4xf8E4M3FN> -> tensor<4x!nq.fp8>
+      %r = tensor.concat dim(0) %q, %p : (tensor<4x!nq.fp8>, tensor<4x!nq.fp8>) -> tensor<8x!nq.fp8>
+      return %r : tensor<8x!nq.fp8>
+    })");
+  RefTensor x = concat.arg(0, {1, 2, 3, 4});
+  EXPECT_TRUE(
+      failed(concat.run({x, concat.arg(1, {0.5}), concat.arg(2, {0.25})})));
+  EXPECT_TRUE(
+      succeeded(concat.run({x, concat.arg(1, {0.5}), concat.arg(2, {0.5})})));
+}

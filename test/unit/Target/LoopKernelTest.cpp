@@ -761,6 +761,54 @@ TEST(LoopKernel, ConstantsAndSharedResults) {
 return %r, %r, %a : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>)");
 }
 
+/// Codes move as elements, scales and zero points as elements of the grid.
+TEST(LoopKernel, MovesOfScaledTensors) {
+  auto one = [](const std::string &from, const std::string &to,
+                const std::string &op) {
+    check("(%a: " + from + ") -> " + to, op + "\nreturn %r : " + to);
+  };
+  auto transpose = [&](const std::string &from, const std::string &to,
+                       const std::string &perm) {
+    one(from, to,
+        "%e = tensor.empty() : " + to + "\n%r = linalg.transpose ins(%a : " +
+            from + ") outs(%e : " + to + ") permutation = [" + perm + "]");
+  };
+  transpose("tensor<7x33x!nq.fp8>", "tensor<33x7x!nq.fp8>", "1, 0");
+  transpose("tensor<5x3x40x!nq.nvfp4>", "tensor<3x5x40x!nq.nvfp4>", "1, 0, 2");
+  transpose("tensor<5x3x7x!nq.scaled<si4, f16 per tensor, zero_point>>",
+            "tensor<7x5x3x!nq.scaled<si4, f16 per tensor, zero_point>>",
+            "2, 0, 1");
+  one("tensor<6x40x!nq.mxfp8>", "tensor<2x3x40x!nq.mxfp8>",
+      "%r = tensor.expand_shape %a [[0, 1], [2]] output_shape [2, 3, 40] : "
+      "tensor<6x40x!nq.mxfp8> into tensor<2x3x40x!nq.mxfp8>");
+  one("tensor<2x3x32x!nq.nvfp4>", "tensor<6x32x!nq.nvfp4>",
+      "%r = tensor.collapse_shape %a [[0, 1], [2]] : tensor<2x3x32x!nq.nvfp4> "
+      "into tensor<6x32x!nq.nvfp4>");
+  // 4-bit rows of odd length, from a block border on.
+  one("tensor<9x40x!nq.nvfp4>", "tensor<3x21x!nq.nvfp4>",
+      "%r = tensor.extract_slice %a[1, 16] [3, 21] [2, 1] : "
+      "tensor<9x40x!nq.nvfp4> to tensor<3x21x!nq.nvfp4>");
+  std::string channels = "!nq.scaled<ui8, f32 per 1x?, zero_point>";
+  one("tensor<5x8x" + channels + ">", "tensor<2x3x" + channels + ">",
+      "%r = tensor.extract_slice %a[2, 1] [2, 3] [1, 2] : tensor<5x8x" +
+          channels + "> to tensor<2x3x" + channels + ">");
+  one("tensor<5x32x!nq.nvfp4>", "tensor<3x5x32x!nq.nvfp4>",
+      "%e = tensor.empty() : tensor<3x5x32x!nq.nvfp4>\n%r = linalg.broadcast "
+      "ins(%a : tensor<5x32x!nq.nvfp4>) outs(%e : tensor<3x5x32x!nq.nvfp4>) "
+      "dimensions = [0]");
+  one("tensor<3x32x!nq.mxfp4>", "tensor<3x64x!nq.mxfp4>",
+      "%r = tensor.concat dim(1) %a, %a : (tensor<3x32x!nq.mxfp4>, "
+      "tensor<3x32x!nq.mxfp4>) -> tensor<3x64x!nq.mxfp4>");
+  one("tensor<3x5x!nq.fp8>", "tensor<6x5x!nq.fp8>",
+      "%r = tensor.concat dim(0) %a, %a : (tensor<3x5x!nq.fp8>, "
+      "tensor<3x5x!nq.fp8>) -> tensor<6x5x!nq.fp8>");
+  check("(%a: tensor<3x32x!nq.mxfp4>, %b: tensor<2x32x!nq.mxfp4>) -> "
+        "tensor<5x32x!nq.mxfp4>",
+        "%r = tensor.concat dim(0) %a, %b : (tensor<3x32x!nq.mxfp4>, "
+        "tensor<2x32x!nq.mxfp4>) -> tensor<5x32x!nq.mxfp4>\nreturn %r : "
+        "tensor<5x32x!nq.mxfp4>");
+}
+
 TEST(LoopKernel, UnknownOpsAreReported) {
   LoopKernelRun run(
       kernel("(%a: tensor<4x4xf32>, %b: tensor<4x4xf32>) -> tensor<4x4xf32>",
