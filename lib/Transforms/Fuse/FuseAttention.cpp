@@ -31,6 +31,9 @@ struct FuseAttentionPass : nibble::impl::FuseAttentionBase<FuseAttentionPass> {
   static bool isTail(Operation *op, Value value) {
     if (fuse::isElementwise(op))
       return fuse::readsSameIndex(op, value);
+    // A quantizer moves to where it has the least to do: before the merge.
+    if (auto quantize = dyn_cast<nq::QuantizeOp>(op))
+      return fuse::whyNotQuantizedByProducer(quantize).empty();
     return isa<linalg::TransposeOp, tensor::CollapseShapeOp>(op);
   }
 

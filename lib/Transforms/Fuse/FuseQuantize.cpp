@@ -25,27 +25,11 @@ struct FuseQuantizePass : nibble::impl::FuseQuantizeBase<FuseQuantizePass> {
       fuseIntoProducer(rewriter, op);
   }
 
-  /// "" if the producer's kernel can quantize its result. Blocks along the last
-  /// dimension lie within a row of what a kernel has at hand.
   static std::string whyNot(nq::QuantizeOp op) {
-    Operation *producer = op.getInput().getDefiningOp();
-    if (!producer)
-      return "it quantizes an input of the graph";
-    if (!fuse::isKernelOp(producer) || !fuse::isEffectFree(producer))
-      return ("'" + producer->getName().getStringRef() + "' is no kernel")
-          .str();
-    auto type = cast<RankedTensorType>(op.getResult().getType());
-    nq::ScaledType scaled = nq::getScaledElement(type);
-    bool isStatic = bool(op.getScale());
-    if (!isStatic && scaled.isPerTensor())
-      return "a scale from the maximum of the whole tensor is known only after "
-             "all of it is computed";
-    SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
-    if (!isStatic)
-      for (int64_t extent : ArrayRef<int64_t>(block).drop_back())
-        if (extent != 1)
-          return "its blocks span several rows";
-    return fuse::whyNotOneRegion({producer, op});
+    std::string why = fuse::whyNotQuantizedByProducer(op);
+    return why.empty()
+               ? fuse::whyNotOneRegion({op.getInput().getDefiningOp(), op})
+               : why;
   }
 
   static void fuseIntoProducer(IRRewriter &rewriter, nq::QuantizeOp op) {

@@ -58,6 +58,26 @@ bool fuse::readsSameIndex(Operation *user, Value value) {
   return true;
 }
 
+std::string fuse::whyNotQuantizedByProducer(nq::QuantizeOp op) {
+  Operation *producer = op.getInput().getDefiningOp();
+  if (!producer)
+    return "it quantizes an input of the graph";
+  if (!isKernelOp(producer) || !isEffectFree(producer))
+    return ("'" + producer->getName().getStringRef() + "' is no kernel").str();
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (op.getScale())
+    return "";
+  if (scaled.isPerTensor())
+    return "a scale from the maximum of the whole tensor is known only after "
+           "all of it is computed";
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  for (int64_t extent : ArrayRef<int64_t>(block).drop_back())
+    if (extent != 1)
+      return "its blocks span several rows";
+  return "";
+}
+
 Operation *fuse::getOnlyUser(Value value) {
   Operation *only = nullptr;
   for (Operation *user : value.getUsers()) {

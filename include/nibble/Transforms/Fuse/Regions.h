@@ -41,6 +41,10 @@ bool isElementwise(mlir::Operation *op);
 /// result it computes.
 bool readsSameIndex(mlir::Operation *user, mlir::Value value);
 
+/// "" if the kernel of the producer can quantize what it computes, or why not.
+/// Blocks along the last dimension lie within a row of what it has at hand.
+std::string whyNotQuantizedByProducer(nq::QuantizeOp op);
+
 /// The op that alone uses `value`; null if there are several.
 mlir::Operation *getOnlyUser(mlir::Value value);
 
