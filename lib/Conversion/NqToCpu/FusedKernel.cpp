@@ -4,6 +4,7 @@
 #include "EmitNest.h"
 #include "FusedPlan.h"
 #include "KernelFunction.h"
+#include "nibble/Conversion/NqToCpu/MatmulKernel.h"
 
 using namespace mlir;
 
@@ -257,7 +258,7 @@ std::string whyNoKernel(Operation *op) {
   if (llvm::any_of(body, llvm::IsaPred<nq::AttentionOp>))
     return "the CPU target computes attention in steps";
   // A product alone has a kernel of its own, or an error of its own.
-  if (isa<nq::MatmulOp>(body.front()) && llvm::hasNItems(body, 2))
+  if (isMatmulAlone(body))
     return why;
   if (countProducts(body)) {
     FusedPlan plan(op->getContext());

@@ -87,7 +87,7 @@ struct LowerKernelsToCpuPass
     auto gemm = cpu::lowerMatmulKernel(kernel, code);
     if (failed(gemm))
       return failure();
-    auto op = cast<nq::MatmulOp>(kernel.front().front());
+    nq::MatmulOp op = *kernel.getOps<nq::MatmulOp>().begin();
     auto result = cast<RankedTensorType>(op.getResult().getType());
     return Launching{gemm->extent, gemm->grain, int64_t(gemm->scratchBytes),
                      2 * result.getNumElements() * op.getK()};

@@ -25,9 +25,25 @@ static StorageFormat getFormat(Type type) {
   return rt::formatFromName(text);
 }
 
+/// The only op of a kernel besides the scalars its epilogue reads; null if
+/// there are more.
+static nq::MatmulOp getOnlyMatmul(Block &body) {
+  nq::MatmulOp matmul;
+  for (Operation &op : body.without_terminator()) {
+    if (isa<arith::ConstantOp>(op) &&
+        !isa<ShapedType>(op.getResult(0).getType()))
+      continue;
+    if (matmul || !isa<nq::MatmulOp>(op))
+      return {};
+    matmul = cast<nq::MatmulOp>(op);
+  }
+  return matmul;
+}
+
+bool cpu::isMatmulAlone(Block &body) { return bool(getOnlyMatmul(body)); }
+
 bool cpu::isMatmulKernel(func::FuncOp kernel) {
-  Block &body = kernel.front();
-  return llvm::hasNItems(body, 2) && isa<nq::MatmulOp>(body.front());
+  return isMatmulAlone(kernel.front());
 }
 
 /// A packed B as the GEMM family describes it.
@@ -124,14 +140,29 @@ public:
       mapping.map(body.getArgument(i + 1),
                   load(b, loc, tile, tensorOf(extra), tile.extra[i]));
     for (Operation &inner : body.without_terminator()) {
+      for (Value operand : inner.getOperands())
+        copyCaptured(b, operand, body, mapping, tile.width());
       Operation *copy = b.clone(inner, mapping);
       widen(b, copy, tile.width());
       mapping.map(inner.getResults(), copy->getResults());
     }
+    copyCaptured(b, body.getTerminator()->getOperand(0), body, mapping,
+                 tile.width());
     return mapping.lookup(body.getTerminator()->getOperand(0));
   }
 
 private:
+  /// Scalars from outside of the epilogue are constants of the kernel.
+  static void copyCaptured(OpBuilder &b, Value value, Block &body,
+                           IRMapping &mapping, int64_t width) {
+    Operation *producer = value.getDefiningOp();
+    if (!producer || producer->getBlock() == &body || mapping.contains(value))
+      return;
+    Operation *copy = b.clone(*producer);
+    widen(b, copy, width);
+    mapping.map(value, copy->getResult(0));
+  }
+
   /// Scalar ops become the same ops on vectors.
   static void widen(OpBuilder &b, Operation *op, int64_t width) {
     if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
@@ -224,7 +255,7 @@ static LogicalResult mergeArguments(nq::MatmulOp op, func::FuncOp gemm) {
 
 FailureOr<GemmKernel> cpu::lowerMatmulKernel(func::FuncOp kernel,
                                              ModuleOp module) {
-  auto op = cast<nq::MatmulOp>(kernel.front().front());
+  nq::MatmulOp op = getOnlyMatmul(kernel.front());
   if (std::string why = whyNoGemm(op); !why.empty())
     return op.emitOpError()
            << "the CPU target has no GEMM for this matmul: " << why;

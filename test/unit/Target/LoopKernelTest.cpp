@@ -810,12 +810,13 @@ TEST(LoopKernel, MovesOfScaledTensors) {
 }
 
 TEST(LoopKernel, UnknownOpsAreReported) {
-  LoopKernelRun run(
-      kernel("(%a: tensor<4x4xf32>, %b: tensor<4x4xf32>) -> tensor<4x4xf32>",
-             "%r = nq.matmul %a, %b : (tensor<4x4xf32>, tensor<4x4xf32>) -> "
-             "tensor<4x4xf32>\nreturn %r : tensor<4x4xf32>"));
+  LoopKernelRun run(kernel(
+      "(%a: tensor<1x1x4x4xf32>) -> tensor<1x1x4x4xf32>",
+      "%r = nq.attention %a, %a, %a {scale = 1.0 : f64} : "
+      "(tensor<1x1x4x4xf32>, tensor<1x1x4x4xf32>, tensor<1x1x4x4xf32>) -> "
+      "tensor<1x1x4x4xf32>\nreturn %r : tensor<1x1x4x4xf32>"));
   EXPECT_FALSE(run.ok());
-  EXPECT_NE(run.error.find("'nq.matmul' cannot be part of a loop kernel"),
+  EXPECT_NE(run.error.find("'nq.attention' cannot be part of a loop kernel"),
             std::string::npos)
       << run.error;
 }

@@ -8,6 +8,9 @@
 namespace nibble {
 namespace cpu {
 
+/// True if a block holds one nq.matmul and nothing else but scalar constants
+/// for its epilogue.
+bool isMatmulAlone(mlir::Block &body);
 /// True if the kernel function holds one nq.matmul and nothing else.
 bool isMatmulKernel(mlir::func::FuncOp kernel);
 
