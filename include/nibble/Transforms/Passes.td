@@ -304,9 +304,10 @@ def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Break up graph ops that the CPU target has no kernel for";
   let description = [{
     Assumes a canonical graph. Guarantees: `nq.attention` is matmul, scale and mask,
-    softmax, matmul; a scaled activation operand of a matmul is dequantized to f32 first
-    (the CPU multiplies in f32: code times scale rounded to f32 once, at
-    most 2^-25 relative, far below the f32 accumulation).
+    softmax, matmul; a scaled activation that the GEMM family does not read as it is
+    stored (zero points, blocks over several rows, a computed right operand) is
+    dequantized to f32 first (code times scale rounded to f32 once, at most 2^-25
+    relative, far below the f32 accumulation), with a remark that says why.
 
     Refuses nothing. Example: test/Transforms/decompose-for-cpu.mlir.
   }];

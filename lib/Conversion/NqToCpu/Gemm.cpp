@@ -47,7 +47,9 @@ SmallVector<Type> argumentTypes(GemmCode &code, const GemmSpec &spec) {
   auto dense = [&](int64_t extent, Elem format) {
     types.push_back(MemRefType::get({extent}, code.elementType(format)));
   };
-  dense(extentOf(spec, spec.m, spec.k, spec.strideA, &GemmBatchDim::strideA),
+  dense(spec.scaledA.scaled() ? spec.scaledA.bytes
+                              : extentOf(spec, spec.m, spec.k, spec.strideA,
+                                         &GemmBatchDim::strideA),
         spec.a);
   types.push_back(bufferOfB(code, spec));
   if (spec.bias != Elem::None)
@@ -124,10 +126,17 @@ std::string whyBadStrides(const GemmSpec &spec) {
 std::string whyUnsupported(const GemmSpec &spec) {
   if (spec.m <= 0 || spec.n <= 0 || spec.k <= 0)
     return "the product is empty";
-  for (Elem format : {spec.a, spec.c})
-    if (!isDenseFloat(format))
-      return std::string("operands and results are f32, f16 or bf16, not ") +
-             rt::formatName(format);
+  auto notDense = [](const char *what, Elem format) {
+    return std::string(what) + " f32, f16 or bf16, not " +
+           rt::formatName(format);
+  };
+  if (!isDenseFloat(spec.c))
+    return notDense("results are", spec.c);
+  if (!spec.scaledA.scaled() && !isDenseFloat(spec.a))
+    return notDense("operands without scales are", spec.a);
+  if (spec.scaledA.scaled())
+    if (std::string problem = whyUnsupportedScaledA(spec); !problem.empty())
+      return problem;
   if (spec.bias != Elem::None && !isDenseFloat(spec.bias))
     return std::string("there is no bias of type ") + rt::formatName(spec.bias);
   if (spec.bKind != GemmB::Packed)

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmCode.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
 using namespace mlir;
 
 namespace nibble {
@@ -115,6 +117,11 @@ Value GemmCode::bitcast(Value value, Type element) {
   int64_t bits = type.getDimSize(0) * type.getElementTypeBitWidth();
   auto to = vec(bits / element.getIntOrFloatBitWidth(), element);
   return to == type ? value : vector::BitCastOp::create(b, to, value);
+}
+Value GemmCode::intrinsic(StringRef name, Type result, ValueRange operands) {
+  auto call =
+      LLVM::CallIntrinsicOp::create(b, result, b.getStringAttr(name), operands);
+  return call.getResult(0);
 }
 Value GemmCode::slice8(Value value, int64_t first) {
   return vector::ExtractStridedSliceOp::create(

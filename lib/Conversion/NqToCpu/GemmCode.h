@@ -68,6 +68,9 @@ public:
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value sum);
   mlir::Value mulF(mlir::Value x, mlir::Value y);
   mlir::Value bitcast(mlir::Value value, mlir::Type element);
+  /// An instruction of x86 by the name of its LLVM intrinsic.
+  mlir::Value intrinsic(llvm::StringRef name, mlir::Type result,
+                        mlir::ValueRange operands);
   /// lanes [first, first + 8) of a vector.
   mlir::Value slice8(mlir::Value value, int64_t first);
   /// A float vector (or scalar) as f32, or f32 as `format`.

@@ -1,8 +1,7 @@
 // Reads panels of a packed weight as f32 vectors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmDecode.h"
-
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "GemmScales.h"
 
 using namespace mlir;
 
@@ -38,11 +37,8 @@ Value GemmDecoder::tableConstant(ArrayRef<uint8_t> table) {
 }
 
 Value GemmDecoder::lookup(Value nibbles, ArrayRef<uint8_t> table) {
-  Value values[] = {tableConstant(table), nibbles};
-  auto call = LLVM::CallIntrinsicOp::create(
-      code.b, nibbles.getType(), code.b.getStringAttr("llvm.x86.avx2.pshuf.b"),
-      ValueRange(values));
-  return call.getResult(0);
+  return code.intrinsic("llvm.x86.avx2.pshuf.b", nibbles.getType(),
+                        {tableConstant(table), nibbles});
 }
 
 /// 32 bytes: the bytes of the bfloat16 values come from two look-ups, are
@@ -168,58 +164,6 @@ Value GemmDecoder::gridOffset(Value panel, Value kb) {
                    : code.add(code.mul(nb, weight.gridK()), kb);
 }
 
-/// Raw scales (a vector of the scale's type) as f32; E4M3 as value / 256.
-Value GemmDecoder::scaleToF32(Value raw) {
-  ImplicitLocOpBuilder &b = code.b;
-  int64_t lanes = cast<VectorType>(raw.getType()).getDimSize(0);
-  if (weight.scale == Elem::E4M3) {
-    auto words = code.vec(lanes, b.getIntegerType(16));
-    Value wide = arith::ExtSIOp::create(b, words, raw);
-    Value shifted = arith::ShLIOp::create(b, wide, code.splat(words, 7));
-    Value bits = arith::AndIOp::create(b, shifted, code.splat(words, 0xbf80));
-    return code.toF32(code.bitcast(bits, b.getF16Type()));
-  }
-  if (weight.scale == Elem::E8M0) {
-    auto words = code.vec(lanes, b.getI32Type());
-    Value wide = arith::ExtUIOp::create(b, words, raw);
-    Value shifted = arith::ShLIOp::create(b, wide, code.splat(words, 23));
-    // 0 is 2^-127, a subnormal; 255 is NaN.
-    Value bits =
-        arith::MaxUIOp::create(b, shifted, code.splat(words, 0x00400000));
-    Value isNan = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, wide,
-                                        code.splat(words, 255));
-    bits =
-        arith::SelectOp::create(b, isNan, code.splat(words, 0x7fc00000), bits);
-    return code.bitcast(bits, code.f32());
-  }
-  return code.toF32(raw);
-}
-
-/// RNE_T(scale * global), or the scale. A factor 256 that is missing joins the
-/// global scale, where it costs nothing. The product of an E4M3 scale and a T
-/// is exact in f32 for the 16-bit T, so that it is rounded once.
-Value GemmDecoder::applyGlobal(Value scale) {
-  ImplicitLocOpBuilder &b = code.b;
-  bool narrow = weight.scale == Elem::E4M3;
-  Value factor;
-  if (narrow)
-    factor = arith::ConstantOp::create(b, b.getF32FloatAttr(256));
-  if (weight.global != Elem::None) {
-    Type element = code.elementType(weight.global);
-    Value raw = code.loadBytes(bytes, code.index(layout.global), 1, element);
-    Value global = code.toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
-    factor = narrow ? code.mulF(global, factor) : global;
-  }
-  if (!factor)
-    return scale;
-  Value wide =
-      vector::BroadcastOp::create(b, cast<VectorType>(scale.getType()), factor);
-  Value product = code.mulF(scale, wide);
-  if (weight.global == Elem::None)
-    return product;
-  return code.toF32(code.fromF32(product, weight.global));
-}
-
 PanelRow GemmDecoder::scale(Value panel, Value kb) {
   ImplicitLocOpBuilder &b = code.b;
   Type element = code.elementType(weight.scale);
@@ -228,7 +172,13 @@ PanelRow GemmDecoder::scale(Value panel, Value kb) {
   // Both halves in one vector: narrow scales are converted together.
   int64_t lanes = weight.scalePerColumn() ? kPanelColumns : 1;
   Value all =
-      applyGlobal(scaleToF32(code.loadBytes(bytes, at, lanes, element)));
+      scaleToF32(code, weight.scale, code.loadBytes(bytes, at, lanes, element),
+                 /*keepNan=*/false);
+  Value global;
+  if (weight.global != Elem::None)
+    global = code.loadBytes(bytes, code.index(layout.global), 1,
+                            code.elementType(weight.global));
+  all = applyGlobal(code, weight.scale, all, weight.global, global);
   PanelRow row;
   if (lanes == 1) {
     Value scalar = vector::ExtractOp::create(b, all, int64_t(0));

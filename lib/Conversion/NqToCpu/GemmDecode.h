@@ -34,8 +34,6 @@ private:
   mlir::Value lookup(mlir::Value nibbles, llvm::ArrayRef<uint8_t> table);
   mlir::Value tableConstant(llvm::ArrayRef<uint8_t> table);
   mlir::Value gridOffset(mlir::Value panel, mlir::Value kb);
-  mlir::Value scaleToF32(mlir::Value raw);
-  mlir::Value applyGlobal(mlir::Value scale);
 
   GemmCode &code;
   const GemmWeight &weight;

@@ -66,12 +66,14 @@ private:
       Value from = code.add(at.a, code.mul(r, strideA()));
       Value to = code.mul(r, spec.k);
       code.loop(0, spec.k / 8 * 8, 8, [&](Value k) {
-        Value narrow = code.load(args.a, code.add(from, k), 8);
-        code.store(code.toF32(narrow), rows, code.add(to, k));
+        code.store(activation.load(code.add(from, k), 8), rows,
+                   code.add(to, k));
       });
+      if (spec.k % 8 == 0)
+        return;
       code.loop(spec.k / 8 * 8, spec.k, 1, [&](Value k) {
-        Value narrow = code.loadScalar(args.a, code.add(from, k));
-        code.store(code.toF32(narrow), rows, code.add(to, k));
+        code.store(activation.load(code.add(from, k), 1), rows,
+                   code.add(to, k));
       });
     });
   }

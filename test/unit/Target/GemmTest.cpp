@@ -45,16 +45,30 @@ struct Operand {
       values[i] = rt::decode(format, code);
     }
   }
+
+  explicit Operand(Elem format, const RandomActivation &scaled)
+      : format(format), memory(scaled.bytes.size()), values(scaled.values) {
+    std::memcpy(memory.data(), scaled.bytes.data(), scaled.bytes.size());
+  }
 };
+
+/// A, dense or scaled; completes the description of a scaled one.
+std::unique_ptr<Operand> makeA(cpu::GemmSpec &spec, std::mt19937 &random,
+                               bool outliers) {
+  int64_t count =
+      extent(spec, spec.m, spec.strideA, spec.k, &cpu::GemmBatchDim::strideA);
+  if (!spec.scaledA.scaled())
+    return std::make_unique<Operand>(spec.a, count, random, outliers);
+  placeScales(spec.scaledA, spec.a, count);
+  return std::make_unique<Operand>(
+      spec.a, RandomActivation(spec.a, spec.scaledA, count, random, outliers));
+}
 
 class Problem {
 public:
   Problem(const cpu::GemmSpec &spec, const Options &options)
       : spec(spec), options(options), random(spec.m * 31 + spec.n * 7 + spec.k),
-        a(spec.a,
-          extent(spec, spec.m, spec.strideA, spec.k,
-                 &cpu::GemmBatchDim::strideA),
-          random, options.outliers) {}
+        a(makeA(this->spec, random, options.outliers)) {}
 
   void check() {
     prepareB();
@@ -101,7 +115,7 @@ private:
     for (unsigned t = 0; t < options.threads; ++t)
       scratch.push_back(
           std::make_unique<GuardedBuffer>(gemm.launch.scratchBytes));
-    std::vector<void *> args{a.memory.data(),
+    std::vector<void *> args{a->memory.data(),
                              packedB ? packedB->data() : b->memory.data()};
     if (bias)
       args.push_back(bias->memory.data());
@@ -150,7 +164,7 @@ private:
                   m * (spec.strideC ? spec.strideC : spec.n) + n;
     double sum = 0, size = 0;
     for (int64_t k = 0; k < spec.k; ++k) {
-      double term = a.values[atA + k] * weightAt(batch, n, k);
+      double term = a->values[atA + k] * weightAt(batch, n, k);
       sum += term;
       size += std::fabs(term);
     }
@@ -178,8 +192,7 @@ private:
   cpu::GemmSpec spec;
   Options options;
   std::mt19937 random;
-  Operand a;
-  std::unique_ptr<Operand> b, bias, residual;
+  std::unique_ptr<Operand> a, b, bias, residual;
   std::unique_ptr<RandomWeight> weight;
   std::unique_ptr<GuardedBuffer> packedB, c;
 };
@@ -262,6 +275,67 @@ INSTANTIATE_TEST_SUITE_P(Formats, GemmFormats, ::testing::ValuesIn(kFormats),
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+//===----------------------------------------------------------------------===//
+// Scaled activations
+//===----------------------------------------------------------------------===//
+
+struct ActivationFormat {
+  const char *name;
+  Elem code, scale, global;
+  int64_t run; ///< -1: one scale per row
+};
+const ActivationFormat kActivations[] = {
+    {"fp8_tensor", Elem::E4M3, Elem::F32, Elem::None, 0},
+    {"fp8_row", Elem::E4M3, Elem::F16, Elem::None, -1},
+    {"e5m2_tensor", Elem::E5M2, Elem::F32, Elem::None, 0},
+    {"nvfp4", Elem::E2M1, Elem::E4M3, Elem::F32, 16},
+    {"nvfp4_f16_global", Elem::E2M1, Elem::E4M3, Elem::F16, 16},
+    {"mxfp4", Elem::E2M1, Elem::E8M0, Elem::None, 32},
+    {"mxfp8", Elem::E4M3, Elem::E8M0, Elem::None, 32},
+    {"int8_tensor", Elem::I8, Elem::F32, Elem::None, 0},
+    {"int8_row", Elem::I8, Elem::BF16, Elem::None, -1},
+    {"uint8_row", Elem::U8, Elem::F32, Elem::None, -1},
+};
+
+cpu::GemmSpec scaledSpecOf(int64_t m, int64_t n, int64_t k,
+                           const ActivationFormat &format,
+                           const cpu::GemmWeight &weight) {
+  cpu::GemmSpec spec = specOf(m, n, k, weight);
+  spec.a = format.code;
+  spec.scaledA.scale = format.scale;
+  spec.scaledA.global = format.global;
+  spec.scaledA.run = format.run < 0 ? k : format.run;
+  return spec;
+}
+
+class ScaledActivations : public ::testing::TestWithParam<ActivationFormat> {};
+
+TEST_P(ScaledActivations, TimesPackedWeights) {
+  const ActivationFormat &format = GetParam();
+  // Blocks divide rows; one scale per row or tensor takes any k.
+  bool anyK = format.run <= 0;
+  Options options;
+  options.outliers = true;
+  for (int64_t m : {1, 2, 5, 6, 7, 64, 97}) {
+    SCOPED_TRACE(m);
+    int64_t k = m == 97 ? 416 : m % 2 && anyK ? 75 : 96;
+    const Format &weight = kFormats[m == 64 ? 0 : m == 7 ? 8 : m % 5 + 3];
+    Problem(scaledSpecOf(m, 37, k, format, weight.weight), options).check();
+  }
+}
+
+TEST_P(ScaledActivations, TimesRunTimeMatricesInBatches) {
+  constexpr int64_t m = 9, n = 21, k = 64;
+  cpu::GemmSpec spec = scaledSpecOf(m, n, k, GetParam(), weightOf(Elem::F16));
+  spec.bKind = cpu::GemmB::RowsN;
+  spec.batch = {{2, 3 * m * k, 0, 3 * m * n}, {3, m * k, n * k, m * n}};
+  Problem(spec, {}).check();
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, ScaledActivations,
+                         ::testing::ValuesIn(kActivations),
+                         [](const auto &info) { return info.param.name; });
 
 TEST(Gemm, TypesOfActivationsResultsAndBias) {
   for (Elem a : {Elem::F32, Elem::F16, Elem::BF16})
@@ -399,6 +473,24 @@ TEST(GemmErrors, SayWhatStandsInTheWay) {
   spec = specOf(4, 64, 64, kFormats[3].weight);
   spec.c = Elem::I8;
   EXPECT_NE(cpu::whyUnsupported(spec).find("not si8"), std::string::npos);
+}
+
+TEST(GemmErrors, ScaledActivationsThatNoKernelReads) {
+  auto why = [](int64_t k, Elem code, int64_t run) {
+    cpu::GemmSpec spec = specOf(4, 64, k, kFormats[0].weight);
+    spec.a = code;
+    spec.scaledA.scale = Elem::F32;
+    spec.scaledA.run = run;
+    return cpu::whyUnsupported(spec);
+  };
+  auto says = [](const std::string &text, const char *part) {
+    return text.find(part) != std::string::npos;
+  };
+  EXPECT_EQ(why(64, Elem::E2M1, 16), "");
+  EXPECT_TRUE(says(why(72, Elem::E2M1, 16), "do not divide rows of 72"));
+  EXPECT_TRUE(says(why(72, Elem::E4M3, 12), "no multiple of 8"));
+  EXPECT_TRUE(says(why(12, Elem::E2M1, 0), "rows of 12 4-bit codes"));
+  EXPECT_TRUE(says(why(64, Elem::I16, 0), "codes of type si16"));
 }
 
 TEST(GemmErrors, PackingChecksSizes) {
