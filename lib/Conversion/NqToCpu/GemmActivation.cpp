@@ -61,7 +61,11 @@ Value GemmActivation::load(Value at, int64_t lanes) {
   return code.mulF(codes(at, lanes), wide);
 }
 
-Value GemmActivation::scales(Value first, int64_t count) {
+Value GemmActivation::global() {
+  return code.loadNumber(buffer, spec.scaledA.globalAt, spec.scaledA.global);
+}
+
+Value GemmActivation::scales(Value first, int64_t count, bool withGlobal) {
   const GemmScaledA &a = spec.scaledA;
   Type element = code.elementType(a.scale);
   int64_t size = element.getIntOrFloatBitWidth() / 8;
@@ -69,11 +73,9 @@ Value GemmActivation::scales(Value first, int64_t count) {
   Value scale =
       scaleToF32(code, a.scale, code.loadBytes(buffer, at, count, element),
                  /*keepNan=*/true);
-  Value global;
-  if (a.global != Elem::None)
-    global = code.loadBytes(buffer, code.index(a.globalAt), 1,
-                            code.elementType(a.global));
-  return applyGlobal(code, a.scale, scale, a.global, global);
+  if (!withGlobal || a.global == Elem::None)
+    return applyGlobal(code, a.scale, scale, Elem::None, Value());
+  return applyGlobal(code, a.scale, scale, a.global, global());
 }
 
 Value GemmActivation::codes(Value at, int64_t lanes) {

@@ -19,8 +19,11 @@ public:
   /// of f32; they share a scale.
   mlir::Value load(mlir::Value at, int64_t lanes);
 
-  /// Effective scales first .. first + count as a vector of f32. NaN stays.
-  mlir::Value scales(mlir::Value first, int64_t count);
+  /// Effective scales first .. first + count as a vector of f32, or block
+  /// scales without the global one. NaN stays.
+  mlir::Value scales(mlir::Value first, int64_t count, bool withGlobal = true);
+  /// The global scale as an f32.
+  mlir::Value global();
 
 private:
   mlir::Value codes(mlir::Value at, int64_t lanes);

@@ -64,12 +64,16 @@ void GemmCode::loop(int64_t from, int64_t to, int64_t step,
   loop(index(from), index(to), step, body);
 }
 
-SmallVector<Value>
-GemmCode::loop(int64_t from, int64_t to, int64_t step, ValueRange init,
-               llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+SmallVector<Value> GemmCode::loop(int64_t from, int64_t to, int64_t step,
+                                  ValueRange init, CarryingBody body) {
   if (from >= to)
     return SmallVector<Value>(init);
-  auto loop = scf::ForOp::create(b, index(from), index(to), index(step), init);
+  return loop(index(from), index(to), step, init, body);
+}
+
+SmallVector<Value> GemmCode::loop(Value from, Value to, int64_t step,
+                                  ValueRange init, CarryingBody body) {
+  auto loop = scf::ForOp::create(b, from, to, index(step), init);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   SmallVector<Value> next =
@@ -163,9 +167,17 @@ Value GemmCode::loadBytes(Value bytes, Value at, int64_t lanes, Type element) {
   int64_t count = lanes * element.getIntOrFloatBitWidth() / 8;
   return bitcast(load(bytes, at, count), element);
 }
-Value GemmCode::scratchF32(Value scratch, int64_t offset, int64_t count) {
-  auto type = MemRefType::get({count}, f32());
+Value GemmCode::loadNumber(Value bytes, int64_t at, rt::StorageFormat format) {
+  Value raw = loadBytes(bytes, index(at), 1, elementType(format));
+  return toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
+}
+Value GemmCode::scratchView(Value scratch, int64_t offset, int64_t count,
+                            Type element) {
+  auto type = MemRefType::get({count}, element);
   return memref::ViewOp::create(b, type, scratch, index(offset), ValueRange{});
+}
+Value GemmCode::scratchF32(Value scratch, int64_t offset, int64_t count) {
+  return scratchView(scratch, offset, count, f32());
 }
 
 } // namespace cpu

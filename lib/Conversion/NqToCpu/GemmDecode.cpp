@@ -41,13 +41,43 @@ Value GemmDecoder::lookup(Value nibbles, ArrayRef<uint8_t> table) {
                         {tableConstant(table), nibbles});
 }
 
+/// Codes in the low nibbles of 32 bytes and those in the high ones.
+PanelRow GemmDecoder::splitNibbles(Value bytes) {
+  ImplicitLocOpBuilder &b = code.b;
+  Type i8 = b.getI8Type(), i16 = b.getIntegerType(16);
+  Value mask = code.splat(code.vec(32, i8), 15);
+  Value upper = arith::ShRUIOp::create(b, code.bitcast(bytes, i16),
+                                       code.splat(code.vec(16, i16), 4));
+  return {arith::AndIOp::create(b, bytes, mask),
+          arith::AndIOp::create(b, code.bitcast(upper, i8), mask)};
+}
+
+PanelRow GemmDecoder::lookupNibbles(Value bytes, ArrayRef<uint8_t> table) {
+  PanelRow nibbles = splitNibbles(bytes);
+  return {lookup(nibbles.low, table), lookup(nibbles.high, table)};
+}
+
+SmallVector<PanelRow> GemmDecoder::decodeOctets(Value panel, Value block,
+                                                ArrayRef<uint8_t> table) {
+  Value at = code.add(code.mul(panel, layout.panelBytes), code.mul(block, 128));
+  SmallVector<PanelRow> groups(4);
+  for (int octet : {0, 1}) {
+    Value from = code.add(at, octet * 64);
+    PanelRow left = lookupNibbles(code.load(bytes, from, 32), table);
+    PanelRow right =
+        lookupNibbles(code.load(bytes, code.add(from, 32), 32), table);
+    groups[octet] = {left.low, right.low};
+    groups[2 + octet] = {left.high, right.high};
+  }
+  return groups;
+}
+
 /// 32 bytes: the bytes of the bfloat16 values come from two look-ups, are
 /// interleaved within 128-bit lanes, and are the upper halves of f32 values:
 /// even ones after a shift, odd ones under a mask.
 SmallVector<PanelRow> GemmDecoder::decodeNibbles(Value at) {
   ImplicitLocOpBuilder &b = code.b;
-  Type i8 = b.getI8Type(), i16 = b.getIntegerType(16), i32 = b.getI32Type();
-  auto bytesType = code.vec(32, i8);
+  Type i32 = b.getI32Type();
   auto wordType = code.vec(8, i32);
   SmallVector<int64_t> lowMask, highMask;
   for (int64_t lane : {0, 16})
@@ -55,15 +85,11 @@ SmallVector<PanelRow> GemmDecoder::decodeNibbles(Value at) {
       lowMask.append({lane + i, 32 + lane + i});
       highMask.append({lane + 8 + i, 40 + lane + i});
     }
-  Value loaded = code.load(bytes, at, 32);
-  Value mask = code.splat(bytesType, 15);
-  Value upper = arith::ShRUIOp::create(b, code.bitcast(loaded, i16),
-                                       code.splat(code.vec(16, i16), 4));
+  PanelRow nibbles = splitNibbles(code.load(bytes, at, 32));
   SmallVector<PanelRow> rows;
-  for (Value source : {loaded, code.bitcast(upper, i8)}) {
-    Value nibbles = arith::AndIOp::create(b, source, mask);
-    Value low = lookup(nibbles, byteTable(weight.code, false));
-    Value high = lookup(nibbles, byteTable(weight.code, true));
+  for (int half : {0, 1}) {
+    Value low = lookup(nibbles[half], byteTable(weight.code, false));
+    Value high = lookup(nibbles[half], byteTable(weight.code, true));
     for (ArrayRef<int64_t> order : {ArrayRef(lowMask), ArrayRef(highMask)}) {
       Value pairs =
           code.bitcast(vector::ShuffleOp::create(b, low, high, order), i32);
@@ -176,8 +202,7 @@ PanelRow GemmDecoder::scale(Value panel, Value kb) {
                  /*keepNan=*/false);
   Value global;
   if (weight.global != Elem::None)
-    global = code.loadBytes(bytes, code.index(layout.global), 1,
-                            code.elementType(weight.global));
+    global = code.loadNumber(bytes, layout.global, weight.global);
   all = applyGlobal(code, weight.scale, all, weight.global, global);
   PanelRow row;
   if (lanes == 1) {

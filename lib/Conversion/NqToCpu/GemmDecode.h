@@ -23,12 +23,23 @@ public:
   llvm::SmallVector<PanelRow> decode(mlir::Value panel, mlir::Value k,
                                      const PanelRow *zeroPoint);
 
+  /// Values `table[code]`, one byte each, of 32 bytes of two 4-bit codes: of
+  /// the low nibbles and of the high ones.
+  PanelRow lookupNibbles(mlir::Value bytes, llvm::ArrayRef<uint8_t> table);
+
+  /// Sixteen k of a panel of octets (GemmWeight::octets) through a table, as
+  /// four pairs of 32 bytes: 4 k of each column, columns 0-7 and 8-15. k in
+  /// that order: 0 2 4 6, 8 10 12 14, 1 3 5 7, 9 11 13 15.
+  llvm::SmallVector<PanelRow> decodeOctets(mlir::Value panel, mlir::Value block,
+                                           llvm::ArrayRef<uint8_t> table);
+
   /// Effective scale of block `kb`, times the decoder's constant.
   PanelRow scale(mlir::Value panel, mlir::Value kb);
   PanelRow zeroPoint(mlir::Value panel, mlir::Value kb);
 
 private:
   llvm::SmallVector<PanelRow> decodeNibbles(mlir::Value at);
+  PanelRow splitNibbles(mlir::Value bytes);
   PanelRow decodeBytes(mlir::Value at);
   PanelRow decodeE4M3(mlir::Value bytes16);
   mlir::Value lookup(mlir::Value nibbles, llvm::ArrayRef<uint8_t> table);

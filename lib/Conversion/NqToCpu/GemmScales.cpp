@@ -58,10 +58,8 @@ Value applyGlobal(GemmCode &code, Elem format, Value scale, Elem globalFormat,
   Value factor;
   if (narrow)
     factor = arith::ConstantOp::create(b, b.getF32FloatAttr(256));
-  if (globalFormat != Elem::None) {
-    Value wide = code.toF32(vector::ExtractOp::create(b, global, int64_t(0)));
-    factor = narrow ? code.mulF(wide, factor) : wide;
-  }
+  if (globalFormat != Elem::None)
+    factor = narrow ? code.mulF(global, factor) : global;
   if (!factor)
     return scale;
   Value wide =

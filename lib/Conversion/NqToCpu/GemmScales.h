@@ -19,7 +19,7 @@ mlir::Value scaleToF32(GemmCode &code, rt::StorageFormat format,
 
 /// RNE_T(scale * global) of a result of `scaleToF32`, or the scale if
 /// `globalFormat` is None. The factor 256 of E4M3 joins the global scale, where
-/// it costs nothing. `global` is one element of T in a vector.
+/// it costs nothing. `global` is an f32 with a value of T.
 mlir::Value applyGlobal(GemmCode &code, rt::StorageFormat format,
                         mlir::Value scale, rt::StorageFormat globalFormat,
                         mlir::Value global);

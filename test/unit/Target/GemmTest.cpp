@@ -337,6 +337,156 @@ INSTANTIATE_TEST_SUITE_P(Formats, ScaledActivations,
                          ::testing::ValuesIn(kActivations),
                          [](const auto &info) { return info.param.name; });
 
+//===----------------------------------------------------------------------===//
+// Products of 4-bit codes in integers
+//===----------------------------------------------------------------------===//
+
+cpu::GemmSpec integerSpecOf(int64_t m, int64_t n, int64_t k, int a, int b) {
+  // Columns of kActivations and kFormats: nvfp4, with an f16 global, mxfp4.
+  cpu::GemmSpec spec =
+      scaledSpecOf(m, n, k, kActivations[3 + a], kFormats[3 + b].weight);
+  EXPECT_TRUE(cpu::multipliesIntegers(spec));
+  spec.weight.octets = true;
+  return spec;
+}
+
+TEST(IntegerGemm, AllFormatsAndRows) {
+  Options options;
+  options.outliers = true;
+  for (int64_t m : {1, 2, 5, 6, 7, 64, 97})
+    for (int a : {0, 1, 2}) {
+      int b = (a + m) % 3;
+      // Blocks of 16 in odd numbers, and of 32.
+      int64_t k = a == 2 || b == 2 ? 96 : 112;
+      SCOPED_TRACE(std::to_string(m) + " rows, a " + std::to_string(a) +
+                   ", b " + std::to_string(b));
+      Problem(integerSpecOf(m, 37, k, a, b), options).check();
+    }
+}
+
+TEST(IntegerGemm, SmallestSizes) {
+  for (int64_t n : {1, 15, 16, 17})
+    for (int64_t m : {1, 8})
+      Problem(integerSpecOf(m, n, 32, n % 2, 0), {}).check();
+}
+
+TEST(IntegerGemm, ChunksOfKAndBlocksOfRows) {
+  Options options;
+  options.outliers = true;
+  Problem(integerSpecOf(97, 40, 4640, 0, 0), options).check();
+  Problem(integerSpecOf(173, 24, 2080, 2, 0), options).check();
+  Problem(integerSpecOf(350, 18, 1040, 0, 1), options).check();
+}
+
+TEST(IntegerGemm, WeightsInEitherOrder) {
+  cpu::GemmSpec spec = integerSpecOf(9, 21, 64, 0, 0);
+  spec.weight.kn = true;
+  Problem(spec, {}).check();
+}
+
+TEST(IntegerGemm, BatchesBiasAndEpilogue) {
+  for (int64_t m : {2, 9})
+    for (int64_t n : {5, 48}) {
+      cpu::GemmSpec spec = integerSpecOf(m, n, 64, 0, 0);
+      spec.c = spec.bias = Elem::F16;
+      Options options;
+      options.bias = true;
+      Problem(spec, options).check();
+      spec = integerSpecOf(m, n, 64, 0, 0);
+      spec.batch = {{3, m * 64, 0, m * n}};
+      options = {};
+      options.hook = true;
+      Problem(spec, options).check();
+    }
+}
+
+/// Runs a kernel of 64 k and 16 columns on A as given and B of one code.
+std::vector<float> runOnce(const cpu::GemmSpec &spec, std::vector<uint8_t> &a,
+                           uint8_t codes) {
+  std::vector<uint8_t> b(spec.n * 32, codes), scales(spec.n * 4, 0x38);
+  float global = 1;
+  cpu::GemmWeightData data{b.data(),      b.size(), scales.data(),
+                           scales.size(), &global,  4};
+  std::vector<uint8_t> packed;
+  EXPECT_TRUE(
+      cpu::packGemmWeight(spec.weight, data, [&](const void *p, uint64_t size) {
+        auto bytes = static_cast<const uint8_t *>(p);
+        packed.insert(packed.end(), bytes, bytes + size);
+        return true;
+      }).ok());
+  CompiledGemm gemm(spec);
+  EXPECT_TRUE(gemm.kernel) << gemm.error;
+  std::vector<float> c(spec.m * spec.n, -1);
+  GuardedBuffer scratch(gemm.launch.scratchBytes);
+  void *args[] = {a.data(), packed.data(), c.data()};
+  gemm.kernel(args, 0, gemm.launch.extent, scratch.data());
+  return c;
+}
+
+TEST(IntegerGemm, SumsOfExactProductsAreExact) {
+  // 64 times 6 * 6 with scales of one, and zero weights, whatever A is.
+  cpu::GemmSpec spec = integerSpecOf(7, 16, 64, 0, 0);
+  placeScales(spec.scaledA, spec.a, 7 * 64);
+  std::vector<uint8_t> a(spec.scaledA.bytes, 0x38);
+  std::fill(a.begin(), a.begin() + 7 * 32, 0x77);
+  float global = 0.0123456f;
+  std::memcpy(&a[spec.scaledA.globalAt], &global, 4);
+  for (float x : runOnce(spec, a, 0x77))
+    EXPECT_EQ(x, 64 * 36 * global);
+  for (float x : runOnce(spec, a, 0xff))
+    EXPECT_EQ(x, -64 * 36 * global);
+  for (float x : runOnce(spec, a, 0x80))
+    EXPECT_EQ(x, 0);
+}
+
+TEST(IntegerGemm, NanScalesPoisonTheirRowsOnly) {
+  for (uint8_t nan : {0x7f, 0xff})
+    for (int64_t m : {2, 8}) {
+      cpu::GemmSpec spec = integerSpecOf(m, 16, 64, 0, 0);
+      placeScales(spec.scaledA, spec.a, m * 64);
+      std::vector<uint8_t> a(spec.scaledA.bytes, 0x38);
+      float global = 1;
+      std::memcpy(&a[spec.scaledA.globalAt], &global, 4);
+      a[spec.scaledA.scalesAt + 4 + 2] = nan; // row 1
+      std::vector<float> c = runOnce(spec, a, 0x22);
+      for (int64_t i = 0; i < m * 16; ++i)
+        EXPECT_EQ(std::isnan(c[i]), i / 16 == 1) << i;
+    }
+}
+
+TEST(IntegerGemm, LargestPowersOfTwoStayFinite) {
+  cpu::GemmSpec spec = integerSpecOf(1, 16, 64, 2, 0);
+  placeScales(spec.scaledA, spec.a, 64);
+  std::vector<uint8_t> a(spec.scaledA.bytes, 0);
+  a[0] = 0x01;                           // 0.5, then zeros
+  a[spec.scaledA.scalesAt] = 254;        // 2^127
+  a[spec.scaledA.scalesAt + 1] = 0;      // 2^-127
+  for (float x : runOnce(spec, a, 0x11)) // 0.5
+    EXPECT_EQ(x, 0x1p125f);
+  a[0] = 0;
+  a[16] = 0x07; // 6
+  for (float x : runOnce(spec, a, 0x77))
+    EXPECT_EQ(x, 36 * 0x1p-127f);
+}
+
+TEST(GemmAssembly, IntegerBlocksStayInRegisters) {
+  CompiledGemm gemm(integerSpecOf(12, 64, 768, 0, 0), nullptr, true);
+  // The loop over rows: 8 byte products, at most 3 accesses to the stack.
+  std::istringstream lines(gemm.assembly);
+  int products = 0, stack = 0, best = -1;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] == '.') {
+      if (products == 8)
+        best = stack;
+      products = stack = 0;
+    }
+    products += line.find("vpmaddubsw") != std::string::npos;
+    stack += line.find("(%rsp)") != std::string::npos;
+  }
+  EXPECT_GE(best, 0) << "no loop with 8 products of bytes";
+  EXPECT_LE(best, 3);
+}
+
 TEST(Gemm, TypesOfActivationsResultsAndBias) {
   for (Elem a : {Elem::F32, Elem::F16, Elem::BF16})
     for (Elem c : {Elem::F32, Elem::F16, Elem::BF16})
@@ -491,6 +641,20 @@ TEST(GemmErrors, ScaledActivationsThatNoKernelReads) {
   EXPECT_TRUE(says(why(72, Elem::E4M3, 12), "no multiple of 8"));
   EXPECT_TRUE(says(why(12, Elem::E2M1, 0), "rows of 12 4-bit codes"));
   EXPECT_TRUE(says(why(64, Elem::I16, 0), "codes of type si16"));
+}
+
+TEST(GemmErrors, OctetsAreForIntegerProducts) {
+  cpu::GemmSpec spec = integerSpecOf(4, 64, 64, 0, 0);
+  EXPECT_EQ(cpu::whyUnsupported(spec), "");
+  spec.a = Elem::F32;
+  spec.scaledA = {};
+  EXPECT_NE(cpu::whyUnsupported(spec).find("4-bit activation"),
+            std::string::npos);
+  spec = integerSpecOf(4, 64, 64, 0, 0);
+  spec.weight.blockK = 64;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("not 64"), std::string::npos);
+  spec.weight.code = Elem::I4;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("4-bit floats"), std::string::npos);
 }
 
 TEST(GemmErrors, PackingChecksSizes) {

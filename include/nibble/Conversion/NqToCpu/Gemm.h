@@ -96,6 +96,12 @@ struct GemmKernel {
   std::string schedule;
 };
 
+/// True if there is a kernel that multiplies these operands as integers,
+/// exactly within 16 k: both E2M1 with blocks of 16 or 32 along k, A with E4M3
+/// or E8M0 scales.
+/// `weight.octets` asks for it and is not looked at here.
+bool multipliesIntegers(const GemmSpec &spec);
+
 /// "" if `emitGemm` takes this, or what stands in the way.
 std::string whyUnsupported(const GemmSpec &spec);
 
