@@ -353,7 +353,9 @@ def PackCpuWeights : Pass<"pack-cpu-weights", "::mlir::func::FuncOp"> {
     Assumes matmuls with constant B. Guarantees: such a constant has a
     `#nq.layout` with panels of 16 columns of N, K inside a panel, N innermost,
     for codes and, where scales run along N, for scales. The data itself is
-    packed when the engine is written, panel by panel.
+    packed when the engine is written, panel by panel. 4-bit floats that meet
+    a 4-bit activation with block scales lie in groups of 8 k, for the kernels that
+    multiply integers; a remark says which it is.
 
     Refuses (leaves row-major, packed at run time) constants with batch
     dimensions or several users that need different layouts.

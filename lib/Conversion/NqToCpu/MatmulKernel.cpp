@@ -49,6 +49,9 @@ static GemmWeight getWeight(nq::MatmulOp op) {
   weight.nanCodes = op->hasAttr("nibble.special_codes");
   SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
   int64_t n = weight.kn ? 1 : 0;
+  if (nq::LayoutAttr layout = nq::getLayout(type))
+    weight.octets =
+        layout.getTiles()[1 - n].asArrayRef() == ArrayRef<int64_t>{8};
   // A block as large as the dimension covers it; 0 says so.
   weight.blockN = block[n] >= weight.n && weight.n > 1 ? 0 : block[n];
   weight.blockK = block[1 - n] >= weight.k ? 0 : block[1 - n];
@@ -241,6 +244,14 @@ std::string cpu::whyNoScaledActivation(nq::MatmulOp op) {
   if (!getRun(type))
     return "blocks of scales reach over several rows";
   return whyUnsupportedScaledA(getSpec(op));
+}
+
+bool cpu::wantsOctets(nq::MatmulOp op) {
+  if (!whyNoScaledActivation(op).empty())
+    return false;
+  GemmSpec spec = getSpec(op);
+  spec.bKind = GemmB::Packed;
+  return multipliesIntegers(spec);
 }
 
 std::string cpu::whyNoGemm(Operation *matmul) {

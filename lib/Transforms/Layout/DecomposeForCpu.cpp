@@ -114,10 +114,10 @@ private:
       return false;
     remark::missed(op.getLoc(), remark::RemarkOpts::name("decompose-for-cpu")
                                     .category("nibble"))
-        << remark::detail::Remark::Arg("layer", getLayerName(op.getLoc()))
-        << remark::detail::Remark::Arg("chosen", "dequantized to f32")
-        << remark::detail::Remark::Arg("rejected", "codes read by the GEMM")
-        << remark::detail::Remark::Arg("reason", why);
+        << remark::metric("layer", getLayerName(op.getLoc()))
+        << remark::metric("chosen", "dequantized to f32")
+        << remark::metric("rejected", "codes read by the GEMM")
+        << remark::metric("reason", why);
     Value wide = DequantizeOp::create(
         rewriter, op.getLoc(),
         RankedTensorType::get(type.getShape(), rewriter.getF32Type()),

@@ -24,6 +24,10 @@ GemmSpec describeGemm(mlir::Operation *matmul);
 /// scales), or what stands in the way.
 std::string whyNoScaledActivation(nq::MatmulOp op);
 
+/// True if a constant B of this matmul should lie in groups of 8 k
+/// (GemmWeight::octets), for the kernels that multiply 4-bit codes as integers.
+bool wantsOctets(nq::MatmulOp op);
+
 /// "" if the CPU target has a GEMM for this matmul, or what stands in the way.
 std::string whyNoGemm(mlir::Operation *matmul);
 
