@@ -11,6 +11,8 @@ namespace {
 
 using Elem = rt::StorageFormat;
 
+constexpr int64_t kPrefetchBytes = 4096;
+
 /// The bfloat16 of a 4-bit code; all 4-bit values are exact in it.
 uint16_t bfloatOf(Elem format, unsigned code) {
   return uint16_t(rt::encode(Elem::BF16, rt::decode(format, uint64_t(code))));
@@ -178,6 +180,27 @@ SmallVector<PanelRow> GemmDecoder::decode(Value panel, Value k,
     row.high = arith::SubFOp::create(code.b, row.high, zeroPoint->high);
   }
   return rows;
+}
+
+void GemmDecoder::prefetchBytes(Value at, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64)
+    memref::PrefetchOp::create(code.b, bytes, code.add(at, i),
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+void GemmDecoder::prefetch(Value panel, Value k, int64_t count) {
+  int64_t bits = kPanelColumns * rt::formatBits(weight.code);
+  int64_t ahead = kPrefetchBytes * 8 / bits; // in k
+  Value codes = code.add(code.mul(panel, layout.panelBytes),
+                         code.div(code.mul(k, bits), 8));
+  prefetchBytes(code.add(codes, kPrefetchBytes), count * bits / 8);
+  if (!weight.scalePerColumn() || !weight.scaleAlongK())
+    return;
+  int64_t size = rt::formatBits(weight.scale) / 8;
+  Value kb = code.div(code.add(k, ahead), weight.blockK);
+  Value scales = code.add(code.mul(gridOffset(panel, kb), size), layout.scales);
+  prefetchBytes(scales, 1);
 }
 
 /// Index, in elements, into the scales or zero points.

@@ -33,12 +33,18 @@ public:
   llvm::SmallVector<PanelRow> decodeOctets(mlir::Value panel, mlir::Value block,
                                            llvm::ArrayRef<uint8_t> table);
 
+  /// Asks for the codes of k .. k + count, and their scales if there is one per
+  /// column, some kilobytes ahead of use. Weights that are used once come at
+  /// the speed of the memory only if many lines are on their way.
+  void prefetch(mlir::Value panel, mlir::Value k, int64_t count);
+
   /// Effective scale of block `kb`, times the decoder's constant.
   PanelRow scale(mlir::Value panel, mlir::Value kb);
   PanelRow zeroPoint(mlir::Value panel, mlir::Value kb);
 
 private:
   llvm::SmallVector<PanelRow> decodeNibbles(mlir::Value at);
+  void prefetchBytes(mlir::Value at, int64_t count);
   PanelRow splitNibbles(mlir::Value bytes);
   PanelRow decodeBytes(mlir::Value at);
   PanelRow decodeE4M3(mlir::Value bytes16);

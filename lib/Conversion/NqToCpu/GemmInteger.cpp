@@ -269,6 +269,8 @@ private:
   BlockOfB decodeB(Value panel, Value block) {
     Value at = code.add(blockFrom, block);
     Value kb = code.div(at, spec.weight.blockK / kIntegerBlock);
+    if (fewRows())
+      decoder.prefetch(panel, code.mul(at, kIntegerBlock), kIntegerBlock);
     PanelRow scale = decoder.scale(panel, kb);
     return {decoder.decodeOctets(panel, at, doubledTable(kOffset)),
             {code.mulF(scale.low, factorB), code.mulF(scale.high, factorB)}};
