@@ -204,8 +204,8 @@ bool multipliesIntegers(const GemmSpec &spec) {
          (spec.scaledA.scale == Elem::E4M3 ||
           spec.scaledA.scale == Elem::E8M0) &&
          spec.k % spec.scaledA.run == 0 && w.code == Elem::E2M1 &&
-         w.scalePerColumn() && isBlock(w.blockK) && spec.k % w.blockK == 0 &&
-         !w.zeroPoint;
+         w.scalePerColumn() && w.scaleAlongK() && isBlock(w.blockK) &&
+         spec.k % w.blockK == 0 && !w.zeroPoint;
 }
 
 FailureOr<GemmKernel> emitGemm(ModuleOp module, Location loc,

@@ -51,12 +51,13 @@ Value GemmCode::less(Value x, Value y) {
   return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
 }
 
-void GemmCode::loop(Value from, Value to, int64_t step,
-                    llvm::function_ref<void(Value)> body) {
+scf::ForOp GemmCode::loop(Value from, Value to, int64_t step,
+                          llvm::function_ref<void(Value)> body) {
   auto loop = scf::ForOp::create(b, from, to, index(step));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVar());
+  return loop;
 }
 
 void GemmCode::loop(int64_t from, int64_t to, int64_t step,
@@ -80,6 +81,16 @@ SmallVector<Value> GemmCode::loop(Value from, Value to, int64_t step,
       body(loop.getInductionVar(), loop.getRegionIterArgs());
   scf::YieldOp::create(b, next);
   return SmallVector<Value>(loop.getResults());
+}
+
+void GemmCode::keepRolled(scf::ForOp loop) {
+  MLIRContext *context = b.getContext();
+  auto unroll = LLVM::LoopUnrollAttr::get(
+      context, /*disable=*/b.getBoolAttr(true), {}, {}, {}, {}, {}, {});
+  loop->setAttr("llvm.loop_annotation",
+                LLVM::LoopAnnotationAttr::get(context, {}, {}, {}, unroll, {},
+                                              {}, {}, {}, {}, {}, {}, {}, {},
+                                              {}, {}));
 }
 
 void GemmCode::ifElse(Value condition, llvm::function_ref<void()> then,

@@ -47,7 +47,7 @@ public:
   mlir::Value less(mlir::Value x, mlir::Value y);
 
   /// for (i = from; i < to; i += step) body(i)
-  void loop(mlir::Value from, mlir::Value to, int64_t step,
+  mlir::scf::ForOp loop(mlir::Value from, mlir::Value to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
   void loop(int64_t from, int64_t to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
@@ -59,6 +59,8 @@ public:
                                       CarryingBody body);
   llvm::SmallVector<mlir::Value> loop(int64_t from, int64_t to, int64_t step,
                                       mlir::ValueRange init, CarryingBody body);
+  /// Forbids LLVM to unroll a loop.
+  void keepRolled(mlir::scf::ForOp loop);
   void ifElse(mlir::Value condition, llvm::function_ref<void()> then,
               llvm::function_ref<void()> otherwise = nullptr);
 

@@ -98,10 +98,7 @@ private:
   }
 
   void forEachRow(llvm::function_ref<void(Value)> body) {
-    if (!fewRows())
-      return code.loop(code.index(0), rowCount, 1, body);
-    for (int64_t r = 0; r < spec.m; ++r)
-      body(code.index(r));
+    code.keepRolled(code.loop(code.index(0), rowCount, 1, body));
   }
 
   //===--------------------------------------------------------------------===//
