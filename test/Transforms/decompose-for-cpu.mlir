@@ -1,5 +1,6 @@
-// Attention becomes matmul, mask, softmax, matmul; scaled activations become f32.
+// Attention becomes matmul, mask, softmax, matmul.
 // RUN: nibble-opt %s --decompose-for-cpu --split-input-file | FileCheck %s
+// RUN: nibble-opt %s --decompose-for-cpu --split-input-file --remarks-filter=nibble --remark-format=emitRemark 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
 
 // Four query heads on each of two kv heads are rows of one product.
 // CHECK-LABEL: @grouped_queries
@@ -16,11 +17,29 @@ func.func @grouped_queries(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf16>) -
 }
 
 // -----
+// GEMMs read the codes of a scaled activation themselves.
 // CHECK-LABEL: @scaled_activation
 func.func @scaled_activation(%x: tensor<2x32x!nq.mxfp8>) -> tensor<2x4xf16> {
-  // CHECK: %[[A:.*]] = nq.dequantize %{{.*}} : tensor<2x32x!nq.mxfp8> -> tensor<2x32xf32>
-  // CHECK: nq.matmul %[[A]], %{{.*}} transpose_b : (tensor<2x32xf32>, tensor<4x32x!nq.fp8>)
+  // CHECK-NOT: nq.dequantize
+  // CHECK: nq.matmul %{{.*}}, %{{.*}} transpose_b : (tensor<2x32x!nq.mxfp8>, tensor<4x32x!nq.fp8>)
   %w = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<1> : tensor<4xi8>) : tensor<4x32x!nq.fp8>
   %y = nq.matmul %x, %w transpose_b : (tensor<2x32x!nq.mxfp8>, tensor<4x32x!nq.fp8>) -> tensor<2x4xf16>
   return %y : tensor<2x4xf16>
+}
+
+// -----
+// What they do not read becomes f32 first, and a remark says why.
+// CHECK-LABEL: @unread_activations
+// REMARK-DAG: decompose-for-cpu{{.*}}chosen="dequantized to f32", layer=square, reason="blocks of scales reach over several rows"
+// REMARK-DAG: decompose-for-cpu{{.*}}layer=computed, reason="the right operand is not constant"
+!square = !nq.scaled<f8E4M3FN, f32 per 2x2>
+func.func @unread_activations(%x: tensor<2x32x!square>, %b: tensor<32x4x!nq.fp8>) -> (tensor<2x4xf16>, tensor<2x4xf16>) {
+  // CHECK: %[[A:.*]] = nq.dequantize %{{.*}} : tensor<2x32x!nq.scaled<{{.*}}>> -> tensor<2x32xf32>
+  // CHECK: nq.matmul %[[A]], %{{.*}} transpose_b : (tensor<2x32xf32>, tensor<4x32x!nq.fp8>)
+  %w = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<1> : tensor<4xi8>) : tensor<4x32x!nq.fp8>
+  %y = nq.matmul %x, %w transpose_b : (tensor<2x32x!square>, tensor<4x32x!nq.fp8>) -> tensor<2x4xf16> loc("square")
+  %d = nq.dequantize %x : tensor<2x32x!square> -> tensor<2x32xf32>
+  // CHECK: nq.dequantize %{{.*}} : tensor<32x4x!nq.fp8> -> tensor<32x4xf32>
+  %z = nq.matmul %d, %b : (tensor<2x32xf32>, tensor<32x4x!nq.fp8>) -> tensor<2x4xf16> loc("computed")
+  return %y, %z : tensor<2x4xf16>, tensor<2x4xf16>
 }

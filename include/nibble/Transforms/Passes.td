@@ -490,9 +490,10 @@ def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Break up graph ops that the CPU target has no kernel for";
   let description = [{
     Assumes a canonical graph. Guarantees: `nq.attention` is matmul, scale and mask,
-    softmax, matmul; a scaled activation operand of a matmul is dequantized to f32 first
-    (the CPU multiplies in f32: code times scale rounded to f32 once, at
-    most 2^-25 relative, far below the f32 accumulation).
+    softmax, matmul; a scaled activation that the GEMM family does not read as it is
+    stored (zero points, blocks over several rows, a computed right operand) is
+    dequantized to f32 first (code times scale rounded to f32 once, at most 2^-25
+    relative, far below the f32 accumulation), with a remark that says why.
 
     Refuses nothing. Example: test/Transforms/decompose-for-cpu.mlir.
   }];
@@ -538,7 +539,9 @@ def PackCpuWeights : Pass<"pack-cpu-weights", "::mlir::func::FuncOp"> {
     Assumes matmuls with constant B. Guarantees: such a constant has a
     `#nq.layout` with panels of 16 columns of N, K inside a panel, N innermost,
     for codes and, where scales run along N, for scales. The data itself is
-    packed when the engine is written, panel by panel.
+    packed when the engine is written, panel by panel. 4-bit floats that meet
+    a 4-bit activation with block scales lie in groups of 8 k, for the kernels that
+    multiply integers; a remark says which it is.
 
     Refuses (leaves row-major, packed at run time) constants with batch
     dimensions or several users that need different layouts.

@@ -5,6 +5,7 @@ nibble_add_runtime_library(nibble_gemm_pack
   SOURCES ${GEMM_DIR}/GemmPack.cpp LINK nibble_rt_base)
 target_include_directories(nibble_gemm_pack PUBLIC ${CMAKE_SOURCE_DIR}/include)
 nibble_add_mlir_library(NibbleCpuGemm
-  SOURCES ${GEMM_DIR}/Gemm.cpp ${GEMM_DIR}/GemmBlocked.cpp ${GEMM_DIR}/GemmCode.cpp
-          ${GEMM_DIR}/GemmDecode.cpp ${GEMM_DIR}/GemmEmitter.cpp ${GEMM_DIR}/GemmSmall.cpp
+  SOURCES ${GEMM_DIR}/Gemm.cpp ${GEMM_DIR}/GemmActivation.cpp ${GEMM_DIR}/GemmBlocked.cpp ${GEMM_DIR}/GemmCode.cpp
+          ${GEMM_DIR}/GemmDecode.cpp ${GEMM_DIR}/GemmEmitter.cpp ${GEMM_DIR}/GemmInteger.cpp
+          ${GEMM_DIR}/GemmScales.cpp ${GEMM_DIR}/GemmSmall.cpp
   LINK nibble_gemm_pack nibble_rt_base)

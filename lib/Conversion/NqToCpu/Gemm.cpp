@@ -1,7 +1,7 @@
 // emitGemm: checks the shape, makes the function, picks the kernel.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/NqToCpu/Gemm.h"
-#include "GemmEmitter.h"
+#include "GemmInteger.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/Support/raw_ostream.h"
@@ -47,7 +47,9 @@ SmallVector<Type> argumentTypes(GemmCode &code, const GemmSpec &spec) {
   auto dense = [&](int64_t extent, Elem format) {
     types.push_back(MemRefType::get({extent}, code.elementType(format)));
   };
-  dense(extentOf(spec, spec.m, spec.k, spec.strideA, &GemmBatchDim::strideA),
+  dense(spec.scaledA.scaled() ? spec.scaledA.bytes
+                              : extentOf(spec, spec.m, spec.k, spec.strideA,
+                                         &GemmBatchDim::strideA),
         spec.a);
   types.push_back(bufferOfB(code, spec));
   if (spec.bias != Elem::None)
@@ -112,6 +114,23 @@ void planBlocked(const GemmSpec &spec, const BlockedPlan &plan,
       << " group=" << plan.panelGroup;
 }
 
+void planInteger(const GemmSpec &spec, const IntegerPlan &plan,
+                 GemmLaunch &kernel) {
+  int64_t panels = ceilDiv(spec.n, kPanelColumns);
+  kernel.extent = batchCount(spec) * plan.rowBlocks * panels;
+  // A call packs A once, which costs about half a panel.
+  int64_t work = std::max<int64_t>(spec.k * kPanelColumns * plan.rows, 1);
+  int64_t fair = std::max<int64_t>(kernel.extent / (2 * spec.threads), 1);
+  int64_t wanted = std::clamp<int64_t>((int64_t(1) << 19) / work, 8, 32);
+  kernel.grain = std::min<int64_t>({wanted, panels, fair});
+  kernel.rowBlocks = plan.rowBlocks;
+  kernel.rows = plan.rows;
+  kernel.scratchBytes = plan.scratchBytes;
+  llvm::raw_string_ostream(kernel.schedule)
+      << "integer rows=" << plan.rows << " panel=" << kPanelColumns
+      << " k=" << plan.blocks * kIntegerBlock << " group=" << plan.panelGroup;
+}
+
 std::string whyBadStrides(const GemmSpec &spec) {
   for (const GemmBatchDim &dim : spec.batch)
     if (dim.extent < 1 || (spec.bKind == GemmB::Packed && dim.strideB))
@@ -124,10 +143,17 @@ std::string whyBadStrides(const GemmSpec &spec) {
 std::string whyUnsupported(const GemmSpec &spec) {
   if (spec.m <= 0 || spec.n <= 0 || spec.k <= 0)
     return "the product is empty";
-  for (Elem format : {spec.a, spec.c})
-    if (!isDenseFloat(format))
-      return std::string("operands and results are f32, f16 or bf16, not ") +
-             rt::formatName(format);
+  auto notDense = [](const char *what, Elem format) {
+    return std::string(what) + " f32, f16 or bf16, not " +
+           rt::formatName(format);
+  };
+  if (!isDenseFloat(spec.c))
+    return notDense("results are", spec.c);
+  if (!spec.scaledA.scaled() && !isDenseFloat(spec.a))
+    return notDense("operands without scales are", spec.a);
+  if (spec.scaledA.scaled())
+    if (std::string problem = whyUnsupportedScaledA(spec); !problem.empty())
+      return problem;
   if (spec.bias != Elem::None && !isDenseFloat(spec.bias))
     return std::string("there is no bias of type ") + rt::formatName(spec.bias);
   if (spec.bKind != GemmB::Packed)
@@ -138,6 +164,9 @@ std::string whyUnsupported(const GemmSpec &spec) {
   std::string problem = whyUnsupported(spec.weight);
   if (problem.empty())
     problem = whyBadStrides(spec);
+  if (problem.empty() && spec.weight.octets && !multipliesIntegers(spec))
+    problem = "panels in groups of 8 k need a 4-bit activation with scale "
+              "blocks of 16 or 32";
   if (problem.empty() && !usesSmallKernel(spec) && !chooseChunk(spec))
     problem = "scale blocks of " + std::to_string(spec.weight.blockK) +
               " along k do not fit chunks of k";
@@ -146,7 +175,9 @@ std::string whyUnsupported(const GemmSpec &spec) {
 
 GemmLaunch planGemm(const GemmSpec &spec) {
   GemmLaunch launch;
-  if (usesSmallKernel(spec))
+  if (spec.weight.octets)
+    planInteger(spec, IntegerPlan(spec), launch);
+  else if (usesSmallKernel(spec))
     planSmall(spec, launch);
   else
     planBlocked(spec, BlockedPlan(spec), launch);
@@ -157,9 +188,24 @@ std::unique_ptr<GemmEmitter> makeGemm(OpBuilder &builder, Location loc,
                                       const GemmSpec &spec,
                                       const GemmArgs &args,
                                       GemmEpilogue epilogue) {
+  if (spec.weight.octets)
+    return makeIntegerGemm(builder, loc, spec, IntegerPlan(spec), args,
+                           epilogue);
   if (usesSmallKernel(spec))
     return makeSmallGemm(builder, loc, spec, args, epilogue);
   return makeBlockedGemm(builder, loc, spec, BlockedPlan(spec), args, epilogue);
+}
+
+bool multipliesIntegers(const GemmSpec &spec) {
+  const GemmWeight &w = spec.weight;
+  auto isBlock = [](int64_t block) { return block == 16 || block == 32; };
+  return spec.bKind == GemmB::Packed && spec.a == Elem::E2M1 &&
+         spec.scaledA.scaled() && isBlock(spec.scaledA.run) &&
+         (spec.scaledA.scale == Elem::E4M3 ||
+          spec.scaledA.scale == Elem::E8M0) &&
+         spec.k % spec.scaledA.run == 0 && w.code == Elem::E2M1 &&
+         w.scalePerColumn() && w.scaleAlongK() && isBlock(w.blockK) &&
+         spec.k % w.blockK == 0 && !w.zeroPoint;
 }
 
 FailureOr<GemmKernel> emitGemm(ModuleOp module, Location loc,

@@ -154,11 +154,13 @@ private:
         Value from = code.add(code.add(at.a, code.mul(rowOfA, strideA())), k);
         Value to = code.add(tileAt, code.mul(r, kUnroll));
         code.loop(0, whole, kUnroll, [&](Value i) {
-          Value x = code.toF32(code.load(args.a, code.add(from, i), kUnroll));
+          Value x = activation.load(code.add(from, i), kUnroll);
           code.store(x, packedA, code.add(to, code.mul(i, rows)));
         });
+        if (whole == depth)
+          return;
         code.loop(whole, depth, 1, [&](Value i) {
-          Value x = code.toF32(code.loadScalar(args.a, code.add(from, i)));
+          Value x = activation.load(code.add(from, i), 1);
           Value place = code.sub(i, code.index(whole));
           code.store(x, packedA, code.add(code.add(to, whole * rows), place));
         });

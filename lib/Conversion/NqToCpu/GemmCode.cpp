@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmCode.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
 using namespace mlir;
 
 namespace nibble {
@@ -49,12 +51,13 @@ Value GemmCode::less(Value x, Value y) {
   return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
 }
 
-void GemmCode::loop(Value from, Value to, int64_t step,
-                    llvm::function_ref<void(Value)> body) {
+scf::ForOp GemmCode::loop(Value from, Value to, int64_t step,
+                          llvm::function_ref<void(Value)> body) {
   auto loop = scf::ForOp::create(b, from, to, index(step));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVar());
+  return loop;
 }
 
 void GemmCode::loop(int64_t from, int64_t to, int64_t step,
@@ -62,18 +65,32 @@ void GemmCode::loop(int64_t from, int64_t to, int64_t step,
   loop(index(from), index(to), step, body);
 }
 
-SmallVector<Value>
-GemmCode::loop(int64_t from, int64_t to, int64_t step, ValueRange init,
-               llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+SmallVector<Value> GemmCode::loop(int64_t from, int64_t to, int64_t step,
+                                  ValueRange init, CarryingBody body) {
   if (from >= to)
     return SmallVector<Value>(init);
-  auto loop = scf::ForOp::create(b, index(from), index(to), index(step), init);
+  return loop(index(from), index(to), step, init, body);
+}
+
+SmallVector<Value> GemmCode::loop(Value from, Value to, int64_t step,
+                                  ValueRange init, CarryingBody body) {
+  auto loop = scf::ForOp::create(b, from, to, index(step), init);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   SmallVector<Value> next =
       body(loop.getInductionVar(), loop.getRegionIterArgs());
   scf::YieldOp::create(b, next);
   return SmallVector<Value>(loop.getResults());
+}
+
+void GemmCode::keepRolled(scf::ForOp loop) {
+  MLIRContext *context = b.getContext();
+  auto unroll = LLVM::LoopUnrollAttr::get(
+      context, /*disable=*/b.getBoolAttr(true), {}, {}, {}, {}, {}, {});
+  loop->setAttr("llvm.loop_annotation",
+                LLVM::LoopAnnotationAttr::get(context, {}, {}, {}, unroll, {},
+                                              {}, {}, {}, {}, {}, {}, {}, {},
+                                              {}, {}));
 }
 
 void GemmCode::ifElse(Value condition, llvm::function_ref<void()> then,
@@ -116,6 +133,11 @@ Value GemmCode::bitcast(Value value, Type element) {
   auto to = vec(bits / element.getIntOrFloatBitWidth(), element);
   return to == type ? value : vector::BitCastOp::create(b, to, value);
 }
+Value GemmCode::intrinsic(StringRef name, Type result, ValueRange operands) {
+  auto call =
+      LLVM::CallIntrinsicOp::create(b, result, b.getStringAttr(name), operands);
+  return call.getResult(0);
+}
 Value GemmCode::slice8(Value value, int64_t first) {
   return vector::ExtractStridedSliceOp::create(
       b, value, ArrayRef<int64_t>{first}, ArrayRef<int64_t>{8},
@@ -156,9 +178,17 @@ Value GemmCode::loadBytes(Value bytes, Value at, int64_t lanes, Type element) {
   int64_t count = lanes * element.getIntOrFloatBitWidth() / 8;
   return bitcast(load(bytes, at, count), element);
 }
-Value GemmCode::scratchF32(Value scratch, int64_t offset, int64_t count) {
-  auto type = MemRefType::get({count}, f32());
+Value GemmCode::loadNumber(Value bytes, int64_t at, rt::StorageFormat format) {
+  Value raw = loadBytes(bytes, index(at), 1, elementType(format));
+  return toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
+}
+Value GemmCode::scratchView(Value scratch, int64_t offset, int64_t count,
+                            Type element) {
+  auto type = MemRefType::get({count}, element);
   return memref::ViewOp::create(b, type, scratch, index(offset), ValueRange{});
+}
+Value GemmCode::scratchF32(Value scratch, int64_t offset, int64_t count) {
+  return scratchView(scratch, offset, count, f32());
 }
 
 } // namespace cpu

@@ -47,16 +47,20 @@ public:
   mlir::Value less(mlir::Value x, mlir::Value y);
 
   /// for (i = from; i < to; i += step) body(i)
-  void loop(mlir::Value from, mlir::Value to, int64_t step,
+  mlir::scf::ForOp loop(mlir::Value from, mlir::Value to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
   void loop(int64_t from, int64_t to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
   /// The same with values carried from one iteration to the next.
-  llvm::SmallVector<mlir::Value>
-  loop(int64_t from, int64_t to, int64_t step, mlir::ValueRange init,
-       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value,
-                                                         mlir::ValueRange)>
-           body);
+  using CarryingBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+      mlir::Value, mlir::ValueRange)>;
+  llvm::SmallVector<mlir::Value> loop(mlir::Value from, mlir::Value to,
+                                      int64_t step, mlir::ValueRange init,
+                                      CarryingBody body);
+  llvm::SmallVector<mlir::Value> loop(int64_t from, int64_t to, int64_t step,
+                                      mlir::ValueRange init, CarryingBody body);
+  /// Forbids LLVM to unroll a loop.
+  void keepRolled(mlir::scf::ForOp loop);
   void ifElse(mlir::Value condition, llvm::function_ref<void()> then,
               llvm::function_ref<void()> otherwise = nullptr);
 
@@ -68,6 +72,9 @@ public:
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value sum);
   mlir::Value mulF(mlir::Value x, mlir::Value y);
   mlir::Value bitcast(mlir::Value value, mlir::Type element);
+  /// An instruction of x86 by the name of its LLVM intrinsic.
+  mlir::Value intrinsic(llvm::StringRef name, mlir::Type result,
+                        mlir::ValueRange operands);
   /// lanes [first, first + 8) of a vector.
   mlir::Value slice8(mlir::Value value, int64_t first);
   /// A float vector (or scalar) as f32, or f32 as `format`.
@@ -81,6 +88,12 @@ public:
   /// `lanes` elements of `element` at byte `at` of a byte buffer.
   mlir::Value loadBytes(mlir::Value bytes, mlir::Value at, int64_t lanes,
                         mlir::Type element);
+  /// One F32, F16 or BF16 at byte `at` as a scalar f32.
+  mlir::Value loadNumber(mlir::Value bytes, int64_t at,
+                         rt::StorageFormat format);
+  /// `count` elements from byte `offset` of the scratch on.
+  mlir::Value scratchView(mlir::Value scratch, int64_t offset, int64_t count,
+                          mlir::Type element);
   /// f32 elements from byte `offset` of the scratch on.
   mlir::Value scratchF32(mlir::Value scratch, int64_t offset, int64_t count);
 };

@@ -1,8 +1,7 @@
 // Reads panels of a packed weight as f32 vectors.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmDecode.h"
-
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "GemmScales.h"
 
 using namespace mlir;
 
@@ -11,6 +10,8 @@ namespace cpu {
 namespace {
 
 using Elem = rt::StorageFormat;
+
+constexpr int64_t kPrefetchBytes = 4096;
 
 /// The bfloat16 of a 4-bit code; all 4-bit values are exact in it.
 uint16_t bfloatOf(Elem format, unsigned code) {
@@ -38,11 +39,39 @@ Value GemmDecoder::tableConstant(ArrayRef<uint8_t> table) {
 }
 
 Value GemmDecoder::lookup(Value nibbles, ArrayRef<uint8_t> table) {
-  Value values[] = {tableConstant(table), nibbles};
-  auto call = LLVM::CallIntrinsicOp::create(
-      code.b, nibbles.getType(), code.b.getStringAttr("llvm.x86.avx2.pshuf.b"),
-      ValueRange(values));
-  return call.getResult(0);
+  return code.intrinsic("llvm.x86.avx2.pshuf.b", nibbles.getType(),
+                        {tableConstant(table), nibbles});
+}
+
+/// Codes in the low nibbles of 32 bytes and those in the high ones.
+PanelRow GemmDecoder::splitNibbles(Value bytes) {
+  ImplicitLocOpBuilder &b = code.b;
+  Type i8 = b.getI8Type(), i16 = b.getIntegerType(16);
+  Value mask = code.splat(code.vec(32, i8), 15);
+  Value upper = arith::ShRUIOp::create(b, code.bitcast(bytes, i16),
+                                       code.splat(code.vec(16, i16), 4));
+  return {arith::AndIOp::create(b, bytes, mask),
+          arith::AndIOp::create(b, code.bitcast(upper, i8), mask)};
+}
+
+PanelRow GemmDecoder::lookupNibbles(Value bytes, ArrayRef<uint8_t> table) {
+  PanelRow nibbles = splitNibbles(bytes);
+  return {lookup(nibbles.low, table), lookup(nibbles.high, table)};
+}
+
+SmallVector<PanelRow> GemmDecoder::decodeOctets(Value panel, Value block,
+                                                ArrayRef<uint8_t> table) {
+  Value at = code.add(code.mul(panel, layout.panelBytes), code.mul(block, 128));
+  SmallVector<PanelRow> groups(4);
+  for (int octet : {0, 1}) {
+    Value from = code.add(at, octet * 64);
+    PanelRow left = lookupNibbles(code.load(bytes, from, 32), table);
+    PanelRow right =
+        lookupNibbles(code.load(bytes, code.add(from, 32), 32), table);
+    groups[octet] = {left.low, right.low};
+    groups[2 + octet] = {left.high, right.high};
+  }
+  return groups;
 }
 
 /// 32 bytes: the bytes of the bfloat16 values come from two look-ups, are
@@ -50,8 +79,7 @@ Value GemmDecoder::lookup(Value nibbles, ArrayRef<uint8_t> table) {
 /// even ones after a shift, odd ones under a mask.
 SmallVector<PanelRow> GemmDecoder::decodeNibbles(Value at) {
   ImplicitLocOpBuilder &b = code.b;
-  Type i8 = b.getI8Type(), i16 = b.getIntegerType(16), i32 = b.getI32Type();
-  auto bytesType = code.vec(32, i8);
+  Type i32 = b.getI32Type();
   auto wordType = code.vec(8, i32);
   SmallVector<int64_t> lowMask, highMask;
   for (int64_t lane : {0, 16})
@@ -59,15 +87,11 @@ SmallVector<PanelRow> GemmDecoder::decodeNibbles(Value at) {
       lowMask.append({lane + i, 32 + lane + i});
       highMask.append({lane + 8 + i, 40 + lane + i});
     }
-  Value loaded = code.load(bytes, at, 32);
-  Value mask = code.splat(bytesType, 15);
-  Value upper = arith::ShRUIOp::create(b, code.bitcast(loaded, i16),
-                                       code.splat(code.vec(16, i16), 4));
+  PanelRow nibbles = splitNibbles(code.load(bytes, at, 32));
   SmallVector<PanelRow> rows;
-  for (Value source : {loaded, code.bitcast(upper, i8)}) {
-    Value nibbles = arith::AndIOp::create(b, source, mask);
-    Value low = lookup(nibbles, byteTable(weight.code, false));
-    Value high = lookup(nibbles, byteTable(weight.code, true));
+  for (int half : {0, 1}) {
+    Value low = lookup(nibbles[half], byteTable(weight.code, false));
+    Value high = lookup(nibbles[half], byteTable(weight.code, true));
     for (ArrayRef<int64_t> order : {ArrayRef(lowMask), ArrayRef(highMask)}) {
       Value pairs =
           code.bitcast(vector::ShuffleOp::create(b, low, high, order), i32);
@@ -158,6 +182,27 @@ SmallVector<PanelRow> GemmDecoder::decode(Value panel, Value k,
   return rows;
 }
 
+void GemmDecoder::prefetchBytes(Value at, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64)
+    memref::PrefetchOp::create(code.b, bytes, code.add(at, i),
+                               /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+}
+
+void GemmDecoder::prefetch(Value panel, Value k, int64_t count) {
+  int64_t bits = kPanelColumns * rt::formatBits(weight.code);
+  int64_t ahead = kPrefetchBytes * 8 / bits; // in k
+  Value codes = code.add(code.mul(panel, layout.panelBytes),
+                         code.div(code.mul(k, bits), 8));
+  prefetchBytes(code.add(codes, kPrefetchBytes), count * bits / 8);
+  if (!weight.scalePerColumn() || !weight.scaleAlongK())
+    return;
+  int64_t size = rt::formatBits(weight.scale) / 8;
+  Value kb = code.div(code.add(k, ahead), weight.blockK);
+  Value scales = code.add(code.mul(gridOffset(panel, kb), size), layout.scales);
+  prefetchBytes(scales, 1);
+}
+
 /// Index, in elements, into the scales or zero points.
 Value GemmDecoder::gridOffset(Value panel, Value kb) {
   if (weight.scalePerColumn())
@@ -168,58 +213,6 @@ Value GemmDecoder::gridOffset(Value panel, Value kb) {
                    : code.add(code.mul(nb, weight.gridK()), kb);
 }
 
-/// Raw scales (a vector of the scale's type) as f32; E4M3 as value / 256.
-Value GemmDecoder::scaleToF32(Value raw) {
-  ImplicitLocOpBuilder &b = code.b;
-  int64_t lanes = cast<VectorType>(raw.getType()).getDimSize(0);
-  if (weight.scale == Elem::E4M3) {
-    auto words = code.vec(lanes, b.getIntegerType(16));
-    Value wide = arith::ExtSIOp::create(b, words, raw);
-    Value shifted = arith::ShLIOp::create(b, wide, code.splat(words, 7));
-    Value bits = arith::AndIOp::create(b, shifted, code.splat(words, 0xbf80));
-    return code.toF32(code.bitcast(bits, b.getF16Type()));
-  }
-  if (weight.scale == Elem::E8M0) {
-    auto words = code.vec(lanes, b.getI32Type());
-    Value wide = arith::ExtUIOp::create(b, words, raw);
-    Value shifted = arith::ShLIOp::create(b, wide, code.splat(words, 23));
-    // 0 is 2^-127, a subnormal; 255 is NaN.
-    Value bits =
-        arith::MaxUIOp::create(b, shifted, code.splat(words, 0x00400000));
-    Value isNan = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, wide,
-                                        code.splat(words, 255));
-    bits =
-        arith::SelectOp::create(b, isNan, code.splat(words, 0x7fc00000), bits);
-    return code.bitcast(bits, code.f32());
-  }
-  return code.toF32(raw);
-}
-
-/// RNE_T(scale * global), or the scale. A factor 256 that is missing joins the
-/// global scale, where it costs nothing. The product of an E4M3 scale and a T
-/// is exact in f32 for the 16-bit T, so that it is rounded once.
-Value GemmDecoder::applyGlobal(Value scale) {
-  ImplicitLocOpBuilder &b = code.b;
-  bool narrow = weight.scale == Elem::E4M3;
-  Value factor;
-  if (narrow)
-    factor = arith::ConstantOp::create(b, b.getF32FloatAttr(256));
-  if (weight.global != Elem::None) {
-    Type element = code.elementType(weight.global);
-    Value raw = code.loadBytes(bytes, code.index(layout.global), 1, element);
-    Value global = code.toF32(vector::ExtractOp::create(b, raw, int64_t(0)));
-    factor = narrow ? code.mulF(global, factor) : global;
-  }
-  if (!factor)
-    return scale;
-  Value wide =
-      vector::BroadcastOp::create(b, cast<VectorType>(scale.getType()), factor);
-  Value product = code.mulF(scale, wide);
-  if (weight.global == Elem::None)
-    return product;
-  return code.toF32(code.fromF32(product, weight.global));
-}
-
 PanelRow GemmDecoder::scale(Value panel, Value kb) {
   ImplicitLocOpBuilder &b = code.b;
   Type element = code.elementType(weight.scale);
@@ -228,7 +221,12 @@ PanelRow GemmDecoder::scale(Value panel, Value kb) {
   // Both halves in one vector: narrow scales are converted together.
   int64_t lanes = weight.scalePerColumn() ? kPanelColumns : 1;
   Value all =
-      applyGlobal(scaleToF32(code.loadBytes(bytes, at, lanes, element)));
+      scaleToF32(code, weight.scale, code.loadBytes(bytes, at, lanes, element),
+                 /*keepNan=*/false);
+  Value global;
+  if (weight.global != Elem::None)
+    global = code.loadNumber(bytes, layout.global, weight.global);
+  all = applyGlobal(code, weight.scale, all, weight.global, global);
   PanelRow row;
   if (lanes == 1) {
     Value scalar = vector::ExtractOp::create(b, all, int64_t(0));

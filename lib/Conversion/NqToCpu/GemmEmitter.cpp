@@ -10,7 +10,7 @@ namespace cpu {
 GemmEmitter::GemmEmitter(OpBuilder &builder, Location loc, const GemmSpec &spec,
                          const GemmArgs &args, GemmEpilogue epilogue)
     : spec(spec), code(builder, loc), args(args), epilogue(epilogue),
-      decoder(code, spec.weight, args.b) {}
+      activation(code, spec, args.a), decoder(code, spec.weight, args.b) {}
 
 void GemmEmitter::emit() {
   begin();

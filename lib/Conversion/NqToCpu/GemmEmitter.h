@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_GEMMEMITTER_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_GEMMEMITTER_H
 
+#include "GemmActivation.h"
 #include "GemmDecode.h"
 
 #include <memory>
@@ -87,6 +88,7 @@ protected:
   GemmCode code;
   GemmArgs args;
   GemmEpilogue epilogue;
+  GemmActivation activation;
   GemmDecoder decoder;
   GemmOffsets at; ///< of the segment
 

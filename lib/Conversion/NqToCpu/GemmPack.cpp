@@ -66,6 +66,30 @@ void packNibbleRows(const GemmWeight &w, const uint8_t *codes, int64_t panel,
   }
 }
 
+/// Four bytes are 8 k of a column.
+void packOctetRows(const GemmWeight &w, const uint8_t *codes, int64_t panel,
+                   uint8_t *out) {
+  int64_t columns = std::min(kPanelColumns, w.n - panel * kPanelColumns);
+  for (int64_t c = 0; c < columns; ++c) {
+    const uint8_t *row = codes + (panel * kPanelColumns + c) * (w.k / 2);
+    for (int64_t g = 0; g < w.k / 8; ++g)
+      std::memcpy(out + (g * kPanelColumns + c) * 4, row + g * 4, 4);
+  }
+}
+
+void packOctets(const GemmWeight &w, const uint8_t *codes, int64_t panel,
+                uint8_t *out) {
+  if (!w.kn)
+    return packOctetRows(w, codes, panel, out);
+  int64_t columns = std::min(kPanelColumns, w.n - panel * kPanelColumns);
+  for (int64_t k = 0; k < w.k; ++k)
+    for (int64_t c = 0; c < columns; ++c) {
+      uint64_t index = uint64_t(k) * w.n + panel * kPanelColumns + c;
+      out[(k / 8 * kPanelColumns + c) * 4 + k % 8 / 2] |= nibbleAt(codes, index)
+                                                          << (k % 2 ? 4 : 0);
+    }
+}
+
 template <typename T>
 void packElements(const GemmWeight &w, const T *codes, int64_t panel, T *out) {
   int64_t first = panel * kPanelColumns;
@@ -88,6 +112,8 @@ void packElements(const GemmWeight &w, const T *codes, int64_t panel, T *out) {
 void packPanel(const GemmWeight &w, const void *codes, int64_t panel,
                uint8_t *out) {
   auto bytes = static_cast<const uint8_t *>(codes);
+  if (w.octets)
+    return packOctets(w, bytes, panel, out);
   if (w.fourBit())
     return !w.kn && w.k % 4 == 0 ? packNibbleRows(w, bytes, panel, out)
                                  : packNibbles(w, bytes, panel, out);
@@ -197,6 +223,16 @@ NibblePlace nibblePlace(int64_t k, int64_t column) {
   return {byte, k % 4 >= 2};
 }
 
+/// Octets hold E2M1 in blocks along k of 16 or 32 elements.
+static std::string whyBadOctets(const GemmWeight &w) {
+  if (w.code != Elem::E2M1 || !w.scalePerColumn() || w.zeroPoint)
+    return "groups of 8 k are for 4-bit floats with a scale per column";
+  if (w.blockK != 16 && w.blockK != 32)
+    return "groups of 8 k need scale blocks of 16 or 32, not " +
+           std::to_string(w.blockK);
+  return w.k % w.blockK ? "scale blocks do not divide k" : "";
+}
+
 std::string whyUnsupported(const GemmWeight &w) {
   if (w.n <= 0 || w.k <= 0)
     return "the matrix is empty";
@@ -219,7 +255,7 @@ std::string whyUnsupported(const GemmWeight &w) {
   if (w.scaleAlongK() && w.fourBit() && w.blockK % 4)
     return "4-bit scale blocks need a multiple of 4 elements along k, not " +
            std::to_string(w.blockK);
-  return "";
+  return w.octets ? whyBadOctets(w) : "";
 }
 
 GemmPanels gemmPanels(const GemmWeight &w) {

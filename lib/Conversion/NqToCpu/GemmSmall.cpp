@@ -66,12 +66,14 @@ private:
       Value from = code.add(at.a, code.mul(r, strideA()));
       Value to = code.mul(r, spec.k);
       code.loop(0, spec.k / 8 * 8, 8, [&](Value k) {
-        Value narrow = code.load(args.a, code.add(from, k), 8);
-        code.store(code.toF32(narrow), rows, code.add(to, k));
+        code.store(activation.load(code.add(from, k), 8), rows,
+                   code.add(to, k));
       });
+      if (spec.k % 8 == 0)
+        return;
       code.loop(spec.k / 8 * 8, spec.k, 1, [&](Value k) {
-        Value narrow = code.loadScalar(args.a, code.add(from, k));
-        code.store(code.toF32(narrow), rows, code.add(to, k));
+        code.store(activation.load(code.add(from, k), 1), rows,
+                   code.add(to, k));
       });
     });
   }
@@ -103,6 +105,12 @@ private:
     }
   }
 
+  /// Wider codes come fast enough by themselves: they use up the bandwidth.
+  void prefetch(Value panel, Value k, int64_t count) {
+    if (weight().fourBit())
+      decoder.prefetch(panel, k, count);
+  }
+
   /// Sums over k .. k + count: a loop of pieces of 16 and a rest.
   SmallVector<Value> sumRange(Value panel, Value k, int64_t count,
                               const PanelRow *zeroPoint) {
@@ -114,9 +122,11 @@ private:
     partials =
         code.loop(0, whole, piece, partials, [&](Value i, ValueRange carried) {
           SmallVector<Value> next(carried);
+          prefetch(panel, code.add(k, i), piece);
           accumulate(next, panel, code.add(k, i), piece, zeroPoint);
           return next;
         });
+    prefetch(panel, code.add(k, whole), count - whole);
     accumulate(partials, panel, code.add(k, whole), count - whole, zeroPoint);
     for (int64_t set = 1; set < sets(); ++set)
       for (int64_t i = 0; i < spec.m * 2; ++i)

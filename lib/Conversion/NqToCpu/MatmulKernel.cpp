@@ -66,6 +66,9 @@ static GemmWeight getWeight(nq::MatmulOp op) {
   weight.nanCodes = op->hasAttr("nibble.special_codes");
   SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
   int64_t n = weight.kn ? 1 : 0;
+  if (nq::LayoutAttr layout = nq::getLayout(type))
+    weight.octets =
+        layout.getTiles()[1 - n].asArrayRef() == ArrayRef<int64_t>{8};
   // A block as large as the dimension covers it; 0 says so.
   weight.blockN = block[n] >= weight.n && weight.n > 1 ? 0 : block[n];
   weight.blockK = block[1 - n] >= weight.k ? 0 : block[1 - n];
@@ -106,13 +109,49 @@ static SmallVector<GemmBatchDim> getBatch(nq::MatmulOp op) {
   return batch;
 }
 
+/// Elements in the order of memory that share a scale (GemmScaledA::run), or
+/// nothing if blocks reach over several rows.
+static std::optional<int64_t> getRun(RankedTensorType type) {
+  SmallVector<int64_t> block =
+      nq::getScaledElement(type).getBlockFor(type.getShape());
+  bool whole = true, rows = true;
+  for (auto [extent, size] : llvm::zip(block, type.getShape()))
+    whole &= extent >= size;
+  for (auto [extent, size] : llvm::drop_end(llvm::zip(block, type.getShape())))
+    rows &= extent == 1 || size == 1;
+  if (whole)
+    return 0;
+  if (!rows)
+    return std::nullopt;
+  return std::min(block.back(), type.getShape().back());
+}
+
+/// A as the GEMM family describes it.
+static void setActivation(nq::MatmulOp op, GemmSpec &spec) {
+  RankedTensorType type = tensorOf(op.getA());
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled) {
+    spec.a = getFormat(type.getElementType());
+    return;
+  }
+  nq::StorageRegions regions = nq::getStorageRegions(type);
+  spec.a = getFormat(scaled.getStorage());
+  spec.scaledA.scale = getFormat(scaled.getScale());
+  if (scaled.getGlobal())
+    spec.scaledA.global = getFormat(scaled.getGlobal());
+  spec.scaledA.run = getRun(type).value_or(0);
+  spec.scaledA.scalesAt = regions.scales;
+  spec.scaledA.globalAt = regions.global;
+  spec.scaledA.bytes = regions.total;
+}
+
 static GemmSpec getSpec(nq::MatmulOp op) {
   GemmSpec spec;
   spec.m = getRows(op);
   spec.n = op.getN();
   spec.k = op.getK();
   spec.batch = getBatch(op);
-  spec.a = getFormat(tensorOf(op.getA()).getElementType());
+  setActivation(op, spec);
   spec.c = getFormat(tensorOf(op.getResult()).getElementType());
   spec.weight = getWeight(op);
   if (!nq::getLayout(op.getB().getType()))
@@ -225,8 +264,32 @@ GemmSpec cpu::describeGemm(Operation *matmul) {
   return getSpec(cast<nq::MatmulOp>(matmul));
 }
 
+std::string cpu::whyNoScaledActivation(nq::MatmulOp op) {
+  RankedTensorType type = tensorOf(op.getA());
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled)
+    return "";
+  if (scaled.getZeroPoint())
+    return "there is no kernel for activations with zero points";
+  if (nq::getLayout(type))
+    return "activations are read row-major only";
+  if (!getRun(type))
+    return "blocks of scales reach over several rows";
+  return whyUnsupportedScaledA(getSpec(op));
+}
+
+bool cpu::wantsOctets(nq::MatmulOp op) {
+  if (!whyNoScaledActivation(op).empty())
+    return false;
+  GemmSpec spec = getSpec(op);
+  spec.bKind = GemmB::Packed;
+  return multipliesIntegers(spec);
+}
+
 std::string cpu::whyNoGemm(Operation *matmul) {
   auto op = cast<nq::MatmulOp>(matmul);
+  if (std::string why = whyNoScaledActivation(op); !why.empty())
+    return why;
   if (extrasDependOnBatch(op))
     return "an operand of the epilogue depends on the batch";
   return whyUnsupported(getSpec(op));

@@ -125,6 +125,21 @@ void addWrapper(LLVM::LLVMFuncOp impl, StringRef name) {
   LLVM::ReturnOp::create(builder, loc, ValueRange{});
 }
 
+/// Loop annotations arrive from scf.for as discardable attributes, which the
+/// translation to LLVM IR does not read.
+void keepLoopAnnotations(Operation *module) {
+  module->walk([](LLVM::BrOp branch) {
+    StringRef name = LLVM::LoopAnnotationAttr::getMnemonic();
+    std::string discardable = ("llvm." + name).str();
+    auto annotation =
+        branch->getAttrOfType<LLVM::LoopAnnotationAttr>(discardable);
+    if (!annotation)
+      return;
+    branch->removeAttr(discardable);
+    branch.setLoopAnnotationAttr(annotation);
+  });
+}
+
 struct WrapKernels : PassWrapper<WrapKernels, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(WrapKernels)
   StringRef getArgument() const final { return "cpu-wrap-kernels"; }
@@ -146,6 +161,7 @@ struct WrapKernels : PassWrapper<WrapKernels, OperationPass<ModuleOp>> {
       impl.setLinkage(LLVM::Linkage::Internal);
       addWrapper(impl, name);
     }
+    keepLoopAnnotations(getOperation());
   }
 };
 

@@ -11,7 +11,8 @@ namespace cpu {
 /// Checks the signature of kernels, makes them private (`k` -> `k_impl`), and
 /// gives the scratch argument a static type, as bare pointers need it.
 std::unique_ptr<mlir::Pass> createPrepareKernelsPass();
-/// Adds the exported wrapper `k` to every lowered kernel `k_impl`.
+/// Adds the exported wrapper `k` to every lowered kernel `k_impl`; makes
+/// annotations of loops arrive in LLVM IR.
 std::unique_ptr<mlir::Pass> createWrapKernelsPass();
 /// Replaces math functions by polynomials, so that no libm is needed and loops
 /// around them vectorize.

@@ -1,5 +1,7 @@
 // decompose-for-cpu: attention and scaled activations in terms of CPU kernels.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/MatmulKernel.h"
+#include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
@@ -8,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Remarks.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 #include <limits>
@@ -72,36 +75,57 @@ static Value toF32(OpBuilder &b, Location loc, Value value) {
 
 namespace {
 
-/// matmul(scaled a, b) -> matmul(dequantize(a) : f32, b).
+/// True for the floats that the GEMM family multiplies.
+bool isGemmFloat(Type type) {
+  return type.isF32() || type.isF16() || type.isBF16();
+}
+
+/// matmul(scaled a, b) -> matmul(dequantize(a) : f32, b) where no GEMM reads
+/// the codes themselves.
 struct DequantizeActivations : OpRewritePattern<MatmulOp> {
   using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(MatmulOp op,
                                 PatternRewriter &rewriter) const override {
-    SmallVector<OpOperand *> operands = {&op.getAMutable()};
+    bool changed = dequantize(op, op.getAMutable(), whyNotA(op), rewriter);
     // A scaled B that is computed, not stored, is an activation as well.
     if (!fuse::getSource(op.getB()).getDefiningOp<ConstantOp>())
-      operands.push_back(&op.getBMutable());
-    bool changed = false;
-    for (OpOperand *operand : operands) {
-      RankedTensorType type = tensorOf(operand->get());
-      if (!getScaledElement(type))
-        continue;
-      Value wide = DequantizeOp::create(
-          rewriter, op.getLoc(),
-          RankedTensorType::get(type.getShape(), rewriter.getF32Type()),
-          operand->get());
-      rewriter.modifyOpInPlace(op, [&] { operand->set(wide); });
-      changed = true;
-    }
-    return success(changed);
+      changed |= dequantize(op, op.getBMutable(),
+                            "the right operand is not constant", rewriter);
+    return changed ? success()
+                   : rewriter.notifyMatchFailure(
+                         op, "GEMMs read the operands as they are");
+  }
+
+private:
+  static std::string whyNotA(MatmulOp op) {
+    if (!isGemmFloat(tensorOf(op.getResult()).getElementType()))
+      return "GEMMs write f32, f16 and bf16 only";
+    if (tensorOf(op.getB()).getElementType().isF64())
+      return "the right operand is f64";
+    return cpu::whyNoScaledActivation(op);
+  }
+
+  /// Nothing to do if `why` is empty.
+  static bool dequantize(MatmulOp op, OpOperand &operand,
+                         const std::string &why, PatternRewriter &rewriter) {
+    RankedTensorType type = tensorOf(operand.get());
+    if (!getScaledElement(type) || why.empty())
+      return false;
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("decompose-for-cpu")
+                                    .category("nibble"))
+        << remark::metric("layer", getLayerName(op.getLoc()))
+        << remark::metric("chosen", "dequantized to f32")
+        << remark::metric("rejected", "codes read by the GEMM")
+        << remark::metric("reason", why);
+    Value wide = DequantizeOp::create(
+        rewriter, op.getLoc(),
+        RankedTensorType::get(type.getShape(), rewriter.getF32Type()),
+        operand.get());
+    rewriter.modifyOpInPlace(op, [&] { operand.set(wide); });
+    return true;
   }
 };
-
-/// True for the floats that the GEMM family multiplies.
-bool isGemmFloat(Type type) {
-  return type.isF32() || type.isF16() || type.isBF16();
-}
 
 /// Plain 8-bit and 4-bit floats are converted first: exactly, they all are f32
 /// numbers.

@@ -1,7 +1,11 @@
 // pack-cpu-weights: constant matmul operands get the CPU panel layout.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/MatmulKernel.h"
+#include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
+
+#include "mlir/IR/Remarks.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_PACKCPUWEIGHTS
@@ -40,8 +44,22 @@ static LayoutAttr getNibblePanelLayout(MLIRContext *context, int64_t n,
   return LayoutAttr::get(context, tiles, order, {}, scales);
 }
 
+/// Panels of 4-bit codes in groups of 8 k of a column, for kernels that
+/// multiply integers.
+static LayoutAttr getOctetPanelLayout(MLIRContext *context, int64_t n,
+                                      LayoutAttr scales) {
+  SmallVector<DenseI64ArrayAttr> tiles(2);
+  tiles[n] = DenseI64ArrayAttr::get(context, {kPanel});
+  tiles[1 - n] = DenseI64ArrayAttr::get(context, {8});
+  // n/16, k/8, n%16, k%8 from slowest to fastest.
+  SmallVector<int64_t> order = n == 0 ? SmallVector<int64_t>{0, 2, 1, 3}
+                                      : SmallVector<int64_t>{2, 0, 3, 1};
+  return LayoutAttr::get(context, tiles, order, {}, scales);
+}
+
 /// Layout of weight `type` whose dimension `n` is N.
-static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
+static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n,
+                                  bool octets) {
   MLIRContext *context = type.getContext();
   ScaledType scaled = getScaledElement(type);
   if (!scaled)
@@ -50,6 +68,8 @@ static LayoutAttr getWeightLayout(RankedTensorType type, int64_t n) {
   LayoutAttr scales;
   if (scaled.getBlockFor(type.getShape())[n] == 1)
     scales = getPanelLayout(context, n, LayoutAttr());
+  if (octets)
+    return getOctetPanelLayout(context, n, scales);
   return scaled.getStorageBits() == 4 ? getNibblePanelLayout(context, n, scales)
                                       : getPanelLayout(context, n, scales);
 }
@@ -91,11 +111,13 @@ struct PackCpuWeightsPass
     if (!producer)
       return;
     int64_t n = op.getTransposeB() ? 0 : 1;
+    bool octets = cpu::wantsOctets(op);
     auto packed = RankedTensorType::get(type.getShape(), type.getElementType(),
-                                        getWeightLayout(type, n));
-    Value value = getPacked(producer, n, packed);
+                                        getWeightLayout(type, n, octets));
+    Value value = getPacked(producer, 2 * n + octets, packed);
     if (!value)
       return;
+    report(op, octets);
     source->set(value);
     if (source != &op.getBMutable())
       op.getB().setType(packed);
@@ -114,15 +136,17 @@ struct PackCpuWeightsPass
     for (OpOperand &use : argument.getUses()) {
       auto other = dyn_cast<MatmulOp>(use.getOwner());
       if (!other || &use != &other.getBMutable() ||
-          other.getTransposeB() != op.getTransposeB())
+          other.getTransposeB() != op.getTransposeB() ||
+          cpu::wantsOctets(other) != cpu::wantsOctets(op))
         return nullptr;
     }
     return &region.getInputsMutable()[argument.getArgNumber()];
   }
 
   /// The constant in its new layout; null if the producer is no constant.
-  Value getPacked(Operation *producer, int64_t n, RankedTensorType packed) {
-    Value &known = packedConstants[{producer, n}];
+  Value getPacked(Operation *producer, int64_t layout,
+                  RankedTensorType packed) {
+    Value &known = packedConstants[{producer, layout}];
     if (known)
       return known;
     OpBuilder builder(producer);
@@ -141,6 +165,31 @@ struct PackCpuWeightsPass
                                       ElementsAttr());
   }
 
+  /// Says how 4-bit weights are multiplied, which their layout decides.
+  static void report(MatmulOp op, bool octets) {
+    ScaledType scaled = getScaledElement(op.getB().getType());
+    if (!scaled || scaled.getStorageBits() != 4)
+      return;
+    auto opts = remark::RemarkOpts::name("pack-cpu-weights").category("nibble");
+    const char *integers = "panels of 8 k, multiplied as integers";
+    const char *floats = "panels of 4 k, multiplied in f32";
+    if (octets)
+      remark::passed(op.getLoc(), opts)
+          << remark::metric("layer", getLayerName(op.getLoc()))
+          << remark::metric("chosen", integers)
+          << remark::metric("rejected", floats)
+          << remark::metric("reason", "both operands are 4-bit floats with "
+                                      "blocks of 16 or 32 along k");
+    else
+      remark::passed(op.getLoc(), opts)
+          << remark::metric("layer", getLayerName(op.getLoc()))
+          << remark::metric("chosen", floats)
+          << remark::metric("rejected", integers)
+          << remark::metric("reason", "not both operands are 4-bit floats with "
+                                      "blocks of 16 or 32 along k");
+  }
+
+  /// By producer and layout: 2 * n + octets.
   llvm::DenseMap<std::pair<Operation *, int64_t>, Value> packedConstants;
 };
 } // namespace

@@ -143,6 +143,72 @@ private:
   }
 };
 
+/// Where the parts of a scaled A of `count` elements lie: codes | pad to 64 |
+/// scales | pad to 64 | global, as nq::getStorageRegions says.
+inline void placeScales(cpu::GemmScaledA &a, Elem code, int64_t count) {
+  auto alignUp = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  a.scalesAt = alignUp(rt::formatBytes(code, count));
+  int64_t grid = a.run ? count / a.run : 1;
+  a.bytes = a.globalAt = a.scalesAt + rt::formatBytes(a.scale, grid);
+  if (a.global == Elem::None)
+    return;
+  a.globalAt = alignUp(a.bytes);
+  a.bytes = a.globalAt + rt::formatBytes(a.global, 1);
+}
+
+/// A scaled activation as a kernel reads it, with its values in double: random
+/// numbers, some of them outliers, quantized block by block.
+struct RandomActivation {
+  std::vector<uint8_t> bytes;
+  std::vector<double> values;
+
+  RandomActivation(Elem code, const cpu::GemmScaledA &type, int64_t count,
+                   std::mt19937 &random, bool outliers)
+      : bytes(type.bytes, 0xff), values(count), code(code), type(type) {
+    std::normal_distribution<double> normal;
+    for (double &x : values)
+      x = normal(random) * (outliers && random() % 50 == 0 ? 1000 : 1);
+    if (type.global != Elem::None)
+      rt::storeCode(type.global, &bytes[type.globalAt], 0,
+                    rt::encode(type.global, 0.0217));
+    int64_t run = type.run ? type.run : count;
+    for (int64_t first = 0; first < count; first += run)
+      quantize(first, run);
+  }
+
+private:
+  void quantize(int64_t first, int64_t run) {
+    double amax = 0;
+    for (int64_t i = first; i < first + run; ++i)
+      amax = std::max(amax, std::fabs(values[i]));
+    double scale =
+        storeScale(first / run, amax / rt::formatInfo(code).maxFinite);
+    for (int64_t i = first; i < first + run; ++i) {
+      rt::storeCode(code, bytes.data(), i, rt::encode(code, values[i] / scale));
+      values[i] = rt::decode(code, rt::loadCode(code, bytes.data(), i)) * scale;
+    }
+  }
+
+  /// Stores about `wanted` and returns the effective scale.
+  double storeScale(int64_t index, double wanted) {
+    double global = 1;
+    if (type.global != Elem::None)
+      global = rt::decode(type.global,
+                          rt::loadCode(type.global, &bytes[type.globalAt], 0));
+    double scale = wanted / global;
+    if (type.scale == Elem::E8M0)
+      scale = std::exp2(std::ceil(std::log2(scale)));
+    uint64_t bits = rt::encode(type.scale, std::max(scale, 0x1p-9));
+    rt::storeCode(type.scale, &bytes[type.scalesAt], index, bits);
+    scale = rt::decode(type.scale, bits);
+    return type.global == Elem::None ? scale
+                                     : rt::roundTo(type.global, scale * global);
+  }
+
+  Elem code;
+  const cpu::GemmScaledA &type;
+};
+
 inline std::vector<uint8_t> packToVector(const RandomWeight &weight,
                                          std::string &error) {
   std::vector<uint8_t> packed;

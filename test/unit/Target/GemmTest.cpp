@@ -45,16 +45,30 @@ struct Operand {
       values[i] = rt::decode(format, code);
     }
   }
+
+  explicit Operand(Elem format, const RandomActivation &scaled)
+      : format(format), memory(scaled.bytes.size()), values(scaled.values) {
+    std::memcpy(memory.data(), scaled.bytes.data(), scaled.bytes.size());
+  }
 };
+
+/// A, dense or scaled; completes the description of a scaled one.
+std::unique_ptr<Operand> makeA(cpu::GemmSpec &spec, std::mt19937 &random,
+                               bool outliers) {
+  int64_t count =
+      extent(spec, spec.m, spec.strideA, spec.k, &cpu::GemmBatchDim::strideA);
+  if (!spec.scaledA.scaled())
+    return std::make_unique<Operand>(spec.a, count, random, outliers);
+  placeScales(spec.scaledA, spec.a, count);
+  return std::make_unique<Operand>(
+      spec.a, RandomActivation(spec.a, spec.scaledA, count, random, outliers));
+}
 
 class Problem {
 public:
   Problem(const cpu::GemmSpec &spec, const Options &options)
       : spec(spec), options(options), random(spec.m * 31 + spec.n * 7 + spec.k),
-        a(spec.a,
-          extent(spec, spec.m, spec.strideA, spec.k,
-                 &cpu::GemmBatchDim::strideA),
-          random, options.outliers) {}
+        a(makeA(this->spec, random, options.outliers)) {}
 
   void check() {
     prepareB();
@@ -101,7 +115,7 @@ private:
     for (unsigned t = 0; t < options.threads; ++t)
       scratch.push_back(
           std::make_unique<GuardedBuffer>(gemm.launch.scratchBytes));
-    std::vector<void *> args{a.memory.data(),
+    std::vector<void *> args{a->memory.data(),
                              packedB ? packedB->data() : b->memory.data()};
     if (bias)
       args.push_back(bias->memory.data());
@@ -150,7 +164,7 @@ private:
                   m * (spec.strideC ? spec.strideC : spec.n) + n;
     double sum = 0, size = 0;
     for (int64_t k = 0; k < spec.k; ++k) {
-      double term = a.values[atA + k] * weightAt(batch, n, k);
+      double term = a->values[atA + k] * weightAt(batch, n, k);
       sum += term;
       size += std::fabs(term);
     }
@@ -178,8 +192,7 @@ private:
   cpu::GemmSpec spec;
   Options options;
   std::mt19937 random;
-  Operand a;
-  std::unique_ptr<Operand> b, bias, residual;
+  std::unique_ptr<Operand> a, b, bias, residual;
   std::unique_ptr<RandomWeight> weight;
   std::unique_ptr<GuardedBuffer> packedB, c;
 };
@@ -262,6 +275,217 @@ INSTANTIATE_TEST_SUITE_P(Formats, GemmFormats, ::testing::ValuesIn(kFormats),
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+//===----------------------------------------------------------------------===//
+// Scaled activations
+//===----------------------------------------------------------------------===//
+
+struct ActivationFormat {
+  const char *name;
+  Elem code, scale, global;
+  int64_t run; ///< -1: one scale per row
+};
+const ActivationFormat kActivations[] = {
+    {"fp8_tensor", Elem::E4M3, Elem::F32, Elem::None, 0},
+    {"fp8_row", Elem::E4M3, Elem::F16, Elem::None, -1},
+    {"e5m2_tensor", Elem::E5M2, Elem::F32, Elem::None, 0},
+    {"nvfp4", Elem::E2M1, Elem::E4M3, Elem::F32, 16},
+    {"nvfp4_f16_global", Elem::E2M1, Elem::E4M3, Elem::F16, 16},
+    {"mxfp4", Elem::E2M1, Elem::E8M0, Elem::None, 32},
+    {"mxfp8", Elem::E4M3, Elem::E8M0, Elem::None, 32},
+    {"int8_tensor", Elem::I8, Elem::F32, Elem::None, 0},
+    {"int8_row", Elem::I8, Elem::BF16, Elem::None, -1},
+    {"uint8_row", Elem::U8, Elem::F32, Elem::None, -1},
+};
+
+cpu::GemmSpec scaledSpecOf(int64_t m, int64_t n, int64_t k,
+                           const ActivationFormat &format,
+                           const cpu::GemmWeight &weight) {
+  cpu::GemmSpec spec = specOf(m, n, k, weight);
+  spec.a = format.code;
+  spec.scaledA.scale = format.scale;
+  spec.scaledA.global = format.global;
+  spec.scaledA.run = format.run < 0 ? k : format.run;
+  return spec;
+}
+
+class ScaledActivations : public ::testing::TestWithParam<ActivationFormat> {};
+
+TEST_P(ScaledActivations, TimesPackedWeights) {
+  const ActivationFormat &format = GetParam();
+  // Blocks divide rows; one scale per row or tensor takes any k.
+  bool anyK = format.run <= 0;
+  Options options;
+  options.outliers = true;
+  for (int64_t m : {1, 2, 5, 6, 7, 64, 97}) {
+    SCOPED_TRACE(m);
+    int64_t k = m == 97 ? 416 : m % 2 && anyK ? 75 : 96;
+    const Format &weight = kFormats[m == 64 ? 0 : m == 7 ? 8 : m % 5 + 3];
+    Problem(scaledSpecOf(m, 37, k, format, weight.weight), options).check();
+  }
+}
+
+TEST_P(ScaledActivations, TimesRunTimeMatricesInBatches) {
+  constexpr int64_t m = 9, n = 21, k = 64;
+  cpu::GemmSpec spec = scaledSpecOf(m, n, k, GetParam(), weightOf(Elem::F16));
+  spec.bKind = cpu::GemmB::RowsN;
+  spec.batch = {{2, 3 * m * k, 0, 3 * m * n}, {3, m * k, n * k, m * n}};
+  Problem(spec, {}).check();
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, ScaledActivations,
+                         ::testing::ValuesIn(kActivations),
+                         [](const auto &info) { return info.param.name; });
+
+//===----------------------------------------------------------------------===//
+// Products of 4-bit codes in integers
+//===----------------------------------------------------------------------===//
+
+cpu::GemmSpec integerSpecOf(int64_t m, int64_t n, int64_t k, int a, int b) {
+  // Columns of kActivations and kFormats: nvfp4, with an f16 global, mxfp4.
+  cpu::GemmSpec spec =
+      scaledSpecOf(m, n, k, kActivations[3 + a], kFormats[3 + b].weight);
+  EXPECT_TRUE(cpu::multipliesIntegers(spec));
+  spec.weight.octets = true;
+  return spec;
+}
+
+TEST(IntegerGemm, AllFormatsAndRows) {
+  Options options;
+  options.outliers = true;
+  for (int64_t m : {1, 2, 5, 6, 7, 64, 97})
+    for (int a : {0, 1, 2}) {
+      int b = (a + m) % 3;
+      // Blocks of 16 in odd numbers, and of 32.
+      int64_t k = a == 2 || b == 2 ? 96 : 112;
+      SCOPED_TRACE(std::to_string(m) + " rows, a " + std::to_string(a) +
+                   ", b " + std::to_string(b));
+      Problem(integerSpecOf(m, 37, k, a, b), options).check();
+    }
+}
+
+TEST(IntegerGemm, SmallestSizes) {
+  for (int64_t n : {1, 15, 16, 17})
+    for (int64_t m : {1, 8})
+      Problem(integerSpecOf(m, n, 32, n % 2, 0), {}).check();
+}
+
+TEST(IntegerGemm, ChunksOfKAndBlocksOfRows) {
+  Options options;
+  options.outliers = true;
+  Problem(integerSpecOf(97, 40, 4640, 0, 0), options).check();
+  Problem(integerSpecOf(173, 24, 2080, 2, 0), options).check();
+  Problem(integerSpecOf(350, 18, 1040, 0, 1), options).check();
+}
+
+TEST(IntegerGemm, WeightsInEitherOrder) {
+  cpu::GemmSpec spec = integerSpecOf(9, 21, 64, 0, 0);
+  spec.weight.kn = true;
+  Problem(spec, {}).check();
+}
+
+TEST(IntegerGemm, BatchesBiasAndEpilogue) {
+  for (int64_t m : {2, 9})
+    for (int64_t n : {5, 48}) {
+      cpu::GemmSpec spec = integerSpecOf(m, n, 64, 0, 0);
+      spec.c = spec.bias = Elem::F16;
+      Options options;
+      options.bias = true;
+      Problem(spec, options).check();
+      spec = integerSpecOf(m, n, 64, 0, 0);
+      spec.batch = {{3, m * 64, 0, m * n}};
+      options = {};
+      options.hook = true;
+      Problem(spec, options).check();
+    }
+}
+
+/// Runs a kernel of 64 k and 16 columns on A as given and B of one code.
+std::vector<float> runOnce(const cpu::GemmSpec &spec, std::vector<uint8_t> &a,
+                           uint8_t codes) {
+  std::vector<uint8_t> b(spec.n * 32, codes), scales(spec.n * 4, 0x38);
+  float global = 1;
+  cpu::GemmWeightData data{b.data(),      b.size(), scales.data(),
+                           scales.size(), &global,  4};
+  std::vector<uint8_t> packed;
+  EXPECT_TRUE(
+      cpu::packGemmWeight(spec.weight, data, [&](const void *p, uint64_t size) {
+        auto bytes = static_cast<const uint8_t *>(p);
+        packed.insert(packed.end(), bytes, bytes + size);
+        return true;
+      }).ok());
+  CompiledGemm gemm(spec);
+  EXPECT_TRUE(gemm.kernel) << gemm.error;
+  std::vector<float> c(spec.m * spec.n, -1);
+  GuardedBuffer scratch(gemm.launch.scratchBytes);
+  void *args[] = {a.data(), packed.data(), c.data()};
+  gemm.kernel(args, 0, gemm.launch.extent, scratch.data());
+  return c;
+}
+
+TEST(IntegerGemm, SumsOfExactProductsAreExact) {
+  // 64 times 6 * 6 with scales of one, and zero weights, whatever A is.
+  cpu::GemmSpec spec = integerSpecOf(7, 16, 64, 0, 0);
+  placeScales(spec.scaledA, spec.a, 7 * 64);
+  std::vector<uint8_t> a(spec.scaledA.bytes, 0x38);
+  std::fill(a.begin(), a.begin() + 7 * 32, 0x77);
+  float global = 0.0123456f;
+  std::memcpy(&a[spec.scaledA.globalAt], &global, 4);
+  for (float x : runOnce(spec, a, 0x77))
+    EXPECT_EQ(x, 64 * 36 * global);
+  for (float x : runOnce(spec, a, 0xff))
+    EXPECT_EQ(x, -64 * 36 * global);
+  for (float x : runOnce(spec, a, 0x80))
+    EXPECT_EQ(x, 0);
+}
+
+TEST(IntegerGemm, NanScalesPoisonTheirRowsOnly) {
+  for (uint8_t nan : {0x7f, 0xff})
+    for (int64_t m : {2, 8}) {
+      cpu::GemmSpec spec = integerSpecOf(m, 16, 64, 0, 0);
+      placeScales(spec.scaledA, spec.a, m * 64);
+      std::vector<uint8_t> a(spec.scaledA.bytes, 0x38);
+      float global = 1;
+      std::memcpy(&a[spec.scaledA.globalAt], &global, 4);
+      a[spec.scaledA.scalesAt + 4 + 2] = nan; // row 1
+      std::vector<float> c = runOnce(spec, a, 0x22);
+      for (int64_t i = 0; i < m * 16; ++i)
+        EXPECT_EQ(std::isnan(c[i]), i / 16 == 1) << i;
+    }
+}
+
+TEST(IntegerGemm, LargestPowersOfTwoStayFinite) {
+  cpu::GemmSpec spec = integerSpecOf(1, 16, 64, 2, 0);
+  placeScales(spec.scaledA, spec.a, 64);
+  std::vector<uint8_t> a(spec.scaledA.bytes, 0);
+  a[0] = 0x01;                           // 0.5, then zeros
+  a[spec.scaledA.scalesAt] = 254;        // 2^127
+  a[spec.scaledA.scalesAt + 1] = 0;      // 2^-127
+  for (float x : runOnce(spec, a, 0x11)) // 0.5
+    EXPECT_EQ(x, 0x1p125f);
+  a[0] = 0;
+  a[16] = 0x07; // 6
+  for (float x : runOnce(spec, a, 0x77))
+    EXPECT_EQ(x, 36 * 0x1p-127f);
+}
+
+TEST(GemmAssembly, IntegerBlocksStayInRegisters) {
+  CompiledGemm gemm(integerSpecOf(6, 64, 768, 0, 0), nullptr, true);
+  // The loop over rows, not unrolled: 8 byte products, hardly any spills.
+  std::istringstream lines(gemm.assembly);
+  int products = 0, stack = 0, best = -1;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line[0] == '.') {
+      if (products == 8)
+        best = stack;
+      products = stack = 0;
+    }
+    products += line.find("vpmaddubsw") != std::string::npos;
+    stack += line.find("(%rsp)") != std::string::npos;
+  }
+  EXPECT_GE(best, 0) << "no loop with 8 products of bytes";
+  EXPECT_LE(best, 3);
+}
 
 TEST(Gemm, TypesOfActivationsResultsAndBias) {
   for (Elem a : {Elem::F32, Elem::F16, Elem::BF16})
@@ -399,6 +623,42 @@ TEST(GemmErrors, SayWhatStandsInTheWay) {
   spec = specOf(4, 64, 64, kFormats[3].weight);
   spec.c = Elem::I8;
   EXPECT_NE(cpu::whyUnsupported(spec).find("not si8"), std::string::npos);
+}
+
+TEST(GemmErrors, ScaledActivationsThatNoKernelReads) {
+  auto why = [](int64_t k, Elem code, int64_t run) {
+    cpu::GemmSpec spec = specOf(4, 64, k, kFormats[0].weight);
+    spec.a = code;
+    spec.scaledA.scale = Elem::F32;
+    spec.scaledA.run = run;
+    return cpu::whyUnsupported(spec);
+  };
+  auto says = [](const std::string &text, const char *part) {
+    return text.find(part) != std::string::npos;
+  };
+  EXPECT_EQ(why(64, Elem::E2M1, 16), "");
+  EXPECT_TRUE(says(why(72, Elem::E2M1, 16), "do not divide rows of 72"));
+  EXPECT_TRUE(says(why(72, Elem::E4M3, 12), "no multiple of 8"));
+  EXPECT_TRUE(says(why(12, Elem::E2M1, 0), "rows of 12 4-bit codes"));
+  EXPECT_TRUE(says(why(64, Elem::I16, 0), "codes of type si16"));
+}
+
+TEST(GemmErrors, OctetsAreForIntegerProducts) {
+  cpu::GemmSpec spec = integerSpecOf(4, 64, 64, 0, 0);
+  EXPECT_EQ(cpu::whyUnsupported(spec), "");
+  spec.a = Elem::F32;
+  spec.scaledA = {};
+  EXPECT_NE(cpu::whyUnsupported(spec).find("4-bit activation"),
+            std::string::npos);
+  spec = integerSpecOf(4, 64, 64, 0, 0);
+  spec = integerSpecOf(4, 64, 64, 0, 0);
+  spec.k = spec.weight.k = spec.weight.blockK = 32; // nothing along k
+  EXPECT_FALSE(cpu::multipliesIntegers(spec));
+  spec = integerSpecOf(4, 64, 64, 0, 0);
+  spec.weight.blockK = 64;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("not 64"), std::string::npos);
+  spec.weight.code = Elem::I4;
+  EXPECT_NE(cpu::whyUnsupported(spec).find("4-bit floats"), std::string::npos);
 }
 
 TEST(GemmErrors, PackingChecksSizes) {

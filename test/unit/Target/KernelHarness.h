@@ -20,29 +20,31 @@ namespace test {
 using Kernel = void (*)(void *const *args, int64_t lo, int64_t hi,
                         void *scratch);
 
-/// A shared object loaded through a memory file, as the runtime does.
+/// A shared object loaded through a memory file, as the runtime does. The file
+/// stays open: dlopen takes equal names for the same object.
 class LoadedCode {
 public:
   explicit LoadedCode(const std::string &bytes) {
-    int fd = memfd_create("kernels", MFD_CLOEXEC);
+    fd = memfd_create("kernels", MFD_CLOEXEC);
     if (write(fd, bytes.data(), bytes.size()) != ssize_t(bytes.size()))
       return;
     std::string path = "/proc/self/fd/" + std::to_string(fd);
     handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!handle)
       fprintf(stderr, "dlopen: %s\n", dlerror());
-    close(fd);
   }
   LoadedCode(const LoadedCode &) = delete;
   ~LoadedCode() {
     if (handle)
       dlclose(handle);
+    close(fd);
   }
   Kernel kernel(const char *name) const {
     return handle ? reinterpret_cast<Kernel>(dlsym(handle, name)) : nullptr;
   }
 
 private:
+  int fd = -1;
   void *handle = nullptr;
 };
 

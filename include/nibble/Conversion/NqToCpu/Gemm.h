@@ -27,6 +27,22 @@ enum class GemmB {
   RowsN   ///< row-major [N, K] at run time
 };
 
+/// Scales of a quantized A. Codes lie row-major from byte 0 on (4-bit codes two
+/// per byte, the first in the low nibble), without gaps between rows.
+struct GemmScaledA {
+  /// F32 F16 BF16 E4M3 E8M0; None for an A of floats.
+  rt::StorageFormat scale = rt::StorageFormat::None;
+  /// F32 F16 BF16: the effective scale is RNE_T(scale * global).
+  rt::StorageFormat global = rt::StorageFormat::None;
+  /// Elements in the order of memory that share a scale: the block along k, or
+  /// k for a scale per row; 0 for one scale in all.
+  int64_t run = 0;
+  /// Offsets in bytes within the buffer of A, and its size.
+  int64_t scalesAt = 0, globalAt = 0, bytes = 0;
+
+  bool scaled() const { return scale != rt::StorageFormat::None; }
+};
+
 /// What the epilogue hook is called with.
 struct GemmTile {
   mlir::Value value;   ///< vector<8xf32> or, at the right edge, vector<1xf32>
@@ -51,7 +67,10 @@ struct GemmSpec {
   std::string symbol; ///< of the kernel
   int64_t m = 0, n = 0, k = 0;
   llvm::SmallVector<GemmBatchDim> batch;
-  rt::StorageFormat a = rt::StorageFormat::F32; ///< F32 F16 BF16
+  /// F32 F16 BF16, or the codes of a scaled A: E4M3 E5M2 E2M1 I8 U8. The value
+  /// code * scale is rounded to f32 once.
+  rt::StorageFormat a = rt::StorageFormat::F32;
+  GemmScaledA scaledA;
   GemmB bKind = GemmB::Packed;
   /// Formats and scales of a packed B; n and k as above. Otherwise only `code`
   /// counts: F32 F16 BF16.
@@ -59,7 +78,8 @@ struct GemmSpec {
   rt::StorageFormat c = rt::StorageFormat::F32; ///< F32 F16 BF16
   rt::StorageFormat bias =
       rt::StorageFormat::None; ///< F32 F16 BF16, n elements
-  /// Elements between rows; 0 means dense. Rows themselves are contiguous.
+  /// Elements between rows; 0 means dense (a scaled A is). Rows themselves are
+  /// contiguous.
   int64_t strideA = 0, strideB = 0, strideC = 0;
   /// Further buffers that the epilogue reads: static shape, identity layout.
   llvm::SmallVector<mlir::MemRefType> extra;
@@ -76,12 +96,22 @@ struct GemmKernel {
   std::string schedule;
 };
 
+/// True if there is a kernel that multiplies these operands as integers,
+/// exactly within 16 k: both E2M1 with blocks of 16 or 32 along k, A with E4M3
+/// or E8M0 scales.
+/// `weight.octets` asks for it and is not looked at here.
+bool multipliesIntegers(const GemmSpec &spec);
+
 /// "" if `emitGemm` takes this, or what stands in the way.
 std::string whyUnsupported(const GemmSpec &spec);
 
+/// The part of it that concerns a scaled A alone.
+std::string whyUnsupportedScaledA(const GemmSpec &spec);
+
 /// Appends the kernel to `module`:
 ///   symbol(A, B, [bias], extra..., C, lo, hi, scratch)
-/// with one-dimensional memrefs for A, B (bytes if packed), bias and C. The
+/// with one-dimensional memrefs for A (bytes if scaled), B (bytes if packed),
+/// bias and C. The
 /// code needs AVX2, FMA and F16C. Fails only where `whyUnsupported` says so.
 mlir::FailureOr<GemmKernel> emitGemm(mlir::ModuleOp module, mlir::Location loc,
                                      const GemmSpec &spec,

@@ -31,6 +31,8 @@ struct GemmWeight {
   rt::StorageFormat global = rt::StorageFormat::None;
   /// Codes are offset by one integer (a byte) per scale.
   bool zeroPoint = false;
+  /// 4-bit codes in groups of 8 k, for kernels that multiply integers.
+  bool octets = false;
   /// E4M3 codes may be NaN (0x7F, 0xFF); costs some speed.
   bool nanCodes = false;
 
@@ -57,7 +59,9 @@ std::string whyUnsupported(const GemmWeight &weight);
 ///   8 bits and more: order (n/16, k, n%16);
 ///   4 bits: order (n/16, k/4, n/4%2, k%2, n%4, n/8%2, k/2%2), two per byte,
 ///   the first in the low nibble: 32 bytes hold 4 k of 16 columns so that byte
-///   shuffles and interleaves give f32 vectors of columns without a permute.
+///   shuffles and interleaves give f32 vectors of columns without a permute;
+///   4 bits in octets: order (n/16, k/8, n%16, k%8), two per byte: 4 bytes of a
+///   column are one 32-bit lane of a product of bytes.
 /// scales: per column: order (n/16, k block, n%16); otherwise row-major over
 ///   the grid in the order of the source ([N, K] or [K, N]).
 /// global: one element. zeroPoints: one byte each, in the order of the scales.
@@ -72,7 +76,7 @@ struct GemmPanels {
 GemmPanels gemmPanels(const GemmWeight &weight);
 
 /// Offset in bytes, within a panel, of the byte of a 4-bit code; the code is in
-/// its high nibble if `high`.
+/// its high nibble if `high`. Not for octets.
 struct NibblePlace {
   int64_t byte;
   bool high;

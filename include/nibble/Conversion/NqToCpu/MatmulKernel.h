@@ -4,6 +4,7 @@
 #define NIBBLE_CONVERSION_NQTOCPU_MATMULKERNEL_H
 
 #include "nibble/Conversion/NqToCpu/Gemm.h"
+#include "nibble/Dialect/Quant/NqOps.h"
 
 namespace nibble {
 namespace cpu {
@@ -21,6 +22,14 @@ mlir::FailureOr<GemmKernel> lowerMatmulKernel(mlir::func::FuncOp kernel,
 
 /// A matmul as the GEMM family describes it, without a symbol and an epilogue.
 GemmSpec describeGemm(mlir::Operation *matmul);
+
+/// "" if GEMMs read A of this matmul as it is stored (always if it has no
+/// scales), or what stands in the way.
+std::string whyNoScaledActivation(nq::MatmulOp op);
+
+/// True if a constant B of this matmul should lie in groups of 8 k
+/// (GemmWeight::octets), for the kernels that multiply 4-bit codes as integers.
+bool wantsOctets(nq::MatmulOp op);
 
 /// "" if the CPU target has a GEMM for this matmul, or what stands in the way.
 std::string whyNoGemm(mlir::Operation *matmul);
