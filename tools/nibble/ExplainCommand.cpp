@@ -33,6 +33,10 @@ cl::opt<std::string> target("target", cl::desc("for models (default cpu)"),
 cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
                              cl::sub(explainVerb), cl::sub(diffVerb));
+cl::list<std::string>
+    states("state", cl::desc("an input and an output that are one state"),
+           cl::value_desc("INPUT=OUTPUT"), cl::sub(explainVerb),
+           cl::sub(diffVerb));
 cl::opt<std::string> layer("layer", cl::desc("only layers that match"),
                            cl::init("*"), cl::value_desc("GLOB"),
                            cl::sub(explainVerb));
@@ -91,6 +95,7 @@ static int compileModel(llvm::StringRef path, llvm::json::Value &report) {
   options.input = path.str();
   options.target = target;
   options.shapes.assign(shapes.begin(), shapes.end());
+  options.states.assign(states.begin(), states.end());
   options.stopAfter = machine->isGpu() ? Stage::Select : Stage::Lower;
   if (int code = readQuantizeOptions(options))
     return code;

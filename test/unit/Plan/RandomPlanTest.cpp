@@ -18,7 +18,10 @@ const char *const kRow = "tensor<24xf32>";
 /// 24, or 4x24 rows for updates.
 class RandomModule {
 public:
-  explicit RandomModule(unsigned seed) : random(seed) {
+  /// `epilogues`: products carry the ops behind them, as kernels of their own
+  /// do; stage `fuse` expects them to stand alone.
+  RandomModule(unsigned seed, bool epilogues)
+      : random(seed), epilogues(epilogues) {
     text = "#id = affine_map<(d0, d1) -> (d0, d1)>\n"
            "#tr = affine_map<(d0, d1) -> (d1, d0)>\n"
            "#row = affine_map<(d0, d1) -> (d1)>\n"
@@ -165,14 +168,16 @@ private:
   /// 0.1 * a b + c
   std::string matmul(const std::string &a, const std::string &b,
                      const std::string &c) {
-    std::string m = kMatrix;
-    return line(
-        "nq.matmul " + a + ", " + b + " epilogue(" + c + " : " + m +
-        ") {\n  ^bb0(%acc: f32, %e: f32):\n"
-        "    %k = arith.constant 0.1 : f32\n"
-        "    %t = arith.mulf %acc, %k : f32\n"
-        "    %y = arith.addf %t, %e : f32\n    nq.yield %y : f32\n  } : (" +
-        m + ", " + m + ") -> " + m);
+    std::string m = kMatrix, types = " : (" + m + ", " + m + ") -> " + m;
+    std::string sum = "    %k = arith.constant 0.1 : f32\n"
+                      "    %t = arith.mulf %a0, %k : f32\n"
+                      "    %y = arith.addf %t, %a1 : f32";
+    if (epilogues)
+      return line("nq.matmul " + a + ", " + b + " epilogue(" + c + " : " + m +
+                  ") {\n  ^bb0(%a0: f32, %a1: f32):\n" + sum +
+                  "\n    nq.yield %y : f32\n  }" + types);
+    std::string product = line("nq.matmul " + a + ", " + b + types);
+    return elementwise("#id, #id, #id", {product, c}, {m, m}, sum);
   }
 
   /// Through another shape, where it is changed.
@@ -201,12 +206,13 @@ private:
   }
 
   std::mt19937 random;
+  bool epilogues;
   unsigned count = 0;
   std::vector<std::string> matrices, rows;
 };
 
-std::string makeModule(unsigned seed, unsigned ops) {
-  RandomModule module(seed);
+std::string makeModule(unsigned seed, unsigned ops, bool epilogues = true) {
+  RandomModule module(seed, epilogues);
   module.addEntry("first", ops);
   module.addEntry("second", ops / 2);
   return module.text;
@@ -269,14 +275,15 @@ TEST(RandomPlan, TheCheckerFindsDamage) {
 TEST(RandomPlan, RunsAsTheReferenceSays) {
   int inPlace = 0, launches = 0;
   for (unsigned seed = 1; seed <= 30; ++seed) {
-    std::string text = makeModule(1000 + seed, 24);
+    bool fuse = seed % 2;
+    std::string text = makeModule(1000 + seed, 24, /*epilogues=*/!fuse);
     PlannedModule module(text);
-    ASSERT_TRUE(module.compile(/*fuse=*/seed % 2)) << text;
+    ASSERT_TRUE(module.compile(fuse)) << text;
     for (func::FuncOp entry : module.entries(*module.plan)) {
       ASSERT_EQ(PlanChecker(entry).run(), "") << "seed " << seed;
       entry.walk([&](exec::LaunchOp launch) {
-        launches += seed % 2;
-        inPlace += seed % 2 && launch.getInPlace();
+        launches += fuse;
+        inPlace += fuse && launch.getInPlace();
       });
     }
     auto run = module.makeRun();
