@@ -266,7 +266,8 @@ def evaluate(path, fmt, feeds):
 
 def judge(name, got, want, dense, goals, flips):
     """`flips`: relative difference that activations may cause whose codes round the other way when f32 sums differ in their last
-    bits; over many layers it grows to the size of the quantization error itself. Without quantized activations there are none."""
+    bits; over many layers it grows towards the quantization error itself: on MiniLM, numpy in float64 and numpy rounded to float32 after
+    every node differ by 0.7 % (fp8) to 2.2 % (mxfp8). Without quantized activations nothing flips, and the limit is that of f32 sums."""
     m, reference = metrics(got, dense), metrics(want, dense)
     goals.check(f"{name}: cosine against float32", m["cosine"])
     goals.check(f"{name}: its distance from numpy's cosine", abs(m["cosine"] - reference["cosine"]), 2e-3)
