@@ -176,8 +176,10 @@ LogicalResult FusedPlan::planProducts(FusedGroup &group, std::string &why) {
       return failure();
     }
     if (product.launch.rowBlocks != first.launch.rowBlocks ||
-        product.launch.rows != first.launch.rows) {
-      why = "products that meet have kernels with different blocks of rows";
+        product.launch.rows != first.launch.rows ||
+        product.spec.weight.octets != first.spec.weight.octets) {
+      why = "products that meet have kernels with different blocks of rows "
+            "or copies of the left operand";
       return failure();
     }
   }
