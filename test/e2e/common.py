@@ -10,8 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "test" / "models"
 OK, MISMATCH, USAGE, REFUSED, UNSUPPORTED, DEVICE = range(6)  # exit codes of the tools
-if str(MODELS) not in sys.path:
-    sys.path.insert(0, str(MODELS))
+for folder in (MODELS, ROOT / "test"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+from sanitized import load_library, sanitizer  # noqa: E402, F401
 
 
 def in_venv():

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from common import ROOT, Goals, Tools, build_argument, fresh, in_venv
+from common import ROOT, Goals, Tools, build_argument, fresh, in_venv, sanitizer
 
 in_venv()
 import ml_dtypes  # noqa: E402
@@ -61,7 +61,8 @@ def run(job, tools, goals):
     print(f"model {job.model.name}: {file:.0f} MiB, float32 twin {job.twin.stat().st_size / 2**20:.0f} MiB")
     _, seconds, peak = tools.measured("nibble", "compile", job.model, "-o", job.engine, "--target", "cpu")
     goals.check("compile, seconds", seconds, 60 if job.a.timing else None)
-    goals.check("compile, peak memory, MiB", peak, 2 * file + 300)
+    # Red zones and quarantines are not ours.
+    goals.check("compile, peak memory, MiB", peak, None if sanitizer(job.a.build) else 2 * file + 300)
     io = ["--input", f"x=@{job.x}", "--output", f"y=@{job.y}"]
     _, seconds, peak = tools.measured("nibble-run", "run", job.engine, *io)
     goals.check("run (process), seconds", seconds)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common import load_library
+
 NUMPY = dict(f32=np.float32, f16=np.float16, i64=np.int64, si64=np.int64, i32=np.int32, si32=np.int32)
 
 
@@ -20,7 +22,7 @@ class Runtime:
     """One engine on the CPU; contexts of it are independent."""
 
     def __init__(self, build, path, threads=2):
-        self.lib = ctypes.CDLL(str(Path(build) / "lib" / "libnibble_rt.so"))
+        self.lib = load_library(Path(build) / "lib" / "libnibble_rt.so")
         self.lib.nbl_status_message.restype = c_char_p
         self.engine, self.device, self.session = c_void_p(), c_void_p(), c_void_p()
         self.call("nbl_engine_load", str(path).encode(), c_uint32(0), byref(self.engine))

@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import ctypes
 import sys
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from sanitized import load_library  # noqa: E402
 
 F32, F64, U8, U32 = np.float32, np.float64, np.uint8, np.uint32
 
 
 class Probe:
     def __init__(self, path):
-        self.lib = ctypes.CDLL(path)
+        self.lib = load_library(path)
         self.lib.probeAmax.restype = ctypes.c_float
         self.lib.probeAsymmetric.restype = ctypes.c_float
 

@@ -149,7 +149,7 @@ Value GraphMaker::makeScaledConstant(RankedTensorType type) {
     for (double zero : quant.zeroPoint->values)
       bytes.push_back(static_cast<char>(
           isSigned
-              ? zero
+              ? static_cast<int>(zero)
               : static_cast<int>(zero) &
                     ((1 << nq::getScaledElement(type).getStorageBits()) - 1)));
     zeros = raw(bytes);
