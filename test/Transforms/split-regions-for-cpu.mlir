@@ -1,38 +1,99 @@
-// Loops, a product, a product with a quantizer are one kernel each; attention comes apart.
-// RUN: nibble-opt %s --split-regions-for-cpu | FileCheck %s
+// What the CPU runs as one kernel stays a region; the others come apart, with the reason.
+// RUN: nibble-opt %s --split-regions-for-cpu --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s
 
-// CHECK-LABEL: func.func @main
-func.func @main(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>, %k: tensor<1x1x4x8xf16>) -> (tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>, tensor<1x1x4x8xf32>) attributes {nibble.entry} {
+#id = affine_map<(d0, d1) -> (d0, d1)>
+#row = affine_map<(d0, d1) -> (d1)>
+#column = affine_map<(d0, d1) -> (d0)>
+
+// CHECK-NOT: layer=loops
+// CHECK-NOT: layer=product
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=attention, {{.*}}reason="the CPU target computes attention in steps"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=norm, {{.*}}reason="'nq.norm' needs whole rows of a product"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=sum, {{.*}}reason="'linalg.generic' reduces over elements of a product"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=token, {{.*}}reason="runs of 4096 columns that belong together are longer than a block"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=computed, {{.*}}reason="'nq.matmul' has an operand that is computed in the kernel"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=odd, {{.*}}reason="rows of an odd number of 4-bit codes share bytes"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=flat, {{.*}}reason="'tensor.collapse_shape' merges rows and columns of a product"
+
+// CHECK-LABEL: func.func @accepted
+func.func @accepted(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>) -> (tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>) {
   // CHECK: nq.region "rowwise"
   %a = nq.region "rowwise"(%x, %s) fused ["fuse-quantize"] : (tensor<4x32xf16>, tensor<f32>) -> tensor<4x32x!nq.fp8> {
   ^bb0(%p: tensor<4x32xf16>, %q: tensor<f32>):
     %n = nq.norm rms %p {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x32xf16> -> tensor<4x32xf16>
     %z = nq.quantize %n scale(%q : tensor<f32>) : tensor<4x32xf16> -> tensor<4x32x!nq.fp8>
     nq.yield %z : tensor<4x32x!nq.fp8>
-  }
+  } loc("loops")
   // CHECK: nq.region "gemm"
   %b = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<8x32xf16>) -> tensor<4x8xf16> {
   ^bb0(%p: tensor<4x32xf16>, %q: tensor<8x32xf16>):
     %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<8x32xf16>) -> tensor<4x8xf16>
     nq.yield %m : tensor<4x8xf16>
-  }
-  // A quantizer behind the product runs on its tiles.
-  // CHECK: nq.region "gemm"{{.*}}fused
+  } loc("product")
+  // CHECK: nq.region "gemm"
   %c = nq.region "gemm"(%x, %w, %s) fused ["fuse-quantize"] : (tensor<4x32xf16>, tensor<8x32xf16>, tensor<f32>) -> tensor<4x8x!nq.fp8> {
   ^bb0(%p: tensor<4x32xf16>, %q: tensor<8x32xf16>, %t: tensor<f32>):
     %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<8x32xf16>) -> tensor<4x8xf16>
     %z = nq.quantize %m scale(%t : tensor<f32>) : tensor<4x8xf16> -> tensor<4x8x!nq.fp8>
     nq.yield %z : tensor<4x8x!nq.fp8>
-  }
-  // Attention and what follows it comes apart.
-  // CHECK-NOT: nq.region
-  // CHECK: %[[A:.*]] = nq.attention
-  // CHECK: nq.cast %[[A]]
+  } loc("product and quantizer")
+  return %a, %b, %c : tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>
+}
+
+// CHECK-LABEL: func.func @refused
+// CHECK-NOT: nq.region
+func.func @refused(%x: tensor<4x32xf16>, %w: tensor<9x32xf16>, %wide: tensor<4096x32xf16>, %g: tensor<f32>, %k: tensor<1x1x4x8xf16>)
+    -> (tensor<1x1x4x8xf32>, tensor<4x9xf16>, tensor<4xf16>, tensor<4x4096x!nq.scaled<si8, f32 per 1x?>>, tensor<4x9xf16>, tensor<4x9x!nq.scaled<si4, f32 per tensor>>, tensor<36xf16>) {
   %d = nq.region "attention"(%k) fused ["fuse-attention"] : (tensor<1x1x4x8xf16>) -> tensor<1x1x4x8xf32> {
   ^bb0(%p: tensor<1x1x4x8xf16>):
-    %a4 = nq.attention %p, %p, %p {scale = 1.0 : f64} : (tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>) -> tensor<1x1x4x8xf16>
-    %e = nq.cast %a4 : tensor<1x1x4x8xf16> -> tensor<1x1x4x8xf32>
+    %a = nq.attention %p, %p, %p {scale = 1.0 : f64} : (tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>) -> tensor<1x1x4x8xf16>
+    %e = nq.cast %a : tensor<1x1x4x8xf16> -> tensor<1x1x4x8xf32>
     nq.yield %e : tensor<1x1x4x8xf32>
-  }
-  return %a, %b, %c, %d : tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>, tensor<1x1x4x8xf32>
+  } loc("attention")
+  %0 = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>):
+    %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>
+    %n = nq.norm rms %m {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x9xf16> -> tensor<4x9xf16>
+    nq.yield %n : tensor<4x9xf16>
+  } loc("norm")
+  %1 = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4xf16> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>):
+    %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>
+    %zero = arith.constant 0.0 : f16
+    %e = tensor.empty() : tensor<4xf16>
+    %f = linalg.fill ins(%zero : f16) outs(%e : tensor<4xf16>) -> tensor<4xf16>
+    %r = linalg.generic {indexing_maps = [#id, #column], iterator_types = ["parallel", "reduction"]}
+        ins(%m : tensor<4x9xf16>) outs(%f : tensor<4xf16>) {
+    ^bb0(%a: f16, %o: f16):
+      %t = arith.addf %a, %o : f16
+      linalg.yield %t : f16
+    } -> tensor<4xf16>
+    nq.yield %r : tensor<4xf16>
+  } loc("sum")
+  %2 = nq.region "gemm"(%x, %wide) : (tensor<4x32xf16>, tensor<4096x32xf16>) -> tensor<4x4096x!nq.scaled<si8, f32 per 1x?>> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<4096x32xf16>):
+    %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<4096x32xf16>) -> tensor<4x4096xf16>
+    %z = nq.quantize %m recipe("symmetric") : tensor<4x4096xf16> -> tensor<4x4096x!nq.scaled<si8, f32 per 1x?>>
+    nq.yield %z : tensor<4x4096x!nq.scaled<si8, f32 per 1x?>>
+  } loc("token")
+  %3 = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>):
+    %n = nq.norm rms %p {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x32xf16> -> tensor<4x32xf16>
+    %m = nq.matmul %n, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>
+    nq.yield %m : tensor<4x9xf16>
+  } loc("computed")
+  // Rows of an odd number of 4-bit codes share a byte.
+  %4 = nq.region "gemm"(%x, %w, %g) : (tensor<4x32xf16>, tensor<9x32xf16>, tensor<f32>) -> tensor<4x9x!nq.scaled<si4, f32 per tensor>> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>, %t: tensor<f32>):
+    %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>
+    %z = nq.quantize %m scale(%t : tensor<f32>) : tensor<4x9xf16> -> tensor<4x9x!nq.scaled<si4, f32 per tensor>>
+    nq.yield %z : tensor<4x9x!nq.scaled<si4, f32 per tensor>>
+  } loc("odd")
+  %5 = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<36xf16> {
+  ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>):
+    %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>
+    %f = tensor.collapse_shape %m [[0, 1]] : tensor<4x9xf16> into tensor<36xf16>
+    nq.yield %f : tensor<36xf16>
+  } loc("flat")
+  return %d, %0, %1, %2, %3, %4, %5 : tensor<1x1x4x8xf32>, tensor<4x9xf16>, tensor<4xf16>, tensor<4x4096x!nq.scaled<si8, f32 per 1x?>>, tensor<4x9xf16>, tensor<4x9x!nq.scaled<si4, f32 per tensor>>, tensor<36xf16>
 }

@@ -524,9 +524,13 @@ def AssignLayouts : Pass<"assign-layouts", "::mlir::func::FuncOp"> {
 def SplitRegionsForCpu : Pass<"split-regions-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Take apart regions that the CPU target cannot run as one kernel";
   let description = [{
-    Assumes regions after decompose-for-cpu. Guarantees: every region left is one
-    kernel of the CPU target: loops (no matmul, no attention), or a GEMM. The ops
-    of other regions stand in their place; each one is a remark with the reason.
+    Assumes regions after decompose-for-cpu, with packed weights. Guarantees: every
+    region left is one kernel of the CPU target: loops, or products of one left
+    operand with ops behind them that need no more than some columns of a row
+    (elementwise ops, casts, heads and their transposition, rotation, scales per
+    tensor or per block of columns). The predicate is the planner of the lowering
+    itself. The ops of other regions stand in their place; each one is a remark
+    with the reason.
 
     Refuses nothing. Example: test/Transforms/split-regions-for-cpu.mlir.
   }];

@@ -199,6 +199,13 @@ void FusedPlan::keepBlocks(FusedGroup &group) {
         keep(*tensor);
 }
 
+static std::string whyNoNests(const Stage &stage) {
+  for (const Tensor *tensor : stage.tensors)
+    if (isPacked(tensor->element) && tensor->shape.back() % 2)
+      return "rows of an odd number of 4-bit codes share bytes";
+  return "an op behind a product needs more than a block of its columns";
+}
+
 LogicalResult FusedPlan::planTails(FusedGroup &group, std::string &why) {
   int64_t whole = group.columns / group.block,
           rest = group.columns % group.block;
@@ -212,7 +219,7 @@ LogicalResult FusedPlan::planTails(FusedGroup &group, std::string &why) {
     for (unsigned i : group.stages) {
       auto nests = buildNests(stages.stages[i], i, tail.columns, context);
       if (!nests) {
-        why = "an op behind a product needs more than a block of its columns";
+        why = whyNoNests(stages.stages[i]);
         return failure();
       }
       for (auto &nest : *nests)

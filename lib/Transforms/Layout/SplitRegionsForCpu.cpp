@@ -1,12 +1,11 @@
 // split-regions-for-cpu: regions that are no single CPU kernel come apart.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/NqToCpu/FusedKernel.h"
-#include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/Remarks.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_SPLITREGIONSFORCPU
@@ -27,13 +26,9 @@ struct SplitRegionsForCpuPass
       std::string why = cpu::whyNoKernel(region);
       if (why.empty())
         continue;
-      remark::missed(
-          region.getLoc(),
-          remark::RemarkOpts::name("split-regions-for-cpu").category("nibble"))
-          << remark::detail::Remark::Arg("layer", getLayerName(region.getLoc()))
-          << remark::detail::Remark::Arg("chosen", "one kernel per op")
-          << remark::detail::Remark::Arg("rejected", "one kernel")
-          << remark::detail::Remark::Arg("reason", why);
+      remarkMissed(region.getLoc(), "split-regions-for-cpu")
+          << RemarkArg("chosen", "one kernel per op")
+          << RemarkArg("rejected", "one kernel") << RemarkArg("reason", why);
       fuse::dissolveRegion(rewriter, region);
     }
   }
