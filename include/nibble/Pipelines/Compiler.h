@@ -34,6 +34,9 @@ struct CompileOptions {
   /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
   std::string command; ///< recorded in the engine
+  /// Folder for the reproducer bundle of a stage that fails for a reason that
+  /// no model should cause; nothing: none is written.
+  std::optional<std::string> reproducerDir;
   /// Called when a stage begins.
   std::function<void(Stage)> progress;
 };
@@ -60,6 +63,8 @@ public:
 
 private:
   mlir::LogicalResult runStage(Stage stage);
+  mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
+  void reproduce(mlir::ModuleOp before, mlir::PassManager &pm, Stage stage);
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult emitCode();
   mlir::LogicalResult dump(Stage stage);
@@ -70,6 +75,8 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
   std::string object, modelHash;
+  std::string stageDone; ///< name of the last stage that succeeded
+  std::vector<Problem> problems;
   Stage next = Stage::Import;
 };
 
