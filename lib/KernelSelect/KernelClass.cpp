@@ -7,10 +7,12 @@
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 using namespace mlir;
 using namespace nibble;
+using Format = OperandFormat;
 
 //===----------------------------------------------------------------------===//
 // Classes without a matrix product
@@ -151,7 +153,7 @@ static std::string getRequested(nq::RegionOp region,
     if (auto requested = op.getAttrOfType<StringAttr>("nibble.requested"))
       return requested.str();
   if (!products.empty())
-    return describeOperands(products);
+    return describeSources(products);
   if (nq::AttentionOp op = getAttention(region)) {
     std::string text;
     llvm::raw_string_ostream(text)
@@ -161,12 +163,30 @@ static std::string getRequested(nq::RegionOp region,
   return "";
 }
 
-static std::string explainChoice(const KernelClass &kernel,
+/// Why a region without a product is a kernel: what its loops do, or, for a
+/// reformat, why it could not be avoided.
+static std::string explainLoops(nq::RegionOp region) {
+  if (region.getKind() == "reformat")
+    for (auto op : region.getBlock().getOps<nq::ReformatOp>())
+      if (op.getReason())
+        return op.getReason()->str();
+  if (region.getKind() == "attention")
+    return "scores stay on chip, softmax in f32";
+  if (region.getKind() == "rowwise")
+    return "one pass over rows";
+  return "loops over its elements";
+}
+
+static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
                                  ArrayRef<Product> products) {
+  if (products.empty())
+    return explainLoops(region);
+  if (kernel.family == TargetFamily::Cpu)
+    return "the CPU multiplies in f32; codes and scales are expanded as they "
+           "are loaded";
   switch (kernel.fidelity) {
   case Fidelity::Native:
-    return products.empty() ? "loops over its elements"
-                            : "the matrix unit multiplies these formats";
+    return "the matrix unit multiplies these formats";
   case Fidelity::Expanded:
     return ("no matrix instruction of this target multiplies " +
             describeOperands(products) + "; the codes are exact in " +
@@ -194,6 +214,20 @@ static bool isDowngrade(const KernelClass &kernel, const Machine &machine,
   return !isFourBit(first.a) && !isFourBit(first.b);
 }
 
+/// What the user can do about a region that does not get what it asks for.
+static std::string suggestFix(nq::RegionOp region, ArrayRef<Product> products) {
+  if (products.empty())
+    return "change the type of the layer in the model";
+  const Product &first = products.front();
+  int64_t block = first.a == Format::Nvfp4 ? 16 : 32;
+  std::string fix = "quantize both operands alike";
+  if (first.a == first.b && first.k % block && isFourBit(first.a))
+    fix = "pad K to " + std::to_string(llvm::alignTo(first.k, block)) +
+          " in the model";
+  return fix + ", or permit it with --allow-fallback '" +
+         getLayerName(region.getLoc()).str() + ":f16'";
+}
+
 KernelChoice
 nibble::chooseKernel(nq::RegionOp region, const Machine &machine,
                      function_ref<bool(StringRef)> lossyPermitted) {
@@ -213,16 +247,12 @@ nibble::chooseKernel(nq::RegionOp region, const Machine &machine,
     }
     choice.kernel = &kernel;
     choice.chosen = getMathName(kernel.math).str();
-    choice.reason = explainChoice(kernel, products);
+    choice.reason = explainChoice(kernel, region, products);
     choice.asRequested = !isDowngrade(kernel, machine, products);
     break;
   }
   if (!choice.kernel || !choice.asRequested)
-    choice.suggestion = products.empty()
-                            ? "change the type of the layer in the model"
-                            : "quantize both operands alike, or permit it with "
-                              "--allow-fallback '" +
-                                  getLayerName(region.getLoc()).str() + ":f16'";
+    choice.suggestion = suggestFix(region, products);
   return choice;
 }
 
@@ -243,6 +273,11 @@ struct RegionLayouts
     bool any = machine && machine->isGpu();
     layouts.operands.assign(region.getInputs().size(), {{}, any});
     layouts.results.assign(region.getNumResults(), {{}, any});
+    // CPU kernels read constants in the panels that pack-cpu-weights gave them.
+    for (auto [input, wanted] : llvm::zip(region.getInputs(), layouts.operands))
+      if (isa_and_present<nq::ConstantOp, arith::ConstantOp>(
+              input.getDefiningOp()))
+        wanted.any = true;
     return layouts;
   }
 };

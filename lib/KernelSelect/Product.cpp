@@ -5,6 +5,10 @@
 #include "nibble/Transforms/Fuse/Regions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <algorithm>
 
 using namespace mlir;
 using namespace nibble;
@@ -110,13 +114,52 @@ SmallVector<Product> nibble::getProducts(nq::RegionOp region) {
   return products;
 }
 
+static RankedTensorType tensorOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+/// Dimension of B along K, or of A.
+static int64_t getKDim(nq::MatmulOp op, bool isB) {
+  int64_t rank = tensorOf(isB ? op.getB() : op.getA()).getRank();
+  return isB && !op.getTransposeB() ? rank - 2 : rank - 1;
+}
+
+/// "nvfp4", or "scaled<f4E2M1FN, f16 per 1x16>" for what has no name.
+static std::string describeType(RankedTensorType type, int64_t kDim) {
+  Format format = classifyOperand(type, kDim);
+  if (format != Format::Other)
+    return getFormatName(format).str();
+  std::string text;
+  llvm::raw_string_ostream(text) << type.getElementType();
+  return StringRef(text).starts_with("!nq.") ? text.substr(4) : text;
+}
+
+static std::string describePair(nq::MatmulOp op,
+                                function_ref<RankedTensorType(Value)> typeOf) {
+  std::string a = describeType(typeOf(op.getA()), getKDim(op, false));
+  std::string b = describeType(typeOf(op.getB()), getKDim(op, true));
+  return a == b ? a : a + " x " + b;
+}
+
 std::string nibble::describeOperands(ArrayRef<Product> products) {
-  if (products.empty())
-    return "";
-  const Product &first = products.front();
-  if (first.a == first.b)
-    return getFormatName(first.a).str();
-  return (getFormatName(first.a) + " x " + getFormatName(first.b)).str();
+  return products.empty() ? "" : describePair(products.front().op, tensorOf);
+}
+
+/// Type of a value before it was dequantized, in this region or in that of its
+/// producer.
+static RankedTensorType getSourceType(Value value) {
+  Value source = fuse::getSource(value);
+  if (auto region = source.getDefiningOp<nq::RegionOp>())
+    source =
+        region.getYield().getValues()[cast<OpResult>(source).getResultNumber()];
+  if (auto dequantize = source.getDefiningOp<nq::DequantizeOp>())
+    return tensorOf(dequantize.getInput());
+  return tensorOf(value);
+}
+
+std::string nibble::describeSources(ArrayRef<Product> products) {
+  return products.empty() ? ""
+                          : describePair(products.front().op, getSourceType);
 }
 
 int64_t nibble::getFlops(nq::RegionOp region) {
@@ -137,10 +180,38 @@ static int64_t getBytes(Value value) {
   return nq::getStorageRegions(cast<RankedTensorType>(value.getType())).total;
 }
 
+/// Elements that a use reads, or -1: all of them.
+static int64_t getElementsRead(Operation *user) {
+  if (isa<tensor::ExtractSliceOp>(user))
+    return tensorOf(user->getResult(0)).getNumElements();
+  // A look-up reads one element per point of the loops around it.
+  auto generic = user->getParentOfType<linalg::GenericOp>();
+  if (!isa<tensor::ExtractOp>(user) || !generic)
+    return -1;
+  int64_t points = 1;
+  for (int64_t extent : generic.getStaticLoopRanges())
+    points *= extent;
+  return points;
+}
+
+static int64_t getBytesRead(BlockArgument argument) {
+  RankedTensorType type = tensorOf(argument);
+  int64_t all = getBytes(argument), elements = 0;
+  if (nq::getScaledElement(type))
+    return all;
+  for (Operation *user : argument.getUsers()) {
+    int64_t read = getElementsRead(user);
+    if (read < 0)
+      return all;
+    elements += read;
+  }
+  return std::min(all, nq::getPlainBytes(type.getElementType(), elements));
+}
+
 Traffic nibble::getTraffic(nq::RegionOp region) {
   Traffic traffic;
-  for (Value input : region.getInputs())
-    traffic.read += getBytes(input);
+  for (BlockArgument argument : region.getBlock().getArguments())
+    traffic.read += getBytesRead(argument);
   for (Value result : region.getResults())
     traffic.written += getBytes(result);
   return traffic;

@@ -26,7 +26,21 @@ static llvm::json::Array getLayers(nq::RegionOp region) {
       names.insert(name);
   llvm::json::Array array;
   for (StringRef name : names)
-    array.push_back(name);
+    array.push_back(llvm::json::fixUTF8(name));
+  return array;
+}
+
+/// Layers whose formats the kernel decides: the products, or its root.
+static llvm::json::Array getDecided(nq::RegionOp region) {
+  SetVector<StringRef> names;
+  for (Operation &op : region.getBlock().without_terminator())
+    if (isa<nq::MatmulOp, nq::AttentionOp>(op))
+      names.insert(getLayerName(op.getLoc()));
+  if (names.empty())
+    names.insert(getLayerName(region.getLoc()));
+  llvm::json::Array array;
+  for (StringRef name : names)
+    array.push_back(llvm::json::fixUTF8(name));
   return array;
 }
 
@@ -58,12 +72,58 @@ static std::string toText(llvm::json::Value value) {
   return text;
 }
 
-static std::string join(std::optional<ArrayAttr> names) {
-  std::string text;
-  if (names)
+static llvm::json::Array getFusions(nq::RegionOp region) {
+  llvm::json::Array array;
+  if (std::optional<ArrayAttr> names = region.getFused())
     for (Attribute name : *names)
-      text += (text.empty() ? "" : " ") + cast<StringAttr>(name).str();
-  return text;
+      array.push_back(cast<StringAttr>(name).str());
+  return array;
+}
+
+static std::string printLayout(Type type) {
+  std::string text;
+  if (nq::LayoutAttr layout = nq::getLayout(type))
+    llvm::raw_string_ostream(text) << layout;
+  return text.empty() ? "row-major" : text;
+}
+
+static llvm::json::Object describeReformat(StringRef how, Type from, Type to) {
+  return llvm::json::Object{
+      {"how", how.str()},
+      {"from", printLayout(from)},
+      {"to", printLayout(to)},
+      {"bytes", nq::getStorageRegions(cast<RankedTensorType>(from)).total +
+                    nq::getStorageRegions(cast<RankedTensorType>(to)).total}};
+}
+
+/// What would have been a kernel of its own: changes of layout in the loads and
+/// stores of the region, and constants that are packed at compile time.
+static llvm::json::Array getRemovedReformats(nq::RegionOp region) {
+  llvm::json::Array array;
+  if (region.getKind() == "reformat")
+    return array;
+  for (auto op : region.getBlock().getOps<nq::ReformatOp>())
+    array.push_back(describeReformat(op.getReason().value_or("absorbed"),
+                                     op.getInput().getType(), op.getType()));
+  for (Value input : region.getInputs())
+    if (isa_and_present<nq::ConstantOp>(input.getDefiningOp()) &&
+        nq::getLayout(input.getType())) {
+      auto type = cast<RankedTensorType>(input.getType());
+      array.push_back(describeReformat(
+          "packed at compile time",
+          RankedTensorType::get(type.getShape(), type.getElementType()), type));
+    }
+  return array;
+}
+
+/// The change of layout that the region is.
+static llvm::json::Array getRemainingReformats(nq::RegionOp region) {
+  llvm::json::Array array;
+  if (region.getKind() == "reformat")
+    for (auto op : region.getBlock().getOps<nq::ReformatOp>())
+      array.push_back(describeReformat("at run time", op.getInput().getType(),
+                                       op.getType()));
+  return array;
 }
 
 namespace {
@@ -138,10 +198,16 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
     double reached = machine.reached.getSeconds(bytes, flops, math);
     bool memoryBound = machine.reached.getSeconds(bytes, 0, math) >= reached;
     remark << RemarkArg("layer", getLayerName(region.getLoc()))
+           << RemarkArg("entry", getOperation().getSymName())
            << RemarkArg("index", index) << RemarkArg("target", machine.target)
            << RemarkArg("op", region.getKind())
            << RemarkArg("layers", toText(getLayers(region)))
-           << RemarkArg("fused", join(region.getFused()))
+           << RemarkArg("decides", toText(getDecided(region)))
+           << RemarkArg("fused", toText(getFusions(region)))
+           << RemarkArg("reformats_removed",
+                        toText(getRemovedReformats(region)))
+           << RemarkArg("reformats_remaining",
+                        toText(getRemainingReformats(region)))
            << RemarkArg("requested", choice.requested)
            << RemarkArg("chosen", choice.chosen)
            << RemarkArg("as_requested", choice.kernel && choice.asRequested)

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Pipelines/Compiler.h"
 
+#include "Reproducer.h"
+
 #include "nibble/Conversion/Passes.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Engine/WriteEngine.h"
@@ -9,6 +11,7 @@
 #include "nibble/Pipelines/Calibration.h"
 #include "nibble/Reference/Interpreter.h"
 #include "nibble/Report/Explain.h"
+#include "nibble/Report/Lint.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/Transforms/Quantize/AssignPrecision.h"
@@ -43,7 +46,8 @@ Compiler::Compiler(MLIRContext &context, CompileOptions options)
 }
 
 llvm::json::Value Compiler::getReport() const {
-  return explain(*decisions, {options.input, options.target, options.command});
+  return explain(*decisions, {options.input, options.target, options.command,
+                              modelHash, stageDone, problems});
 }
 
 Compiler::Compiler(MLIRContext &context, CompileOptions options,
@@ -192,7 +196,7 @@ LogicalResult Compiler::runStage(Stage stage) {
   } else {
     PassManager pm(&context);
     buildStage(pm, stage, options, fallbacks);
-    if (failed(pm.run(*module)))
+    if (failed(runPasses(pm, stage)))
       return failure();
   }
   if (stage == Stage::Lower && (failed(checkMemory()) || failed(emitCode())))
@@ -202,11 +206,70 @@ LogicalResult Compiler::runStage(Stage stage) {
   return stage == Stage::Engine ? write() : success();
 }
 
+/// Runs the passes of a stage, with a copy of the IR at hand in case they fail:
+/// constants are shared, so that it costs little.
+LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
+  bool isGpu = StringRef(options.target).split(':').first != "cpu";
+  // Stage lower, where memory is planned, does not exist for GPU targets yet.
+  if (stage == Stage::Select && isGpu)
+    pm.addPass(createPlanMemory());
+  OwningOpRef<ModuleOp> before;
+  if (options.reproducerDir)
+    before = module->clone();
+  if (succeeded(pm.run(*module))) {
+    if (stage == Stage::Canonical)
+      remarkHazards(*module, lint(*module));
+    return success();
+  }
+  // What a model asked for and cannot get is no bug: it is told as a remark.
+  bool refused = llvm::any_of(decisions->all(), [](const Decision &decision) {
+    return decision.kind == Decision::Kind::Failed ||
+           decision.get("as_requested") == "false";
+  });
+  if (before && !refused)
+    reproduce(*before, pm, stage);
+  return failure();
+}
+
+void Compiler::reproduce(ModuleOp before, PassManager &pm, Stage stage) {
+  std::string pipeline;
+  llvm::raw_string_ostream os(pipeline);
+  pm.printAsTextualPipeline(os);
+  auto folder = writeReproducer(
+      {before, getStageName(stage), pipeline, options.command, getReport()},
+      *options.reproducerDir);
+  if (!folder) {
+    emitWarning(UnknownLoc::get(&context))
+        << "no reproducer: " << llvm::toString(folder.takeError());
+    return;
+  }
+  emitRemark(UnknownLoc::get(&context))
+      << "stage '" << getStageName(stage)
+      << "' failed, which is a bug of nibble; please report it and attach the "
+         "folder "
+      << *folder;
+}
+
+/// Keeps what is told to people for the report.
+static Problem getProblem(Diagnostic &diagnostic) {
+  Problem problem{
+      getLayerName(diagnostic.getLocation()).str(), diagnostic.str(), {}};
+  for (Diagnostic &note : diagnostic.getNotes())
+    problem.notes.push_back(note.str());
+  return problem;
+}
+
 LogicalResult Compiler::runTo(Stage last) {
+  ScopedDiagnosticHandler recorder(&context, [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
+      problems.push_back(getProblem(diagnostic));
+    return failure(); // others print it
+  });
   for (int stage = int(next); stage <= int(last); ++stage) {
     if (failed(runStage(Stage(stage))))
       return failure();
     next = Stage(stage + 1);
+    stageDone = getStageName(Stage(stage)).str();
   }
   return success();
 }

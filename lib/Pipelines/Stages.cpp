@@ -27,8 +27,9 @@ std::optional<Stage> nibble::parseStage(StringRef name) {
   return std::nullopt;
 }
 
-static void addVerifier(OpPassManager &pm, Stage stage) {
-  pm.addPass(createVerifyStage({getStageName(stage).str()}));
+static void addVerifier(OpPassManager &pm, Stage stage,
+                        const std::string &target = "cpu") {
+  pm.addPass(createVerifyStage({getStageName(stage).str(), target}));
 }
 
 static void addCleanup(OpPassManager &pm) {
@@ -137,7 +138,7 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createAssignLayouts({options.target}));
   }
   addCleanup(pm);
-  addVerifier(pm, Stage::Layout);
+  addVerifier(pm, Stage::Layout, options.target);
 }
 
 void nibble::buildSelectPipeline(OpPassManager &pm,

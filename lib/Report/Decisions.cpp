@@ -5,6 +5,7 @@
 #include "nibble/Transforms/Remarks.h"
 
 #include "mlir/IR/Remarks.h"
+#include "llvm/Support/JSON.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -59,8 +60,9 @@ public:
     Decision decision;
     decision.kind = getKind(remark.getRemarkType());
     decision.pass = remark.getRemarkName().str();
+    // Names come from files and may hold any bytes; reports are UTF-8.
     for (const remark::detail::Remark::Arg &arg : remark.getArgs())
-      decision.args.emplace_back(arg.key, arg.val);
+      decision.args.emplace_back(arg.key, llvm::json::fixUTF8(arg.val));
     decision.layer = decision.get("layer").str();
     decisions->add(std::move(decision));
   }

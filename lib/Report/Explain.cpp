@@ -4,14 +4,16 @@
 
 #include "nibble/KernelSelect/Machine.h"
 
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
-#include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/GlobPattern.h"
+
+#include <algorithm>
 
 using namespace nibble;
 namespace json = llvm::json;
 
-/// An argument that holds JSON itself.
+/// An argument that holds JSON itself: written by a pass, so well-formed.
 static json::Value parse(llvm::StringRef text) {
   auto value = json::parse(text);
   if (value)
@@ -20,146 +22,316 @@ static json::Value parse(llvm::StringRef text) {
   return json::Array();
 }
 
-namespace {
+static json::Array toStrings(const std::vector<std::string> &texts) {
+  json::Array array;
+  for (const std::string &text : texts)
+    array.push_back(json::fixUTF8(text));
+  return array;
+}
 
 /// One region as `select-kernels` told it.
-json::Object getLayer(const Decision &d) {
-  json::Object layer{
+static json::Object getLayer(const Decision &d) {
+  auto text = [&](llvm::StringRef key) { return d.get(key).str(); };
+  int64_t read = d.getInt("bytes_read"), written = d.getInt("bytes_written");
+  return json::Object{
       {"name", d.layer},
-      {"op", d.get("op").str()},
+      {"entry", text("entry")},
       {"region", d.getInt("index")},
+      {"op", text("op")},
       {"layers", parse(d.get("layers"))},
-      {"fused", d.get("fused").str()},
-      {"requested", d.get("requested").str()},
-      {"chosen", d.get("chosen").str()},
+      {"decides", parse(d.get("decides"))},
+      {"fused", parse(d.get("fused"))},
+      {"requested", text("requested")},
+      {"chosen", text("chosen")},
       {"as_requested", d.get("as_requested") == "true"},
-      {"kernel", d.get("kernel").str()},
-      {"schedule", d.get("schedule").str()},
+      {"kernel", text("kernel")},
+      {"function", ""},
+      {"schedule", text("schedule")},
       {"layout_in", parse(d.get("inputs"))},
       {"layout_out", parse(d.get("results"))},
-      {"bytes", d.getInt("bytes_read") + d.getInt("bytes_written")},
-      {"bytes_read", d.getInt("bytes_read")},
-      {"bytes_written", d.getInt("bytes_written")},
+      {"reformats_removed", parse(d.get("reformats_removed"))},
+      {"reformats_remaining", parse(d.get("reformats_remaining"))},
+      {"bytes", read + written},
+      {"bytes_read", read},
+      {"bytes_written", written},
       {"flops", d.getInt("flops")},
       {"datasheet_us", d.getDouble("datasheet_us")},
       {"reached_us", d.getDouble("reached_us")},
-      {"bound", d.get("bound").str()},
-      {"reason", d.get("reason").str()},
+      {"bound", text("bound")},
+      {"reason", text("reason")},
       {"rejected", parse(d.get("rejected"))},
-      {"suggestion", d.get("suggestion").str()}};
+      {"suggestion", text("suggestion")}};
+}
+
+/// A copy to an output buffer that `outline-kernels` added.
+static json::Object getCopy(const Decision &d, int64_t index,
+                            const std::optional<Machine> &machine) {
+  int64_t bytes = d.getInt("bytes");
+  auto time = [&](const Rates &rates) {
+    return rates.getSeconds(2 * bytes, 0, MathFormat::F32) * 1e6;
+  };
+  json::Object layer = getLayer(d);
+  layer["region"] = index;
+  for (llvm::StringRef key :
+       {"layers", "decides", "fused", "layout_in", "layout_out",
+        "reformats_removed", "reformats_remaining", "rejected"})
+    layer[key] = json::Array();
+  layer["as_requested"] = true;
+  layer["kernel"] = "copy";
+  layer["function"] = d.get("kernel").str();
+  layer["bytes"] = 2 * bytes;
+  layer["bytes_read"] = layer["bytes_written"] = bytes;
+  layer["datasheet_us"] = machine ? time(machine->datasheet) : 0;
+  layer["reached_us"] = machine ? time(machine->reached) : 0;
+  layer["bound"] = "memory";
   return layer;
 }
+
+static json::Object describeRates(const Rates &rates) {
+  return json::Object{{"bytes_per_s", rates.bandwidth},
+                      {"f32", rates.f32},
+                      {"f16", rates.f16},
+                      {"fp8", rates.fp8},
+                      {"fp4", rates.fp4}};
+}
+
+namespace {
 
 class Builder {
 public:
   Builder(const Decisions &decisions, const ExplainedCompile &compile)
-      : decisions(decisions), compile(compile) {}
+      : decisions(decisions), compile(compile),
+        machine(getMachine(compile.target)) {}
 
   json::Value build() {
     addLayers();
     nameKernels();
     addDecisions();
-    json::Object report{
-        {"schema", "nibble.explain/1"},  {"model", compile.model},
-        {"target", compile.target},      {"command", compile.command},
-        {"machine", getMachineObject()}, {"totals", getTotals()},
-        {"layers", std::move(layers)},   {"decisions", std::move(others)}};
+    noteFallbacks();
+    json::Object totals = getTotals();
+    json::Array list;
+    for (json::Object &layer : layers)
+      list.push_back(std::move(layer));
+    json::Object report{{"schema", "nibble.explain/1"},
+                        {"tool", "nibble 0.1.0"},
+                        {"model", json::fixUTF8(compile.model)},
+                        {"model_hash", compile.modelHash},
+                        {"target", json::fixUTF8(compile.target)},
+                        {"command", json::fixUTF8(compile.command)},
+                        {"machine", getMachineObject()},
+                        {"stage", compile.stage},
+                        {"problems", getProblems()},
+                        {"totals", std::move(totals)},
+                        {"layers", std::move(list)},
+                        {"hazards", std::move(hazards)},
+                        {"decisions", std::move(others)}};
     if (!memory.empty())
       report["memory"] = std::move(memory);
     return report;
   }
 
 private:
+  /// In the order of their launches. Entry points are compiled in parallel:
+  /// theirs is the order of names.
   void addLayers() {
     for (const Decision *d : decisions.of("select-kernels"))
-      layers.push_back(getLayer(*d));
+      if (d->kind == Decision::Kind::Analysis)
+        layers.push_back(getLayer(*d));
+    auto key = [](const json::Object &layer) {
+      return std::make_pair(*layer.getString("entry"),
+                            *layer.getInteger("region"));
+    };
+    llvm::stable_sort(
+        layers, [&](const auto &a, const auto &b) { return key(a) < key(b); });
+  }
+
+  json::Object *findLayer(llvm::StringRef entry, int64_t region) {
+    for (json::Object &layer : layers)
+      if (*layer.getString("entry") == entry &&
+          *layer.getInteger("region") == region)
+        return &layer;
+    return nullptr;
   }
 
   /// Equal regions share one kernel: `outline-kernels` tells which.
   void nameKernels() {
+    llvm::StringMap<int64_t> counts;
+    for (const json::Object &layer : layers)
+      ++counts[*layer.getString("entry")];
     for (const Decision *d : decisions.of("outline-kernels")) {
       kernelNames.insert(d->get("kernel"));
-      size_t index = d->getInt("index");
-      if (index < layers.size())
-        (*layers[index].getAsObject())["function"] = d->get("kernel").str();
+      if (d->get("index").empty()) {
+        layers.push_back(getCopy(*d, counts[d->get("entry")]++, machine));
+        continue;
+      }
+      if (json::Object *layer = findLayer(d->get("entry"), d->getInt("index")))
+        (*layer)["function"] = d->get("kernel").str();
     }
   }
 
   void addDecisions() {
-    for (const Decision &d : decisions.all()) {
-      if (d.pass == "select-kernels" || d.pass == "outline-kernels")
-        continue;
-      if (d.pass == "plan-memory" && d.kind == Decision::Kind::Analysis) {
-        addMemory(d);
-        continue;
-      }
-      json::Object other{{"pass", d.pass}, {"kind", getKindName(d.kind)}};
-      for (const auto &[key, value] : d.args)
-        other[key] = value;
-      absorbed += d.pass == "assign-layouts" && d.kind == Decision::Kind::Done;
-      others.push_back(std::move(other));
-    }
+    std::vector<const Decision *> told;
+    for (const Decision &d : decisions.all())
+      if (!isPartOfLayers(d))
+        told.push_back(&d);
+    if (llvm::any_of(layers, [&](const json::Object &layer) {
+          return layer.getString("entry") != layers.front().getString("entry");
+        }))
+      sortForSeveralEntries(told);
+    for (const Decision *d : told)
+      addDecision(*d);
   }
 
+  static bool isPartOfLayers(const Decision &d) {
+    bool told = d.pass == "select-kernels" || d.pass == "outline-kernels";
+    return told && d.kind == Decision::Kind::Analysis;
+  }
+
+  /// Their passes run in parallel: the order in which remarks came is chance.
+  static void sortForSeveralEntries(std::vector<const Decision *> &list) {
+    llvm::stable_sort(list, [](const Decision *a, const Decision *b) {
+      return std::tie(a->layer, a->pass, a->args) <
+             std::tie(b->layer, b->pass, b->args);
+    });
+  }
+
+  void addDecision(const Decision &d) {
+    if (d.pass == "plan-memory" && d.kind == Decision::Kind::Analysis)
+      return addMemory(d);
+    if (d.pass == "lint")
+      return addHazard(d);
+    json::Object other{{"pass", d.pass}, {"kind", getKindName(d.kind)}};
+    for (const auto &[key, value] : d.args)
+      other[key == "kind" ? "layer_kind" : key] = value;
+    others.push_back(std::move(other));
+  }
+
+  /// The plan of the entry point with the largest arena is shown.
   void addMemory(const Decision &d) {
+    json::Object plan;
     for (const auto &[key, value] : d.args) {
       int64_t number;
-      if (key == "buffers" || key == "launches")
-        memory[key] = parse(value);
+      if (key == "buffers")
+        plan[key] = parse(value);
       else if (!llvm::StringRef(value).getAsInteger(10, number))
-        memory[key] = number;
+        plan[key] = number;
+      else
+        plan[key] = value;
+    }
+    auto arena = [](const json::Object &object) {
+      return object.getInteger("arena").value_or(-1);
+    };
+    if (arena(plan) > arena(memory))
+      memory = std::move(plan);
+  }
+
+  void addHazard(const Decision &d) {
+    json::Object hazard;
+    for (llvm::StringRef key : {"id", "layer", "op", "why", "fix"})
+      hazard[key] = d.get(key).str();
+    hazards.push_back(std::move(hazard));
+  }
+
+  /// Layers that stage `quantize` let fall to another format: select only sees
+  /// that its kernel multiplies what they have now.
+  void noteFallbacks() {
+    for (const Decision *d : decisions.of("assign-precision")) {
+      llvm::StringRef chosen = d->get("chosen").split(' ').first;
+      if (d->kind != Decision::Kind::Done || chosen == d->get("requested") ||
+          !d->get("reason").contains("--allow-fallback"))
+        continue;
+      for (json::Object &layer : layers)
+        if (llvm::is_contained(*layer.getArray("decides"),
+                               json::Value(d->layer)))
+          noteFallback(layer, *d);
     }
   }
 
-  json::Object getMachineObject() {
-    std::optional<Machine> machine = getMachine(compile.target);
+  static void noteFallback(json::Object &layer, const Decision &d) {
+    layer["as_requested"] = false;
+    layer["requested"] = d.get("requested").str();
+    layer["reason"] = d.get("reason").str();
+    if (layer.getString("suggestion")->empty())
+      layer["suggestion"] = "remove the reason, or ask for " +
+                            d.get("chosen").str() + " in the policy";
+  }
+
+  json::Value getMachineObject() {
     if (!machine)
       return json::Object();
     return json::Object{{"device", machine->device},
-                        {"bandwidth", machine->datasheet.bandwidth},
-                        {"reached_bandwidth", machine->reached.bandwidth},
-                        {"reached_source", machine->source}};
+                        {"source", machine->source},
+                        {"datasheet", describeRates(machine->datasheet)},
+                        {"reached", describeRates(machine->reached)}};
+  }
+
+  json::Array getProblems() {
+    json::Array array;
+    for (const Problem &problem : compile.problems)
+      array.push_back(json::Object{{"layer", json::fixUTF8(problem.layer)},
+                                   {"message", json::fixUTF8(problem.message)},
+                                   {"notes", toStrings(problem.notes)}});
+    return array;
+  }
+
+  int64_t sum(llvm::StringRef key) {
+    int64_t total = 0;
+    for (const json::Object &layer : layers)
+      total += layer.getInteger(key).value_or(0);
+    return total;
+  }
+  double sumTimes(llvm::StringRef key) {
+    double total = 0;
+    for (const json::Object &layer : layers)
+      total += layer.getNumber(key).value_or(0);
+    return total;
+  }
+  int64_t sumLengths(llvm::StringRef key) {
+    int64_t total = 0;
+    for (const json::Object &layer : layers)
+      if (const json::Array *list = layer.getArray(key))
+        total += list->size();
+    return total;
+  }
+
+  /// ONNX nodes that a kernel computes, and those not as requested.
+  std::pair<int64_t, int64_t> countSources() {
+    llvm::StringSet<> names, refused;
+    for (const json::Object &layer : layers)
+      for (const json::Value &name : *layer.getArray("layers"))
+        names.insert(*name.getAsString());
+    for (const json::Object &layer : layers)
+      if (!*layer.getBoolean("as_requested"))
+        for (const json::Value &name : *layer.getArray("decides"))
+          refused.insert(*name.getAsString());
+    for (const auto &name : refused)
+      names.insert(name.first());
+    return {names.size(), refused.size()};
   }
 
   json::Object getTotals() {
-    int64_t bytes = 0, flops = 0, reformats = 0, sources = 0, kept = 0;
-    double datasheet = 0, reached = 0;
-    llvm::StringSet<> names, refused;
-    for (const json::Value &value : layers) {
-      const json::Object &layer = *value.getAsObject();
-      bytes += *layer.getInteger("bytes");
-      flops += *layer.getInteger("flops");
-      datasheet += *layer.getNumber("datasheet_us");
-      reached += *layer.getNumber("reached_us");
-      reformats += *layer.getString("op") == "reformat";
-      for (const json::Value &name : *layer.getArray("layers")) {
-        names.insert(*name.getAsString());
-        if (!*layer.getBoolean("as_requested"))
-          refused.insert(*name.getAsString());
-      }
-    }
-    sources = names.size();
-    kept = sources - refused.size();
+    auto [sources, refused] = countSources();
     return json::Object{
         {"source_layers", sources},
-        {"as_requested", kept},
+        {"as_requested", sources - refused},
         {"kernels", int64_t(layers.size())},
         {"distinct_kernels", int64_t(kernelNames.size())},
-        {"runtime_reformats", reformats},
-        {"reformats_removed", absorbed},
-        {"predicted_bytes", bytes},
-        {"flops", flops},
-        {"datasheet_us", datasheet},
-        {"reached_us", reached},
+        {"runtime_reformats", sumLengths("reformats_remaining")},
+        {"reformats_removed", sumLengths("reformats_removed")},
+        {"predicted_bytes", sum("bytes")},
+        {"flops", sum("flops")},
+        {"datasheet_us", sumTimes("datasheet_us")},
+        {"reached_us", sumTimes("reached_us")},
         {"peak_memory", memory.getInteger("arena").value_or(0)}};
   }
 
   const Decisions &decisions;
   const ExplainedCompile &compile;
-  json::Array layers, others;
+  std::optional<Machine> machine;
+  std::vector<json::Object> layers;
+  json::Array others, hazards;
   json::Object memory;
   llvm::StringSet<> kernelNames;
-  int64_t absorbed = 0;
 };
 
 } // namespace
@@ -167,45 +339,4 @@ private:
 json::Value nibble::explain(const Decisions &decisions,
                             const ExplainedCompile &compile) {
   return Builder(decisions, compile).build();
-}
-
-std::string nibble::summarize(const json::Value &report) {
-  const json::Object &totals = *report.getAsObject()->getObject("totals");
-  auto get = [&](llvm::StringRef key) {
-    return totals.getInteger(key).value_or(0);
-  };
-  return llvm::formatv(
-      "{0} layers: {1} as requested, {2} not; {3} kernels ({4} distinct), {5} "
-      "reformats at run time, {6:f1} MiB moved, at least {7:f1} us",
-      get("source_layers"), get("as_requested"),
-      get("source_layers") - get("as_requested"), get("kernels"),
-      get("distinct_kernels"), get("runtime_reformats"),
-      double(get("predicted_bytes")) / (1 << 20),
-      totals.getNumber("datasheet_us").value_or(0));
-}
-
-static bool matches(const llvm::GlobPattern &glob, const json::Object &layer) {
-  if (glob.match(layer.getString("name").value_or("")))
-    return true;
-  const json::Array *names = layer.getArray("layers");
-  return names && llvm::any_of(*names, [&](const json::Value &name) {
-           return glob.match(name.getAsString().value_or(""));
-         });
-}
-
-json::Value nibble::filterExplanation(const json::Value &report,
-                                      llvm::StringRef pattern) {
-  auto glob = llvm::GlobPattern::create(pattern);
-  json::Object filtered = *report.getAsObject();
-  if (!glob) {
-    llvm::consumeError(glob.takeError());
-    return filtered;
-  }
-  json::Array layers;
-  if (const json::Array *all = filtered.getArray("layers"))
-    for (const json::Value &layer : *all)
-      if (matches(*glob, *layer.getAsObject()))
-        layers.push_back(layer);
-  filtered["layers"] = std::move(layers);
-  return filtered;
 }

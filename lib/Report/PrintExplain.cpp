@@ -7,8 +7,14 @@
 using namespace nibble;
 namespace json = llvm::json;
 
+/// Columns that every line fits in.
+static constexpr size_t kWidth = 120;
+
 static llvm::StringRef text(const json::Object &object, llvm::StringRef key) {
   return object.getString(key).value_or("");
+}
+static double number(const json::Object &object, llvm::StringRef key) {
+  return object.getNumber(key).value_or(0);
 }
 
 static std::string bytes(double count) {
@@ -16,63 +22,214 @@ static std::string bytes(double count) {
     return llvm::formatv("{0} B", int64_t(count));
   if (count < (1 << 20))
     return llvm::formatv("{0:f1} KiB", count / 1024);
-  return llvm::formatv("{0:f1} MiB", count / (1 << 20));
+  if (count < (1 << 30))
+    return llvm::formatv("{0:f1} MiB", count / (1 << 20));
+  return llvm::formatv("{0:f1} GiB", count / (1 << 30));
 }
 
-static void printLayer(const json::Object &layer, llvm::raw_ostream &os) {
-  os << llvm::formatv(
-      "{0,3}  {1,-11} {2,-26} {3,-18} {4,-5} {5,10} {6,10:f1} {7,9:f1} {8,-10} "
-      "{9}\n",
-      layer.getInteger("region").value_or(0), text(layer, "op"),
-      text(layer, "kernel"), text(layer, "requested"), text(layer, "chosen"),
-      bytes(layer.getNumber("bytes").value_or(0)),
-      double(layer.getInteger("flops").value_or(0)) / 1e6,
-      layer.getNumber("reached_us").value_or(0), text(layer, "bound"),
-      text(layer, "name"));
-  auto note = [&](llvm::StringRef what, llvm::StringRef value) {
-    if (!value.empty())
-      os << "       " << what << ": " << value << "\n";
-  };
-  note("fused", text(layer, "fused"));
-  note("why", text(layer, "reason"));
-  if (layer.getBoolean("as_requested").value_or(true))
+/// Three significant digits or more, as far as a column has room for.
+static std::string brief(double value) {
+  if (value == 0)
+    return "0";
+  if (value < 10)
+    return llvm::formatv("{0:f3}", value);
+  return llvm::formatv("{0:f1}", value);
+}
+
+static bool isContinuation(char c) { return (c & 0xc0) == 0x80; }
+
+/// At most `width` bytes: the end is cut off.
+static std::string cut(llvm::StringRef text, size_t width) {
+  if (text.size() <= width)
+    return text.str();
+  size_t end = width - 2;
+  while (end && isContinuation(text[end]))
+    --end;
+  return (text.take_front(end) + "..").str();
+}
+
+/// At most `width` bytes: names differ at their ends, so the front is cut off.
+static std::string cutFront(llvm::StringRef text, size_t width) {
+  if (text.size() <= width)
+    return text.str();
+  size_t begin = text.size() - width + 2;
+  while (begin < text.size() && isContinuation(text[begin]))
+    ++begin;
+  return (".." + text.drop_front(begin)).str();
+}
+
+/// "    what: words words", broken at blanks, further lines indented more.
+static void printNote(llvm::StringRef what, llvm::StringRef value,
+                      llvm::raw_ostream &os) {
+  if (value.empty())
     return;
-  if (const json::Array *rejected = layer.getArray("rejected"))
-    for (const json::Value &value : *rejected) {
-      const json::Object &r = *value.getAsObject();
-      os << "       not " << text(r, "kernel") << ": " << text(r, "reason")
-         << "\n";
+  std::string line = ("     " + what + ":").str();
+  while (!value.empty()) {
+    auto [word, rest] = value.split(' ');
+    if (line.size() + 1 + word.size() > kWidth &&
+        line.find_first_not_of(' ') != std::string::npos) {
+      os << line << "\n";
+      line = "      ";
     }
-  note("fix", text(layer, "suggestion"));
+    line += " " + word.str();
+    value = rest;
+  }
+  os << line << "\n";
 }
 
-void nibble::printExplanation(const json::Value &report, llvm::StringRef glob,
+static std::string join(const json::Array &names, llvm::StringRef separator) {
+  std::string all;
+  for (const json::Value &name : names)
+    all += (all.empty() ? "" : separator.str()) + name.getAsString()->str();
+  return all;
+}
+
+static constexpr const char *kRow =
+    "{0,3} {1,-11} {2,-24} {3,-12} {4,-4} {5,9} {6,7} {7,8} {8,-4} {9}\n";
+/// Of everything in front of the last column.
+static constexpr size_t kRowPrefix = 91;
+
+static void printHeader(llvm::raw_ostream &os) {
+  os << llvm::formatv(kRow, "#", "op", "kernel", "requested", "math", "bytes",
+                      "GFLOP", "us", "by", "layer");
+}
+
+static void printRow(const json::Object &layer, llvm::raw_ostream &os) {
+  llvm::StringRef bound = text(layer, "bound");
+  os << llvm::formatv(
+      kRow, *layer.getInteger("region"), cut(text(layer, "op"), 11),
+      cut(text(layer, "kernel"), 24), cut(text(layer, "requested"), 12),
+      cut(text(layer, "chosen"), 4), bytes(number(layer, "bytes")),
+      brief(number(layer, "flops") / 1e9), brief(number(layer, "reached_us")),
+      bound == "memory" ? "mem" : "math",
+      cutFront(text(layer, "name"), kWidth - kRowPrefix));
+}
+
+static void printRejected(const json::Object &layer, llvm::raw_ostream &os) {
+  for (const json::Value &value : *layer.getArray("rejected")) {
+    const json::Object &rejected = *value.getAsObject();
+    printNote(("not " + text(rejected, "kernel")).str(),
+              text(rejected, "reason"), os);
+  }
+}
+
+static void printReformats(llvm::StringRef what, const json::Array &list,
+                           llvm::raw_ostream &os) {
+  for (const json::Value &value : list) {
+    const json::Object &r = *value.getAsObject();
+    printNote(what,
+              (text(r, "how") + ", " + bytes(number(r, "bytes")) + ": " +
+               text(r, "from") + " -> " + text(r, "to"))
+                  .str(),
+              os);
+  }
+}
+
+static void printDetails(const json::Object &layer, llvm::raw_ostream &os) {
+  printNote("layer", text(layer, "name"), os);
+  printNote("of", join(*layer.getArray("layers"), ", "), os);
+  for (const json::Value &type : *layer.getArray("layout_in"))
+    printNote("in", *type.getAsString(), os);
+  for (const json::Value &type : *layer.getArray("layout_out"))
+    printNote("out", *type.getAsString(), os);
+  printReformats("reformat removed", *layer.getArray("reformats_removed"), os);
+  printNote("least",
+            brief(number(layer, "datasheet_us")) + " us by the datasheet", os);
+  printRejected(layer, os);
+}
+
+static void printLayer(const json::Object &layer, bool details,
+                       llvm::raw_ostream &os) {
+  bool good = *layer.getBoolean("as_requested");
+  printRow(layer, os);
+  printNote("fused", join(*layer.getArray("fused"), ", "), os);
+  // That loops loop is no news; every other reason is.
+  if (details || !good || text(layer, "reason") != "loops over its elements")
+    printNote("why", text(layer, "reason"), os);
+  printReformats("reformat left", *layer.getArray("reformats_remaining"), os);
+  if (details)
+    printDetails(layer, os);
+  else if (!good)
+    printRejected(layer, os);
+  if (!good || details)
+    printNote("fix", text(layer, "suggestion"), os);
+}
+
+static void printProblems(const json::Object &report, llvm::raw_ostream &os) {
+  for (const json::Value &value : *report.getArray("problems")) {
+    const json::Object &problem = *value.getAsObject();
+    os << "refused: ";
+    llvm::StringRef layer = text(problem, "layer");
+    if (!layer.empty() && !text(problem, "message").contains(layer))
+      os << "layer '" << layer << "': ";
+    os << text(problem, "message") << "\n";
+    for (const json::Value &note : *problem.getArray("notes"))
+      printNote("note", *note.getAsString(), os);
+  }
+}
+
+std::string nibble::summarize(const json::Value &report) {
+  const json::Object &totals = *report.getAsObject()->getObject("totals");
+  auto get = [&](llvm::StringRef key) {
+    return totals.getInteger(key).value_or(0);
+  };
+  return llvm::formatv(
+      "{0} layers: {1} as requested, {2} not; {3} kernels ({4} distinct), {5} "
+      "reformats at run time, {6} moved, at least {7} us",
+      get("source_layers"), get("as_requested"),
+      get("source_layers") - get("as_requested"), get("kernels"),
+      get("distinct_kernels"), get("runtime_reformats"),
+      bytes(get("predicted_bytes")), brief(number(totals, "datasheet_us")));
+}
+
+void nibble::printShortfalls(const json::Value &report, unsigned limit,
+                             llvm::raw_ostream &os) {
+  unsigned count = 0;
+  for (const json::Value &value : *report.getAsObject()->getArray("layers")) {
+    const json::Object &layer = *value.getAsObject();
+    if (*layer.getBoolean("as_requested") || count++ >= limit)
+      continue;
+    llvm::StringRef chosen = text(layer, "chosen");
+    os << "  " << join(*layer.getArray("decides"), ", ") << ": requested "
+       << text(layer, "requested") << ", "
+       << (chosen.empty() ? "nothing" : chosen) << " chosen\n";
+    printNote("why", text(layer, "reason"), os);
+    printNote("fix", text(layer, "suggestion"), os);
+  }
+  if (count > limit)
+    os << "  and " << count - limit << " more: see nibble explain\n";
+}
+
+void nibble::printExplanation(const json::Value &report, bool details,
                               llvm::raw_ostream &os) {
-  json::Value filtered = filterExplanation(report, glob);
-  const json::Object &document = *filtered.getAsObject();
+  const json::Object &document = *report.getAsObject();
   os << text(document, "model") << " for " << text(document, "target");
-  if (const json::Object *machine = document.getObject("machine"))
-    os << " (" << text(*machine, "device") << "; rates "
-       << text(*machine, "reached_source") << ")";
-  os << "\n"
-     << llvm::formatv("{0,3}  {1,-11} {2,-26} {3,-18} {4,-5} {5,10} {6,10} "
-                      "{7,9} {8,-10} {9}\n",
-                      "#", "op", "kernel", "requested", "math", "bytes",
-                      "MFLOP", "pred. us", "bound", "layer");
+  const json::Object &machine = *document.getObject("machine");
+  if (!text(machine, "device").empty())
+    os << " (" << text(machine, "device") << "; us by rates "
+       << text(machine, "source") << ")";
+  os << "\n";
+  if (!document.getArray("layers")->empty())
+    printHeader(os);
   for (const json::Value &layer : *document.getArray("layers"))
-    printLayer(*layer.getAsObject(), os);
+    printLayer(*layer.getAsObject(), details, os);
+  printProblems(document, os);
   os << summarize(report) << "\n";
+  if (size_t hazards = document.getArray("hazards")->size())
+    os << hazards << " hazards: see nibble inspect --lint\n";
 }
 
 void nibble::printMemory(const json::Value &report, llvm::raw_ostream &os) {
   const json::Object *memory = report.getAsObject()->getObject("memory");
   if (!memory) {
-    os << "no memory plan: it follows stage lower\n";
+    os << "no memory plan: the compile did not come to plan-memory\n";
     return;
   }
-  os << llvm::formatv("arena {0}, at least {1} are alive at once\n",
-                      bytes(memory->getNumber("arena").value_or(0)),
-                      bytes(memory->getNumber("bound").value_or(0)));
+  os << "arena " << bytes(number(*memory, "arena"));
+  if (memory->get("bound"))
+    os << ", at least " << bytes(number(*memory, "bound"))
+       << " are alive at once";
+  os << "\n";
   const json::Array *buffers = memory->getArray("buffers");
   if (!buffers)
     return;
@@ -80,9 +237,9 @@ void nibble::printMemory(const json::Value &report, llvm::raw_ostream &os) {
                       "first", "last", "layer");
   for (const json::Value &value : *buffers) {
     const json::Object &b = *value.getAsObject();
-    os << llvm::formatv(
-        "{0,12} {1,12} {2,6} {3,6}  {4}\n", b.getInteger("offset").value_or(0),
-        b.getInteger("size").value_or(0), b.getInteger("first").value_or(0),
-        b.getInteger("last").value_or(0), text(b, "layer"));
+    os << llvm::formatv("{0,12} {1,12} {2,6} {3,6}  {4}\n",
+                        *b.getInteger("offset"), *b.getInteger("size"),
+                        *b.getInteger("first"), *b.getInteger("last"),
+                        cutFront(text(b, "layer"), kWidth - 41));
   }
 }

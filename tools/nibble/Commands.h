@@ -24,6 +24,8 @@ int compileCommand(int argc, char **argv);
 int verifyCommand(int argc, char **argv);
 int explainCommand(int argc, char **argv);
 int diffCommand(int argc, char **argv);
+/// `inspect` with --lint; without, it is the verb of nibble-run.
+int lintCommand(int argc, char **argv);
 
 /// `run` and `bench`: as nibble-run, but a MODEL.onnx is first compiled to a
 /// temporary engine; --shape, --state and the options of QuantizeOptions.h are

@@ -14,6 +14,7 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -61,10 +62,18 @@ cl::list<std::string>
              cl::desc("switch off a fusion or a recognition by name "
                       "(repeatable), or all fusions"),
              cl::value_desc("NAME"), cl::sub(command));
+cl::opt<std::string> reproducerDir(
+    "reproducer-dir",
+    cl::desc("where the folder with a stage that fails goes (default: that of "
+             "the engine)"),
+    cl::value_desc("DIR"), cl::sub(command));
 cl::opt<bool> dryRun("dry-run", cl::desc("compile but write no engine"),
                      cl::sub(command));
 cl::opt<bool> json("json", cl::desc("print the summary as JSON on stdout"),
                    cl::sub(command));
+
+/// Layers not as requested that a summary lists; explain has them all.
+constexpr unsigned kShownShortfalls = 3;
 
 /// What the summary tells.
 struct Summary {
@@ -97,14 +106,31 @@ static void summarize(mlir::ModuleOp module, Summary &summary) {
   summary.memory = computeMemoryUse(module);
 }
 
+/// What was decided, and what is not as it was asked for. Nothing before stage
+/// `select`, which decides.
+static void printDecisions(const llvm::json::Value &report) {
+  const llvm::json::Object &document = *report.getAsObject();
+  if (document.getArray("layers")->empty())
+    return;
+  llvm::errs() << summarize(report) << "\n";
+  printShortfalls(report, kShownShortfalls, llvm::errs());
+  if (size_t hazards = document.getArray("hazards")->size())
+    llvm::errs() << hazards
+                 << " hazards in the model: see nibble inspect --lint\n";
+}
+
 static void printSummary(const Summary &s, const llvm::json::Value &report) {
   if (!s.asJson)
-    llvm::errs() << summarize(report) << "\n";
+    printDecisions(report);
   if (s.asJson) {
+    const llvm::json::Object &totals =
+        *report.getAsObject()->getObject("totals");
     llvm::json::OStream os(llvm::outs(), 2);
     os.object([&] {
       os.attribute("schema", "nibble.compile/1");
       os.attribute("engine", s.engine);
+      os.attribute("source_layers", *totals.getInteger("source_layers"));
+      os.attribute("as_requested", *totals.getInteger("as_requested"));
       os.attribute("launches", s.launches);
       os.attribute("distinct_kernels", s.kernels);
       os.attribute("runtime_reformats", s.reformats);
@@ -188,6 +214,9 @@ int compileCommand(int argc, char **argv) {
   options.dumpKernels = dumpKernels;
   options.command = quoteCommand(argc, argv);
   options.progress = showProgress;
+  options.reproducerDir = reproducerDir.empty()
+                              ? llvm::sys::path::parent_path(output).str()
+                              : reproducerDir;
   if (int code = checkOptions(options))
     return code;
   if (int code = readQuantizeOptions(options))
@@ -201,8 +230,10 @@ int compileCommand(int argc, char **argv) {
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);
-  if (failed(compiler.run()))
+  if (failed(compiler.run())) {
+    printDecisions(compiler.getReport());
     return diagnostics.getExitCode();
+  }
   if (printIr) {
     compiler.getModule()->print(
         llvm::outs(), mlir::OpPrintingFlags().elideLargeResourceString(64));

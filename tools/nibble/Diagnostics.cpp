@@ -48,6 +48,8 @@ std::unique_ptr<MLIRContext> createContext() {
   auto context =
       std::make_unique<MLIRContext>(registry, MLIRContext::Threading::ENABLED);
   context->loadAllAvailableDialects();
+  // Errors name the layer; the op in generic form says nothing to users.
+  context->printOpOnDiagnostic(false);
   return context;
 }
 

@@ -2,13 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Commands.h"
 #include "QuantizeOptions.h"
+#include "Reports.h"
 
-#include "nibble/KernelSelect/Machine.h"
-#include "nibble/Pipelines/Compiler.h"
 #include "nibble/Report/Explain.h"
-#include "nibble/rt/engine.h"
 
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/ToolOutputFile.h"
@@ -21,7 +18,8 @@ namespace {
 cl::SubCommand explainVerb("explain",
                            "what was decided for each layer, and why");
 cl::SubCommand diffVerb("diff", "compare two engines by source layer");
-cl::opt<std::string> input(cl::Positional, cl::desc("ENGINE.nbl|MODEL.onnx"),
+cl::opt<std::string> input(cl::Positional,
+                           cl::desc("ENGINE.nbl|MODEL.onnx|REPORT.json"),
                            cl::Required, cl::sub(explainVerb));
 cl::opt<std::string> first(cl::Positional, cl::desc("A"), cl::Required,
                            cl::sub(diffVerb));
@@ -37,9 +35,9 @@ cl::list<std::string>
     states("state", cl::desc("an input and an output that are one state"),
            cl::value_desc("INPUT=OUTPUT"), cl::sub(explainVerb),
            cl::sub(diffVerb));
-cl::opt<std::string> layer("layer", cl::desc("only layers that match"),
-                           cl::init("*"), cl::value_desc("GLOB"),
-                           cl::sub(explainVerb));
+cl::opt<std::string> layer("layer",
+                           cl::desc("only layers that match, in every detail"),
+                           cl::value_desc("GLOB"), cl::sub(explainVerb));
 cl::opt<std::string> html("html", cl::desc("write a page"),
                           cl::value_desc("FILE"), cl::sub(explainVerb));
 cl::opt<bool> memory("memory", cl::desc("the memory plan"),
@@ -57,61 +55,6 @@ static int fail(const llvm::Twine &message, int code) {
   return code;
 }
 
-/// The report that an engine carries.
-static int readEngine(llvm::StringRef path, llvm::json::Value &report) {
-  auto engine = rt::Engine::load(path.str());
-  if (!engine.ok())
-    return fail(engine.status().str(), rt::exitCode(engine.status().code()));
-  std::string_view text = (*engine)->info().report;
-  if (text.empty())
-    return fail("'" + path +
-                    "' carries no report: it was made by an older "
-                    "build; compile it again with: " +
-                    std::string((*engine)->info().command),
-                kExitUnsupported);
-  auto parsed = llvm::json::parse(llvm::StringRef(text.data(), text.size()));
-  if (!parsed)
-    return fail("the report in '" + path +
-                    "' is damaged: " + llvm::toString(parsed.takeError()),
-                kExitUnsupported);
-  const llvm::json::Object *object = parsed->getAsObject();
-  if (!object || object->getString("schema") != "nibble.explain/1")
-    return fail("the report in '" + path +
-                    "' is not of schema "
-                    "nibble.explain/1",
-                kExitUnsupported);
-  report = std::move(*parsed);
-  return kExitOk;
-}
-
-/// Compiles as far as decisions go. A refusal still has its report.
-static int compileModel(llvm::StringRef path, llvm::json::Value &report) {
-  std::optional<Machine> machine = getMachine(target);
-  if (!machine)
-    return fail("--target '" + target + "' is not known; there are " +
-                    llvm::join(getTargetNames(), ", "),
-                kExitUsage);
-  CompileOptions options;
-  options.input = path.str();
-  options.target = target;
-  options.shapes.assign(shapes.begin(), shapes.end());
-  options.states.assign(states.begin(), states.end());
-  options.stopAfter = machine->isGpu() ? Stage::Select : Stage::Lower;
-  if (int code = readQuantizeOptions(options))
-    return code;
-  auto context = createContext();
-  DiagnosticPrinter diagnostics(*context);
-  Compiler compiler(*context, options);
-  int code = failed(compiler.run()) ? diagnostics.getExitCode() : kExitOk;
-  report = compiler.getReport();
-  return code;
-}
-
-static int getReport(llvm::StringRef path, llvm::json::Value &report) {
-  return path.ends_with(".nbl") ? readEngine(path, report)
-                                : compileModel(path, report);
-}
-
 static int writeHtml(llvm::StringRef path, const llvm::json::Value &report) {
   std::error_code error;
   llvm::ToolOutputFile file(path, error, llvm::sys::fs::OF_None);
@@ -122,27 +65,58 @@ static int writeHtml(llvm::StringRef path, const llvm::json::Value &report) {
   return kExitOk;
 }
 
+/// Options copied early: the linker, a library here, resets all of them when it
+/// runs.
+static CompileOptions getCompileOptions() {
+  CompileOptions options;
+  options.target = target;
+  options.shapes.assign(shapes.begin(), shapes.end());
+  options.states.assign(states.begin(), states.end());
+  return options;
+}
+
 int explainCommand(int argc, char **argv) {
   if (!cl::ParseCommandLineOptions(argc, argv, "", &llvm::errs()))
     return kExitUsage;
-  // Copied early: the linker, a library here, resets all options when it runs.
-  const std::string glob = layer, page = html;
+  const std::string path = input, page = html, glob = layer;
   const bool asJson = json, asMemory = memory;
+  if (asJson + asMemory + !page.empty() > 1)
+    return fail("give one of --json, --memory and --html", kExitUsage);
   llvm::json::Value report = nullptr;
-  int code = getReport(input.getValue(), report);
+  CompileOptions compile = getCompileOptions();
+  if (int problem = readQuantizeOptions(compile))
+    return problem;
+  int code = getReport(path, compile, report);
   if (!report.getAsObject())
     return code;
-  if (!page.empty())
+  if (!glob.empty()) {
+    auto filtered = filterExplanation(report, glob);
+    if (!filtered)
+      return fail("--layer: " + llvm::toString(filtered.takeError()),
+                  kExitUsage);
+    report = std::move(*filtered);
+  }
+  if (!page.empty()) {
     if (int problem = writeHtml(page, report))
       return problem;
-  if (asJson)
-    llvm::outs() << llvm::formatv("{0:2}", filterExplanation(report, glob))
-                 << "\n";
-  else if (asMemory)
+  } else if (asJson) {
+    llvm::outs() << llvm::formatv("{0:2}\n", report);
+  } else if (asMemory) {
     printMemory(report, llvm::outs());
-  else if (page.empty())
-    printExplanation(report, glob, llvm::outs());
+  } else {
+    printExplanation(report, /*details=*/!glob.empty(), llvm::outs());
+  }
   return code;
+}
+
+static int readMaxSlowdown(DiffOptions &options) {
+  double percent;
+  if (llvm::StringRef(maxSlowdown).rtrim('%').getAsDouble(percent) ||
+      percent < 0)
+    return fail("--max-slowdown '" + maxSlowdown + "' is not a percentage",
+                kExitUsage);
+  options.maxSlowdown = percent / 100;
+  return kExitOk;
 }
 
 int diffCommand(int argc, char **argv) {
@@ -150,20 +124,19 @@ int diffCommand(int argc, char **argv) {
     return kExitUsage;
   const bool asJson = json;
   const std::string paths[] = {first, second};
+  CompileOptions compile = getCompileOptions();
+  if (int problem = readQuantizeOptions(compile))
+    return problem;
   DiffOptions options;
-  double percent;
-  if (llvm::StringRef(maxSlowdown).rtrim('%').getAsDouble(percent) ||
-      percent < 0)
-    return fail("--max-slowdown '" + maxSlowdown + "' is not a percentage",
-                kExitUsage);
-  options.maxSlowdown = percent / 100;
+  if (int code = readMaxSlowdown(options))
+    return code;
   llvm::json::Value reports[] = {nullptr, nullptr};
   for (int i : {0, 1})
-    if (int code = getReport(paths[i], reports[i]))
+    if (int code = getReport(paths[i], compile, reports[i]))
       return code;
   llvm::json::Value diff = diffReports(reports[0], reports[1], options);
   if (asJson)
-    llvm::outs() << llvm::formatv("{0:2}", diff) << "\n";
+    llvm::outs() << llvm::formatv("{0:2}\n", diff);
   else
     printDiff(diff, llvm::outs());
   bool worse = !diff.getAsObject()->getArray("regressions")->empty();

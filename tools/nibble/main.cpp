@@ -8,6 +8,7 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <algorithm>
 #include <iostream>
 
 static const char *const kHelp =
@@ -18,6 +19,8 @@ static const char *const kHelp =
     "nibble run|bench ENGINE.nbl|MODEL.onnx    as nibble-run; compiles a model "
     "first\n"
     "nibble inspect ENGINE.nbl                 as nibble-run\n"
+    "nibble inspect MODEL.onnx|ENGINE.nbl --lint\n"
+    "                                          hazards, each with its fix\n"
     "nibble VERB --help                        options of a verb\n";
 
 int main(int argc, char **argv) {
@@ -37,6 +40,11 @@ int main(int argc, char **argv) {
     return explainCommand(argc, argv);
   if (verb == "diff")
     return diffCommand(argc, argv);
+  auto isLint = [](llvm::StringRef word) {
+    return word == "--lint" || word == "-lint";
+  };
+  if (verb == "inspect" && std::any_of(argv + 2, argv + argc, isLint))
+    return lintCommand(argc, argv);
   if (verb == "run" || verb == "bench")
     return runModelCommand(argc, argv);
   return nibble::rt::cli::runCommandLine(argc, argv, {std::cout, std::cerr});

@@ -9,10 +9,11 @@ def SelectKernels : Pass<"select-kernels", "::mlir::func::FuncOp"> {
   let summary = "Choose the kernel class of every region";
   let description = [{
     Assumes regions with layouts. Guarantees: every region has the attributes
-    `nibble.kernel` (class) and `nibble.math` (what is multiplied), and one
+    `nibble.kernel_class` and `nibble.math` (what is multiplied), and one
     remark says everything about the choice: layers, formats asked for and
-    chosen, layouts, bytes, flops, predicted time on `target`, the reason, and
-    each class that was rejected with the predicate that failed.
+    chosen, layouts, reformats removed and remaining, bytes, flops, predicted
+    time on `target`, the reason, and each class that was rejected with the
+    predicate that failed.
 
     Refuses regions that no class covers, and classes that do less than the
     model asks for, unless --allow-fallback lets the layer have the format that

@@ -41,11 +41,16 @@ struct Product {
 
 /// The matmuls of a region, in order.
 llvm::SmallVector<Product> getProducts(nq::RegionOp region);
-/// "nvfp4 x nvfp4": what the model holds, of the first product.
+/// "fp8 x nvfp4", or "nvfp4" if both are: what the model holds, of the first
+/// product. Formats without a name of their own are spelled as element types.
 std::string describeOperands(llvm::ArrayRef<Product> products);
+/// The same before the target widened operands: a dequantized operand counts as
+/// what it was.
+std::string describeSources(llvm::ArrayRef<Product> products);
 /// 2 m n k, all batches and products; attention counts both of its products.
 int64_t getFlops(nq::RegionOp region);
-/// Bytes that a kernel must move: every operand and result once, as stored.
+/// Bytes that a kernel must move: every operand and result once, as stored; of
+/// an operand that is only sliced or looked up, the elements read.
 struct Traffic {
   int64_t read = 0, written = 0;
 };

@@ -49,6 +49,9 @@ struct CompileOptions {
   /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
   std::string command; ///< recorded in the engine
+  /// Folder for the reproducer bundle of a stage that fails for a reason that
+  /// no model should cause; nothing: none is written.
+  std::optional<std::string> reproducerDir;
   /// Called when a stage begins.
   std::function<void(Stage)> progress;
 };
@@ -80,6 +83,8 @@ public:
 private:
   mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
+  mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
+  void reproduce(mlir::ModuleOp before, mlir::PassManager &pm, Stage stage);
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();
@@ -94,6 +99,8 @@ private:
   std::string object, modelHash;
   std::optional<PrecisionPolicy> precisionPolicy;
   FallbackPolicy fallbacks;
+  std::string stageDone; ///< name of the last stage that succeeded
+  std::vector<Problem> problems;
   Stage next = Stage::Import;
 };
 

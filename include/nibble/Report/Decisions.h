@@ -30,6 +30,12 @@ struct Decision {
 };
 llvm::StringRef getKindName(Decision::Kind kind);
 
+/// One error of a compile.
+struct Problem {
+  std::string layer, message; ///< layer: "" if it is about no single one
+  std::vector<std::string> notes;
+};
+
 /// Filled while passes run; outlives the context that fills it.
 class Decisions {
 public:

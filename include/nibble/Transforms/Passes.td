@@ -514,7 +514,9 @@ def AssignLayouts : Pass<"assign-layouts", "::mlir::func::FuncOp"> {
 
     What is left, a graph input that is needed in another order or readers that
     disagree, is a region of class `reformat` of its own, with its reason, bytes
-    and a remark. Example: test/Transforms/assign-layouts.mlir.
+    and a remark.
+
+    Refuses nothing. Example: test/Transforms/assign-layouts.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_110a\"",
                         "target whose kernels are asked">];
@@ -652,14 +654,19 @@ def VerifyStage : Pass<"verify-stage", "::mlir::ModuleOp"> {
   let description = [{
     Runs at every border, in release builds too. Assumes IR that MLIR's
     own verifiers accept. Guarantees that after `canonical` no codes travel
-    without their scales except to or from an entry point, that `select` leaves
-    launches only, that tests' ops do not reach an engine.
+    without their scales except to or from an entry point; that after `fuse` and
+    `layout` entry points hold regions, constants, reshapes and accesses of
+    states only; that after `layout` every operand and result of a region has
+    the layout that its kernel asks for (`nq::LayoutInterface`); that `select`
+    leaves launches only; that tests' ops do not reach an engine.
 
     Refuses anything else, naming the op, its layer and the stage.
     Example: test/Transforms/verify-stage-errors.mlir.
   }];
   let options = [Option<"stage", "stage", "std::string", "\"canonical\"",
-                        "name of the stage that has just ended">];
+                        "name of the stage that has just ended">,
+                 Option<"target", "target", "std::string", "\"cpu\"",
+                        "target whose kernels are asked for their layouts">];
 }
 
 #endif // NIBBLE_TRANSFORMS_PASSES_TD

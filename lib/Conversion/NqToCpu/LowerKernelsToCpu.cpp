@@ -8,6 +8,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -77,10 +78,20 @@ struct LowerKernelsToCpuPass
     else
       result = lowerLoops(kernel, code);
     if (failed(result))
-      launch.emitError() << "layer '" << launch.getLayer() << "' ("
-                         << launch.getKind()
-                         << ") cannot be lowered for the CPU";
+      refuse(launch);
     return result;
+  }
+
+  /// Says so as a remark, too: what a target lacks is no bug.
+  static void refuse(exec::LaunchOp launch) {
+    remark::failed(launch.getLoc(),
+                   remark::RemarkOpts::name("lower-kernels-to-cpu")
+                       .category(kRemarkCategory))
+        << RemarkArg("layer", launch.getLayer())
+        << RemarkArg("requested", launch.getKind())
+        << RemarkArg("reason", "the CPU target has no kernel for it");
+    launch.emitError() << "layer '" << launch.getLayer() << "' ("
+                       << launch.getKind() << ") cannot be lowered for the CPU";
   }
 
   FailureOr<Launching> lowerMatmul(func::FuncOp kernel, ModuleOp code) {

@@ -159,11 +159,24 @@ private:
     }
     if (!reader.wanted.any && reader.wanted.layout != layout)
       reader.use->set(reformat(reader.use->get(), reader.wanted.layout, region,
-                               "its readers want different layouts, or the "
-                               "graph's input is row-major"));
+                               whyNotStored(reader.use->get())));
     LayoutAttr now = reader.wanted.any ? layout : reader.wanted.layout;
     if (now)
       loadFrom(region, reader.use->getOperandNumber(), now, reader.wanted.any);
+  }
+
+  /// Why a value does not have the layout that a reader wants.
+  StringRef whyNotStored(Value value) {
+    Operation *producer = value.getDefiningOp();
+    if (!producer)
+      return "inputs of the graph are row-major";
+    if (fuse::isReshape(producer))
+      return "a reshape in front of it needs row-major order";
+    if (isa<nq::StateReadOp>(producer))
+      return "states are row-major";
+    if (!isa<nq::RegionOp>(producer) || !isFree(value))
+      return "its producer stores one order only";
+    return "its readers want different layouts";
   }
 
   /// The body sees the layout; loops that do not care undo it by their loads.

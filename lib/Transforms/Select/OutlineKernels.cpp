@@ -79,6 +79,8 @@ public:
       : module(module), builder(module.getContext()) {}
 
   LogicalResult run(func::FuncOp entry) {
+    entryName = entry.getSymName();
+    regions = 0;
     SmallVector<Operation *> ops;
     for (Operation &op : entry.front().without_terminator())
       ops.push_back(&op);
@@ -177,7 +179,7 @@ private:
           op->getLoc(),
           remark::RemarkOpts::name("outline-kernels").category(kRemarkCategory))
           << RemarkArg("layer", launch.getLayer())
-          << RemarkArg("index", regions++)
+          << RemarkArg("entry", entryName) << RemarkArg("index", regions++)
           << RemarkArg("kernel", kernel.getSymName());
     if (std::string requested = getRequested(op); !requested.empty())
       launch->setAttr(kRequestedAttr, builder.getStringAttr(requested));
@@ -293,7 +295,24 @@ private:
                                cluster.inputs.getArrayRef(), "output", "copy");
     generic->replaceAllUsesWith(launch.getResults());
     generic->erase();
+    remarkCopy(launch);
     return launch.getResult(0);
+  }
+
+  /// A kernel that no region asked for.
+  void remarkCopy(exec::LaunchOp launch) {
+    auto type = cast<RankedTensorType>(launch.getResult(0).getType());
+    mlir::remark::analysis(
+        launch.getLoc(),
+        remark::RemarkOpts::name("outline-kernels").category(kRemarkCategory))
+        << RemarkArg("layer", launch.getLayer())
+        << RemarkArg("entry", entryName)
+        << RemarkArg("kernel", launch.getKernel())
+        << RemarkArg("op", launch.getKind())
+        << RemarkArg("bytes", nq::getStorageRegions(type).total)
+        << RemarkArg("reason",
+                     "the output is an input, a constant, a view of another "
+                     "shape or another output: its buffer is filled by a copy");
   }
 
   void eraseDead(func::FuncOp entry) {
@@ -308,7 +327,8 @@ private:
   ModuleOp module;
   OpBuilder builder;
   llvm::StringMap<func::FuncOp> kernels;
-  int64_t regions = 0; ///< outlined so far, as select-kernels counted them
+  StringRef entryName;
+  int64_t regions = 0; ///< of the entry point, as select-kernels counts them
 };
 
 struct OutlineKernelsPass

@@ -1,0 +1,65 @@
+// Each target gets the class that multiplies the model's formats, with bytes, flops, reasons and what was rejected.
+// RUN: nibble-opt %s --select-kernels=target=sm_110a | FileCheck %s --check-prefixes=CHECK,THOR
+// RUN: nibble-opt %s --select-kernels=target=sm_90a | FileCheck %s --check-prefixes=CHECK,HOPPER
+// RUN: nibble-opt %s --select-kernels=target=cpu | FileCheck %s --check-prefixes=CHECK,CPU
+// RUN: nibble-opt %s --select-kernels=target=sm_110a --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: nibble-opt %s --select-kernels=target=sm_90a --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=HOPPER-REMARK
+
+// 2 m n k = 2 * 4 * 32 * 64. Codes, scales from the next multiple of 64 on, then the global scale: 128 + 64 + 4 and 1024 + 128 + 4.
+// REMARK-DAG: select-kernels {{.*}}as_requested=true, bound=memory, bytes_read=1352, bytes_written=256, chosen=fp4,{{.*}}flops=16384,{{.*}}kernel=gemm.tcgen05.mxf4nvf4, layer=up,{{.*}}reason="the matrix unit multiplies these formats"{{.*}}rejected=[], requested=nvfp4,
+// REMARK-DAG: select-kernels {{.*}}chosen=fp8,{{.*}}layer=f8,{{.*}}rejected="[{"kernel":"gemm.tcgen05.mxf4nvf4","reason":"operands are fp8, the instruction takes nvfp4 x nvfp4"}{{.*}}requested=fp8
+// REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}layer=w4a16,{{.*}}requested="f16 x nvfp4"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}kernel=gemm.wgmma.f16.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f16"
+
+// CHECK-LABEL: func.func @nvfp4
+// THOR: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.tcgen05.mxf4nvf4", nibble.math = "fp4"}
+// HOPPER: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.wgmma.f16.expand", nibble.math = "f16"}
+// CPU: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.cpu", nibble.math = "f32"}
+func.func @nvfp4(%x: tensor<4x64x!nq.nvfp4>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x64x!nq.nvfp4>, %b: tensor<32x64x!nq.nvfp4>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> loc("up")
+    nq.yield %0 : tensor<4x32xf16>
+  } loc("up")
+  return %y : tensor<4x32xf16>
+}
+
+// CHECK-LABEL: func.func @fp8
+// THOR: nibble.kernel_class = "gemm.tcgen05.f8f6f4", nibble.math = "fp8"
+// HOPPER: nibble.kernel_class = "gemm.wgmma.e4m3", nibble.math = "fp8"
+func.func @fp8(%x: tensor<4x64x!nq.fp8>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<2048xi8>) scales(dense<0> : tensor<4xi8>) : tensor<32x64x!nq.fp8>
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x64x!nq.fp8>, tensor<32x64x!nq.fp8>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x64x!nq.fp8>, %b: tensor<32x64x!nq.fp8>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x64x!nq.fp8>, tensor<32x64x!nq.fp8>) -> tensor<4x32xf16> loc("f8")
+    nq.yield %0 : tensor<4x32xf16>
+  } loc("f8")
+  return %y : tensor<4x32xf16>
+}
+
+// Weights only: f16 activations, expanded on every GPU; nobody asked for more.
+// CHECK-LABEL: func.func @w4a16
+// THOR: nibble.kernel_class = "gemm.tcgen05.f16.expand", nibble.math = "f16"
+// HOPPER: nibble.kernel_class = "gemm.wgmma.f16.expand", nibble.math = "f16"
+func.func @w4a16(%x: tensor<4x64xf16>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x64xf16>, %b: tensor<32x64x!nq.nvfp4>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> loc("w4a16")
+    nq.yield %0 : tensor<4x32xf16>
+  } loc("w4a16")
+  return %y : tensor<4x32xf16>
+}
+
+// CHECK-LABEL: func.func @rows
+// THOR: nq.region "rowwise"{{.*}} {nibble.kernel_class = "rows.simt", nibble.math = "f32"}
+// CPU: nq.region "rowwise"{{.*}} {nibble.kernel_class = "loops.cpu", nibble.math = "f32"}
+func.func @rows(%x: tensor<4x64xf16>) -> tensor<4x64xf16> attributes {nibble.entry} {
+  %n = nq.region "rowwise"(%x) : (tensor<4x64xf16>) -> tensor<4x64xf16> {
+  ^bb0(%a: tensor<4x64xf16>):
+    %0 = nq.norm rms %a {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x64xf16> -> tensor<4x64xf16> loc("norm")
+    nq.yield %0 : tensor<4x64xf16>
+  } loc("norm")
+  return %n : tensor<4x64xf16>
+}

@@ -1,0 +1,113 @@
+// Each tensor gets one layout: producers store it, loads undo it, constants are packed; what is left is a region with its reason.
+// RUN: nibble-opt %s --assign-layouts=target=sm_110a --remarks-filter=nibble --remark-format=emitRemark 2>&1 \
+// RUN:   | FileCheck %s -D'$PITCH=nq.layout<tiles [[], [8]] order [0, 1, 2]>' -D'$TILES=nq.layout<tiles [[], []] order [0, 1] scales <tiles [[4, 32], [4]] order [0, 3, 2, 1, 4]>>'
+
+// Bytes read and written: 4 x 588 and 4 x 592 elements of two bytes.
+// CHECK-DAG: remark: [Missed] assign-layouts {{.*}}bytes=9440, chosen="reformat at run time"{{.*}}reason="inputs of the graph are row-major"
+// CHECK-DAG: remark: [Missed] assign-layouts {{.*}}bytes=9440, chosen="reformat at run time"{{.*}}reason="its readers want different layouts"
+// CHECK-DAG: remark: [Passed] assign-layouts {{.*}}bytes=4736, {{.*}}reason="its reader wants it so; the store of the producer computes the addresses"
+// CHECK-DAG: remark: [Passed] assign-layouts {{.*}}bytes=75776, {{.*}}reason="constants are packed at compile time"
+
+// K = 588 in f16: rows of 1176 bytes are padded to 592 elements, by the store of the producer.
+// CHECK-LABEL: func.func @stored
+// CHECK: %[[W:.*]] = nq.constant {{.*}} : tensor<64x588xf16, #[[$PITCH]]>
+// CHECK: %[[N:.*]] = nq.region "rowwise"(%{{.*}}) : (tensor<4x588xf16>) -> tensor<4x588xf16, #[[$PITCH]]>
+// CHECK: %[[S:.*]] = nq.reformat %{{.*}} {reason = "absorbed by store"} : tensor<4x588xf16> -> tensor<4x588xf16, #[[$PITCH]]>
+// CHECK: nq.yield %[[S]]
+// CHECK: nq.region "gemm"(%[[N]], %[[W]])
+// CHECK-NEXT: ^bb0(%{{.*}}: tensor<4x588xf16, #[[$PITCH]]>, %{{.*}}: tensor<64x588xf16, #[[$PITCH]]>)
+func.func @stored(%x: tensor<4x588xf16>) -> tensor<4x64xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<64x588xf16>) : tensor<64x588xf16>
+  %n = nq.region "rowwise"(%x) : (tensor<4x588xf16>) -> tensor<4x588xf16> {
+  ^bb0(%a: tensor<4x588xf16>):
+    %0 = nq.norm rms %a {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x588xf16> -> tensor<4x588xf16>
+    nq.yield %0 : tensor<4x588xf16>
+  }
+  %y = nq.region "gemm"(%n, %w) : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16> {
+  ^bb0(%a: tensor<4x588xf16>, %b: tensor<64x588xf16>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16>
+    nq.yield %0 : tensor<4x64xf16>
+  }
+  return %y : tensor<4x64xf16>
+}
+
+// Loops read what a product wants in their own way: no reformat.
+// CHECK-LABEL: func.func @loaded
+// CHECK-NOT: nq.region "reformat"
+// CHECK: nq.region "elementwise"(%{{.*}}) : (tensor<4x588xf16, #[[$PITCH]]>)
+// CHECK-NEXT: ^bb0(%[[A:.*]]: tensor<4x588xf16, #[[$PITCH]]>):
+// CHECK-NEXT: nq.reformat %[[A]] {reason = "absorbed by load"} : tensor<4x588xf16, #[[$PITCH]]> -> tensor<4x588xf16>
+func.func @loaded(%x: tensor<4x588xf16>) -> (tensor<4x64xf16>, tensor<4x588xf32>) attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<64x588xf16>) : tensor<64x588xf16>
+  %n = nq.region "rowwise"(%x) : (tensor<4x588xf16>) -> tensor<4x588xf16> {
+  ^bb0(%a: tensor<4x588xf16>):
+    %0 = nq.norm rms %a {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x588xf16> -> tensor<4x588xf16>
+    nq.yield %0 : tensor<4x588xf16>
+  }
+  %y = nq.region "gemm"(%n, %w) : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16> {
+  ^bb0(%a: tensor<4x588xf16>, %b: tensor<64x588xf16>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16>
+    nq.yield %0 : tensor<4x64xf16>
+  }
+  %z = nq.region "elementwise"(%n) : (tensor<4x588xf16>) -> tensor<4x588xf32> {
+  ^bb0(%a: tensor<4x588xf16>):
+    %0 = nq.cast %a : tensor<4x588xf16> -> tensor<4x588xf32>
+    nq.yield %0 : tensor<4x588xf32>
+  }
+  return %y, %z : tensor<4x64xf16>, tensor<4x588xf32>
+}
+
+// Block scales come in 128x4 tiles; the weights are packed, the quantizer stores them so.
+// CHECK-LABEL: func.func @scales
+// CHECK: nq.constant {{.*}} : tensor<32x64x!nq.nvfp4, #[[$TILES]]>
+// CHECK: nq.region "quantize"({{.*}}) : (tensor<4x64xf16>, tensor<f32>) -> tensor<4x64x!nq.nvfp4, #[[$TILES]]>
+// CHECK: nq.region "gemm"({{.*}}) : (tensor<4x64x!nq.nvfp4, #[[$TILES]]>, tensor<32x64x!nq.nvfp4, #[[$TILES]]>) -> tensor<4x32xf16>
+func.func @scales(%x: tensor<4x64xf16>, %g: tensor<f32>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
+  %q = nq.region "quantize"(%x, %g) : (tensor<4x64xf16>, tensor<f32>) -> tensor<4x64x!nq.nvfp4> {
+  ^bb0(%a: tensor<4x64xf16>, %b: tensor<f32>):
+    %0 = nq.quantize %a recipe("trt-dynamic") global(%b : tensor<f32>) : tensor<4x64xf16> -> tensor<4x64x!nq.nvfp4>
+    nq.yield %0 : tensor<4x64x!nq.nvfp4>
+  }
+  %y = nq.region "gemm"(%q, %w) : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x64x!nq.nvfp4>, %b: tensor<32x64x!nq.nvfp4>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16>
+    nq.yield %0 : tensor<4x32xf16>
+  }
+  return %y : tensor<4x32xf16>
+}
+
+// Inputs of the graph come as they come.
+// CHECK-LABEL: func.func @input
+// CHECK: nq.region "reformat"(%{{.*}}) : (tensor<4x588xf16>) -> tensor<4x588xf16, #[[$PITCH]]>
+// CHECK: nq.reformat {{.*}} {reason = "inputs of the graph are row-major"}
+func.func @input(%x: tensor<4x588xf16>) -> tensor<4x64xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<64x588xf16>) : tensor<64x588xf16>
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16> {
+  ^bb0(%a: tensor<4x588xf16>, %b: tensor<64x588xf16>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16>
+    nq.yield %0 : tensor<4x64xf16>
+  }
+  return %y : tensor<4x64xf16>
+}
+
+// A product and the output want different layouts: one reformat, once.
+// CHECK-LABEL: func.func @disagree
+// CHECK: nq.region "rowwise"
+// CHECK-COUNT-1: nq.region "reformat"
+// CHECK-NOT: nq.region "reformat"
+// CHECK: return
+func.func @disagree(%x: tensor<4x588xf16>) -> (tensor<4x64xf16>, tensor<4x588xf16>) attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<64x588xf16>) : tensor<64x588xf16>
+  %n = nq.region "rowwise"(%x) : (tensor<4x588xf16>) -> tensor<4x588xf16> {
+  ^bb0(%a: tensor<4x588xf16>):
+    %0 = nq.norm rms %a {axis = 1 : i64, epsilon = 1.0e-6} : tensor<4x588xf16> -> tensor<4x588xf16>
+    nq.yield %0 : tensor<4x588xf16>
+  }
+  %y = nq.region "gemm"(%n, %w) : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16> {
+  ^bb0(%a: tensor<4x588xf16>, %b: tensor<64x588xf16>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x588xf16>, tensor<64x588xf16>) -> tensor<4x64xf16>
+    nq.yield %0 : tensor<4x64xf16>
+  }
+  return %y, %n : tensor<4x64xf16>, tensor<4x588xf16>
+}
