@@ -91,6 +91,9 @@ struct VerifyStagePass : nibble::impl::VerifyStageBase<VerifyStagePass> {
             func::ReturnOp>(op) ||
         op->hasTrait<OpTrait::ConstantLike>() || fuse::isReshape(op))
       return true;
+    // Initial values, and tensors without elements.
+    if (fuse::isRepeated(op))
+      return true;
     if (isa_and_present<check::CheckDialect>(op->getDialect()))
       return true; // allowed, or refused by name, below
     return fail(op, "is in no fusion region",
