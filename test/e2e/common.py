@@ -13,6 +13,7 @@ OK, MISMATCH, USAGE, REFUSED, UNSUPPORTED, DEVICE = range(6)  # exit codes of th
 for folder in (MODELS, ROOT / "test"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+from files import fresh  # noqa: E402, F401
 from sanitized import load_library, sanitizer  # noqa: E402, F401
 
 
@@ -97,16 +98,6 @@ class Goals:
         wanted = "" if goal is None else f"  (goal {sign} {goal:g}{unit}: {'ok' if good else 'MISSED'})"
         print(f"{what:52} {value:12.6g}{unit}{wanted}", flush=True)
         return good
-
-
-def fresh(path, write):
-    """`path`, written by write(partial) unless it exists; sources newer than it are not tracked (delete to renew)."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name("part-" + path.name)
-        write(partial)
-        partial.rename(path)
-    return path
 
 
 def crashed(code):

