@@ -37,7 +37,7 @@ def valid(document):
 
 class Page(html.parser.HTMLParser):
     """Elements of a page: tags with attributes, text of table cells by table."""
-    VOID = {"meta", "br", "rect", "path"}
+    VOID = {"meta", "br"}
 
     def __init__(self, text):
         super().__init__()
@@ -61,8 +61,6 @@ class Page(html.parser.HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
-        if tag in self.VOID:
-            return  # <rect ...><title>...</title></rect>
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
         self.open.pop()
 
@@ -271,7 +269,11 @@ def check_page_of_the_stack(r):
         for layer, bar in zip(report["layers"], bars):
             assert abs(float(bar["width"]) - max(layer["reached_us"] / slowest * longest, 1)) < 0.1
             assert (bar["class"] == "bar m") == (layer["bound"] == "memory")
-        assert page.count("svg", id="memory") == ("buffers" in report.get("memory", {}))
+        assert report["totals"]["peak_memory"] == report["memory"]["arena"] > 0 and page.count("svg", id="memory") == 1
+        boxes = [a for t, a in page.tags if t == "rect" and a.get("stroke") == "white"]
+        assert len(boxes) == len(report["memory"]["buffers"])
+        live = next(a["points"] for t, a in page.tags if t == "polyline")
+        assert len(live.split()) == 2 * len(report["memory"]["launches"]) == 2 * kernels
         assert len(page.rows["decisions"]) == len(report["decisions"]) + 1
         assert not page.count("script") and not page.count("link") and not page.count("img")
 
