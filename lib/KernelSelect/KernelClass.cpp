@@ -101,9 +101,25 @@ static ArrayRef<KernelClass> getSharedGpuClasses(StringLiteral) {
   return kClasses;
 }
 
+/// The layout of its weights decides (pack-cpu-weights): groups of 8 k.
+static std::string whyNotCpuIntegers(nq::RegionOp region) {
+  for (const Product &product : getProducts(region)) {
+    nq::MatmulOp op = product.op;
+    auto type = cast<RankedTensorType>(op.getB().getType());
+    int64_t kDim = type.getRank() - (op.getTransposeB() ? 1 : 2);
+    nq::LayoutAttr layout = nq::getLayout(type);
+    if (!layout || layout.getTiles()[kDim].asArrayRef() != ArrayRef<int64_t>{8})
+      return "not both operands are 4-bit floats with blocks of 16 or 32 along "
+             "k";
+  }
+  return "";
+}
+
 static ArrayRef<KernelClass> getCpuClasses() {
   constexpr TargetFamily F = TargetFamily::Cpu;
   static constexpr KernelClass kClasses[] = {
+      {"gemm.cpu.i8", F, "gemm", MathFormat::I8, Fidelity::Native,
+       whyNotCpuIntegers, nullptr},
       {"gemm.cpu", F, "gemm", MathFormat::F32, Fidelity::Native, whyNever,
        nullptr},
       {"attention.cpu.steps", F, "attention", MathFormat::F32, Fidelity::Native,
@@ -177,13 +193,22 @@ static std::string explainLoops(nq::RegionOp region) {
   return "loops over its elements";
 }
 
+static std::string explainCpuProduct(const KernelClass &kernel,
+                                     const Product &product) {
+  if (kernel.math == MathFormat::I8)
+    return "codes are multiplied as integers, exactly; scales in f32";
+  if (isQuantized(product.a) || isQuantized(product.b))
+    return "codes are expanded as they are loaded, exactly, and multiplied in "
+           "f32";
+  return "the CPU multiplies in f32";
+}
+
 static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
                                  ArrayRef<Product> products) {
   if (products.empty())
     return explainLoops(region);
   if (kernel.family == TargetFamily::Cpu)
-    return "the CPU multiplies in f32; codes and scales are expanded as they "
-           "are loaded";
+    return explainCpuProduct(kernel, products.front());
   switch (kernel.fidelity) {
   case Fidelity::Native:
     return "the matrix unit multiplies these formats";

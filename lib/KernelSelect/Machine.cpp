@@ -50,10 +50,11 @@ llvm::ArrayRef<llvm::StringLiteral> nibble::getTargetNames() {
   return kTargets;
 }
 
-/// One core pair of AVX2 at 3 GHz: two 8-lane FMAs per cycle and core. Rates of
-/// an actual host differ; reports say that these are assumed.
+/// One core pair of AVX2 at 3 GHz: two 8-lane FMAs per cycle and core; 8-bit
+/// integers in pairs of instructions over 32 lanes, twice that. Rates of an
+/// actual host differ; reports say that these are assumed.
 static Machine getCpu(llvm::StringRef target) {
-  Rates rates{20e9, 192e9, 192e9, 192e9, 384e9};
+  Rates rates{20e9, 192e9, 192e9, 384e9, 384e9};
   return {target.str(),
           TargetFamily::Cpu,
           "two x86-64-v3 cores",

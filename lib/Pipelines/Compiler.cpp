@@ -223,8 +223,7 @@ LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
   }
   // What a model asked for and cannot get is no bug: it is told as a remark.
   bool refused = llvm::any_of(decisions->all(), [](const Decision &decision) {
-    return decision.kind == Decision::Kind::Failed ||
-           decision.get("as_requested") == "false";
+    return decision.kind == Decision::Kind::Failed;
   });
   if (before && !refused)
     reproduce(*before, pm, stage);

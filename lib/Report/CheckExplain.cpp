@@ -72,10 +72,16 @@ constexpr Field kHazard[] = {{"id", Kind::Text},
                              {"op", Kind::Text},
                              {"why", Kind::Text},
                              {"fix", Kind::Text}};
-constexpr Field kBuffer[] = {{"offset", Kind::Integer},
+constexpr Field kMemory[] = {{"arena", Kind::Integer},
+                             {"bound", Kind::Integer},
+                             {"buffers", Kind::Objects},
+                             {"launches", Kind::Objects}};
+constexpr Field kBuffer[] = {{"layer", Kind::Text},
+                             {"offset", Kind::Integer},
                              {"size", Kind::Integer},
                              {"first", Kind::Integer},
                              {"last", Kind::Integer}};
+constexpr Field kLaunch[] = {{"layer", Kind::Text}, {"live", Kind::Integer}};
 
 bool isKind(const json::Value &value, Kind kind) {
   const json::Array *array = value.getAsArray();
@@ -142,16 +148,15 @@ llvm::Error checkMemory(const json::Object &report) {
   const json::Value *value = report.get("memory");
   if (!value)
     return llvm::Error::success();
-  static constexpr Field kMemory[] = {{"memory", Kind::Object}};
-  if (llvm::Error error = check(report, kMemory, ""))
+  static constexpr Field kReportField[] = {{"memory", Kind::Object}};
+  if (llvm::Error error = check(report, kReportField, ""))
     return error;
   const json::Object &memory = *value->getAsObject();
-  if (!memory.get("buffers"))
-    return llvm::Error::success();
-  static constexpr Field kBuffers[] = {{"buffers", Kind::Objects}};
-  if (llvm::Error error = check(memory, kBuffers, "memory."))
+  if (llvm::Error error = check(memory, kMemory, "memory."))
     return error;
-  return checkAll(memory, "buffers", kBuffer, "memory.");
+  if (llvm::Error error = checkAll(memory, "buffers", kBuffer, "memory."))
+    return error;
+  return checkAll(memory, "launches", kLaunch, "memory.");
 }
 
 } // namespace

@@ -211,7 +211,7 @@ private:
     json::Object plan;
     for (const auto &[key, value] : d.args) {
       int64_t number;
-      if (key == "buffers")
+      if (key == "buffers" || key == "launches")
         plan[key] = parse(value);
       else if (!llvm::StringRef(value).getAsInteger(10, number))
         plan[key] = number;

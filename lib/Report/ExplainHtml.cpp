@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Report/Explain.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ tr.bad td,.problem{background:#fff1ee} code{font:12px ui-monospace,monospace;ove
 td.layer,td.why{overflow-wrap:anywhere} td.kernel,td.word{white-space:nowrap} td.why{min-width:18em} .problem{padding:.5em 1em;border-left:4px solid #c2413b}
 details{color:#556} summary{cursor:pointer} p.sub{color:#556;margin-top:0}
 .bar{fill:#3b78c2} .bar.m{fill:#c2803b} .key{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
-svg{display:block;width:100%;height:auto} svg text{font:11px system-ui,sans-serif;fill:#1d2430} svg .axis{stroke:#c9ced6;fill:none}
+svg{display:block;width:100%;height:auto} svg text{font:11px system-ui,sans-serif;fill:#1d2430} svg .axis{stroke:#c9ced6;fill:none} svg .live{stroke:#1d2430;fill:none}
 .totals{display:flex;flex-wrap:wrap;gap:.8em 2em;margin:1.2em 0} .totals b{font-size:1.3em;display:block}
 )";
 
@@ -199,15 +200,31 @@ private:
     if (memory->get("bound"))
       os << "; at least " << bytes(number(*memory, "bound"))
          << " are alive at once";
-    os << ". Launches from left to right, addresses upwards.</p>\n"
+    os << ". Launches from left to right, addresses upwards; the line is what "
+          "is alive.</p>\n"
           "<svg id=\"memory\" viewBox=\"0 0 1200 322\" role=\"img\">";
     for (const json::Value &value : *buffers)
       printBuffer(*value.getAsObject(), arena, end);
+    printLive(*memory, arena, end);
     os << llvm::formatv(
         "<path class=\"axis\" d=\"M0.5 0V300.5H1200\"/><text "
         "x=\"4\" y=\"316\">launch 0</text><text x=\"1196\" "
         "y=\"316\" text-anchor=\"end\">launch {0}</text></svg>\n",
         int64_t(end) - 1);
+  }
+
+  /// A line over the bytes alive during each launch.
+  void printLive(const json::Object &memory, double arena, double end) {
+    const json::Array *launches = memory.getArray("launches");
+    if (!launches || launches->empty())
+      return;
+    os << "<polyline class=\"live\" points=\"";
+    for (auto [i, value] : llvm::enumerate(*launches)) {
+      double y = 300 - number(*value.getAsObject(), "live") / arena * 300;
+      os << llvm::formatv("{0:f1},{1:f1} {2:f1},{1:f1} ", i / end * 1200, y,
+                          (i + 1) / end * 1200);
+    }
+    os << "\"/>";
   }
 
   void printBuffer(const json::Object &b, double arena, double end) {

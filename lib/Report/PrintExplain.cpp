@@ -225,17 +225,14 @@ void nibble::printMemory(const json::Value &report, llvm::raw_ostream &os) {
     os << "no memory plan: the compile did not come to plan-memory\n";
     return;
   }
-  os << "arena " << bytes(number(*memory, "arena"));
-  if (memory->get("bound"))
-    os << ", at least " << bytes(number(*memory, "bound"))
-       << " are alive at once";
+  os << "arena " << bytes(number(*memory, "arena")) << ", at least "
+     << bytes(number(*memory, "bound")) << " are alive at once";
+  if (!text(*memory, "layer").empty())
+    os << ", in " << text(*memory, "layer");
   os << "\n";
-  const json::Array *buffers = memory->getArray("buffers");
-  if (!buffers)
-    return;
   os << llvm::formatv("{0,12} {1,12} {2,6} {3,6}  {4}\n", "offset", "bytes",
                       "first", "last", "layer");
-  for (const json::Value &value : *buffers) {
+  for (const json::Value &value : *memory->getArray("buffers")) {
     const json::Object &b = *value.getAsObject();
     os << llvm::formatv("{0,12} {1,12} {2,6} {3,6}  {4}\n",
                         *b.getInteger("offset"), *b.getInteger("size"),

@@ -37,7 +37,7 @@ def valid(document):
 
 class Page(html.parser.HTMLParser):
     """Elements of a page: tags with attributes, text of table cells by table."""
-    VOID = {"meta", "br", "rect", "path"}
+    VOID = {"meta", "br"}
 
     def __init__(self, text):
         super().__init__()
@@ -61,8 +61,6 @@ class Page(html.parser.HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
-        if tag in self.VOID:
-            return  # <rect ...><title>...</title></rect>
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
         self.open.pop()
 
@@ -241,6 +239,33 @@ def check_refused_compile_has_a_report(r):
     done = r.tools.compile(model, r.work / "refused.nbl", "--target", "sm_110a", expect=REFUSED)
     assert "1 not; " in done.stderr and "/odd/MatMul: requested nvfp4 x nvfp4 per 32, f16 chosen" in done.stderr, done.stderr
     assert set(r.work.glob("nibble-repro-*")) == before
+    # Permitted, it is no error any more, but still told.
+    permit = ("--target", "sm_110a", "--allow-fallback", "/odd/*:f16")
+    permitted = r.explain(model, *permit)
+    assert permitted["stage"] == "select" and not permitted["problems"]
+    assert [l["name"] for l in permitted["layers"] if not l["as_requested"]] == ["/odd/MatMul"]
+    done = r.tools.call("nibble", "compile", model, "--dry-run", *permit, expect=OK)
+    assert "2 layers: 1 as requested, 1 not; " in done.stderr and "     fix: " in done.stderr, done.stderr
+
+
+def check_fallback_of_a_policy_is_told(r):
+    """K = 40 is no multiple of 16: that layer falls to f16, the other one gets what it asks for."""
+    def write(path):
+        g = Graph(20)
+        g.input("x", "f16", [4, 40])
+        weight = lambda name, k, n: g.init(name, np.random.default_rng(1).normal(size=(k, n)).astype(np.float16))
+        h = g.node("MatMul", ["x", weight("w1", 40, 64)], name="/a/MatMul")
+        h = g.node("Relu", [h], name="/act/Relu")
+        g.output(g.node("MatMul", [h, weight("w2", 64, 32)], name="/b/MatMul"), "f16", [4, 32])
+        g.save(path)
+    model = r.model("fallback", write)
+    ask = ("--target", "sm_110a", "--quantize", "w4a16")
+    refused = r.explain(model, *ask, expect=REFUSED)
+    assert refused["stage"] == "canonical" and any(d["kind"] == "failed" and d["layer"] == "/a/MatMul" for d in refused["decisions"])
+    layers = {l["name"]: l for l in r.explain(model, *ask, "--allow-fallback", "/a/*:f16")["layers"]}
+    a, b = layers["/a/MatMul"], layers["/b/MatMul"]
+    assert (a["as_requested"], a["requested"], a["chosen"]) == (False, "w4a16", "f16") and "40" in a["reason"], a
+    assert b["as_requested"] and b["requested"] == "w4a16", b
 
 
 def check_unsupported_operator_has_a_report(r):
@@ -271,7 +296,11 @@ def check_page_of_the_stack(r):
         for layer, bar in zip(report["layers"], bars):
             assert abs(float(bar["width"]) - max(layer["reached_us"] / slowest * longest, 1)) < 0.1
             assert (bar["class"] == "bar m") == (layer["bound"] == "memory")
-        assert page.count("svg", id="memory") == ("buffers" in report.get("memory", {}))
+        assert report["totals"]["peak_memory"] == report["memory"]["arena"] > 0 and page.count("svg", id="memory") == 1
+        boxes = [a for t, a in page.tags if t == "rect" and a.get("stroke") == "white"]
+        assert len(boxes) == len(report["memory"]["buffers"])
+        live = next(a["points"] for t, a in page.tags if t == "polyline")
+        assert len(live.split()) == 2 * len(report["memory"]["launches"]) == 2 * kernels
         assert len(page.rows["decisions"]) == len(report["decisions"]) + 1
         assert not page.count("script") and not page.count("link") and not page.count("img")
 

@@ -67,12 +67,11 @@ static int writeHtml(llvm::StringRef path, const llvm::json::Value &report) {
 
 /// Options copied early: the linker, a library here, resets all of them when it
 /// runs.
-static CompileOptions getCompileOptions() {
-  CompileOptions options;
+static int readCompileOptions(CompileOptions &options) {
   options.target = target;
   options.shapes.assign(shapes.begin(), shapes.end());
   options.states.assign(states.begin(), states.end());
-  return options;
+  return readQuantizeOptions(options);
 }
 
 int explainCommand(int argc, char **argv) {
@@ -82,10 +81,10 @@ int explainCommand(int argc, char **argv) {
   const bool asJson = json, asMemory = memory;
   if (asJson + asMemory + !page.empty() > 1)
     return fail("give one of --json, --memory and --html", kExitUsage);
+  CompileOptions compile;
+  if (int code = readCompileOptions(compile))
+    return code;
   llvm::json::Value report = nullptr;
-  CompileOptions compile = getCompileOptions();
-  if (int problem = readQuantizeOptions(compile))
-    return problem;
   int code = getReport(path, compile, report);
   if (!report.getAsObject())
     return code;
@@ -124,9 +123,9 @@ int diffCommand(int argc, char **argv) {
     return kExitUsage;
   const bool asJson = json;
   const std::string paths[] = {first, second};
-  CompileOptions compile = getCompileOptions();
-  if (int problem = readQuantizeOptions(compile))
-    return problem;
+  CompileOptions compile;
+  if (int code = readCompileOptions(compile))
+    return code;
   DiffOptions options;
   if (int code = readMaxSlowdown(options))
     return code;

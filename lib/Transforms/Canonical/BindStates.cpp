@@ -3,6 +3,7 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Transforms/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/BitVector.h"
@@ -70,7 +71,17 @@ struct BindStatesPass : nibble::impl::BindStatesBase<BindStatesPass> {
   void runOnOperation() override {
     for (const std::string &text : states)
       if (failed(bind(text)))
-        return signalPassFailure();
+        return refuse(text);
+  }
+
+  /// What a user asks for and cannot have: told as a remark, too.
+  void refuse(StringRef text) {
+    remark::failed(
+        getOperation().getLoc(),
+        remark::RemarkOpts::name("bind-states").category(kRemarkCategory))
+        << RemarkArg("layer", "") << RemarkArg("requested", text)
+        << RemarkArg("reason", "the input and the output cannot be one state");
+    signalPassFailure();
   }
 
   LogicalResult fail(const Twine &message) {

@@ -1,0 +1,14 @@
+// The layout that pack-cpu-weights gave a weight decides how the CPU multiplies.
+// RUN: nibble-opt %s --select-kernels=target=cpu | FileCheck %s
+
+// CHECK-LABEL: func.func @packed
+// CHECK: nibble.kernel_class = "gemm.cpu.i8", nibble.math = "i8"
+#octets = #nq.layout<tiles [[16], [8]] order [0, 2, 1, 3] scales <tiles [[16], []] order [0, 2, 1]>>
+func.func @packed(%x: tensor<4x64x!nq.nvfp4>, %w: tensor<32x64x!nq.nvfp4, #octets>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4, #octets>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x64x!nq.nvfp4>, %b: tensor<32x64x!nq.nvfp4, #octets>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x64x!nq.nvfp4>, tensor<32x64x!nq.nvfp4, #octets>) -> tensor<4x32xf16> loc("packed")
+    nq.yield %0 : tensor<4x32xf16>
+  } loc("packed")
+  return %y : tensor<4x32xf16>
+}
