@@ -43,3 +43,16 @@ func.func @unread_activations(%x: tensor<2x32x!square>, %b: tensor<32x4x!nq.fp8>
   %z = nq.matmul %d, %b : (tensor<2x32xf32>, tensor<32x4x!nq.fp8>) -> tensor<2x4xf16> loc("computed")
   return %y, %z : tensor<2x4xf16>, tensor<2x4xf16>
 }
+
+// -----
+// A result that no GEMM writes becomes loops, also where every operand has one batch: each loop indexes something.
+// CHECK-DAG: #[[$A:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1, d3)>
+// CHECK-DAG: #[[$B:.*]] = affine_map<(d0, d1, d2, d3) -> (d3, d2)>
+// CHECK-DAG: #[[$Y:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2)>
+// CHECK-LABEL: @one_batch
+func.func @one_batch(%a: tensor<1x1x1xf32>, %b: tensor<1x8xf16>) -> tensor<1x1x8xf64> {
+  // CHECK: linalg.generic {indexing_maps = [#[[$A]], #[[$B]], #[[$Y]]]
+  // CHECK: nq.cast {{.*}} : tensor<1x1x8xf32> -> tensor<1x1x8xf64>
+  %y = nq.matmul %a, %b : (tensor<1x1x1xf32>, tensor<1x8xf16>) -> tensor<1x1x8xf64>
+  return %y : tensor<1x1x8xf64>
+}

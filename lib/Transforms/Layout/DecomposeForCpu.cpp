@@ -202,17 +202,21 @@ struct MatmulToLoops : OpRewritePattern<MatmulOp> {
 
   /// Loops: batch.., m, n, k.
   static SmallVector<AffineMap> getMaps(MatmulOp op, OpBuilder &builder) {
-    int64_t rank = tensorOf(op.getResult()).getRank();
+    RankedTensorType result = tensorOf(op.getResult());
+    int64_t rank = result.getRank();
     AffineExpr m = builder.getAffineDimExpr(rank - 2);
     AffineExpr n = builder.getAffineDimExpr(rank - 1);
     AffineExpr k = builder.getAffineDimExpr(rank);
     auto map = [&](Value operand, AffineExpr row, AffineExpr column) {
       RankedTensorType type = tensorOf(operand);
       SmallVector<AffineExpr> exprs;
-      for (int64_t i = 0; i + 2 < type.getRank(); ++i)
-        exprs.push_back(type.getDimSize(i) == 1
-                            ? builder.getAffineConstantExpr(0)
-                            : builder.getAffineDimExpr(rank - type.getRank() + i));
+      for (int64_t i = 0; i + 2 < type.getRank(); ++i) {
+        int64_t dim = rank - type.getRank() + i;
+        // Every loop must index something: only a broadcast has no loop.
+        bool repeat = type.getDimSize(i) == 1 && result.getDimSize(dim) != 1;
+        exprs.push_back(repeat ? builder.getAffineConstantExpr(0)
+                               : builder.getAffineDimExpr(dim));
+      }
       exprs.append({row, column});
       return AffineMap::get(rank + 1, 0, exprs, builder.getContext());
     };
