@@ -189,9 +189,14 @@ SmallVector<int64_t> LayoutAttr::getIndex(int64_t offset,
       position = position * factor + digits[next++];
     index.push_back(position);
   }
-  // What lies beyond the last digit window (swizzle padding) is padding.
-  if (offset && !index.empty())
-    index.front() += offset * extents[0];
+  // What lies beyond the last digit (swizzle padding) is padding: at or beyond
+  // the padded extent of the first dimension.
+  if (offset && !index.empty()) {
+    int64_t padded = extents[0];
+    for (int64_t factor : getTiles().front().asArrayRef())
+      padded *= factor;
+    index.front() += offset * padded;
+  }
   return index;
 }
 

@@ -24,20 +24,32 @@
 #include "llvm/Support/xxhash.h"
 #include "llvm/TargetParser/Host.h"
 
+#include <chrono>
+
 using namespace mlir;
 using namespace nibble;
 
-FailureOr<std::string> nibble::hashFile(StringRef path) {
-  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
-                                            /*RequiresNullTerminator=*/false);
-  if (!buffer)
-    return failure();
-  uint64_t hash =
-      llvm::xxh3_64bits(llvm::arrayRefFromStringRef((*buffer)->getBuffer()));
+std::string nibble::hashBytes(StringRef bytes) {
   std::string text;
   llvm::raw_string_ostream(text)
-      << "xxh3:" << llvm::format_hex_no_prefix(hash, 16);
+      << "xxh3:"
+      << llvm::format_hex_no_prefix(
+             llvm::xxh3_64bits(llvm::arrayRefFromStringRef(bytes)), 16);
   return text;
+}
+
+/// Maps a file; null if it cannot be read.
+static std::unique_ptr<llvm::MemoryBuffer> mapFile(StringRef path) {
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                            /*RequiresNullTerminator=*/false);
+  return buffer ? std::move(*buffer) : nullptr;
+}
+
+FailureOr<std::string> nibble::hashFile(StringRef path) {
+  std::unique_ptr<llvm::MemoryBuffer> file = mapFile(path);
+  if (!file)
+    return failure();
+  return hashBytes(file->getBuffer());
 }
 
 Compiler::Compiler(MLIRContext &context, CompileOptions options)
@@ -47,7 +59,7 @@ Compiler::Compiler(MLIRContext &context, CompileOptions options)
 
 llvm::json::Value Compiler::getReport() const {
   return explain(*decisions, {options.input, options.target, options.command,
-                              modelHash, stageDone, problems});
+                              getModelHash(), stageDone, problems});
 }
 
 Compiler::Compiler(MLIRContext &context, CompileOptions options,
@@ -84,13 +96,27 @@ LogicalResult Compiler::readPolicies() {
   return success();
 }
 
+/// A gigabyte takes a fifth of a second, and nobody needs the hash before the
+/// end.
+LogicalResult Compiler::startHash() {
+  std::unique_ptr<llvm::MemoryBuffer> buffer = mapFile(options.input);
+  if (!buffer)
+    return fail(context, "cannot read model '" + options.input + "'");
+  modelHash = std::async(std::launch::async, [file = std::move(buffer)] {
+                return hashBytes(file->getBuffer());
+              }).share();
+  return success();
+}
+
+std::string Compiler::getModelHash() const {
+  return modelHash.valid() ? modelHash.get() : std::string();
+}
+
 LogicalResult Compiler::import() {
   if (failed(readPolicies()))
     return failure();
-  auto hash = hashFile(options.input);
-  if (failed(hash))
-    return fail(context, "cannot read model '" + options.input + "'");
-  modelHash = *hash;
+  if (failed(startHash()))
+    return failure();
   next = Stage::Canonical;
   if (StringRef(options.input).ends_with(".mlir")) {
     module = parseSourceFile<ModuleOp>(options.input, &context);
@@ -265,8 +291,12 @@ LogicalResult Compiler::runTo(Stage last) {
     return failure(); // others print it
   });
   for (int stage = int(next); stage <= int(last); ++stage) {
+    auto begin = std::chrono::steady_clock::now();
     if (failed(runStage(Stage(stage))))
       return failure();
+    std::chrono::duration<double> spent =
+        std::chrono::steady_clock::now() - begin;
+    seconds.push_back({Stage(stage), spent.count()});
     next = Stage(stage + 1);
     stageDone = getStageName(Stage(stage)).str();
   }
@@ -370,7 +400,7 @@ LogicalResult Compiler::write() {
   engine.path = options.output;
   engine.target = "cpu";
   engine.model = options.input;
-  engine.modelHash = modelHash;
+  engine.modelHash = getModelHash();
   engine.command = options.command;
   llvm::raw_string_ostream(engine.report) << getReport();
   if (StringRef(options.target).ends_with(":native"))

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Threading.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -79,6 +80,7 @@ namespace {
 class Linter {
 public:
   std::vector<Hazard> run(ModuleOp module) {
+    lintConstants(module);
     for (auto function : module.getOps<func::FuncOp>())
       if (function->hasAttr(kEntryAttr))
         function.walk([&](Operation *op) { visit(op); });
@@ -86,9 +88,21 @@ public:
   }
 
 private:
+  /// Every byte of every weight is looked at: on all threads.
+  void lintConstants(ModuleOp module) {
+    SmallVector<nq::ConstantOp> ops;
+    module.walk([&](nq::ConstantOp op) { ops.push_back(op); });
+    std::vector<std::vector<Hazard>> found(ops.size());
+    parallelFor(module.getContext(), 0, ops.size(), [&](size_t i) {
+      lintConstant(ops[i], getReader(ops[i]), found[i]);
+    });
+    for (auto [op, list] : llvm::zip(ops, found))
+      ofConstants[op] = std::move(list);
+  }
+
   void visit(Operation *op) {
-    if (auto constant = dyn_cast<nq::ConstantOp>(op))
-      return lintConstant(constant, getReader(constant), hazards);
+    if (auto found = ofConstants.find(op); found != ofConstants.end())
+      return llvm::append_range(hazards, found->second);
     if (auto quantize = dyn_cast<nq::QuantizeOp>(op))
       return visitQuantize(quantize);
     if (auto dequantize = dyn_cast<nq::DequantizeOp>(op))
@@ -261,6 +275,7 @@ private:
         llvm::formatv("make K a multiple of {0}", unit));
   }
 
+  DenseMap<Operation *, std::vector<Hazard>> ofConstants;
   std::vector<Hazard> hazards;
 };
 

@@ -60,6 +60,32 @@ struct Numbers {
   double operator[](int64_t i) const { return rt::decode(format, code(i)); }
 };
 
+/// How often each byte occurs. Four tables, as neighbours are often equal and
+/// would wait for each other's count.
+std::array<int64_t, 256> countBytes(ArrayRef<char> bytes) {
+  std::array<std::array<int64_t, 256>, 4> tables{};
+  for (auto [i, byte] : llvm::enumerate(bytes))
+    ++tables[i % 4][static_cast<unsigned char>(byte)];
+  for (unsigned byte = 0; byte < 256; ++byte)
+    for (unsigned t = 1; t < 4; ++t)
+      tables[0][byte] += tables[t][byte];
+  return tables[0];
+}
+
+/// True if every number is finite and above zero, as scales are; formats of
+/// more than 8 bits are not counted and give false.
+bool isPositive(const Numbers &numbers) {
+  if (rt::formatBits(numbers.format) != 8)
+    return false;
+  std::array<int64_t, 256> times = countBytes(numbers.raw);
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    double value = rt::decode(numbers.format, byte);
+    if (times[byte] && !(std::isfinite(value) && value > 0))
+      return false;
+  }
+  return true;
+}
+
 class ConstantLinter {
 public:
   ConstantLinter(nq::ConstantOp op, StringRef layer,
@@ -97,9 +123,7 @@ private:
 
   /// A histogram over bytes serves both widths.
   void countCodes() {
-    std::array<int64_t, 256> byBytes{};
-    for (char byte : codes.raw)
-      ++byBytes[static_cast<unsigned char>(byte)];
+    std::array<int64_t, 256> byBytes = countBytes(codes.raw);
     bool nibbles = rt::formatBits(codes.format) == 4;
     for (unsigned byte = 0; byte < 256; ++byte) {
       count(nibbles ? byte & 15 : byte, byBytes[byte]);
@@ -120,9 +144,8 @@ private:
     std::string why;
     if (notFinite)
       why = std::to_string(notFinite) + " codes are NaN or infinite";
-    for (int64_t i = 0; why.empty() && i < scales.size(); ++i)
-      if (std::string bad = whyBad(i); !bad.empty())
-        why = "block scale " + std::to_string(i) + " " + bad;
+    if (why.empty() && !isPositive(scales))
+      why = findBadScale();
     if (why.empty() && op.getGlobal())
       if (std::string bad = whyBadScale(*op.getGlobal(), scaled.getGlobal());
           !bad.empty())
@@ -132,6 +155,13 @@ private:
     add("bad-scale", name() + ": " + why,
         "export the weight again; what it multiplies is lost");
     return false;
+  }
+
+  std::string findBadScale() {
+    for (int64_t i = 0; i < scales.size(); ++i)
+      if (std::string bad = whyBad(i); !bad.empty())
+        return "block scale " + std::to_string(i) + " " + bad;
+    return "";
   }
 
   std::string whyBad(int64_t block) {

@@ -29,8 +29,8 @@ class Writer:
     def channels(self, width):
         return Outliers(self.seed, width, enabled=self.outliers)
 
-    def linear(self, x, scope, n, k, reads=None, writes=None, fmt=None):
-        w = weight(self.seed, scope, n, k, reads, writes)
+    def linear(self, x, scope, n, k, reads=None, writes=None, fmt=None, gain=1):
+        w = weight(self.seed, scope, n, k, reads, writes) * np.float32(gain)
         return linear(self.g, x, scope, w, fmt or self.fmt, self.dtype)
 
     def binary(self, op, a, b, function):
@@ -49,8 +49,8 @@ class Writer:
         one = g.node("Add", [self.scalar(1, (1,)), tanh])
         return x.map(mul(self.scalar(0.5, (1,)), mul(x.name, one)), gelu_tanh)
 
-    def gated_mlp(self, x, scope, k, n, fmt=None):
-        """down(gelu_tanh(gate(x)) * up(x)); hidden channels have outliers, planted in `up`."""
+    def gated_mlp(self, x, scope, k, n, fmt=None, gain=1):
+        """gain * down(gelu_tanh(gate(x)) * up(x)); hidden channels have outliers, planted in `up`."""
         reads, hidden = self.channels(k), self.channels(n)
         gate = self.linear(x, f"{scope}/gate_proj", n, k, reads, fmt=fmt)
         self.g.scope = f"{scope}/act_fn"
@@ -58,7 +58,7 @@ class Writer:
         up = self.linear(x, f"{scope}/up_proj", n, k, reads, hidden, fmt=fmt)
         self.g.scope = scope
         h = self.binary("Mul", gate, up, lambda a, b: a * b)
-        return self.linear(h, f"{scope}/down_proj", k, n, hidden, fmt=fmt)
+        return self.linear(h, f"{scope}/down_proj", k, n, hidden, fmt=fmt, gain=gain)
 
     def rms_norm(self, x, scope, k, eps=1e-6):
         """Decomposed RMSNorm in float32: Cast, Pow, ReduceMean, Add, Sqrt, Div, Mul, Cast, and Mul by the gain."""

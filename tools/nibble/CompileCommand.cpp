@@ -84,6 +84,7 @@ struct Summary {
   int64_t arena = 0, bound = 0, bytes = 0;
   MemoryUse memory;
   double seconds = 0;
+  llvm::ArrayRef<std::pair<Stage, double>> stages;
 };
 } // namespace
 
@@ -141,6 +142,10 @@ static void printSummary(const Summary &s, const llvm::json::Value &report) {
       os.attribute("memory_bytes", s.memory.total());
       os.attribute("engine_bytes", s.bytes);
       os.attribute("seconds", s.seconds);
+      os.attributeObject("stage_seconds", [&] {
+        for (auto [stage, seconds] : s.stages)
+          os.attribute(getStageName(stage), seconds);
+      });
     });
     llvm::outs() << "\n";
     return;
@@ -247,6 +252,7 @@ int compileCommand(int argc, char **argv) {
   summary.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
           .count();
+  summary.stages = compiler.getSeconds();
   printSummary(summary, compiler.getReport());
   return kExitOk;
 }

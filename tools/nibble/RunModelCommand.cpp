@@ -60,7 +60,7 @@ int runModelCommand(int argc, char **argv) {
     return kExitUsage;
   }
   auto cleanup =
-      llvm::make_scope_exit([&] { llvm::sys::fs::remove(temporary); });
+      llvm::scope_exit([&] { llvm::sys::fs::remove(temporary); });
   CompileOptions options;
   options.output = temporary.str().str();
   options.command = quoteCommand(argc, argv);

@@ -14,6 +14,7 @@
 #include "llvm/Support/JSON.h"
 
 #include <functional>
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -76,11 +77,19 @@ public:
   /// What was decided so far, as the document of `explain`.
   llvm::json::Value getReport() const;
 
+  /// Seconds that each stage took, in order. Stage `engine` is packing the
+  /// constants and writing the file.
+  llvm::ArrayRef<std::pair<Stage, double>> getSeconds() const {
+    return seconds;
+  }
+
   mlir::ModuleOp getModule() { return *module; }
   /// The CPU code; empty before stage `lower`.
   llvm::StringRef getObject() const { return object; }
 
 private:
+  mlir::LogicalResult startHash();
+  std::string getModelHash() const;
   mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
@@ -96,15 +105,19 @@ private:
   CompileOptions options;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
-  std::string object, modelHash;
+  std::string object;
+  std::shared_future<std::string> modelHash; ///< computed meanwhile
   std::optional<PrecisionPolicy> precisionPolicy;
   FallbackPolicy fallbacks;
   std::string stageDone; ///< name of the last stage that succeeded
   std::vector<Problem> problems;
+  std::vector<std::pair<Stage, double>> seconds;
   Stage next = Stage::Import;
 };
 
-/// "xxh3:0123456789abcdef" of a file's bytes, or failure if it cannot be read.
+/// "xxh3:0123456789abcdef" of bytes.
+std::string hashBytes(llvm::StringRef bytes);
+/// The same of a file's bytes, or failure if it cannot be read.
 mlir::FailureOr<std::string> hashFile(llvm::StringRef path);
 
 } // namespace nibble
