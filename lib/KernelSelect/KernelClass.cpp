@@ -1,6 +1,7 @@
 // Tables of kernel classes, and the choice among them.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/KernelSelect/KernelClass.h"
+#include "nibble/KernelSelect/Passes.h"
 
 #include "GemmClasses.h"
 #include "nibble/KernelSelect/Layouts.h"
@@ -228,6 +229,8 @@ static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
 /// asks for speed that it will not get.
 static bool isDowngrade(const KernelClass &kernel, const Machine &machine,
                         ArrayRef<Product> products) {
+  if (kernel.fidelity == Fidelity::Lossy)
+    return true;
   if (kernel.fidelity != Fidelity::Expanded || products.empty())
     return false;
   const Product &first = products.front();
@@ -253,19 +256,53 @@ static std::string suggestFix(nq::RegionOp region, ArrayRef<Product> products) {
          getLayerName(region.getLoc()).str() + ":f16'";
 }
 
-KernelChoice
-nibble::chooseKernel(nq::RegionOp region, const Machine &machine,
-                     function_ref<bool(StringRef)> lossyPermitted) {
+SmallVector<StringRef> nibble::getProductLayers(nq::RegionOp region) {
+  SmallVector<StringRef> layers;
+  for (Product &product : getProducts(region))
+    layers.push_back(getLayerName(product.op.getLoc()));
+  if (layers.empty())
+    layers.push_back(getLayerName(region.getLoc()));
+  return layers;
+}
+
+bool nibble::isPermitted(nq::RegionOp region, StringRef format) {
+  auto formats = region->getAttrOfType<ArrayAttr>(kPermittedAttr);
+  return formats &&
+         llvm::any_of(formats.getAsRange<StringAttr>(),
+                      [&](StringAttr attr) { return attr == format; });
+}
+
+/// "" if `region` can have this class.
+static std::string whyNot(const KernelClass &kernel, nq::RegionOp region) {
+  std::string why = kernel.whyNot(region);
+  if (why.empty() && kernel.fidelity == Fidelity::Lossy &&
+      !isPermitted(region, getMathName(kernel.math)))
+    why = "it rounds weights, and nobody permitted that";
+  return why;
+}
+
+/// The class that rounds, for a region that has the permission.
+static const KernelClass *findLossy(nq::RegionOp region,
+                                    const Machine &machine) {
+  for (const KernelClass &kernel : getKernelClasses(machine.family))
+    if (kernel.fidelity == Fidelity::Lossy &&
+        coversKind(kernel, region.getKind()) && whyNot(kernel, region).empty())
+      return &kernel;
+  return nullptr;
+}
+
+KernelChoice nibble::chooseKernel(nq::RegionOp region, const Machine &machine) {
   KernelChoice choice;
   SmallVector<Product> products = getProducts(region);
   choice.requested = getRequested(region, products);
+  const KernelClass *lossy = findLossy(region, machine);
   for (const KernelClass &kernel : getKernelClasses(machine.family)) {
     if (!coversKind(kernel, region.getKind()))
       continue;
-    std::string why = kernel.whyNot(region);
-    if (why.empty() && kernel.fidelity == Fidelity::Lossy &&
-        !lossyPermitted(getMathName(kernel.math)))
-      why = "it rounds weights, and nobody permitted that";
+    std::string why = whyNot(kernel, region);
+    if (why.empty() && kernel.fidelity == Fidelity::Expanded && lossy)
+      why = "exact, but " + getMathName(lossy->math).str() +
+            " is permitted and multiplies at a higher rate";
     if (!why.empty()) {
       choice.rejected.push_back({kernel.name.str(), why});
       continue;
@@ -291,7 +328,7 @@ struct RegionLayouts
     std::optional<Machine> machine = getMachine(target);
     KernelChoice choice;
     if (machine)
-      choice = chooseKernel(region, *machine, [](StringRef) { return false; });
+      choice = chooseKernel(region, *machine);
     if (choice.kernel && choice.kernel->layouts)
       return choice.kernel->layouts(region);
     nq::RequiredLayouts layouts;

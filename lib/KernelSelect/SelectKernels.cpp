@@ -151,12 +151,10 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
   }
 
   bool select(nq::RegionOp region, const Machine &machine, int64_t index) {
-    KernelChoice choice =
-        chooseKernel(region, machine, [](StringRef) { return false; });
+    KernelChoice choice = chooseKernel(region, machine);
     explain(region, machine, choice, index);
     StringRef layer = getLayerName(region.getLoc());
-    if (choice.kernel && !choice.asRequested && fallbacks &&
-        fallbacks->permits(layer, choice.chosen))
+    if (choice.kernel && !choice.asRequested && permits(region, choice))
       emitRemark(region.getLoc())
           << "layer '" << layer << "': requested " << choice.requested
           << ", chosen " << choice.chosen << ": " << choice.reason
@@ -167,6 +165,17 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
     region->setAttr(kKernelClassAttr,
                     builder.getStringAttr(choice.kernel->name));
     region->setAttr(kMathAttr, builder.getStringAttr(choice.chosen));
+    return true;
+  }
+
+  /// True if the user let the region have what was chosen, which uses up the
+  /// permissions of its layers.
+  bool permits(nq::RegionOp region, const KernelChoice &choice) {
+    if (!isPermitted(region, choice.chosen))
+      return false;
+    for (StringRef layer : getProductLayers(region))
+      if (fallbacks)
+        fallbacks->permits(layer, choice.chosen);
     return true;
   }
 

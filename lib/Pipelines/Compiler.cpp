@@ -167,7 +167,7 @@ static void buildStage(OpPassManager &pm, Stage stage,
     return buildFusePipeline(pm, fuse);
   }
   case Stage::Layout:
-    return buildLayoutPipeline(pm, {target});
+    return buildLayoutPipeline(pm, {target, &fallbacks});
   case Stage::Select:
     return buildSelectPipeline(pm, {target, &fallbacks});
   case Stage::Lower:

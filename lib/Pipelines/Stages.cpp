@@ -123,6 +123,7 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
 
 void nibble::buildLayoutPipeline(OpPassManager &pm,
                                  const LayoutOptions &options) {
+  pm.addNestedPass<func::FuncOp>(createPermitFallbacksPass(options.fallbacks));
   if (options.target == "cpu") {
     pm.addNestedPass<func::FuncOp>(createDecomposeForCpu());
     // Whether a region is one kernel depends on the layout of its weights.
@@ -143,6 +144,8 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
 
 void nibble::buildSelectPipeline(OpPassManager &pm,
                                  const SelectOptions &options) {
+  // Again, for regions that stage layout made.
+  pm.addNestedPass<func::FuncOp>(createPermitFallbacksPass(options.fallbacks));
   pm.addNestedPass<func::FuncOp>(
       createSelectKernelsPass(options.target, options.fallbacks));
   pm.addPass(createOutlineKernels());

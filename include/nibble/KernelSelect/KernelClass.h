@@ -45,11 +45,16 @@ struct KernelChoice {
   llvm::SmallVector<RejectedKernel> rejected;
 };
 
-/// The first class of the target that covers the region and keeps its values.
-/// A lossy class is only taken if `lossyPermitted` says so for its format.
-KernelChoice
-chooseKernel(nq::RegionOp region, const Machine &machine,
-             llvm::function_ref<bool(llvm::StringRef format)> lossyPermitted);
+/// The first class of the target that covers the region and keeps its values. A
+/// lossy class is taken in place of one that expands, if the region carries
+/// the permission for its format (kPermittedAttr).
+KernelChoice chooseKernel(nq::RegionOp region, const Machine &machine);
+
+/// Layers whose products a region computes; the region's own if it has none. A
+/// permission for a region needs the permission of each.
+llvm::SmallVector<llvm::StringRef> getProductLayers(nq::RegionOp region);
+/// True if the region carries the permission to fall to `format`.
+bool isPermitted(nq::RegionOp region, llvm::StringRef format);
 
 /// Makes nq.region answer for its layouts (nq::LayoutInterface).
 void registerKernelLayouts(mlir::DialectRegistry &registry);

@@ -10,11 +10,16 @@ namespace nibble {
 /// Attributes of a region that has its kernel.
 constexpr llvm::StringLiteral kKernelClassAttr = "nibble.kernel_class";
 constexpr llvm::StringLiteral kMathAttr = "nibble.math";
+/// Formats that a region may fall to (strings), in the user's order.
+constexpr llvm::StringLiteral kPermittedAttr = "nibble.permitted";
 
 #define GEN_PASS_DECL
 #include "lib/KernelSelect/Passes.h.inc"
 
 class FallbackPolicy;
+/// `permit-fallbacks` with permissions, which must outlive it; null: none.
+std::unique_ptr<mlir::Pass>
+createPermitFallbacksPass(const FallbackPolicy *fallbacks);
 /// `select-kernels` with permissions, which must outlive it; null: none.
 std::unique_ptr<mlir::Pass> createSelectKernelsPass(llvm::StringRef target,
                                                     FallbackPolicy *fallbacks);

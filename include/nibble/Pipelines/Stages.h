@@ -59,6 +59,8 @@ void buildFusePipeline(mlir::OpPassManager &pm, const FuseOptions &options);
 
 struct LayoutOptions {
   std::string target = "cpu";
+  /// Layers that may compute in another format than asked for; may be null.
+  const FallbackPolicy *fallbacks = nullptr;
 };
 void buildLayoutPipeline(mlir::OpPassManager &pm, const LayoutOptions &options);
 
