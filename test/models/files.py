@@ -1,15 +1,19 @@
 # Files that several tests, perhaps running at once, share.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import fcntl
+import hashlib
 from contextlib import contextmanager
+from pathlib import Path
+
+LOCKS = Path(__file__).resolve().parents[2] / "build" / "locks"  # not beside the files: some folders are inputs as a whole
 
 
 @contextmanager
 def locked(path):
-    """Holds the lock named after `path` (beside it), so that one process at a time makes it. The system drops the lock of a
-    process that dies."""
+    """Lets one process at a time make `path`. The system drops the lock of a process that dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".lock-{path.name}"), "w") as lock:
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with open(LOCKS / hashlib.sha256(str(path.resolve()).encode()).hexdigest(), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
