@@ -242,18 +242,29 @@ static bool isDowngrade(const KernelClass &kernel, const Machine &machine,
   return !isFourBit(first.a) && !isFourBit(first.b);
 }
 
-/// What the user can do about a region that does not get what it asks for.
-static std::string suggestFix(nq::RegionOp region, ArrayRef<Product> products) {
+/// What the user can do in the model about a region that does not get what it
+/// asks for.
+static std::string suggestChange(ArrayRef<Product> products) {
   if (products.empty())
     return "change the type of the layer in the model";
   const Product &first = products.front();
   int64_t block = first.a == Format::Nvfp4 ? 16 : 32;
-  std::string fix = "quantize both operands alike";
   if (first.a == first.b && first.k % block && isFourBit(first.a))
-    fix = "pad K to " + std::to_string(llvm::alignTo(first.k, block)) +
-          " in the model";
-  return fix + ", or permit it with --allow-fallback '" +
-         getLayerName(region.getLoc()).str() + ":f16'";
+    return "pad K to " + std::to_string(llvm::alignTo(first.k, block)) +
+           " in the model";
+  if (first.a == Format::F64 || first.b == Format::F64)
+    return "cast to f32 in the model";
+  return "quantize both operands alike, in a format that the target has";
+}
+
+/// The same, and the permission with which there is a kernel, if there is one.
+static std::string suggestFix(nq::RegionOp region, const KernelChoice &choice,
+                              ArrayRef<Product> products) {
+  std::string fix = suggestChange(products);
+  if (choice.kernel)
+    fix += ", or permit it with --allow-fallback '" +
+           getLayerName(region.getLoc()).str() + ":" + choice.chosen + "'";
+  return fix;
 }
 
 SmallVector<StringRef> nibble::getProductLayers(nq::RegionOp region) {
@@ -314,7 +325,7 @@ KernelChoice nibble::chooseKernel(nq::RegionOp region, const Machine &machine) {
     break;
   }
   if (!choice.kernel || !choice.asRequested)
-    choice.suggestion = suggestFix(region, products);
+    choice.suggestion = suggestFix(region, choice, products);
   return choice;
 }
 

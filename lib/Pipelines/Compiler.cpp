@@ -225,7 +225,8 @@ LogicalResult Compiler::runStage(Stage stage) {
     if (failed(runPasses(pm, stage)))
       return failure();
   }
-  if (stage == Stage::Lower && (failed(checkMemory()) || failed(emitCode())))
+  if (stage == Stage::Lower &&
+      (failed(checkMemory()) || (options.emitCode && failed(emitCode()))))
     return failure();
   if (failed(dump(stage)))
     return failure();

@@ -56,3 +56,21 @@ func.func @one_batch(%a: tensor<1x1x1xf32>, %b: tensor<1x8xf16>) -> tensor<1x1x8
   %y = nq.matmul %a, %b : (tensor<1x1x1xf32>, tensor<1x8xf16>) -> tensor<1x1x8xf64>
   return %y : tensor<1x1x8xf64>
 }
+
+// -----
+// Weights that no GEMM reads: next to f64, and with scales of columns that panels do not hold.
+// CHECK-LABEL: @unread_weights
+// REMARK-DAG: decompose-for-cpu{{.*}}layer=wide, reason="the left operand is f64"
+// REMARK-DAG: decompose-for-cpu{{.*}}layer=tiles, reason="scale blocks of 2 columns do not fit panels of 16"
+!tiles = !nq.scaled<f8E4M3FN, f32 per 2x2>
+func.func @unread_weights(%x: tensor<2x32xf64>, %y: tensor<2x32xf32>) -> (tensor<2x4xf64>, tensor<2x4xf32>) {
+  // CHECK-DAG: nq.dequantize %{{.*}} : tensor<4x32x!nq.fp8> -> tensor<4x32xf32>
+  // CHECK-DAG: nq.dequantize %{{.*}} : tensor<4x32x!nq.scaled<{{.*}}>> -> tensor<4x32xf32>
+  // CHECK: linalg.generic
+  // CHECK: nq.matmul %{{.*}}, %{{.*}} transpose_b : (tensor<2x32xf32>, tensor<4x32xf32>)
+  %w = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<1> : tensor<4xi8>) : tensor<4x32x!nq.fp8>
+  %t = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<0.5> : tensor<32xf32>) : tensor<4x32x!tiles>
+  %a = nq.matmul %x, %w transpose_b : (tensor<2x32xf64>, tensor<4x32x!nq.fp8>) -> tensor<2x4xf64> loc("wide")
+  %b = nq.matmul %y, %t transpose_b : (tensor<2x32xf32>, tensor<4x32x!tiles>) -> tensor<2x4xf32> loc("tiles")
+  return %a, %b : tensor<2x4xf64>, tensor<2x4xf32>
+}

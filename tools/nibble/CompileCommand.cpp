@@ -198,9 +198,11 @@ static int checkOptions(CompileOptions &options) {
                    llvm::join(getRecognitionNames(), ", "));
     options.disabledFusions.push_back(name);
   }
-  if (dryRun && !options.stopAfter)
+  if (dryRun && !options.stopAfter) {
     options.stopAfter =
         getMachine(target)->isGpu() ? Stage::Select : Stage::Lower;
+    options.emitCode = false;
+  }
   if (output.empty() && !options.stopAfter)
     return usage("no output: give -o ENGINE.nbl");
   return kExitOk;

@@ -65,6 +65,7 @@ static int compileModel(llvm::StringRef path, CompileOptions options,
                 kExitUsage);
   options.input = path.str();
   options.stopAfter = machine->isGpu() ? Stage::Select : Stage::Lower;
+  options.emitCode = false;
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);
   Compiler compiler(*context, options);

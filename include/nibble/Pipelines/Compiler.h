@@ -40,6 +40,9 @@ struct CompileOptions {
   /// "GLOB:FORMAT": layers that may fall to another format than requested.
   std::vector<std::string> allowFallback;
   std::optional<Stage> stopAfter;
+  /// False leaves the kernels as loops at the end of stage lower: for reports,
+  /// which need no code.
+  bool emitCode = true;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
   std::string dumpStages;
   /// Folder for each kernel's code: kernels.mlir, kernels.ll, kernels.s.

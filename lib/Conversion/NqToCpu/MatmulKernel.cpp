@@ -278,6 +278,12 @@ std::string cpu::whyNoScaledActivation(nq::MatmulOp op) {
   return whyUnsupportedScaledA(getSpec(op));
 }
 
+std::string cpu::whyNoScaledWeight(nq::MatmulOp op) {
+  if (!nq::getScaledElement(tensorOf(op.getB())))
+    return "";
+  return whyUnsupported(getSpec(op).weight);
+}
+
 bool cpu::wantsOctets(nq::MatmulOp op) {
   if (!whyNoScaledActivation(op).empty())
     return false;

@@ -88,10 +88,7 @@ struct DequantizeActivations : OpRewritePattern<MatmulOp> {
   LogicalResult matchAndRewrite(MatmulOp op,
                                 PatternRewriter &rewriter) const override {
     bool changed = dequantize(op, op.getAMutable(), whyNotA(op), rewriter);
-    // A scaled B that is computed, not stored, is an activation as well.
-    if (!fuse::getSource(op.getB()).getDefiningOp<ConstantOp>())
-      changed |= dequantize(op, op.getBMutable(),
-                            "the right operand is not constant", rewriter);
+    changed |= dequantize(op, op.getBMutable(), whyNotB(op), rewriter);
     return changed ? success()
                    : rewriter.notifyMatchFailure(
                          op, "GEMMs read the operands as they are");
@@ -106,14 +103,26 @@ private:
     return cpu::whyNoScaledActivation(op);
   }
 
+  static std::string whyNotB(MatmulOp op) {
+    // A scaled B that is computed, not stored, is an activation as well.
+    if (!fuse::getSource(op.getB()).getDefiningOp<ConstantOp>())
+      return "the right operand is not constant";
+    if (tensorOf(op.getA()).getElementType().isF64())
+      return "the left operand is f64";
+    if (!isGemmFloat(tensorOf(op.getResult()).getElementType()))
+      return "GEMMs write f32, f16 and bf16 only";
+    return cpu::whyNoScaledWeight(op);
+  }
+
   /// Nothing to do if `why` is empty.
   static bool dequantize(MatmulOp op, OpOperand &operand,
                          const std::string &why, PatternRewriter &rewriter) {
     RankedTensorType type = tensorOf(operand.get());
     if (!getScaledElement(type) || why.empty())
       return false;
-    remark::missed(op.getLoc(), remark::RemarkOpts::name("decompose-for-cpu")
-                                    .category("nibble"))
+    remark::missed(
+        op.getLoc(),
+        remark::RemarkOpts::name("decompose-for-cpu").category("nibble"))
         << remark::metric("layer", getLayerName(op.getLoc()))
         << remark::metric("chosen", "dequantized to f32")
         << remark::metric("rejected", "codes read by the GEMM")
@@ -169,7 +178,8 @@ struct MatmulToLoops : OpRewritePattern<MatmulOp> {
     auto type = RankedTensorType::get(result.getShape(), sumType);
     Value zero = arith::ConstantOp::create(rewriter, loc,
                                            rewriter.getFloatAttr(sumType, 0));
-    Value init = tensor::EmptyOp::create(rewriter, loc, type.getShape(), sumType);
+    Value init =
+        tensor::EmptyOp::create(rewriter, loc, type.getShape(), sumType);
     init = linalg::FillOp::create(rewriter, loc, zero, init).getResult(0);
     int64_t rank = result.getRank();
     SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
@@ -184,7 +194,8 @@ struct MatmulToLoops : OpRewritePattern<MatmulOp> {
               Value y = widen(b, loc, args[1], sumType);
               Value product = arith::MulFOp::create(b, loc, x, y);
               linalg::YieldOp::create(
-                  b, loc, Value(arith::AddFOp::create(b, loc, args[2], product)));
+                  b, loc,
+                  Value(arith::AddFOp::create(b, loc, args[2], product)));
             })
             .getResult(0);
     if (sumType == result.getElementType())

@@ -27,6 +27,10 @@ GemmSpec describeGemm(mlir::Operation *matmul);
 /// scales), or what stands in the way.
 std::string whyNoScaledActivation(nq::MatmulOp op);
 
+/// "" if GEMMs read the constant B of this matmul once it is packed (always if
+/// it has no scales), or what stands in the way.
+std::string whyNoScaledWeight(nq::MatmulOp op);
+
 /// True if a constant B of this matmul should lie in groups of 8 k
 /// (GemmWeight::octets), for the kernels that multiply 4-bit codes as integers.
 bool wantsOctets(nq::MatmulOp op);
