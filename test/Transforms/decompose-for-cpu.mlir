@@ -66,8 +66,8 @@ func.func @one_batch(%a: tensor<1x1x1xf32>, %b: tensor<1x8xf16>) -> tensor<1x1x8
 func.func @unread_weights(%x: tensor<2x32xf64>, %y: tensor<2x32xf32>) -> (tensor<2x4xf64>, tensor<2x4xf32>) {
   // CHECK-DAG: nq.dequantize %{{.*}} : tensor<4x32x!nq.fp8> -> tensor<4x32xf32>
   // CHECK-DAG: nq.dequantize %{{.*}} : tensor<4x32x!nq.scaled<{{.*}}>> -> tensor<4x32xf32>
-  // CHECK: linalg.generic
-  // CHECK: nq.matmul %{{.*}}, %{{.*}} transpose_b : (tensor<2x32xf32>, tensor<4x32xf32>)
+  // CHECK-DAG: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x32xf64>, tensor<4x32xf32>)
+  // CHECK-DAG: nq.matmul %{{.*}}, %{{.*}} transpose_b : (tensor<2x32xf32>, tensor<4x32xf32>)
   %w = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<1> : tensor<4xi8>) : tensor<4x32x!nq.fp8>
   %t = nq.constant codes(dense<1> : tensor<128xi8>) scales(dense<0.5> : tensor<32xf32>) : tensor<4x32x!tiles>
   %a = nq.matmul %x, %w transpose_b : (tensor<2x32xf64>, tensor<4x32x!nq.fp8>) -> tensor<2x4xf64> loc("wide")
