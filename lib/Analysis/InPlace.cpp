@@ -117,6 +117,20 @@ static std::string checkMatmul(nq::MatmulOp op, BlockArgument argument) {
   return "";
 }
 
+/// The update whose value the kernel returns as `result`, or null.
+static nq::UpdateOp getUpdate(func::FuncOp kernel, unsigned result) {
+  Operation *terminator = kernel.front().getTerminator();
+  return terminator->getOperand(result).getDefiningOp<nq::UpdateOp>();
+}
+
+/// Only the update may know the old value, only the result the new one.
+static std::string checkUpdate(nq::UpdateOp update, BlockArgument argument) {
+  if (update.getInput() == argument && argument.hasOneUse() &&
+      update->hasOneUse())
+    return "";
+  return "it reads the operand in another way";
+}
+
 static std::string checkType(Type operand, Type result) {
   auto type = dyn_cast<RankedTensorType>(operand);
   if (operand != result || !type)
@@ -136,17 +150,26 @@ std::string nibble::whyNotInPlace(func::FuncOp kernel, unsigned operand,
                               kernel.getResultTypes()[result]);
   if (!why.empty())
     return why;
-  if (kernel.isExternal() || kernel.getNumResults() != 1)
-    return "the kernel is unknown, or has several results";
+  if (kernel.isExternal())
+    return "the kernel is unknown";
   BlockArgument argument = kernel.getArgument(operand);
+  if (nq::UpdateOp update = getUpdate(kernel, result))
+    return checkUpdate(update, argument);
+  if (kernel.getNumResults() != 1)
+    return "the kernel has several results";
   Operation *op = getOnlyOp(kernel);
-  if (auto update = dyn_cast_if_present<nq::UpdateOp>(op))
-    return checkRows(op, update.getInput(), argument);
   if (auto matmul = dyn_cast_if_present<nq::MatmulOp>(op))
     return checkMatmul(matmul, argument);
   return checkChain(kernel, argument);
 }
 
-bool nibble::mustRunInPlace(func::FuncOp kernel) {
-  return isa_and_present<nq::UpdateOp>(getOnlyOp(kernel));
+SmallVector<InPlacePair> nibble::getUpdatedOperands(func::FuncOp kernel) {
+  SmallVector<InPlacePair> pairs;
+  if (kernel.isExternal())
+    return pairs;
+  for (unsigned result = 0; result < kernel.getNumResults(); ++result)
+    if (nq::UpdateOp update = getUpdate(kernel, result))
+      if (auto argument = dyn_cast<BlockArgument>(update.getInput()))
+        pairs.push_back({argument.getArgNumber(), result});
+  return pairs;
 }

@@ -329,6 +329,19 @@ KernelChoice nibble::chooseKernel(nq::RegionOp region, const Machine &machine) {
   return choice;
 }
 
+/// What is updated in place is stored as its state is: row-major.
+static void fixUpdates(nq::RegionOp region, nq::RequiredLayouts &layouts) {
+  for (auto [value, wanted] :
+       llvm::zip(region.getYield().getValues(), layouts.results)) {
+    auto update = value.getDefiningOp<nq::UpdateOp>();
+    if (!update)
+      continue;
+    wanted = {};
+    if (auto old = dyn_cast<BlockArgument>(update.getInput()))
+      layouts.operands[old.getArgNumber()] = {};
+  }
+}
+
 namespace {
 /// What the class that a region would get asks for.
 struct RegionLayouts
@@ -336,6 +349,13 @@ struct RegionLayouts
   nq::RequiredLayouts getRequiredLayouts(Operation *op,
                                          StringRef target) const {
     auto region = cast<nq::RegionOp>(op);
+    nq::RequiredLayouts layouts = getClassLayouts(region, target);
+    fixUpdates(region, layouts);
+    return layouts;
+  }
+
+  static nq::RequiredLayouts getClassLayouts(nq::RegionOp region,
+                                             StringRef target) {
     std::optional<Machine> machine = getMachine(target);
     KernelChoice choice;
     if (machine)

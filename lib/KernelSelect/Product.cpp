@@ -181,7 +181,12 @@ static int64_t getBytes(Value value) {
 }
 
 /// Elements that a use reads, or -1: all of them.
-static int64_t getElementsRead(Operation *user) {
+static int64_t getElementsRead(OpOperand &use) {
+  Operation *user = use.getOwner();
+  // Made in place: what is not replaced stays where it is.
+  if (auto update = dyn_cast<nq::UpdateOp>(user);
+      update && &use == &update.getInputMutable())
+    return 0;
   if (isa<tensor::ExtractSliceOp>(user))
     return tensorOf(user->getResult(0)).getNumElements();
   // A look-up reads one element per point of the loops around it.
@@ -199,8 +204,8 @@ static int64_t getBytesRead(BlockArgument argument) {
   int64_t all = getBytes(argument), elements = 0;
   if (nq::getScaledElement(type))
     return all;
-  for (Operation *user : argument.getUsers()) {
-    int64_t read = getElementsRead(user);
+  for (OpOperand &use : argument.getUses()) {
+    int64_t read = getElementsRead(use);
     if (read < 0)
       return all;
     elements += read;
@@ -208,11 +213,19 @@ static int64_t getBytesRead(BlockArgument argument) {
   return std::min(all, nq::getPlainBytes(type.getElementType(), elements));
 }
 
+/// Of an update in place, the new rows.
+static int64_t getBytesWritten(Value yielded) {
+  if (auto update = yielded.getDefiningOp<nq::UpdateOp>();
+      update && isa<BlockArgument>(update.getInput()))
+    return getBytes(update.getRows());
+  return getBytes(yielded);
+}
+
 Traffic nibble::getTraffic(nq::RegionOp region) {
   Traffic traffic;
   for (BlockArgument argument : region.getBlock().getArguments())
     traffic.read += getBytesRead(argument);
-  for (Value result : region.getResults())
-    traffic.written += getBytes(result);
+  for (Value value : region.getYield().getValues())
+    traffic.written += getBytesWritten(value);
   return traffic;
 }

@@ -63,3 +63,30 @@ func.func @rows(%x: tensor<4x64xf16>) -> tensor<4x64xf16> attributes {nibble.ent
   } loc("norm")
   return %n : tensor<4x64xf16>
 }
+
+// A product that writes a row into a state moves the row, not the cache: 64 + 2 * 16 * 32 + 8 bytes read, 32 + 32 written.
+// REMARK-DAG: select-kernels {{.*}}bytes_read=1096, bytes_written=64,{{.*}}layer=kv,
+// The same for the update alone: 32 + 8 bytes read, 32 written.
+// REMARK-DAG: select-kernels {{.*}}bytes_read=40, bytes_written=32,{{.*}}layer=alone,
+nq.state @key : tensor<1x8x16xf16>
+nq.state @value : tensor<1x8x16xf16>
+// CHECK-LABEL: func.func @rows_of_a_state
+func.func @rows_of_a_state(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>) -> tensor<1x1x16xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  %old = nq.state_read @key : tensor<1x8x16xf16>
+  %other = nq.state_read @value : tensor<1x8x16xf16>
+  %r:2 = nq.region "gemm"(%x, %w, %old, %pos) fused ["fuse-qkv"] : (tensor<1x1x32xf16>, tensor<16x32xf16>, tensor<1x8x16xf16>, tensor<1xi64>) -> (tensor<1x1x16xf16>, tensor<1x8x16xf16>) {
+  ^bb0(%a: tensor<1x1x32xf16>, %b: tensor<16x32xf16>, %c: tensor<1x8x16xf16>, %p: tensor<1xi64>):
+    %m = nq.matmul %a, %b transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16> loc("kv")
+    %u = nq.update %c[%p] with %m axis 1 : tensor<1x8x16xf16>, tensor<1xi64>, tensor<1x1x16xf16>
+    nq.yield %m, %u : tensor<1x1x16xf16>, tensor<1x8x16xf16>
+  } loc("kv")
+  %s = nq.region "update"(%other, %pos, %r#0) : (tensor<1x8x16xf16>, tensor<1xi64>, tensor<1x1x16xf16>) -> tensor<1x8x16xf16> {
+  ^bb0(%c: tensor<1x8x16xf16>, %p: tensor<1xi64>, %m: tensor<1x1x16xf16>):
+    %u = nq.update %c[%p] with %m axis 1 : tensor<1x8x16xf16>, tensor<1xi64>, tensor<1x1x16xf16> loc("alone")
+    nq.yield %u : tensor<1x8x16xf16>
+  } loc("alone")
+  nq.state_write @key, %r#1 : tensor<1x8x16xf16>
+  nq.state_write @value, %s : tensor<1x8x16xf16>
+  return %r#0 : tensor<1x1x16xf16>
+}

@@ -22,3 +22,33 @@ func.func @qkv(%x: tensor<1x4x32xf16>, %cos: tensor<1x4x8xf32>, %sin: tensor<1x4
   %qr = nq.rope %qt, %cos, %sin : (tensor<1x2x4x16xf16>, tensor<1x4x8xf32>, tensor<1x4x8xf32>) -> tensor<1x2x4x16xf16>
   return %qr, %kt, %v : tensor<1x2x4x16xf16>, tensor<1x1x4x16xf16>, tensor<1x4x16xf16>
 }
+
+nq.state @key : tensor<1x1x8x16xf16>
+nq.state @value : tensor<1x1x8x16xf16>
+
+// The rows of key and value go where the old value of the state lies: the writes are part of the region.
+// CHECK-LABEL: func.func @stores_rows
+func.func @stores_rows(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>)
+    -> (tensor<1x1x32xf16>, tensor<1x1x8x16xf16>) attributes {nibble.entry} {
+  %wq = nq.constant codes(dense<1.0> : tensor<32x32xf16>) : tensor<32x32xf16>
+  %wk = nq.constant codes(dense<1.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  %wv = nq.constant codes(dense<2.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  // CHECK: %[[K:.*]] = nq.state_read @key
+  // CHECK: %[[V:.*]] = nq.state_read @value
+  %k0 = nq.state_read @key : tensor<1x1x8x16xf16>
+  %v0 = nq.state_read @value : tensor<1x1x8x16xf16>
+  // CHECK: %[[R:.*]]:3 = nq.region "gemm"({{.*}}%[[K]]{{.*}}%[[V]]{{.*}}) fused ["fuse-qkv"]
+  // CHECK-COUNT-2: nq.update
+  // CHECK: nq.state_write @key, %[[R]]#1
+  // CHECK: nq.state_write @value, %[[R]]#2
+  %q = nq.matmul %x, %wq transpose_b : (tensor<1x1x32xf16>, tensor<32x32xf16>) -> tensor<1x1x32xf16>
+  %k = nq.matmul %x, %wk transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16>
+  %v = nq.matmul %x, %wv transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16>
+  %ke = tensor.expand_shape %k [[0], [1], [2, 3]] output_shape [1, 1, 1, 16] : tensor<1x1x16xf16> into tensor<1x1x1x16xf16>
+  %ve = tensor.expand_shape %v [[0], [1], [2, 3]] output_shape [1, 1, 1, 16] : tensor<1x1x16xf16> into tensor<1x1x1x16xf16>
+  %k1 = nq.update %k0[%pos] with %ke axis 2 : tensor<1x1x8x16xf16>, tensor<1xi64>, tensor<1x1x1x16xf16>
+  %v1 = nq.update %v0[%pos] with %ve axis 2 : tensor<1x1x8x16xf16>, tensor<1xi64>, tensor<1x1x1x16xf16>
+  nq.state_write @key, %k1 : tensor<1x1x8x16xf16>
+  nq.state_write @value, %v1 : tensor<1x1x8x16xf16>
+  return %q, %k1 : tensor<1x1x32xf16>, tensor<1x1x8x16xf16>
+}

@@ -131,3 +131,45 @@ func.func @shared(%x: tensor<4xf32>) -> tensor<4xf32> attributes {nibble.entry} 
   return %y : tensor<4xf32>
 }
 func.func private @k(%x: tensor<4xf32>) -> tensor<4xf32>
+
+// -----
+// A product that stores rows into two states: both results take over the states, the third has a buffer of its own.
+nq.state @key : tensor<1x8x16xf16>
+nq.state @value : tensor<1x8x16xf16>
+func.func private @qkv(%x: tensor<1x1x32xf16>, %w: tensor<16x32xf16>, %k: tensor<1x8x16xf16>, %p: tensor<i64>, %v: tensor<1x8x16xf16>)
+    -> (tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>) attributes {nibble.kernel} {
+  %0 = nq.matmul %x, %w transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16>
+  %1 = nq.update %k[%p] with %0 axis 1 : tensor<1x8x16xf16>, tensor<i64>, tensor<1x1x16xf16>
+  %2 = nq.update %v[%p] with %0 axis 1 : tensor<1x8x16xf16>, tensor<i64>, tensor<1x1x16xf16>
+  return %0, %1, %2 : tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>
+}
+func.func private @use(%q: tensor<1x1x16xf16>, %k: tensor<1x8x16xf16>, %v: tensor<1x8x16xf16>) -> tensor<1x1x16xf16>
+// CHECK-LABEL: @step_of_product
+func.func @step_of_product(%x: tensor<1x1x32xf16>, %w: tensor<16x32xf16>, %p: tensor<i64>) -> tensor<1x1x16xf16> attributes {nibble.entry} {
+  %k = nq.state_read @key : tensor<1x8x16xf16>
+  %v = nq.state_read @value : tensor<1x8x16xf16>
+  // CHECK: exec.launch @qkv({{.*}}) layer "qkv" kind "matmul" in_place [-1, 2, 4] offsets [0, -1, -1]
+  %r:3 = exec.launch @qkv(%x, %w, %k, %p, %v) layer "qkv" kind "matmul" : (tensor<1x1x32xf16>, tensor<16x32xf16>, tensor<1x8x16xf16>, tensor<i64>, tensor<1x8x16xf16>) -> (tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>)
+  // CHECK-NEXT: layer "attention"
+  %y = exec.launch @use(%r#0, %r#1, %r#2) layer "attention" kind "k" : (tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>) -> tensor<1x1x16xf16>
+  nq.state_write @key, %r#1 : tensor<1x8x16xf16>
+  nq.state_write @value, %r#2 : tensor<1x8x16xf16>
+  return %y : tensor<1x1x16xf16>
+}
+// The old keys are read later: their update gets a copy, that of the values runs in the state.
+// CHECK-LABEL: @old_keys_later
+func.func @old_keys_later(%x: tensor<1x1x32xf16>, %w: tensor<16x32xf16>, %p: tensor<i64>) -> tensor<1x1x16xf16> attributes {nibble.entry} {
+  // CHECK: %[[K:.*]] = nq.state_read @key
+  // CHECK: %[[V:.*]] = nq.state_read @value
+  %k = nq.state_read @key : tensor<1x8x16xf16>
+  %v = nq.state_read @value : tensor<1x8x16xf16>
+  // CHECK: %[[C:.*]] = exec.launch {{.*}}(%[[K]]) layer "qkv" kind "copy" offsets
+  // CHECK: %[[R:.*]]:3 = exec.launch @qkv({{[^,]*}}, {{[^,]*}}, %[[C]], {{[^,]*}}, %[[V]]) layer "qkv" kind "matmul" in_place [-1, 2, 4]
+  %r:3 = exec.launch @qkv(%x, %w, %k, %p, %v) layer "qkv" kind "matmul" : (tensor<1x1x32xf16>, tensor<16x32xf16>, tensor<1x8x16xf16>, tensor<i64>, tensor<1x8x16xf16>) -> (tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>)
+  %y = exec.launch @use(%r#0, %k, %r#2) layer "attention" kind "k" : (tensor<1x1x16xf16>, tensor<1x8x16xf16>, tensor<1x8x16xf16>) -> tensor<1x1x16xf16>
+  // CHECK: %[[END:.*]] = exec.launch {{.*}}(%[[R]]#1) layer "state key" kind "copy"
+  // CHECK: nq.state_write @key, %[[END]]
+  nq.state_write @key, %r#1 : tensor<1x8x16xf16>
+  nq.state_write @value, %r#2 : tensor<1x8x16xf16>
+  return %y : tensor<1x1x16xf16>
+}

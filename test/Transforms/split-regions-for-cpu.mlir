@@ -14,6 +14,7 @@
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=computed, {{.*}}reason="'nq.matmul' has an operand that is computed in the kernel"
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=odd, {{.*}}reason="rows of an odd number of 4-bit codes share bytes"
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=flat, {{.*}}reason="'tensor.collapse_shape' merges rows and columns of a product"
+// CHECK: [Missed] split-regions-for-cpu {{.*}}chosen="rows copied by a kernel of their own", layer=rows,
 
 // CHECK-LABEL: func.func @accepted
 func.func @accepted(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>) -> (tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>) {
@@ -96,4 +97,25 @@ func.func @refused(%x: tensor<4x32xf16>, %w: tensor<9x32xf16>, %wide: tensor<409
     nq.yield %f : tensor<36xf16>
   } loc("flat")
   return %d, %0, %1, %2, %3, %4, %5 : tensor<1x1x4x8xf32>, tensor<4x9xf16>, tensor<4xf16>, tensor<4x4096x!nq.scaled<si8, f32 per 1x?>>, tensor<4x9xf16>, tensor<4x9x!nq.scaled<si4, f32 per tensor>>, tensor<36xf16>
+}
+
+// Rows of a state: the copy is a kernel of its own behind the product, which stays one kernel and returns the rows.
+nq.state @key : tensor<1x8x16xf16>
+// CHECK-LABEL: @rows_of_a_state
+func.func @rows_of_a_state(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>) -> tensor<1x1x16xf16> attributes {nibble.entry} {
+  %wq = nq.constant codes(dense<1.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  %old = nq.state_read @key : tensor<1x8x16xf16>
+  // CHECK: %[[OLD:.*]] = nq.state_read
+  // CHECK: %[[R:.*]]:2 = nq.region "gemm"({{.*}}) {{.*}} -> (tensor<1x1x16xf16>, tensor<1x1x16xf16>)
+  // CHECK-NOT: nq.update
+  // CHECK: nq.yield
+  // CHECK: nq.update %[[OLD]][%{{.*}}] with %[[R]]#1 axis 1
+  %r:2 = nq.region "gemm"(%x, %wq, %old, %pos) fused ["fuse-qkv"] : (tensor<1x1x32xf16>, tensor<16x32xf16>, tensor<1x8x16xf16>, tensor<1xi64>) -> (tensor<1x1x16xf16>, tensor<1x8x16xf16>) {
+  ^bb0(%a: tensor<1x1x32xf16>, %b: tensor<16x32xf16>, %c: tensor<1x8x16xf16>, %p: tensor<1xi64>):
+    %m = nq.matmul %a, %b transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16>
+    %u = nq.update %c[%p] with %m axis 1 : tensor<1x8x16xf16>, tensor<1xi64>, tensor<1x1x16xf16> loc("rows")
+    nq.yield %m, %u : tensor<1x1x16xf16>, tensor<1x8x16xf16>
+  } loc("rows")
+  nq.state_write @key, %r#1 : tensor<1x8x16xf16>
+  return %r#0 : tensor<1x1x16xf16>
 }

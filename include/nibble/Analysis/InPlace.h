@@ -16,10 +16,12 @@ namespace nibble {
 /// Safe is what reads each element of the operand for the last time before, or
 /// in the step in which, it writes that element of the result, and never reads
 /// other elements that are written already, whatever ranges run at the same
-/// time. That holds for kernels with one result that are
+/// time. That holds for a result, whatever else the kernel computes, that is
+///  - an nq.update of the operand, which cannot be run in any other way: the
+///    kernel writes the new rows and reads nothing of the operand;
+/// and for kernels with one result that are
 ///  - an nq.matmul with the operand among its extras, of the shape of the
 ///    result: the epilogue reads an element right before it is stored;
-///  - an nq.update, which cannot be run in any other way;
 ///  - any number of ops of which those on the way from the operand to the
 ///  result
 ///    are: linalg.generic with parallel loops only, if operand and result are
@@ -31,8 +33,14 @@ namespace nibble {
 std::string whyNotInPlace(mlir::func::FuncOp kernel, unsigned operand,
                           unsigned result);
 
-/// True if the kernel is one nq.update: its result must take over operand 0.
-bool mustRunInPlace(mlir::func::FuncOp kernel);
+/// A result and the operand whose buffer it takes over.
+struct InPlacePair {
+  unsigned operand, result;
+};
+
+/// Results that must take over a buffer: what an nq.update of an argument
+/// makes. The kernel stores the new rows only, the rest has to be there.
+llvm::SmallVector<InPlacePair> getUpdatedOperands(mlir::func::FuncOp kernel);
 
 } // namespace nibble
 

@@ -50,7 +50,8 @@ std::string describeSources(llvm::ArrayRef<Product> products);
 /// 2 m n k, all batches and products; attention counts both of its products.
 int64_t getFlops(nq::RegionOp region);
 /// Bytes that a kernel must move: every operand and result once, as stored; of
-/// an operand that is only sliced or looked up, the elements read.
+/// an operand that is only sliced or looked up, the elements read; of a value
+/// that nq.update makes in place, the new rows written.
 struct Traffic {
   int64_t read = 0, written = 0;
 };

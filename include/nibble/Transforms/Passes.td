@@ -406,11 +406,16 @@ def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
     read the same value (query, key and value projections) are one region of
     class `gemm`, together with what follows each of them alone: bias, scale,
     conversion, the split into heads, rotary embedding and the transposition of
-    heads and positions, which become addresses of its stores. Values do not
-    change.
+    heads and positions, which become addresses of its stores; and with the
+    `nq.update` that alone reads these rows, if it writes them into a state (or
+    an input of the graph): the kernel stores the rows where the old value lies
+    and touches nothing else of it. Values do not change.
 
     Refuses (leaves, with a remark) products between which a value would leave
-    the region and come back. Example: test/Transforms/fuse-qkv.mlir.
+    the region and come back; updates whose old value others read, or update,
+    too (the kernel would have to copy it), whose old value is computed in the
+    call, or whose positions are the innermost axis.
+    Example: test/Transforms/fuse-qkv.mlir.
   }];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
@@ -532,7 +537,8 @@ def SplitRegionsForCpu : Pass<"split-regions-for-cpu", "::mlir::func::FuncOp"> {
     (elementwise ops, casts, heads and their transposition, rotation, scales per
     tensor or per block of columns). The predicate is the planner of the lowering
     itself. The ops of other regions stand in their place; each one is a remark
-    with the reason.
+    with the reason. An `nq.update` at the end of a region comes out of it first: it
+    is a kernel that copies rows in place, and the region stays one.
 
     Refuses nothing. Example: test/Transforms/split-regions-for-cpu.mlir.
   }];

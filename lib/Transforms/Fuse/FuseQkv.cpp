@@ -48,6 +48,85 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     return isa<tensor::ExpandShapeOp, linalg::TransposeOp>(op);
   }
 
+  //===--------------------------------------------------------------------===//
+  // Rows of a state
+  //===--------------------------------------------------------------------===//
+
+  static Value throughReshapes(Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (!fuse::isReshape(op))
+        break;
+      value = op->getOperand(0);
+    }
+    return value;
+  }
+
+  static std::string describe(Operation *op) {
+    return ("'" + op->getName().getStringRef() + "' of layer '" +
+            getLayerName(op->getLoc()) + "'")
+        .str();
+  }
+
+  /// Who else reads `value`, maybe in another shape; null if nobody does.
+  static Operation *findOtherReader(Value value, nq::UpdateOp update) {
+    for (Operation *user : value.getUsers()) {
+      if (user == update)
+        continue;
+      if (!fuse::isReshape(user))
+        return user;
+      if (Operation *found = findOtherReader(user->getResult(0), update))
+        return found;
+    }
+    return nullptr;
+  }
+
+  /// "" if the store of `rows` can put them where the old value lies. Kernels
+  /// that an update ends always run in place (nibble/Analysis/InPlace.h).
+  static std::string whyNotStored(nq::UpdateOp update, Value rows) {
+    Value old = throughReshapes(update.getInput());
+    Operation *producer = old.getDefiningOp();
+    if (update.getRows() != rows || throughReshapes(rows) == old)
+      return "the product is the value that is updated, or the position";
+    if (isa_and_present<nq::UpdateOp>(producer))
+      return describe(producer) + " updates the same value before";
+    if (producer && !isa<nq::StateReadOp>(producer))
+      return "the old value is no state: " + describe(producer) +
+             " computes it";
+    if (Operation *reader = findOtherReader(old, update))
+      return describe(reader) + (isa<nq::UpdateOp>(reader)
+                                     ? " updates the same value"
+                                     : " reads the old value");
+    for (Operation *user : update->getUsers())
+      if (auto next = dyn_cast<nq::UpdateOp>(user);
+          next && next.getInput() == update.getResult())
+        return describe(user) + " updates the same value again";
+    if (int64_t(update.getAxis()) + 1 ==
+        cast<RankedTensorType>(update.getResult().getType()).getRank())
+      return "positions are the innermost axis: the store would write single "
+             "elements";
+    return "";
+  }
+
+  /// True if the rows that end the chain go into a state that the region may
+  /// write.
+  static bool isStored(nq::UpdateOp update, Value rows) {
+    std::string why = whyNotStored(update, rows);
+    if (!why.empty())
+      remarkNotStored(update, why);
+    return why.empty();
+  }
+
+  static void remarkNotStored(Operation *update, const std::string &why) {
+    remarkMissed(update->getLoc(), "fuse-qkv")
+        << RemarkArg("chosen", "a kernel of its own")
+        << RemarkArg("rejected", "rows stored by the product")
+        << RemarkArg("reason", why);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Regions
+  //===--------------------------------------------------------------------===//
+
   /// The product and the ops that follow it, each the only reader of the one
   /// before it.
   static SmallVector<Operation *> getChain(nq::MatmulOp product) {
@@ -55,6 +134,11 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     while (true) {
       Value value = chain.back()->getResult(0);
       Operation *user = fuse::getOnlyUser(value);
+      auto update = dyn_cast_if_present<nq::UpdateOp>(user);
+      if (update && isStored(update, value)) {
+        chain.push_back(update);
+        return chain;
+      }
       if (!user || !isTail(user, value))
         break;
       chain.push_back(user);
@@ -65,6 +149,25 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     return chain;
   }
 
+  /// Writes of states stay outside, for the reason `why`; false if there are
+  /// none. A reshape in front of one is no work: it stays outside, too.
+  static bool dropUpdates(SmallVectorImpl<Operation *> &ops,
+                          const std::string &why) {
+    SmallVector<Operation *> kept;
+    for (Operation *op : ops) {
+      if (!isa<nq::UpdateOp>(op)) {
+        kept.push_back(op);
+        continue;
+      }
+      remarkNotStored(op, why);
+      while (fuse::isReshape(kept.back()))
+        kept.pop_back();
+    }
+    bool any = kept.size() != ops.size();
+    ops.assign(kept);
+    return any;
+  }
+
   static void fuseProducts(IRRewriter &rewriter, Products all) {
     SmallVector<Operation *> ops;
     std::string names;
@@ -73,14 +176,21 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
       names +=
           (names.empty() ? "" : ", ") + getLayerName(product.getLoc()).str();
     }
-    if (std::string why = fuse::whyNotOneRegion(ops); !why.empty()) {
+    std::string why = fuse::whyNotOneRegion(ops);
+    if (!why.empty() && dropUpdates(ops, why))
+      why = fuse::whyNotOneRegion(ops);
+    if (!why.empty()) {
       remarkMissed(all.back().getLoc(), "fuse-qkv") << RemarkArg("reason", why);
       return;
     }
+    size_t states = llvm::count_if(ops, llvm::IsaPred<nq::UpdateOp>);
     nq::RegionOp region = fuse::makeRegion(rewriter, ops, "gemm", "fuse-qkv");
+    std::string chosen =
+        "one product with " + std::to_string(all.size()) + " weights";
+    if (states)
+      chosen += ", rows stored into " + std::to_string(states) + " states";
     remarkDone(region.getLoc(), "fuse-qkv")
-        << RemarkArg("chosen", "one product with " +
-                                   std::to_string(all.size()) + " weights")
+        << RemarkArg("chosen", chosen)
         << RemarkArg("with", names)
         << RemarkArg("reason",
                      "they read the same input; each weight keeps its "

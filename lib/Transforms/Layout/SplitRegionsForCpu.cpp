@@ -15,6 +15,41 @@ namespace nibble {
 using namespace mlir;
 using namespace nibble;
 
+/// The input that a value of the body is, or null.
+static Value getInput(nq::RegionOp region, Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument && argument.getOwner() == &region.getBlock()
+             ? region.getInputs()[argument.getArgNumber()]
+             : Value();
+}
+
+/// Result `i` of the region is the rows; the update stands behind it. Nothing
+/// to do if the result is no update of inputs.
+static void takeOutUpdate(IRRewriter &rewriter, nq::RegionOp region,
+                          unsigned i) {
+  Value yielded = region.getYield().getValues()[i];
+  auto update = yielded.getDefiningOp<nq::UpdateOp>();
+  if (!update || !update->hasOneUse())
+    return;
+  Value old = getInput(region, update.getInput());
+  Value position = getInput(region, update.getPosition());
+  if (!old || !position)
+    return;
+  OpResult rows = region->getResult(i);
+  rewriter.setInsertionPointAfter(region);
+  auto outside =
+      nq::UpdateOp::create(rewriter, update.getLoc(), rows.getType(), old,
+                           position, rows, update.getAxis());
+  rewriter.replaceAllUsesExcept(rows, outside.getResult(), outside);
+  rows.setType(update.getRows().getType());
+  region.getYield().getValuesMutable()[i].assign(update.getRows());
+  rewriter.eraseOp(update);
+  remarkMissed(outside.getLoc(), "split-regions-for-cpu")
+      << RemarkArg("chosen", "rows copied by a kernel of their own")
+      << RemarkArg("rejected", "rows stored by the product")
+      << RemarkArg("reason", "CPU products store whole results only");
+}
+
 namespace {
 struct SplitRegionsForCpuPass
     : nibble::impl::SplitRegionsForCpuBase<SplitRegionsForCpuPass> {
@@ -23,6 +58,9 @@ struct SplitRegionsForCpuPass
     getOperation().walk([&](nq::RegionOp op) { regions.push_back(op); });
     IRRewriter rewriter(&getContext());
     for (nq::RegionOp region : regions) {
+      if (!isa<nq::UpdateOp>(region.getRoot()))
+        for (unsigned i = 0; i < region.getNumResults(); ++i)
+          takeOutUpdate(rewriter, region, i);
       std::string why = cpu::whyNoKernel(region);
       if (why.empty())
         continue;

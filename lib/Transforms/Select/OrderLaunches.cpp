@@ -33,8 +33,8 @@ public:
                       exec::getRoot(state.write.getValue())
                           .getDefiningOp<exec::LaunchOp>());
     for (exec::LaunchOp launch : uses.getLaunches())
-      if (mustRunInPlace(getKernel(launch)))
-        overwriteLast(exec::getRoot(launch.getInputs()[0]), launch);
+      for (auto [operand, result] : getUpdatedOperands(getKernel(launch)))
+        overwriteLast(exec::getRoot(launch.getInputs()[operand]), launch);
     return std::move(graph);
   }
 

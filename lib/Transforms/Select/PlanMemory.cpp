@@ -51,8 +51,9 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
   static LogicalResult checkPlaces(const PlanUses &uses) {
     for (exec::LaunchOp launch : uses.getLaunches()) {
       func::FuncOp kernel = getKernel(launch);
-      if (mustRunInPlace(kernel) && !launch.getInPlaceOperand(0))
-        return fail(launch, "must run in place");
+      for (auto [operand, result] : getUpdatedOperands(kernel))
+        if (launch.getInPlaceOperand(result) != launch.getInputs()[operand])
+          return fail(launch, "must run in place");
       for (unsigned i = 0; i < launch.getNumResults(); ++i)
         if (launch.getInPlaceOperand(i) &&
             failed(checkInPlace(uses, launch, kernel, i)))
@@ -107,7 +108,8 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
     nq::StateReadOp read = state.read;
     for (unsigned reader : uses.getReaders(read.getResult())) {
       exec::LaunchOp launch = uses.getLaunches()[reader];
-      Value inPlace = writer.getInPlaceOperand(0);
+      Value inPlace = writer.getInPlaceOperand(
+          cast<OpResult>(root).getResultNumber());
       bool isSafe = launch == writer && inPlace &&
                     exec::getRoot(inPlace) == read.getResult();
       if (reader >= uses.getNumber(writer) && !isSafe)

@@ -127,6 +127,7 @@ private:
                          nq::StateWriteOp write) {
     Value old = read.getResult(), root = exec::getRoot(write.getValue());
     auto writer = root.getDefiningOp<exec::LaunchOp>();
+    unsigned result = cast<OpResult>(root).getResultNumber();
     int inPlace = -1;
     for (unsigned number : uses.getReaders(old)) {
       exec::LaunchOp reader = uses.getLaunches()[number];
@@ -139,14 +140,15 @@ private:
       inPlace = getOnlyOperand(writer, old);
       std::string why = "it reads the operand twice";
       if (inPlace >= 0)
-        why = whyNotInPlace(getKernel(writer), inPlace, 0);
-      if (writer.getNumResults() != 1 || !why.empty())
+        why = whyNotInPlace(getKernel(writer), inPlace, result);
+      if (!why.empty())
         return ("layer '" + writer.getLayer() +
                 "' cannot write where it reads: " + why)
             .str();
     }
     if (inPlace >= 0)
-      setInPlace(writer, inPlace, "state " + write.getState().str());
+      setInPlace(writer, {unsigned(inPlace), result},
+                 "state " + write.getState().str());
     return "";
   }
 
@@ -154,39 +156,39 @@ private:
   // Updates
   //===--------------------------------------------------------------------===//
 
-  /// An update writes into its operand: it needs one that nobody else wants,
-  /// and a result that can lie there.
+  /// An update, alone or at the end of a kernel, writes into its operand: it
+  /// needs one that nobody else wants, and a result that can lie there.
   void makeUpdatesOwn() {
     SmallVector<exec::LaunchOp> launches(
         entry.front().getOps<exec::LaunchOp>());
     for (exec::LaunchOp launch : launches)
-      if (mustRunInPlace(getKernel(launch)))
-        makeOwn(launch);
+      for (InPlacePair pair : getUpdatedOperands(getKernel(launch)))
+        makeOwn(launch, pair);
   }
 
-  void makeOwn(exec::LaunchOp launch) {
-    Value result = launch.getResult(0);
+  void makeOwn(exec::LaunchOp launch, InPlacePair pair) {
+    Value result = launch.getResult(pair.result);
     if (PlanUses(entry).isOutput(result))
-      copyOutput(launch);
-    std::string why = whyNotOwn(launch);
+      copyOutput(launch, result);
+    std::string why = whyNotOwn(launch, pair);
     nq::StateWriteOp write = PlanUses(entry).getWrite(result);
     if (!why.empty() && write) {
       // Made in the arena instead, and moved into the state afterwards.
       copyForState(write, getEnd(), why, kUpdateAdvice);
-      why = whyNotOwn(launch);
+      why = whyNotOwn(launch, pair);
     }
     if (!why.empty())
-      launch.getInputsMutable()[0].set(copy(launch.getInputs()[0], launch,
-                                            launch.getLayer(), why,
-                                            kUpdateAdvice));
-    setInPlace(launch, 0, "");
+      launch.getInputsMutable()[pair.operand].set(
+          copy(launch.getInputs()[pair.operand], launch, launch.getLayer(), why,
+               kUpdateAdvice));
+    setInPlace(launch, pair, "");
   }
 
-  /// Why operand 0 of an update cannot be where its result lies; "" if it can.
-  std::string whyNotOwn(exec::LaunchOp launch) {
+  /// Why what an update reads cannot be where its result lies; "" if it can.
+  std::string whyNotOwn(exec::LaunchOp launch, InPlacePair pair) {
     PlanUses uses(entry);
-    Value root = exec::getRoot(launch.getInputs()[0]);
-    if (getOnlyOperand(launch, root) != 0)
+    Value root = exec::getRoot(launch.getInputs()[pair.operand]);
+    if (getOnlyOperand(launch, root) != int(pair.operand))
       return "the update reads what it writes";
     for (unsigned number : uses.getReaders(root)) {
       exec::LaunchOp reader = uses.getLaunches()[number];
@@ -194,7 +196,7 @@ private:
         return ("layer '" + reader.getLayer() + "' reads the old value later")
             .str();
     }
-    nq::StateWriteOp write = uses.getWrite(launch.getResult(0));
+    nq::StateWriteOp write = uses.getWrite(launch.getResult(pair.result));
     auto read = root.getDefiningOp<nq::StateReadOp>();
     if (read && write && read.getStateAttr() == write.getStateAttr())
       return "";
@@ -203,10 +205,10 @@ private:
     return write ? "the old value is not that of the state" : "";
   }
 
-  void copyOutput(exec::LaunchOp launch) {
+  void copyOutput(exec::LaunchOp launch, Value result) {
     Operation *terminator = entry.front().getTerminator();
     for (OpOperand &operand : terminator->getOpOperands())
-      if (exec::getRoot(operand.get()) == launch.getResult(0))
+      if (exec::getRoot(operand.get()) == result)
         operand.set(copy(operand.get(), getEnd(), launch.getLayer(),
                          "the value is an output, and made in place",
                          "keep the cache in a state"));
@@ -235,7 +237,7 @@ private:
         continue;
       why = whyNotInPlace(getKernel(launch), i, 0);
       if (why.empty())
-        return setInPlace(launch, i, "");
+        return setInPlace(launch, {unsigned(i), 0}, "");
     }
     if (!why.empty())
       remarkMissed(launch.getLoc(), "reuse-buffers")
@@ -243,15 +245,20 @@ private:
           << RemarkArg("rejected", "in place") << RemarkArg("reason", why);
   }
 
-  void setInPlace(exec::LaunchOp launch, int operand, std::string where) {
-    if (launch.getInPlace())
+  void setInPlace(exec::LaunchOp launch, InPlacePair pair, std::string where) {
+    SmallVector<int64_t> places(launch.getNumResults(), -1);
+    if (auto known = launch.getInPlace())
+      places.assign(known->begin(), known->end());
+    if (places[pair.result] >= 0)
       return;
-    launch.setInPlace(SmallVector<int64_t>{operand});
+    places[pair.result] = pair.operand;
+    launch.setInPlace(places);
     if (where.empty())
-      where = "operand " + std::to_string(operand);
+      where = "operand " + std::to_string(pair.operand);
     remarkDone(launch.getLoc(), "reuse-buffers")
         << RemarkArg("chosen", "in place of " + where)
-        << RemarkArg("rejected", "buffer of " + describe(launch.getResult(0)))
+        << RemarkArg("rejected", "buffer of " +
+                                     describe(launch.getResult(pair.result)))
         << RemarkArg("reason", "the operand is not read afterwards");
   }
 
