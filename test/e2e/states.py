@@ -5,7 +5,8 @@
 
 For every way exporters write into a cache of fixed size: `compile --state` keeps the cache in the engine; a context runs
 step after step through the C interface. Outputs and final caches must equal those of ONNX Runtime on the same model without
-states, where the caches go in and out of every call. Also: entry points share states, contexts are independent, reset starts again, a growing cache
+states, where the caches go in and out of every call. Decoder layers with RMSNorm, RoPE and a gated MLP, quantized, do the same beside the
+numpy reference; every step may change the rows of its position only. Also: entry points share states, contexts are independent, reset starts again, a growing cache
 and wrong names are refused, --max-memory counts the states. Exit 1 if anything differs."""
 import argparse
 import json
@@ -20,6 +21,8 @@ import onnxruntime as ort  # noqa: E402
 
 from cache import write_step  # noqa: E402  (test/models)
 from nibble_rt import Runtime  # noqa: E402
+from reference import Evaluator, metrics  # noqa: E402
+from step import write_step as write_layers  # noqa: E402
 
 PAIRS = ["--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value"]
 SIZE = dict(layers=2, length=32, heads=2, size=16)
@@ -78,10 +81,60 @@ def verify(a, tools, goals, write):
         print(done.stdout[-2000:], done.stderr[-2000:])
 
 
-def copies(a, tools, write):
+def copies(a, tools, model):
     """Launches that copy a cache, because it could not be written in place."""
-    done = tools.call("nibble", "compile", Path(a.work) / f"step_{write}.onnx", *PAIRS, "--stop-after", "lower", expect=0)
+    done = tools.call("nibble", "compile", model, *PAIRS, "--stop-after", "lower", expect=0)
     return sum('kind "copy"' in line for line in done.stdout.splitlines())
+
+
+class Reference:
+    """The numpy reference with the caches fed back."""
+
+    def __init__(self, model):
+        self.evaluator = Evaluator(model)
+        graph = self.evaluator.model.graph
+        shape = lambda i: [d.dim_value for d in i.type.tensor_type.shape.dim]
+        self.caches = {i.name: np.zeros(shape(i)) for i in graph.input if i.name.startswith("past")}
+
+    def run(self, feeds):
+        found = self.evaluator.run(feeds | self.caches)
+        self.caches = {name: found[name.replace("past_key_values", "present")] for name in self.caches}
+        return found["y"]
+
+
+def changed_rows(before, after):
+    """Positions of a cache [1,heads,length,size] at which anything differs, bit for bit."""
+    differs = (before.view(np.uint8) != after.view(np.uint8)).reshape(*before.shape[:3], -1)
+    return set(np.flatnonzero(differs.any((0, 1, 3))))
+
+
+# Format, type of activations, greatest relative error (Frobenius) of y and of a cache: the kernels' own rounding, and where
+# activations are quantized, codes on the other side of a boundary.
+LAYERS = (("dense", "f32", 1e-5), ("fp8", "f32", 1e-5), ("nvfp4", "f32", 1e-5), ("fp8", "f16", 0.02), ("nvfp4", "f16", 0.1))
+
+
+def decoder(a, tools, goals):
+    rng, size = np.random.default_rng(7), dict(layers=2, length=24, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
+    for fmt, dtype, tolerance in LAYERS:
+        model, engine = Path(a.work) / f"layers_{fmt}_{dtype}.onnx", Path(a.work) / f"layers_{fmt}_{dtype}.nbl"
+        write_layers(model, fmt, dtype=dtype, **size)
+        report = json.loads(tools.compile(model, engine, *PAIRS, "--json", expect=0).stdout)
+        reference, context = Reference(model), Runtime(a.build, engine).context()
+        error, strays, before = 0, set(), context.states()
+        for position in range(a.steps):
+            x = rng.normal(size=(1, 1, size["width"])).astype(np.float32 if dtype == "f32" else np.float16)
+            feeds = dict(x=x, position=np.array([position], np.int64))
+            error = max(error, metrics(context.run(feeds)["y"], reference.run(feeds))["rel_frobenius"])
+            after = context.states()
+            for name in after:
+                strays |= changed_rows(before[name], after[name]) ^ {position}
+            before = after
+        goals.check(f"layers, {fmt} {dtype}: worst relative error of {a.steps} steps", error, tolerance)
+        error = max(metrics(before[name], value)["rel_frobenius"] for name, value in reference.caches.items())
+        goals.check(f"layers, {fmt} {dtype}: worst relative error of the caches", error, tolerance)
+        goals.check(f"layers, {fmt} {dtype}: rows changed that are not the step's", len(strays), 0)
+        goals.check(f"layers, {fmt} {dtype}: copies of caches", copies(a, tools, model), 0)
+        goals.check(f"layers, {fmt} {dtype}: states, bytes missing", sum(v.nbytes for v in before.values()) - report["state_bytes"], 0)
 
 
 ENTRIES = """
@@ -160,9 +213,10 @@ def main():
     for write in ("where", "elements", "nd", "tensor"):
         report = compare(a, tools, goals, write, reference)
         verify(a, tools, goals, write)
-        goals.check(f"{write}: copies of caches", copies(a, tools, write), 0)
+        goals.check(f"{write}: copies of caches", copies(a, tools, Path(a.work) / f"step_{write}.onnx"), 0)
         if write == "tensor":  # written in place: nothing as large as a cache is live
             goals.check("tensor: arena, bytes", report["arena_bytes"], SIZE["heads"] * SIZE["length"] * SIZE["size"] * 4 - 1)
+    decoder(a, tools, goals)
     entry_points(a, tools, goals)
     refusals(a, tools, goals)
     sys.exit(not goals.met)

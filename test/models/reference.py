@@ -354,6 +354,16 @@ def where(a, condition, x, y):
     return Value(np.where(condition.data, x.rounded(), y.rounded()), x.elem)
 
 
+def tensor_scatter(a, past, rows, position=None):
+    """TensorScatter of one sequence: rows behind the end are dropped."""
+    axis, y = a.get("axis", -2), past.rounded().copy()
+    start = 0 if position is None else int(position.data.reshape(-1)[0])
+    where_to = [slice(None)] * y.ndim
+    where_to[axis] = slice(start, start + rows.data.shape[axis])
+    y[tuple(where_to)] = round_to(rows.rounded(), past.elem).take(range(y[tuple(where_to)].shape[axis]), axis)
+    return Value(y, past.elem)
+
+
 def squeeze(a, x, axes=None):
     return x.squeeze(None if axes is None else tuple(int(i) for i in axes))
 
@@ -371,7 +381,7 @@ OPS = {
     "Add": rounding(lambda a, x, y: x + y), "Sub": rounding(lambda a, x, y: x - y), "Mul": rounding(lambda a, x, y: x * y),
     "Div": rounding(lambda a, x, y: x / y), "Pow": rounding(lambda a, x, y: x**y), "Sqrt": rounding(lambda a, x: np.sqrt(x)),
     "Tanh": rounding(lambda a, x: np.tanh(x)), "Erf": rounding(lambda a, x: erf(x)), "Neg": rounding(lambda a, x: -x),
-    "Sigmoid": rounding(lambda a, x: 1 / (1 + np.exp(-x))), "Abs": rounding(lambda a, x: np.abs(x)),
+    "Greater": rounding(lambda a, x, y: x > y), "TensorScatter": tensor_scatter, "Sigmoid": rounding(lambda a, x: 1 / (1 + np.exp(-x))), "Abs": rounding(lambda a, x: np.abs(x)),
     "Max": rounding(lambda a, x, y: np.maximum(x, y)), "Min": rounding(lambda a, x, y: np.minimum(x, y)),
     "Clip": rounding(lambda a, x, low=None, high=None: np.clip(x, low, high)), "Gelu": rounding(gelu),
     "Softmax": rounding(softmax), "LayerNormalization": rounding(layer_norm),
