@@ -96,9 +96,8 @@ void nibble::buildQuantizePipeline(OpPassManager &pm) {
 
 ArrayRef<StringLiteral> nibble::getFusionNames() {
   static constexpr StringLiteral kFusions[] = {
-      "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
-      "fuse-attention",   "fuse-matmul-epilogue", "fuse-rowwise",
-      "fuse-quantize"};
+      "fuse-elementwise",     "fuse-gated-mlp", "fuse-qkv",    "fuse-attention",
+      "fuse-matmul-epilogue", "fuse-rowwise",   "fuse-reduce", "fuse-quantize"};
   return kFusions;
 }
 
@@ -115,6 +114,7 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
   add("fuse-attention", createFuseAttention);
   add("fuse-matmul-epilogue", createFuseMatmulEpilogue);
   add("fuse-rowwise", createFuseRowwise);
+  add("fuse-reduce", createFuseReduce);
   add("fuse-quantize", createFuseQuantize);
   pm.addNestedPass<func::FuncOp>(createFormRegions());
   addCleanup(pm);

@@ -450,12 +450,29 @@ def FuseAttention : Pass<"fuse-attention", "::mlir::func::FuncOp"> {
 def FuseRowwise : Pass<"fuse-rowwise", "::mlir::func::FuncOp"> {
   let summary = "Normalization or softmax and the elementwise ops around it are one pass over rows";
   let description = [{
-    Assumes recognized norms. Guarantees: elementwise ops that compute the input
-    of a norm or softmax, and elementwise ops that alone read its result, are
-    part of its region. A producer with other readers (a residual sum) becomes a
+    Assumes recognized norms. Guarantees: elementwise ops and look-ups that
+    compute the input of a norm or softmax, and elementwise ops that alone read
+    its result, are part of its region. A producer with other readers (a residual sum) becomes a
     further result. Values do not change.
 
     Refuses nothing. Example: test/Transforms/fuse-rowwise.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseReduce : Pass<"fuse-reduce", "::mlir::func::FuncOp"> {
+  let summary = "Reductions and what is computed from the same rows are one pass";
+  let description = [{
+    Assumes the fusions above have run. Guarantees: a reduction (pooling, a norm
+    of an unusual form), the elementwise ops and reductions that read its result,
+    and those that compute their operands for them alone, are one region of class
+    `rowwise`, if for each index of leading dimensions that all their results have,
+    everything depends on that index only: one block computes it, values between
+    the ops stay with it. Values do not change.
+
+    Refuses (leaves, with a remark) ops that share no leading dimension, and tensors
+    with more than 256 KiB in a row, which one block would move alone.
+    Example: test/Transforms/fuse-reduce.mlir.
   }];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }

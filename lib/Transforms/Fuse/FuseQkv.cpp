@@ -190,8 +190,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     if (states)
       chosen += ", rows stored into " + std::to_string(states) + " states";
     remarkDone(region.getLoc(), "fuse-qkv")
-        << RemarkArg("chosen", chosen)
-        << RemarkArg("with", names)
+        << RemarkArg("chosen", chosen) << RemarkArg("with", names)
         << RemarkArg("reason",
                      "they read the same input; each weight keeps its "
                      "own scales");

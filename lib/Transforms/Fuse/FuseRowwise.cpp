@@ -47,16 +47,26 @@ struct FuseRowwisePass : nibble::impl::FuseRowwiseBase<FuseRowwisePass> {
     return region;
   }
 
+  /// Rows of tables, looked up for this kernel alone.
+  static bool isLookup(Operation *producer, Operation *row) {
+    auto generic = dyn_cast<linalg::GenericOp>(producer);
+    return generic && generic->getNumResults() == 1 &&
+           fuse::getKernelClass(producer) == "gather" &&
+           generic.getNumReductionLoops() == 0 &&
+           generic.getIndexingMapsArray().back().isIdentity() &&
+           fuse::getOnlyUser(producer->getResult(0)) == row;
+  }
+
   /// Elementwise ops that compute the input: alone for the rows, or as a result
-  /// of the kernel besides (a residual that goes on).
+  /// of the kernel besides (a residual that goes on); look-ups.
   static Operation *takeProducers(IRRewriter &rewriter, Operation *row) {
     bool found = true;
     while (found) {
       found = false;
       for (Value operand : row->getOperands()) {
         Operation *producer = operand.getDefiningOp();
-        if (!producer || !fuse::isElementwise(producer) ||
-            !isSameRows(operand, row))
+        if (!producer || !isSameRows(operand, row) ||
+            !(fuse::isElementwise(producer) || isLookup(producer, row)))
           continue;
         if (Operation *fused = fuseWith(rewriter, row, producer)) {
           row = fused;

@@ -37,9 +37,8 @@ static void takeOutUpdate(IRRewriter &rewriter, nq::RegionOp region,
     return;
   OpResult rows = region->getResult(i);
   rewriter.setInsertionPointAfter(region);
-  auto outside =
-      nq::UpdateOp::create(rewriter, update.getLoc(), rows.getType(), old,
-                           position, rows, update.getAxis());
+  auto outside = nq::UpdateOp::create(rewriter, update.getLoc(), rows.getType(),
+                                      old, position, rows, update.getAxis());
   rewriter.replaceAllUsesExcept(rows, outside.getResult(), outside);
   rows.setType(update.getRows().getType());
   region.getYield().getValuesMutable()[i].assign(update.getRows());

@@ -108,8 +108,8 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
     nq::StateReadOp read = state.read;
     for (unsigned reader : uses.getReaders(read.getResult())) {
       exec::LaunchOp launch = uses.getLaunches()[reader];
-      Value inPlace = writer.getInPlaceOperand(
-          cast<OpResult>(root).getResultNumber());
+      Value inPlace =
+          writer.getInPlaceOperand(cast<OpResult>(root).getResultNumber());
       bool isSafe = launch == writer && inPlace &&
                     exec::getRoot(inPlace) == read.getResult();
       if (reader >= uses.getNumber(writer) && !isSafe)

@@ -257,8 +257,8 @@ private:
       where = "operand " + std::to_string(pair.operand);
     remarkDone(launch.getLoc(), "reuse-buffers")
         << RemarkArg("chosen", "in place of " + where)
-        << RemarkArg("rejected", "buffer of " +
-                                     describe(launch.getResult(pair.result)))
+        << RemarkArg("rejected",
+                     "buffer of " + describe(launch.getResult(pair.result)))
         << RemarkArg("reason", "the operand is not read afterwards");
   }
 
