@@ -130,10 +130,10 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
     pm.addNestedPass<func::FuncOp>(createSplitRegionsForCpu());
     addCleanup(pm);
-    // What the split brings to light: chains to fuse.
+    // What the split brings to light: chains to fuse. It gave its reasons.
     pm.addNestedPass<func::FuncOp>(createFuseElementwise());
     addCleanup(pm);
-    pm.addNestedPass<func::FuncOp>(createFormRegions());
+    pm.addNestedPass<func::FuncOp>(createFormRegions({/*explain=*/false}));
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
   } else {
     pm.addNestedPass<func::FuncOp>(createAssignLayouts({options.target}));

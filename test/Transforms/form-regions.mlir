@@ -27,3 +27,31 @@ func.func @main(%x: tensor<4x8xf32>) -> tensor<32xf32> attributes {nibble.entry}
   %c = tensor.collapse_shape %b [[0, 1]] : tensor<4x8xf32> into tensor<32xf32>
   return %c : tensor<32xf32>
 }
+
+// Loops that no kernel took say why: who reads them.
+// RUN: nibble-opt %s --form-regions --remark-format=emitRemark --remarks-filter=nibble -o /dev/null 2>&1 | FileCheck %s --check-prefix=REMARK
+// RUN: nibble-opt %s --form-regions=explain=false --remark-format=emitRemark --remarks-filter=nibble -o /dev/null 2>&1 | FileCheck %s --check-prefix=QUIET --allow-empty
+// QUIET-NOT: form-regions
+// REMARK: [Missed] form-regions {{.*}}reason="it makes an output, and the kernels of its operands cannot take it"
+// REMARK: [Missed] form-regions {{.*}}layer=mask, reason="2 ops read it: each would compute it again"
+// REMARK: [Missed] form-regions {{.*}}layer=input, reason="its only reader, the gemm kernel of layer 'product', takes this operand as it is stored"
+// REMARK-NOT: Missed
+func.func @reasons(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<4x8xf32>) attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<8x8xf32>) : tensor<8x8xf32>
+  %init = tensor.empty() : tensor<4x8xf32>
+  %m = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%init : tensor<4x8xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %n = arith.negf %p : f32
+    linalg.yield %n : f32
+  } -> tensor<4x8xf32> loc("mask")
+  %i = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%m : tensor<4x8xf32>) outs(%init : tensor<4x8xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %n = math.exp %p : f32
+    linalg.yield %n : f32
+  } -> tensor<4x8xf32> loc("input")
+  %a = nq.matmul %i, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("product")
+  %b = nq.matmul %m, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32> loc("other")
+  return %a, %b : tensor<4x8xf32>, tensor<4x8xf32>
+}

@@ -372,3 +372,66 @@ func.func @partial(%arg0: tensor<1x2x3x8xf32>) -> tensor<1x2x3x8xf32> {
   %concat_4 = tensor.concat dim(3) %5, %extracted_slice_3 : (tensor<1x2x3x4xf32>, tensor<1x2x3x4xf32>) -> tensor<1x2x3x8xf32>
   return %concat_4 : tensor<1x2x3x8xf32>
 }
+
+// Tables gathered at a position at run time: the first half of their rows is gathered, nothing is sliced.
+// CHECK-LABEL: @gathered
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<1x2x1x8xf32>
+// CHECK-COUNT-2: tensor.extract {{.*}} : tensor<2x8xf32>
+// CHECK-NOT: tensor.extract_slice
+// CHECK: nq.rope %[[X]], {{.*}} (tensor<1x2x1x8xf32>, tensor<1x1x4xf32>, tensor<1x1x4xf32>) -> tensor<1x2x1x8xf32>
+#g = affine_map<(d0, d1) -> (d0, d1)>
+#all = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+#rows = affine_map<(d0, d1, d2, d3) -> (d2, d3)>
+func.func @gathered(%x: tensor<1x2x1x8xf32>, %pos: tensor<1xi64>) -> tensor<1x2x1x8xf32> {
+  %tc = arith.constant dense<[[1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0], [0.5, 0.25, 8.0, 7.0, 0.5, 0.25, 8.0, 7.0]]> : tensor<2x8xf32>
+  %ts = arith.constant dense<[[5.0, 6.0, 7.0, 8.0, 5.0, 6.0, 7.0, 8.0], [0.5, 0.75, 9.0, 7.0, 0.5, 0.75, 9.0, 7.0]]> : tensor<2x8xf32>
+  %e = tensor.empty() : tensor<1x8xf32>
+  %cos = linalg.generic {indexing_maps = [#g], iterator_types = ["parallel", "parallel"]} outs(%e : tensor<1x8xf32>) {
+  ^bb0(%o: f32):
+    %r = linalg.index 0 : index
+    %c = linalg.index 1 : index
+    %i = tensor.extract %pos[%r] : tensor<1xi64>
+    %j = arith.index_cast %i : i64 to index
+    %v = tensor.extract %tc[%j, %c] : tensor<2x8xf32>
+    linalg.yield %v : f32
+  } -> tensor<1x8xf32>
+  %sin = linalg.generic {indexing_maps = [#g], iterator_types = ["parallel", "parallel"]} outs(%e : tensor<1x8xf32>) {
+  ^bb0(%o: f32):
+    %r = linalg.index 0 : index
+    %c = linalg.index 1 : index
+    %i = tensor.extract %pos[%r] : tensor<1xi64>
+    %j = arith.index_cast %i : i64 to index
+    %v = tensor.extract %ts[%j, %c] : tensor<2x8xf32>
+    linalg.yield %v : f32
+  } -> tensor<1x8xf32>
+  %low = tensor.extract_slice %x[0, 0, 0, 0] [1, 2, 1, 4] [1, 1, 1, 1] : tensor<1x2x1x8xf32> to tensor<1x2x1x4xf32>
+  %high = tensor.extract_slice %x[0, 0, 0, 4] [1, 2, 1, 4] [1, 1, 1, 1] : tensor<1x2x1x8xf32> to tensor<1x2x1x4xf32>
+  %eh = tensor.empty() : tensor<1x2x1x4xf32>
+  %neg = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%high : tensor<1x2x1x4xf32>) outs(%eh : tensor<1x2x1x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %n = arith.negf %a : f32
+    linalg.yield %n : f32
+  } -> tensor<1x2x1x4xf32>
+  %turned = tensor.concat dim(3) %neg, %low : (tensor<1x2x1x4xf32>, tensor<1x2x1x4xf32>) -> tensor<1x2x1x8xf32>
+  %ex = tensor.empty() : tensor<1x2x1x8xf32>
+  %xc = linalg.generic {indexing_maps = [#all, #rows, #all], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%x, %cos : tensor<1x2x1x8xf32>, tensor<1x8xf32>) outs(%ex : tensor<1x2x1x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %n = arith.mulf %a, %b : f32
+    linalg.yield %n : f32
+  } -> tensor<1x2x1x8xf32>
+  %xs = linalg.generic {indexing_maps = [#all, #rows, #all], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%turned, %sin : tensor<1x2x1x8xf32>, tensor<1x8xf32>) outs(%ex : tensor<1x2x1x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %n = arith.mulf %a, %b : f32
+    linalg.yield %n : f32
+  } -> tensor<1x2x1x8xf32>
+  %y = linalg.generic {indexing_maps = [#all, #all, #all], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%xc, %xs : tensor<1x2x1x8xf32>, tensor<1x2x1x8xf32>) outs(%ex : tensor<1x2x1x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %n = arith.addf %a, %b : f32
+    linalg.yield %n : f32
+  } -> tensor<1x2x1x8xf32>
+  return %y : tensor<1x2x1x8xf32>
+}

@@ -496,11 +496,15 @@ def FormRegions : Pass<"form-regions", "::mlir::func::FuncOp"> {
   let summary = "Make a region of every op that no fusion took";
   let description = [{
     Assumes entry points of pure ops. Guarantees: an entry point holds regions,
-    constants, reshapes and states only; every region is one kernel.
+    constants, reshapes and states only; every region is one kernel. With
+    `explain`, a remark says for each op but products, attention, norms and
+    quantizers why no kernel around it could take it: who reads it.
 
     Refuses nothing: ops with effects stay as they are and are refused, by name,
     by stage `select`. Example: test/Transforms/form-regions.mlir.
   }];
+  let options = [Option<"explain", "explain", "bool", "true",
+                        "say why ops are kernels of their own">];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 

@@ -363,6 +363,24 @@ std::optional<Positions> readPositions(const Rotation &r) {
   return std::nullopt;
 }
 
+/// The first `count` columns of rows that a loop looks up, looked up
+/// themselves: no slice of a wider result. Null for everything else.
+Value lookUpFirst(OpBuilder &b, Location loc, Value table, int64_t count) {
+  auto loops = table.getDefiningOp<linalg::GenericOp>();
+  if (!loops || loops.getNumDpsInputs() != 0 || loops->getNumResults() != 1 ||
+      loops.getNumParallelLoops() != loops.getNumLoops() ||
+      !loops.getIndexingMapsArray().back().isIdentity())
+    return {};
+  SmallVector<int64_t> shape(getTensor(table).getShape());
+  shape.back() = count;
+  Value init =
+      tensor::EmptyOp::create(b, loc, shape, getTensor(table).getElementType());
+  auto narrow = cast<linalg::GenericOp>(b.clone(*loops));
+  narrow.getDpsInitsMutable()[0].set(init);
+  narrow->getResult(0).setType(init.getType());
+  return narrow->getResult(0);
+}
+
 /// One column per pair, [batch, positions, R / 2].
 Value makeTable(OpBuilder &b, const Rotation &r, Value table,
                 const Positions &positions) {
@@ -376,8 +394,10 @@ Value makeTable(OpBuilder &b, const Rotation &r, Value table,
       sizes.push_back(b.getIndexAttr(extent));
     sizes.back() = b.getIndexAttr(half);
     strides.back() = b.getIndexAttr(r.interleaved && half > 1 ? 2 : 1);
-    table =
-        tensor::ExtractSliceOp::create(b, loc, table, offsets, sizes, strides);
+    Value narrow = r.interleaved ? Value() : lookUpFirst(b, loc, table, half);
+    table = narrow ? narrow
+                   : tensor::ExtractSliceOp::create(b, loc, table, offsets,
+                                                    sizes, strides);
   }
   table = reshapeTo(b, loc, table, {positions.batch, positions.count, half});
   Value constant = ref::materializeConstant(table, b);

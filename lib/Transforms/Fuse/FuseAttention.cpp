@@ -22,30 +22,8 @@ struct FuseAttentionPass : nibble::impl::FuseAttentionBase<FuseAttentionPass> {
     for (auto op : getOperation().front().getOps<nq::AttentionOp>())
       ops.push_back(op);
     IRRewriter rewriter(&getContext());
-    llvm::SmallPtrSet<Operation *, 4> masks;
-    for (nq::AttentionOp op : ops) {
-      if (op.getMask())
-        explainMask(op.getMask().getDefiningOp(), masks);
+    for (nq::AttentionOp op : ops)
       fuseTail(rewriter, op);
-    }
-  }
-
-  /// Why a mask that is computed is a kernel of its own.
-  static void explainMask(Operation *mask,
-                          llvm::SmallPtrSetImpl<Operation *> &known) {
-    if (!mask || !fuse::isElementwise(mask) || !known.insert(mask).second)
-      return;
-    size_t readers = llvm::range_size(mask->getUses());
-    remarkMissed(mask->getLoc(), "fuse-attention")
-        << RemarkArg("chosen", "a kernel of its own")
-        << RemarkArg("rejected", "computed by attention")
-        << RemarkArg("reason",
-                     readers > 1
-                         ? std::to_string(readers) +
-                               " attentions read this mask: each would compute "
-                               "it again"
-                         : std::string("kernels of attention load a mask, they "
-                                       "do not compute one"));
   }
 
   /// Transposition back to [batch, positions, heads, size], the reshape that

@@ -23,9 +23,8 @@ struct SplitOutputRoundingPass
       builder.setInsertionPointAfter(op);
       op.getResult().setType(
           RankedTensorType::get(type.getShape(), builder.getF32Type()));
-      auto cast = nq::CastOp::create(builder, op.getLoc(), type,
-                                     op.getResult(), /*saturate=*/true,
-                                     StringAttr());
+      auto cast = nq::CastOp::create(builder, op.getLoc(), type, op.getResult(),
+                                     /*saturate=*/true, StringAttr());
       op.getResult().replaceAllUsesExcept(cast.getResult(), cast);
     });
   }
