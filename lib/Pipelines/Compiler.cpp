@@ -151,6 +151,8 @@ static void buildStage(OpPassManager &pm, Stage stage,
     canonical.disabled.assign(options.disabledFusions.begin(),
                               options.disabledFusions.end());
     canonical.states.assign(options.states.begin(), options.states.end());
+    canonical.allowed.assign(options.allowedRewrites.begin(),
+                             options.allowedRewrites.end());
     return buildCanonicalPipeline(pm, canonical);
   }
   case Stage::Fuse: {

@@ -43,15 +43,47 @@ ArrayRef<StringLiteral> nibble::getRecognitionNames() {
   return kRecognitions;
 }
 
+ArrayRef<InexactRewrite> nibble::getInexactRewrites() {
+  static constexpr InexactRewrite kRewrites[] = {
+      {"allow-less-rounding", "recognize-norm",
+       "norms with steps rounded to f16 or bf16 are recognized, and round "
+       "once"},
+      {"trust-large-masks", "recognize-attention",
+       "masks of finite values up to -1e4 mask out, whatever the scores"},
+      {"fold-norm-weight", "fold-norm-weight",
+       "gains of norms go into the weights behind them, rounded once more"}};
+  return kRewrites;
+}
+
+bool nibble::isInexactRewrite(StringRef name) {
+  return llvm::any_of(getInexactRewrites(), [&](const InexactRewrite &rewrite) {
+    return rewrite.name == name;
+  });
+}
+
+std::string nibble::listInexactRewrites() {
+  return llvm::join(llvm::map_range(getInexactRewrites(),
+                                    [](const InexactRewrite &rewrite) {
+                                      return rewrite.name.str();
+                                    }),
+                    ", ");
+}
+
 /// Ops that exporters spell out become one op of nq again.
-static void addRecognition(OpPassManager &pm, ArrayRef<std::string> disabled) {
-  auto add = [&](StringRef name, std::unique_ptr<Pass> (*create)()) {
-    if (!llvm::is_contained(disabled, name))
-      pm.addNestedPass<func::FuncOp>(create());
+static void addRecognition(OpPassManager &pm, const CanonicalOptions &options) {
+  auto add = [&](StringRef name, std::unique_ptr<Pass> pass) {
+    if (!llvm::is_contained(options.disabled, name))
+      pm.addNestedPass<func::FuncOp>(std::move(pass));
   };
-  add("recognize-norm", createRecognizeNorm);
-  add("recognize-rope", createRecognizeRope);
-  add("recognize-attention", createRecognizeAttention);
+  RecognizeNormOptions norm;
+  norm.allowLessRounding =
+      llvm::is_contained(options.allowed, "allow-less-rounding");
+  add("recognize-norm", createRecognizeNorm(norm));
+  add("recognize-rope", createRecognizeRope());
+  RecognizeAttentionOptions attention;
+  attention.trustLargeMasks =
+      llvm::is_contained(options.allowed, "trust-large-masks");
+  add("recognize-attention", createRecognizeAttention(attention));
 }
 
 void nibble::buildCanonicalPipeline(OpPassManager &pm,
@@ -81,8 +113,12 @@ void nibble::buildCanonicalPipeline(OpPassManager &pm,
     pm.addPass(createShareConstants());
   }
   addCleanup(pm);
-  addRecognition(pm, options.disabled);
+  addRecognition(pm, options);
   addCleanup(pm);
+  if (llvm::is_contained(options.allowed, "fold-norm-weight")) {
+    pm.addNestedPass<func::FuncOp>(createFoldNormWeight());
+    addCleanup(pm);
+  }
   addVerifier(pm, Stage::Canonical);
 }
 

@@ -1,4 +1,5 @@
-// The options of the stage `quantize`, shared by the verbs that compile.
+// Options that change numbers, shared by the verbs that compile: formats, and
+// rewrites that are not exact.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "QuantizeOptions.h"
 
@@ -38,6 +39,12 @@ cl::list<std::string> allowFallback(
     cl::desc("let layers that cannot get the format asked for have this one; "
              "repeatable"),
     cl::value_desc("GLOB:FORMAT"), cl::sub(cl::SubCommand::getAll()));
+cl::list<std::string> allowRewrite(
+    "allow-rewrite",
+    cl::desc("let a rewrite that is not exact run (repeatable): "
+             "allow-less-rounding, trust-large-masks or fold-norm-weight; "
+             "docs/passes.md has the error bound of each"),
+    cl::value_desc("NAME"), cl::sub(cl::SubCommand::getAll()));
 } // namespace
 
 static int usage(const llvm::Twine &message) {
@@ -55,6 +62,11 @@ int checkQuantizeOptions(const CompileOptions &options) {
           FallbackPolicy::parse(options.allowFallback, getPrecisionNames());
       !permissions)
     return usage(llvm::toString(permissions.takeError()));
+  for (const std::string &name : options.allowedRewrites)
+    if (!isInexactRewrite(name))
+      return usage("--allow-rewrite '" + name +
+                   "' is not a rewrite that can be allowed; there are " +
+                   listInexactRewrites());
   if (!options.calib.empty() && options.quantize.empty() &&
       options.policy.empty())
     return usage("--calib needs --quantize or --policy: models that come "
@@ -68,6 +80,7 @@ int readQuantizeOptions(CompileOptions &options) {
   options.calib = calib;
   options.calibMethod = calibMethod;
   options.allowFallback.assign(allowFallback.begin(), allowFallback.end());
+  options.allowedRewrites.assign(allowRewrite.begin(), allowRewrite.end());
   return checkQuantizeOptions(options);
 }
 
@@ -82,5 +95,7 @@ std::string *findQuantizeOption(CompileOptions &options, llvm::StringRef name) {
     return &options.calibMethod;
   if (name == "--allow-fallback")
     return &options.allowFallback.emplace_back();
+  if (name == "--allow-rewrite")
+    return &options.allowedRewrites.emplace_back();
   return nullptr;
 }

@@ -1,12 +1,14 @@
-// The options of the stage `quantize`, shared by the verbs that compile.
+// Options that change numbers, shared by the verbs that compile: formats, and
+// rewrites that are not exact.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_TOOLS_NIBBLE_QUANTIZEOPTIONS_H
 #define NIBBLE_TOOLS_NIBBLE_QUANTIZEOPTIONS_H
 
 #include "nibble/Pipelines/Compiler.h"
 
-/// Copies --quantize, --policy, --calib, --calib-method and --allow-fallback
-/// after checking their syntax. 0, or an exit code after an error message.
+/// Copies --quantize, --policy, --calib, --calib-method, --allow-fallback and
+/// --allow-rewrite after checking their syntax. 0, or an exit code after an
+/// error message.
 int readQuantizeOptions(nibble::CompileOptions &options);
 
 /// For verbs that read their words themselves: where the value of such an

@@ -52,6 +52,8 @@ struct CompileOptions {
   bool splitOutputRounding = false;
   /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
+  /// Rewrites that are not exact and may run, by name (getInexactRewrites).
+  std::vector<std::string> allowedRewrites;
   std::string command; ///< recorded in the engine
   /// Folder for the reproducer bundle of a stage that fails for a reason that
   /// no model should cause; nothing: none is written.

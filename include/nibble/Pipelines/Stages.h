@@ -35,7 +35,18 @@ struct CanonicalOptions {
   llvm::SmallVector<std::string> disabled;
   /// Pairs INPUT=OUTPUT that become states (bind-states).
   llvm::SmallVector<std::string> states;
+  /// Names of rewrites that change values and may run nevertheless.
+  llvm::SmallVector<std::string> allowed;
 };
+/// A rewrite that is not exact: off unless allowed by name. What it does to
+/// values is in Passes.td, at the pass.
+struct InexactRewrite {
+  llvm::StringLiteral name, pass, effect;
+};
+llvm::ArrayRef<InexactRewrite> getInexactRewrites();
+bool isInexactRewrite(llvm::StringRef name);
+/// "allow-less-rounding, trust-large-masks, ...".
+std::string listInexactRewrites();
 /// Names of the recognitions that can be switched off, in the order they run.
 llvm::ArrayRef<llvm::StringLiteral> getRecognitionNames();
 /// import form -> canonical graph: constants folded, Q/DQ notation turned into

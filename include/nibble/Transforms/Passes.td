@@ -270,6 +270,32 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
                            "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
 }
 
+def FoldNormWeight : Pass<"fold-norm-weight", "::mlir::func::FuncOp"> {
+  let summary = "Fold the gain of a norm into the weights of the next matmuls";
+  let description = [{
+    Runs only if the user allows it by name (`--allow-rewrite fold-norm-weight`),
+    as values change. Assumes recognized norms. Guarantees: a constant gain (Gemma's
+    1 + w, too) inside of a norm, or in the multiplication behind a norm that
+    is rounded first, is gone; row k of the weights of the matmuls that read it is
+    multiplied by gain k, in f64, and rounded once to the weight's type. So the
+    norm stores what it divides, and later quantization sees the folded weights.
+
+    With normalized values x, gains g, weights w, n = sum |x g w| over k, and u_x,
+    u_w half a unit in the last place of the types of activations and weights
+    (2^-24 for f32, 2^-11 for f16, 2^-8 for bf16), each sum of products differs by at
+    most (2 u_x + u_w) n: both roundings of x g to the activations' type differ from
+    that of x, and each weight is rounded once. Where products are subnormal in
+    f16, 2^-24 per product of the rest is added. The rounding of the result comes
+    on top: u_x |y|.
+
+    Refuses, with a remark: norms with a bias or over several dimensions,
+    gains computed at run time, readers other than matmuls, weights that are
+    quantized or no constant matrices, products beyond the range of the
+    weight's type. Example: test/Transforms/fold-norm-weight.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Stage quantize
 //===----------------------------------------------------------------------===//

@@ -132,10 +132,14 @@ public:
     EXPECT_TRUE(mlir::succeeded(mlir::verify(*module)));
   }
 
-  /// Value in the canonical form that lacks what is in `disabled`. Runs the
-  /// pipeline on the module: call with the names first, then without.
-  std::vector<double> evaluate(llvm::ArrayRef<llvm::StringRef> disabled) {
+  /// Value in the canonical form that lacks what is in `disabled` and has what
+  /// is in `allowed`. Runs the pipeline on the module: call with the names
+  /// first, then without.
+  std::vector<double> evaluate(llvm::ArrayRef<llvm::StringRef> disabled,
+                               llvm::ArrayRef<llvm::StringRef> allowed = {}) {
     CanonicalOptions options;
+    for (llvm::StringRef name : allowed)
+      options.allowed.push_back(name.str());
     for (llvm::StringRef name : disabled)
       options.disabled.push_back(name.str());
     mlir::PassManager pm(&context);
@@ -153,6 +157,13 @@ public:
     module->walk([&](mlir::Operation *o) {
       result += o->getName().getStringRef() == op;
     });
+    return result;
+  }
+
+  /// Gains, in norms or products behind them.
+  int64_t countGains() {
+    int64_t result = count("linalg.generic");
+    module->walk([&](nq::NormOp op) { result += bool(op.getScale()); });
     return result;
   }
 

@@ -77,6 +77,89 @@ TEST(RecognizeNorm, KeepsTheRoundingBeforeTheGain) {
 }
 
 //===----------------------------------------------------------------------===//
+// Gains in weights
+//===----------------------------------------------------------------------===//
+
+/// x / sqrt(mean(x^2) + 1e-6) of each row.
+std::vector<double> normalizeRows(std::vector<double> x, int64_t width) {
+  for (size_t row = 0; row < x.size(); row += width) {
+    double sum = 0;
+    for (int64_t k = 0; k < width; ++k)
+      sum += x[row + k] * x[row + k];
+    for (int64_t k = 0; k < width; ++k)
+      x[row + k] /= std::sqrt(sum / width + double(1e-6f));
+  }
+  return x;
+}
+
+struct GainCase {
+  int64_t rows, width, columns;
+  std::vector<double> gain, weight;
+  bool transposed; ///< the weight is [columns, width]
+  double at(int64_t k, int64_t n) const {
+    return weight[transposed ? n * width + k : k * columns + n];
+  }
+  /// sum |x g w| of one element of the result.
+  double magnitude(const std::vector<double> &x, int64_t element) const {
+    double sum = 0;
+    for (int64_t k = 0, row = element / columns * width; k < width; ++k)
+      sum += std::abs(x[row + k] * gain[k] * at(k, element % columns));
+    return sum;
+  }
+};
+
+/// Gemma's 1 + w, in the norm or behind its rounding.
+Tensor writeGain(Net &n, Tensor x, const GainCase &c, bool inside,
+                 ElemType type) {
+  std::vector<double> w = c.gain;
+  for (double &value : w)
+    value -= 1;
+  Tensor gain = n.add(n.constant(c.width, ElemType::Float, w),
+                      n.scalar(1, ElemType::Float));
+  Tensor y = normalize(n, n.build.cast(x, ElemType::Float), 1, false);
+  if (inside)
+    return n.build.cast(n.mul(y, gain), type);
+  return n.mul(n.build.cast(y, type), n.build.cast(gain, type));
+}
+
+TEST(FoldNormWeight, StaysWithinItsBoundAndIsOffByDefault) {
+  int64_t changed = 0;
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    Net n(seed);
+    bool half = n.flip();
+    ElemType type = half ? ElemType::Float16 : ElemType::Float;
+    GainCase c{n.pick(1, 5), n.pick(2, 40), n.pick(1, 9), {}, {}, n.flip()};
+    // Eighths: 1 + w and its f16 form are exact.
+    for (int64_t k = 0; k < c.width; ++k)
+      c.gain.push_back(double(n.pick(1, 24)) / 8);
+    Tensor x = n.arg({c.rows, c.width}, type, 30);
+    Tensor y = writeGain(n, x, c, n.flip(), type);
+    llvm::SmallVector<int64_t> shape{c.width, c.columns};
+    if (c.transposed)
+      std::swap(shape[0], shape[1]);
+    c.weight = n.numbers(c.width * c.columns);
+    Tensor w = n.constant(shape, type, c.weight);
+    n.finish(n.build.matmul(y, w, type, c.transposed));
+    auto before = n.evaluate({});
+    EXPECT_EQ(n.evaluate({}), before);
+    EXPECT_EQ(n.countGains(), 1) << "seed " << seed;
+    auto after = n.evaluate({}, {"fold-norm-weight"});
+    EXPECT_EQ(n.countGains(), 0) << "seed " << seed;
+    auto normal = normalizeRows(n.argFloats(0), c.width);
+    double unit = half ? u : 0x1p-24, subnormal = half ? tiny : 0;
+    for (size_t i = 0; i < before.size(); ++i) {
+      double bound = 3 * unit * c.magnitude(normal, i) +
+                     2 * unit * std::abs(before[i]) +
+                     subnormal * (c.width + 1) * 3;
+      EXPECT_LE(std::abs(after[i] - before[i]), bound * (1 + 4 * unit))
+          << "seed " << seed << ", element " << i;
+      changed += after[i] != before[i];
+    }
+  }
+  EXPECT_GT(changed, 100);
+}
+
+//===----------------------------------------------------------------------===//
 // Rope
 //===----------------------------------------------------------------------===//
 
