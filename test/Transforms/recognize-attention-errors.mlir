@@ -51,7 +51,7 @@ func.func @mask_inside_scale(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<1x4x3x8xf
 // CHECK: return
 // TRUST-LABEL: @finite_select
 // TRUST: nq.attention {{.*}} mask(%{{.*}} : tensor<1x1x1x3xi1>)
-// REMARK: [Missed] recognize-attention {{.*}}reason="rows without a visible position have equal weights, as masked positions have a finite value", rejected=nq.attention, suggestion="mask with -inf, or set trust-large-masks"
+// REMARK: [Missed] recognize-attention {{.*}}reason="rows without a visible position have equal weights, as masked positions have a finite value", rejected=nq.attention, suggestion="mask with -inf, or allow it: --allow-rewrite trust-large-masks"
 func.func @finite_select(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<1x4x3x8xf32>, %arg2: tensor<1x4x3x8xf32>, %arg3: tensor<1x1x1x3xi1>) -> tensor<1x4x3x8xf32> {
   %cst = arith.constant dense<-3.40282347E+38> : tensor<f32>
   %0 = nq.matmul %arg0, %arg1 transpose_b : (tensor<1x4x3x8xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x3xf32>

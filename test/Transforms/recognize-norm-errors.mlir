@@ -73,7 +73,7 @@ func.func @other_dimension(%arg0: tensor<2x8x3xf32>) -> tensor<2x8x3xf32> {
 // CHECK: return
 // ROUND-LABEL: @rounded_squares
 // ROUND: nq.norm rms %{{.*}} {axis = 1 : i64
-// REMARK: [Missed] recognize-norm {{.*}}reason="a step before the last is rounded to f16 or bf16", rejected=nq.norm, suggestion="export normalizations in float32, or set allow-less-rounding"
+// REMARK: [Missed] recognize-norm {{.*}}reason="a step before the last is rounded to f16 or bf16", rejected=nq.norm, suggestion="export normalizations in float32, or allow it: --allow-rewrite allow-less-rounding"
 func.func @rounded_squares(%arg0: tensor<2x8xf16>) -> tensor<2x8xf16> {
   %cst = arith.constant dense<1.000000e+00> : tensor<f16>
   %cst_0 = arith.constant dense<1.013280e-06> : tensor<f16>

@@ -190,8 +190,12 @@ def RecognizeNorm : Pass<"recognize-norm", "::mlir::func::FuncOp"> {
 
     Refuses, with a remark: means over other dimensions, squares of something
     else than the input, steps before the last that round to f16 or bf16. With
-    `allow-less-rounding` those roundings are dropped; each was at most half a
-    unit in the last place of an intermediate value, squares could overflow.
+    `allow-less-rounding` (`--allow-rewrite allow-less-rounding`) those roundings
+    are dropped: f32 inside, one rounding. With u as in recognize-rope and d the
+    relative error that the roundings of squares and their mean make in the mean, results
+    differ by at most (d / 2 + 4 u) |y| to first order (root, quotient, product and
+    gain round once each), LayerNorm's by u |mean| / deviation more; where squares
+    overflow f16, the notation gives 0 and the norm does not.
     Example: test/Transforms/recognize-norm.mlir.
   }];
   let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",
@@ -259,8 +263,11 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
     model says), shared queries, keys or values that are
     constants (linear layers), f64; select masks of a finite value: rows without visible
     position would have equal weights, unless the mask is constant and the
-    bound above holds. `trust-large-masks` takes values up to
-    -1e4 as minus infinity. Example: test/Transforms/recognize-attention.mlir.
+    bound above holds. `trust-large-masks` (`--allow-rewrite trust-large-masks`)
+    takes values up to -1e4 as minus infinity: with |s| <= b for all scores, each masked
+    position had at most e^(2 b - 1e4) of the weight of a visible one, so results differ by at most
+    2 T e^(2 b - 1e4) max |v|, which is 0 in f32 for b < 4948; a row without visible
+    position is zero, and was a mean of all values. Example: test/Transforms/recognize-attention.mlir.
   }];
   let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",
                         "true", "drop the rounding of scores and weights">,

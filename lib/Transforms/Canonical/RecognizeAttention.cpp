@@ -226,7 +226,7 @@ bool RecognizeAttentionPass::addCausal(AttentionMatch &m,
     if (*value <= kLargeMask)
       keep(m.output.getLoc(), "causal",
            explainWeakMask(getScoreBound(m), *value),
-           "mask with -inf, or set trust-large-masks");
+           "mask with -inf, or allow it: --allow-rewrite trust-large-masks");
     return false;
   }
   return addPattern(pattern, result);
@@ -315,7 +315,8 @@ void RecognizeAttentionPass::recognize(nq::MatmulOp op) {
   if (m->refusal.empty()) {
     mask = makeMask(*m, rewriter);
     if (failed(mask))
-      suggestion = "mask with -inf, or set trust-large-masks";
+      suggestion =
+          "mask with -inf, or allow it: --allow-rewrite trust-large-masks";
   }
   if (failed(mask))
     return keep(op.getLoc(), "nq.attention", m->refusal, suggestion);

@@ -244,7 +244,8 @@ void RecognizeNormPass::recognize(linalg::GenericOp op) {
   std::string suggestion;
   if (match->refusal.empty() && match->trace.rounds && !allowLessRounding) {
     match->refusal = "a step before the last is rounded to f16 or bf16";
-    suggestion = "export normalizations in float32, or set allow-less-rounding";
+    suggestion = "export normalizations in float32, or allow it: "
+                 "--allow-rewrite allow-less-rounding";
   }
   if (!match->refusal.empty())
     return remarkKept(loc, getArgument(), "nq.norm", match->refusal,
@@ -301,7 +302,7 @@ nq::NormOp RecognizeNormPass::absorbFactor(nq::NormOp op, Operation *user) {
     remarkKept(user->getLoc(), getArgument(),
                isGain ? "gain in nq.norm" : "bias in nq.norm",
                "the normalized value is rounded to f16 or bf16 before it",
-               "set allow-less-rounding to round once");
+               "round once: --allow-rewrite allow-less-rounding");
     return {};
   }
   return replace(op, user, isGain ? factor : op.getScale(),
