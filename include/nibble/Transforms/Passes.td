@@ -193,9 +193,9 @@ def RecognizeNorm : Pass<"recognize-norm", "::mlir::func::FuncOp"> {
     `allow-less-rounding` (`--allow-rewrite allow-less-rounding`) those roundings
     are dropped: f32 inside, one rounding. With u as in recognize-rope and d the
     relative error that the roundings of squares and their mean make in the mean, results
-    differ by at most (d / 2 + 4 u) |y| to first order (root, quotient, product and
-    gain round once each), LayerNorm's by u |mean| / deviation more; where squares
-    overflow f16, the notation gives 0 and the norm does not.
+    differ by at most (d / 2 + 5 u) |y| to first order (root, quotient, product and
+    gain round once each, the norm once), LayerNorm's by u (|y| + |mean| / deviation)
+    more; where squares overflow f16, the notation gives 0 and the norm does not.
     Example: test/Transforms/recognize-norm.mlir.
   }];
   let options = [Option<"allowLessRounding", "allow-less-rounding", "bool",

@@ -76,6 +76,31 @@ TEST(RecognizeNorm, KeepsTheRoundingBeforeTheGain) {
   }
 }
 
+/// Squares, mean, root, quotient, product and gain, each rounded to f16.
+TEST(RecognizeNorm, StaysWithinItsBoundInF16IfAllowed) {
+  double used = 0;
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    Net n(seed);
+    int64_t rows = n.pick(1, 5), width = n.pick(2, 40);
+    Tensor x = n.arg({rows, width}, ElemType::Float16, 5);
+    Tensor y = normalize(n, x, 1, false);
+    if (n.flip())
+      y = n.mul(y, n.constant(width, ElemType::Float16, n.numbers(width)));
+    n.finish(y);
+    auto before = n.evaluate({});
+    EXPECT_EQ(n.count("nq.norm"), 0);
+    auto after = n.evaluate({}, {"allow-less-rounding"});
+    EXPECT_EQ(n.count("nq.norm"), 1) << "seed " << seed;
+    // Squares, their mean and the sum with epsilon: d = 3 u.
+    for (size_t i = 0; i < before.size(); ++i)
+      used = std::fmax(used, std::abs(after[i] - before[i]) /
+                                 (6.5 * u * std::abs(after[i]) + 4 * tiny));
+  }
+  EXPECT_LE(used, 1 + 20 * u);
+  EXPECT_GT(used, 0.1) << "the bound says little";
+  std::printf("norm in f16: %.2f of the bound\n", used);
+}
+
 //===----------------------------------------------------------------------===//
 // Gains in weights
 //===----------------------------------------------------------------------===//
@@ -436,6 +461,35 @@ TEST(RecognizeAttention, StaysWithinItsBoundInF16) {
   EXPECT_LE(used, 1);
   EXPECT_GT(used, 0.02) << "the bound says little";
   std::printf("attention in f16: %.2f of the bound\n", used);
+}
+
+/// Masks of -1e4: weights of e^-9900 are none; rows that see nothing are zero.
+TEST(RecognizeAttention, TrustsLargeMasksIfAllowed) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    Net n(seed);
+    int64_t keys = n.pick(2, 9), queries = n.pick(2, 5);
+    Tensor q = n.arg({1, 2, queries, 4}, ElemType::Float);
+    Tensor k = n.arg({1, 2, 4, keys}, ElemType::Float);
+    Tensor v = n.arg({1, 2, keys, 3}, ElemType::Float);
+    // The first row sees nothing, the others the first key at least.
+    std::vector<int64_t> visible;
+    for (int64_t i = 0; i < queries * keys; ++i)
+      visible.push_back(i >= keys && (i % keys == 0 || n.flip()));
+    Tensor s = n.where(n.boolArg({queries, keys}, visible),
+                       n.build.matmul(q, k, ElemType::Float),
+                       n.scalar(-1e4, ElemType::Float));
+    n.finish(n.build.matmul(n.softmax(s), v, ElemType::Float));
+    auto before = n.evaluate({});
+    EXPECT_EQ(n.count("nq.attention"), 0);
+    auto after = n.evaluate({}, {"trust-large-masks"});
+    EXPECT_EQ(n.count("nq.attention"), 1) << "seed " << seed;
+    for (size_t i = 0; i < before.size(); ++i) {
+      bool seesNothing = int64_t(i) / 3 % queries == 0;
+      EXPECT_NEAR(after[i], seesNothing ? 0 : before[i], exact)
+          << "seed " << seed << ", element " << i;
+      EXPECT_NE(before[i], 0);
+    }
+  }
 }
 
 } // namespace
