@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Engine/WriteEngine.h"
 
+#include "nibble/Analysis/InPlace.h"
 #include "nibble/Analysis/MemoryPlan.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
@@ -168,6 +169,25 @@ private:
     return it->second;
   }
 
+  /// Of values that the kernel updates in place: all but the rows written.
+  static uint64_t getBytesLeftAlone(exec::LaunchOp op) {
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+        op, op.getKernelAttr());
+    auto bytesOf = [](Value value) {
+      return nq::getStorageRegions(cast<RankedTensorType>(value.getType()))
+          .total;
+    };
+    uint64_t bytes = 0;
+    for (auto [operand, result] : getUpdatedOperands(kernel)) {
+      auto update = kernel.front()
+                        .getTerminator()
+                        ->getOperand(result)
+                        .getDefiningOp<nq::UpdateOp>();
+      bytes += 2 * bytesOf(update.getInput()) - bytesOf(update.getRows());
+    }
+    return bytes;
+  }
+
   LogicalResult addLaunch(exec::LaunchOp op) {
     if (!op.getExtent() || !op.getOffsets())
       return op.emitOpError()
@@ -192,6 +212,7 @@ private:
       launch.args.push_back(indexOf.lookup(result));
       launch.bytes += entry.values.back().byteSize;
     }
+    launch.bytes -= getBytesLeftAlone(op);
     if (auto flops = op->getAttrOfType<IntegerAttr>("flops"))
       launch.flops = flops.getInt();
     entry.launches.push_back(std::move(launch));
