@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Report/Explain.h"
 
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace nibble;
@@ -138,14 +139,26 @@ static void printDetails(const json::Object &layer, llvm::raw_ostream &os) {
   printRejected(layer, os);
 }
 
+/// Why ops that no fusion took are kernels of their own, by layer.
+static llvm::StringMap<llvm::StringRef> getAlone(const json::Object &document) {
+  llvm::StringMap<llvm::StringRef> reasons;
+  for (const json::Value &value : *document.getArray("decisions"))
+    if (const json::Object *decision = value.getAsObject();
+        decision && text(*decision, "pass") == "form-regions" &&
+        text(*decision, "kind") == "missed")
+      reasons[text(*decision, "layer")] = text(*decision, "reason");
+  return reasons;
+}
+
 static void printLayer(const json::Object &layer, bool details,
-                       llvm::raw_ostream &os) {
+                       llvm::StringRef alone, llvm::raw_ostream &os) {
   bool good = *layer.getBoolean("as_requested");
   printRow(layer, os);
   printNote("fused", join(*layer.getArray("fused"), ", "), os);
   // That loops loop is no news; every other reason is.
   if (details || !good || text(layer, "reason") != "loops over its elements")
     printNote("why", text(layer, "reason"), os);
+  printNote("alone", alone, os);
   printReformats("reformat left", *layer.getArray("reformats_remaining"), os);
   if (details)
     printDetails(layer, os);
@@ -211,8 +224,16 @@ void nibble::printExplanation(const json::Value &report, bool details,
   os << "\n";
   if (!document.getArray("layers")->empty())
     printHeader(os);
-  for (const json::Value &layer : *document.getArray("layers"))
-    printLayer(*layer.getAsObject(), details, os);
+  const llvm::StringMap<llvm::StringRef> alone = getAlone(document);
+  for (const json::Value &value : *document.getArray("layers")) {
+    const json::Object &layer = *value.getAsObject();
+    // Several kernels may have one name; products are kernels by right.
+    bool product = !layer.getArray("fused")->empty() ||
+                   text(layer, "op") == "gemm" ||
+                   text(layer, "op") == "attention";
+    printLayer(layer, details, product ? "" : alone.lookup(text(layer, "name")),
+               os);
+  }
   printProblems(document, os);
   os << summarize(report) << "\n";
   if (size_t hazards = document.getArray("hazards")->size())
