@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402
 from decoder import write_decoder  # noqa: E402
 from minilm import write_minilm  # noqa: E402
 from mlp import write_mlp  # noqa: E402
+from step import write_step  # noqa: E402
 
 PAGE = 4096
 
@@ -45,7 +46,9 @@ def compare(kernel, launch):
 def check(name, model, tools, goals, *options, inputs={}):
     engine = model.with_suffix(".nbl")
     tools.compile(model, engine, *options, expect=OK)
-    kernels, launches = predicted(tools, engine), counted(tools, engine, inputs)
+    # In the order of layers: order-launches may run them in another one.
+    kernels = sorted(predicted(tools, engine), key=lambda k: k["name"])
+    launches = sorted(counted(tools, engine, inputs), key=lambda x: x["layer"])
     if [k["name"] for k in kernels] != [x["layer"] for x in launches]:
         raise SystemExit(f"{name}: explain lists other kernels than the engine launches:\n"
                          f"{[k['name'] for k in kernels]}\n{[x['layer'] for x in launches]}")
@@ -83,6 +86,11 @@ def main():
     np.save(work / "ids.npy", np.arange(1000, 1128, dtype=np.int64).reshape(1, 128))
     check("MiniLM 1x128", fresh(work / "bytes_minilm.onnx", lambda p: write_minilm(p, batch=1, seq=128)), tools, goals,
           inputs={"input_ids": work / "ids.npy"})
+    # A step writes one row into each cache of 256 KiB.
+    np.save(work / "position.npy", np.array([3], np.int64))
+    check("decoder step", fresh(work / "bytes_step_1024x4096.onnx", lambda p: write_step(p, "nvfp4", length=2048, width=1024, mlp=4096, heads=16)),
+          tools, goals, "--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value",
+          inputs={"position": work / "position.npy"})
     sys.exit(not goals.met)
 
 
