@@ -5,6 +5,7 @@
 // Bytes read and written: 4 x 588 and 4 x 592 elements of two bytes.
 // CHECK-DAG: remark: [Missed] assign-layouts {{.*}}bytes=9440, chosen="reformat at run time"{{.*}}reason="inputs of the graph are row-major"
 // CHECK-DAG: remark: [Missed] assign-layouts {{.*}}bytes=9440, chosen="reformat at run time"{{.*}}reason="its readers want different layouts"
+// CHECK-DAG: remark: [Missed] assign-layouts {{.*}}bytes=704, chosen="reformat at run time"{{.*}}reason="its rows are written in place into a state, which is row-major"
 // CHECK-DAG: remark: [Passed] assign-layouts {{.*}}bytes=4736, {{.*}}reason="its reader wants it so; the store of the producer computes the addresses"
 // CHECK-DAG: remark: [Passed] assign-layouts {{.*}}bytes=75776, {{.*}}reason="constants are packed at compile time"
 
@@ -110,4 +111,31 @@ func.func @disagree(%x: tensor<4x588xf16>) -> (tensor<4x64xf16>, tensor<4x588xf1
     nq.yield %0 : tensor<4x64xf16>
   }
   return %y, %n : tensor<4x64xf16>, tensor<4x588xf16>
+}
+
+// A cache with heads of 20 elements, 40 bytes: attention wants 24, but its rows are written in place, in the order of the state.
+// CHECK-LABEL: func.func @step
+// CHECK: %[[R:.*]]:2 = nq.region "gemm"({{.*}}) -> (tensor<1x1x20xf16>, tensor<1x1x8x20xf16>)
+// CHECK: %[[P:.*]] = nq.region "reformat"(%[[R]]#1)
+// CHECK: nq.region "attention"(%{{.*}}, %[[P]], %[[P]])
+// CHECK: nq.state_write @cache, %[[R]]#1
+nq.state @cache : tensor<1x1x8x20xf16>
+func.func @step(%x: tensor<1x1x64xf16>, %q: tensor<1x1x1x24xf16>, %pos: tensor<1xi64>) -> (tensor<1x1x20xf16>, tensor<1x1x1x20xf16>) attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<20x64xf16>) : tensor<20x64xf16>
+  %old = nq.state_read @cache : tensor<1x1x8x20xf16>
+  %r:2 = nq.region "gemm"(%x, %w, %old, %pos) : (tensor<1x1x64xf16>, tensor<20x64xf16>, tensor<1x1x8x20xf16>, tensor<1xi64>) -> (tensor<1x1x20xf16>, tensor<1x1x8x20xf16>) {
+  ^bb0(%a: tensor<1x1x64xf16>, %b: tensor<20x64xf16>, %c: tensor<1x1x8x20xf16>, %p: tensor<1xi64>):
+    %m = nq.matmul %a, %b transpose_b : (tensor<1x1x64xf16>, tensor<20x64xf16>) -> tensor<1x1x20xf16>
+    %e = tensor.expand_shape %m [[0], [1, 2], [3]] output_shape [1, 1, 1, 20] : tensor<1x1x20xf16> into tensor<1x1x1x20xf16>
+    %u = nq.update %c[%p] with %e axis 2 : tensor<1x1x8x20xf16>, tensor<1xi64>, tensor<1x1x1x20xf16>
+    nq.yield %m, %u : tensor<1x1x20xf16>, tensor<1x1x8x20xf16>
+  }
+  %qs = tensor.extract_slice %q[0, 0, 0, 0] [1, 1, 1, 20] [1, 1, 1, 1] : tensor<1x1x1x24xf16> to tensor<1x1x1x20xf16>
+  %y = nq.region "attention"(%qs, %r#1, %r#1) : (tensor<1x1x1x20xf16>, tensor<1x1x8x20xf16>, tensor<1x1x8x20xf16>) -> tensor<1x1x1x20xf16> {
+  ^bb0(%a: tensor<1x1x1x20xf16>, %b: tensor<1x1x8x20xf16>, %c: tensor<1x1x8x20xf16>):
+    %0 = nq.attention %a, %b, %c {scale = 0.25 : f64} : (tensor<1x1x1x20xf16>, tensor<1x1x8x20xf16>, tensor<1x1x8x20xf16>) -> tensor<1x1x1x20xf16>
+    nq.yield %0 : tensor<1x1x1x20xf16>
+  }
+  nq.state_write @cache, %r#1 : tensor<1x1x8x20xf16>
+  return %r#0, %y : tensor<1x1x20xf16>, tensor<1x1x1x20xf16>
 }

@@ -165,6 +165,11 @@ private:
       loadFrom(region, reader.use->getOperandNumber(), now, reader.wanted.any);
   }
 
+  static bool isUpdate(nq::RegionOp region, Value value) {
+    unsigned number = cast<OpResult>(value).getResultNumber();
+    return region.getYield().getValues()[number].getDefiningOp<nq::UpdateOp>();
+  }
+
   /// Why a value does not have the layout that a reader wants.
   StringRef whyNotStored(Value value) {
     Operation *producer = value.getDefiningOp();
@@ -174,7 +179,10 @@ private:
       return "a reshape in front of it needs row-major order";
     if (isa<nq::StateReadOp>(producer))
       return "states are row-major";
-    if (!isa<nq::RegionOp>(producer) || !isFree(value))
+    auto region = dyn_cast<nq::RegionOp>(producer);
+    if (region && isUpdate(region, value))
+      return "its rows are written in place into a state, which is row-major";
+    if (!region || !isFree(value))
       return "its producer stores one order only";
     return "its readers want different layouts";
   }
