@@ -1,6 +1,7 @@
 // Kernels with matrix products and the ops that follow them.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/NqToCpu/FusedKernel.h"
+#include "AttentionEmitter.h"
 #include "EmitNest.h"
 #include "FusedPlan.h"
 #include "KernelFunction.h"
@@ -49,7 +50,7 @@ private:
   }
 
   static int64_t scratchOf(const FusedGroup &group) {
-    int64_t bytes = 0;
+    int64_t bytes = group.attention ? group.attention->scratchBytes : 0;
     for (const FusedProduct &product : group.products)
       bytes = std::max<int64_t>(bytes, product.launch.scratchBytes);
     return bytes;
@@ -93,10 +94,11 @@ private:
     return emitter;
   }
 
+  /// Where one product of a group, or attention, leaves a run of columns.
   struct Strip {
-    const FusedProduct *product;
-    std::unique_ptr<GemmEmitter> emitter;
-    int64_t offset;
+    Tensor *tensor;
+    int64_t offset; ///< in the scratch, bytes
+    std::unique_ptr<GemmEmitter> emitter = nullptr;
   };
 
   std::vector<Strip> makeStrips(FusedGroup &group) {
@@ -106,7 +108,7 @@ private:
       int64_t bytes = product.launch.rows * group.stripColumns() *
                       elementBytes(*product.tensor);
       function.info.scratchBytes += roundUp(bytes, 64);
-      strips.push_back({&product, makeProduct(product, at), at});
+      strips.push_back({product.tensor, at, makeProduct(product, at)});
     }
     return strips;
   }
@@ -129,6 +131,8 @@ private:
   }
 
   void emitGroup(FusedGroup &group) {
+    if (group.attention)
+      return emitAttention(group);
     std::vector<Strip> strips = makeStrips(group);
     bindTail(group);
     noteGrain(group);
@@ -177,6 +181,103 @@ private:
   }
 
   //===--------------------------------------------------------------------===//
+  // Attention
+  //===--------------------------------------------------------------------===//
+
+  Value operandOf(GemmCode &code, Value operand) {
+    if (!operand)
+      return Value();
+    auto type = cast<RankedTensorType>(operand.getType());
+    return typed(argumentOf(operand), 0, storageOf(type.getElementType()),
+                 type.getNumElements());
+  }
+
+  /// bf16 stays what it is: vectors of it convert.
+  static Type storageOf(Type element) {
+    return element.isBF16() ? element : storageType(element);
+  }
+
+  void noteAttentionGrain(const FusedGroup &group) {
+    const AttentionPlan &plan = *group.attention;
+    int64_t work = plan.work(), units = group.units();
+    // A call packs keys and values once: it should do all rows of them, if
+    // that leaves work for all threads; and not less than some ten
+    // microseconds.
+    int64_t fair = std::max<int64_t>(units / (2 * GemmSpec().threads), 1);
+    int64_t least = (int64_t(1) << 18) / std::max<int64_t>(work / units, 1);
+    int64_t grain = std::max(std::min(fair, plan.rowBlocks), least);
+    function.noteGrain(std::clamp<int64_t>(grain, 1, units), work);
+  }
+
+  void emitAttention(FusedGroup &group) {
+    const AttentionPlan &plan = *group.attention;
+    Strip strip{group.attentionTensor, function.info.scratchBytes};
+    int64_t queries = plan.stack == 1 ? plan.rowsPerBlock : plan.queries;
+    int64_t count = queries * group.block;
+    function.info.scratchBytes +=
+        roundUp(count * elementBytes(*strip.tensor), 64);
+    bindTail(group);
+    noteAttentionGrain(group);
+    std::pair<Value, Value> range = function.claim(group.units(), totalUnits());
+    Value low = range.first, high = range.second;
+    GemmCode code(function.b, kernel.getLoc());
+    nq::AttentionOp op = plan.op;
+    AttentionArgs args{operandOf(code, op.getQ()), operandOf(code, op.getK()),
+                       operandOf(code, op.getV()),
+                       operandOf(code, op.getMask()), function.getScratch()};
+    Type element = strip.tensor->element;
+    Value memory = typed(args.scratch, strip.offset, element, count);
+    AttentionEmitter emitter(code, plan, args);
+    Value from = code.div(low, plan.rowBlocks);
+    Value to = code.div(code.add(high, plan.rowBlocks - 1), plan.rowBlocks);
+    code.loop(from, to, 1, [&](Value run) {
+      Value base = code.mul(run, plan.rowBlocks);
+      Value first = code.max(code.sub(low, base), code.index(0));
+      Value end = code.min(code.sub(high, base), code.index(plan.rowBlocks));
+      emitRowBlocks(code, group, strip, emitter, memory, run, first, end);
+    });
+  }
+
+  /// Row blocks [from, to) of block of columns `run`, counted over all batches.
+  void emitRowBlocks(GemmCode &code, FusedGroup &group, Strip &strip,
+                     AttentionEmitter &emitter, Value memory, Value run,
+                     Value from, Value to) {
+    const AttentionPlan &plan = *group.attention;
+    int64_t heads = group.block / plan.width;
+    bool isShared = heads == plan.stack && plan.packsOnce();
+    Value head = code.mul(run, heads);
+    if (isShared)
+      emitter.enterStack(head);
+    auto format = strip.tensor->element.isF32()   ? rt::StorageFormat::F32
+                  : strip.tensor->element.isF16() ? rt::StorageFormat::F16
+                                                  : rt::StorageFormat::BF16;
+    code.loop(from, to, 1, [&](Value block) {
+      emitter.enterBlock(block);
+      code.loop(0, heads, plan.stack, [&](Value j) {
+        if (!isShared)
+          emitter.enterStack(code.add(head, j));
+        emitter.emitBlock(memory, code.mul(j, plan.width), group.block, format);
+      });
+      emitAttentionTail(code, group, strip, emitter, run);
+    });
+  }
+
+  void emitAttentionTail(GemmCode &code, FusedGroup &group, Strip &strip,
+                         AttentionEmitter &emitter, Value run) {
+    const AttentionPlan &plan = *group.attention;
+    Value batch = code.mul(code.div(run, group.blocks), plan.queries);
+    Value block = code.rem(run, group.blocks);
+    Value from = emitter.rowFrom, to = emitter.rowTo;
+    if (plan.stack > 1)
+      from = code.index(0), to = code.index(plan.queries);
+    code.loop(from, to, 1, [&](Value query) {
+      for (FusedTail &tail : group.tails)
+        emitTail(code, group, tail, strip, code.add(batch, query),
+                 code.sub(query, from), block, code.add(block, 1));
+    });
+  }
+
+  //===--------------------------------------------------------------------===//
   // Tails
   //===--------------------------------------------------------------------===//
 
@@ -210,7 +311,7 @@ private:
 
   /// The block of columns that begins at element `at` of a strip.
   void bindStrip(GemmCode &code, const Strip &strip, Value at) {
-    Tensor &tensor = *strip.product->tensor;
+    Tensor &tensor = *strip.tensor;
     Value byte =
         code.add(code.mul(at, elementBytes(tensor)), code.index(strip.offset));
     auto type =
@@ -227,14 +328,14 @@ private:
 
 Block &bodyOf(Operation *op) { return op->getRegion(0).front(); }
 
-unsigned countProducts(Block &body) {
-  return llvm::count_if(body, llvm::IsaPred<nq::MatmulOp>);
+bool hasProducts(Block &body) {
+  return llvm::any_of(body, llvm::IsaPred<nq::MatmulOp, nq::AttentionOp>);
 }
 
 } // namespace
 
 bool isFusedKernel(func::FuncOp kernel) {
-  return countProducts(bodyOf(kernel)) > 0;
+  return hasProducts(bodyOf(kernel));
 }
 
 FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
@@ -245,9 +346,12 @@ FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
            << "the CPU target cannot run kernel '" << kernel.getName()
            << "' with its matrix products as one: " << why;
   FusedKernel result;
-  for (const FusedGroup &group : plan.groups)
+  for (const FusedGroup &group : plan.groups) {
+    if (group.attention)
+      result.flops += 2 * group.attention->work();
     for (const FusedProduct &product : group.products)
       result.flops += 2 * product.spec.m * product.spec.n * product.spec.k;
+  }
   result.info = FusedLowering(kernel, target, plan).run();
   return result;
 }
@@ -255,12 +359,10 @@ FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
 std::string whyNoKernel(Operation *op) {
   Block &body = bodyOf(op);
   std::string why;
-  if (llvm::any_of(body, llvm::IsaPred<nq::AttentionOp>))
-    return "the CPU target computes attention in steps";
   // A product alone has a kernel of its own, or an error of its own.
   if (isMatmulAlone(body))
     return why;
-  if (countProducts(body)) {
+  if (hasProducts(body)) {
     FusedPlan plan(op->getContext());
     (void)plan.make(body, why);
     return why;

@@ -135,17 +135,23 @@ static int64_t chooseBlock(const FusedGroup &group, int64_t unit,
   return best;
 }
 
+static std::string whyLongRuns(const ProductGroup &group) {
+  return "runs of " + std::to_string(group.run) +
+         " columns that belong together are longer than a block";
+}
+
 LogicalResult FusedPlan::planGroup(const ProductGroup &from, FusedGroup &group,
                                    std::string &why) {
   group.rows = from.rows;
   group.columns = from.columns;
+  if (from.attention)
+    return planAttention(from, group, why);
   int64_t unit = std::lcm(kPanelColumns, from.run);
   // Whole heads, unless they are too long.
   if (int64_t whole = std::lcm(unit, from.split); whole <= kLargestBlock)
     unit = whole;
   if (unit > kLargestBlock) {
-    why = "runs of " + std::to_string(from.run) +
-          " columns that belong together are longer than a block";
+    why = whyLongRuns(from);
     return failure();
   }
   group.block = chooseBlock(group, unit, from.split);
@@ -159,6 +165,25 @@ LogicalResult FusedPlan::planGroup(const ProductGroup &from, FusedGroup &group,
     group.products.push_back({op, &graph.plainOf(op.getResult()), {}, {}});
   if (failed(planProducts(group, why)))
     return failure();
+  keepBlocks(group);
+  return planTails(group, why);
+}
+
+/// A block is the heads of a stack, or as many as scale blocks ask for.
+LogicalResult FusedPlan::planAttention(const ProductGroup &from,
+                                       FusedGroup &group, std::string &why) {
+  nq::AttentionOp op = from.attention;
+  group.attention.emplace(op);
+  group.attentionTensor = &graph.plainOf(op.getResult());
+  int64_t stack = group.attention->stack * group.attention->width;
+  group.block = std::lcm(stack, from.run);
+  if (group.block > std::max(stack, kLargestBlock) ||
+      group.columns % group.block) {
+    why = whyLongRuns(from);
+    return failure();
+  }
+  group.blocks = group.columns / group.block;
+  group.stripBlocks = 1;
   keepBlocks(group);
   return planTails(group, why);
 }
@@ -193,6 +218,8 @@ void FusedPlan::keepBlocks(FusedGroup &group) {
   };
   for (FusedProduct &product : group.products)
     keep(*product.tensor);
+  if (group.attention)
+    keep(*group.attentionTensor);
   for (unsigned i : group.stages)
     for (Tensor *tensor : stages.stages[i].tensors)
       if (tensor->place && !stages.isResult(tensor))

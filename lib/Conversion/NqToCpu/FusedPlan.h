@@ -12,9 +12,15 @@
 //
 // A launch covers units (segment, block of columns), blocks fastest, group
 // after group, then the stages that depend on no product.
+//
+// Attention (AttentionEmitter.h) takes the place of the products of a group:
+// rows are (batch, query), columns (head, element), a block of columns is some
+// heads. Units are (batch, block of columns, block of rows), rows fastest: they
+// share packed keys and values.
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_FUSEDPLAN_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_FUSEDPLAN_H
 
+#include "AttentionPlan.h"
 #include "GemmEmitter.h"
 #include "KernelStages.h"
 #include "ProductSpace.h"
@@ -42,6 +48,8 @@ struct FusedGroup {
   FusedGroup(FusedGroup &&) = default;
 
   llvm::SmallVector<FusedProduct, 2> products;
+  std::optional<AttentionPlan> attention; ///< instead of products
+  Tensor *attentionTensor = nullptr;
   int64_t rows = 0, columns = 0;
   int64_t block = 0;       ///< columns, whole panels
   int64_t blocks = 0;      ///< of a row; the last may be partial
@@ -49,7 +57,11 @@ struct FusedGroup {
   llvm::SmallVector<unsigned> stages;
   std::vector<FusedTail> tails; ///< in the order of columns
 
-  int64_t units() const { return products[0].launch.rowBlocks * blocks; }
+  int64_t units() const {
+    if (attention)
+      return attention->batch * blocks * attention->rowBlocks;
+    return products[0].launch.rowBlocks * blocks;
+  }
   int64_t stripColumns() const { return stripBlocks * block; }
 };
 
@@ -79,6 +91,8 @@ private:
   mlir::LogicalResult sortStages(std::string &why);
   mlir::LogicalResult planGroup(const ProductGroup &from, FusedGroup &group,
                                 std::string &why);
+  mlir::LogicalResult planAttention(const ProductGroup &from,
+                                    FusedGroup &group, std::string &why);
   mlir::LogicalResult planProducts(FusedGroup &group, std::string &why);
   mlir::LogicalResult planTails(FusedGroup &group, std::string &why);
   void keepBlocks(FusedGroup &group);

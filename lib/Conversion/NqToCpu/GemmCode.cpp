@@ -144,6 +144,29 @@ Value GemmCode::slice8(Value value, int64_t first) {
       ArrayRef<int64_t>{1});
 }
 
+SmallVector<Value> GemmCode::transpose8x8(ArrayRef<Value> r) {
+  auto shuffle = [&](Value x, Value y, ArrayRef<int64_t> order) -> Value {
+    return vector::ShuffleOp::create(b, x, y, order);
+  };
+  SmallVector<Value> t, u, out(8);
+  for (int i = 0; i < 8; i += 2) {
+    t.push_back(shuffle(r[i], r[i + 1], {0, 8, 1, 9, 4, 12, 5, 13}));
+    t.push_back(shuffle(r[i], r[i + 1], {2, 10, 3, 11, 6, 14, 7, 15}));
+  }
+  for (int i : {0, 4})
+    for (int j : {0, 1}) {
+      u.push_back(
+          shuffle(t[i + j], t[i + j + 2], {0, 1, 8, 9, 4, 5, 12, 13}));
+      u.push_back(
+          shuffle(t[i + j], t[i + j + 2], {2, 3, 10, 11, 6, 7, 14, 15}));
+    }
+  for (int i = 0; i < 4; ++i) {
+    out[i] = shuffle(u[i], u[i + 4], {0, 1, 2, 3, 8, 9, 10, 11});
+    out[i + 4] = shuffle(u[i], u[i + 4], {4, 5, 6, 7, 12, 13, 14, 15});
+  }
+  return out;
+}
+
 static Type sameShape(Type like, Type element) {
   if (auto vector = dyn_cast<VectorType>(like))
     return vector.clone(element);

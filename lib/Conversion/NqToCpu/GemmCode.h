@@ -77,6 +77,8 @@ public:
                         mlir::ValueRange operands);
   /// lanes [first, first + 8) of a vector.
   mlir::Value slice8(mlir::Value value, int64_t first);
+  /// Columns of eight vectors of 8.
+  llvm::SmallVector<mlir::Value> transpose8x8(llvm::ArrayRef<mlir::Value> rows);
   /// A float vector (or scalar) as f32, or f32 as `format`.
   mlir::Value toF32(mlir::Value value);
   mlir::Value fromF32(mlir::Value value, rt::StorageFormat format);

@@ -131,10 +131,10 @@ LogicalResult KernelGraph::readOp(Operation &op) {
     return readScaledMove(op);
   return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
       .Case<func::ReturnOp, nq::YieldOp>([](auto) { return success(); })
-      .Case<nq::MatmulOp>([&](nq::MatmulOp matmul) {
+      .Case<nq::MatmulOp, nq::AttentionOp>([&](auto product) {
         if (!takesProducts)
-          return notInLoops(matmul);
-        define(matmul, {}, nullptr);
+          return notInLoops(product);
+        define(product, {}, nullptr);
         return success();
       })
       .Case<tensor::EmptyOp>([&](tensor::EmptyOp empty) {

@@ -2,6 +2,7 @@
 // its matrix products.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ProductSpace.h"
+#include "nibble/Conversion/NqToCpu/AttentionKernel.h"
 #include "nibble/Conversion/NqToCpu/MatmulKernel.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -47,7 +48,11 @@ public:
         group.run = sets[root].run;
         group.split = sets[root].split;
       }
-      space.groups[it->second].products.push_back(sets[i].product);
+      ProductGroup &group = space.groups[it->second];
+      if (sets[i].attention)
+        group.attention = sets[i].attention;
+      else
+        group.products.push_back(sets[i].product);
     }
     for (auto &[value, member] : members) {
       ProductSpace::Member copy = member;
@@ -65,6 +70,7 @@ private:
     nq::MatmulOp product;
     unsigned parent;
     int64_t rows, columns, run = 1, split = 1;
+    nq::AttentionOp attention = {};
   };
 
   unsigned rootOf(unsigned i) const {
@@ -89,6 +95,8 @@ private:
       return no(op, "joins products of different shapes");
     if (&x == &y)
       return success();
+    if (x.attention || y.attention)
+      return no(op, "joins attention and another product");
     x.run = std::lcm(x.run, y.run);
     x.split = std::lcm(x.split, y.split);
     y.parent = x.parent;
@@ -117,6 +125,8 @@ private:
   LogicalResult readOp(Operation &op) {
     if (auto matmul = dyn_cast<nq::MatmulOp>(op))
       return readProduct(matmul);
+    if (auto attention = dyn_cast<nq::AttentionOp>(op))
+      return readAttention(attention);
     if (!reads(op))
       return success();
     return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
@@ -137,12 +147,32 @@ private:
         });
   }
 
+  static bool isOperand(Operation *op, Value value) {
+    auto argument = dyn_cast<BlockArgument>(value);
+    return argument && argument.getOwner() == op->getBlock();
+  }
+
+  LogicalResult readAttention(nq::AttentionOp op) {
+    for (Value operand : op->getOperands())
+      if (!isOperand(op, operand))
+        return no(op, "has an operand that is computed in the kernel");
+    if (std::string reason = whyNoAttention(op); !reason.empty())
+      return no(op, "has no kernel: " + reason);
+    ArrayRef<int64_t> shape = shapeOf(op.getResult());
+    int64_t queries = shape[2], width = shape[3];
+    unsigned number = sets.size();
+    sets.push_back({{}, number, shape[0] * queries, shape[1] * width});
+    sets.back().attention = op;
+    Digit digits[] = {{false, queries}, {true, width}, {false, 1}, {true, 1}};
+    Placement place;
+    for (auto [extent, digit] : llvm::zip(shape, digits))
+      place.digits.push_back(extent == 1 ? Digit() : digit);
+    members.insert({op.getResult(), {number, place, std::nullopt}});
+    return success();
+  }
+
   LogicalResult readProduct(nq::MatmulOp op) {
-    auto isOperand = [&](Value value) {
-      return isa<BlockArgument>(value) &&
-             cast<BlockArgument>(value).getOwner() == op->getBlock();
-    };
-    if (!isOperand(op.getA()) || !isOperand(op.getB()))
+    if (!isOperand(op, op.getA()) || !isOperand(op, op.getB()))
       return no(op, "has an operand that is computed in the kernel");
     if (!op.getEpilogue().empty())
       return no(op, "has an epilogue of its own");

@@ -10,8 +10,10 @@ namespace nibble {
 namespace cpu {
 
 /// Products whose results meet in an op: they have the same rows and columns.
+/// Or attention by itself: rows are (batch, query), columns (head, element).
 struct ProductGroup {
   llvm::SmallVector<nq::MatmulOp> products;
+  nq::AttentionOp attention; ///< null if there are products
   int64_t rows = 0, columns = 0;
   /// Runs of this many columns stay together: scale blocks, rotated heads.
   int64_t run = 1;

@@ -1,5 +1,6 @@
 // decompose-for-cpu: attention and scaled activations in terms of CPU kernels.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToCpu/AttentionKernel.h"
 #include "nibble/Conversion/NqToCpu/MatmulKernel.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
@@ -358,6 +359,15 @@ struct DecomposeAttention : OpRewritePattern<AttentionOp> {
 
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
+    std::string why = cpu::whyNoAttention(op);
+    if (why.empty())
+      return rewriter.notifyMatchFailure(op, "it is one kernel");
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("decompose-for-cpu")
+                                    .category("nibble"))
+        << remark::metric("layer", getLayerName(op.getLoc()))
+        << remark::metric("chosen", "products and softmax one by one")
+        << remark::metric("rejected", "one kernel")
+        << remark::metric("reason", why);
     rewriter.replaceOp(op, AttentionSteps(rewriter, op).run());
     return success();
   }

@@ -1,4 +1,4 @@
-// Kernels with matrix products and the ops that follow them.
+// Kernels with matrix products or attention and the ops that follow them.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_CONVERSION_NQTOCPU_FUSEDKERNEL_H
 #define NIBBLE_CONVERSION_NQTOCPU_FUSEDKERNEL_H
@@ -10,15 +10,15 @@
 namespace nibble {
 namespace cpu {
 
-/// True if the kernel function holds matmuls among other ops.
+/// True if the kernel function holds matmuls among other ops, or attention.
 bool isFusedKernel(mlir::func::FuncOp kernel);
 
 struct FusedKernel {
   KernelInfo info;
-  int64_t flops = 0; ///< of the products
+  int64_t flops = 0; ///< of the products and of attention
 };
 
-/// Writes a kernel of matmuls and what follows them into `target`, under its
+/// Writes a kernel of matmuls or attention and what follows them into `target`, under its
 /// own name; the function looks like that of lowerKernelToLoops, operands are
 /// bytes. An error at the kernel where `whyNoKernel` gives a reason.
 mlir::FailureOr<FusedKernel> lowerFusedKernel(mlir::func::FuncOp kernel,

@@ -1,0 +1,341 @@
+// Emits attention for one block of query rows of one stack of heads.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionEmitter.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+
+constexpr int64_t kUnroll = 8;
+
+static int64_t elements(int64_t from, int64_t to) { return (to - from) / 4; }
+
+AttentionEmitter::AttentionEmitter(GemmCode &code, const AttentionPlan &plan,
+                                   const AttentionArgs &args)
+    : code(code), plan(plan), args(args) {
+  auto view = [&](int64_t from, int64_t to) {
+    return code.scratchF32(args.scratch, from, elements(from, to));
+  };
+  queries = plan.keysAt ? view(0, plan.keysAt) : args.q;
+  packedKeys = view(plan.keysAt, plan.valuesAt);
+  packedValues = view(plan.valuesAt, plan.scoresAt);
+  scores = view(plan.scoresAt, plan.sumsAt);
+  sums = view(plan.sumsAt, plan.scratchBytes);
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks
+//===----------------------------------------------------------------------===//
+
+/// First row of a tile: the first bigTiles tiles have one row more.
+Value AttentionEmitter::rowOfTile(Value tile) {
+  Value rows = code.mul(tile, plan.tileRows);
+  if (plan.bigTiles == plan.tiles)
+    return rows;
+  Value less = code.max(code.sub(tile, code.index(plan.bigTiles)), code.index(0));
+  return code.sub(rows, less);
+}
+
+void AttentionEmitter::enterBlock(Value block) {
+  Value from = code.mul(block, plan.tilesPerBlock);
+  Value to = code.min(code.add(from, plan.tilesPerBlock), code.index(plan.tiles));
+  rowFrom = rowOfTile(from);
+  rowTo = rowOfTile(to);
+  keyEnd = code.index(plan.keys);
+  panelEnd = code.index(plan.panels);
+  if (!plan.causal)
+    return;
+  Value last = plan.stack == 1 ? rowTo : code.index(plan.queries);
+  keyEnd = code.max(code.min(code.add(last, code.index(plan.shift)), keyEnd),
+                    code.index(0));
+  panelEnd = code.div(code.add(keyEnd, kPanelColumns - 1), kPanelColumns);
+}
+
+void AttentionEmitter::enterStack(Value first) {
+  head = first;
+  queriesAt = code.mul(head, plan.queries * plan.depth);
+  Value kvHead = code.div(head, plan.heads / plan.kvHeads);
+  keysAt = code.mul(kvHead, plan.keys * plan.depth);
+  valuesAt = code.mul(kvHead, plan.keys * plan.width);
+  if (!plan.packsOnce())
+    return;
+  packKeys(code.index(0), code.index(plan.panels));
+  packValues(code.index(0), code.index(plan.panels));
+}
+
+/// body(rows of the tile, its first row within the block)
+void AttentionEmitter::forEachTile(RowsBody body) {
+  // Rows are in the order of tiles: big ones first.
+  int64_t border = plan.bigTiles * plan.tileRows;
+  auto tiles = [&](Value from, Value to, int64_t rows) {
+    code.loop(from, to, rows, [&](Value row) {
+      body(rows, code.sub(row, rowFrom));
+    });
+  };
+  if (plan.bigTiles == plan.tiles)
+    return tiles(rowFrom, rowTo, plan.tileRows);
+  Value middle = code.index(border);
+  tiles(rowFrom, code.min(rowTo, middle), plan.tileRows);
+  tiles(code.max(rowFrom, middle), rowTo, plan.tileRows - 1);
+}
+
+/// body(first panel, end) for the panels of keys that the block sees.
+void AttentionEmitter::forEachChunk(
+    llvm::function_ref<void(Value, Value)> body) {
+  if (plan.packsOnce())
+    return body(code.index(0), panelEnd);
+  code.loop(code.index(0), panelEnd, plan.panelsPerChunk, [&](Value from) {
+    body(from, code.min(code.add(from, plan.panelsPerChunk), panelEnd));
+  });
+}
+
+void AttentionEmitter::emitBlock(Value strip, Value at, int64_t pitch,
+                                 rt::StorageFormat format) {
+  convertQueries();
+  forEachChunk([&](Value from, Value to) {
+    if (!plan.packsOnce())
+      packKeys(from, to);
+    emitScores(from, to);
+  });
+  emitSoftmax();
+  if (!plan.packsOnce()) {
+    Value end = code.mul(code.sub(rowTo, rowFrom), plan.columns);
+    code.loop(code.index(0), end, 8,
+              [&](Value i) { code.store(code.zero(), sums, i); });
+  }
+  forEachChunk([&](Value from, Value to) {
+    if (!plan.packsOnce())
+      packValues(from, to);
+    emitSums(from, to);
+  });
+  finish(strip, at, pitch, format);
+}
+
+//===----------------------------------------------------------------------===//
+// Keys: panels of 16, order (depth, key)
+//===----------------------------------------------------------------------===//
+
+void AttentionEmitter::packKeys(Value from, Value to) {
+  int64_t whole = plan.keys / kPanelColumns, rest = plan.keys % kPanelColumns;
+  auto place = [&](Value panel) {
+    return code.mul(code.sub(panel, from), kPanelColumns * plan.depth);
+  };
+  code.loop(from, rest ? code.min(to, code.index(whole)) : to, 1,
+            [&](Value panel) {
+              packKeyPanel(panel, place(panel), kPanelColumns);
+            });
+  if (rest)
+    code.loop(code.max(from, code.index(whole)), to, 1, [&](Value panel) {
+      packKeyPanel(panel, place(panel), rest);
+    });
+}
+
+/// The first `count` keys of a panel; the others are zero.
+void AttentionEmitter::packKeyPanel(Value panel, Value to, int64_t count) {
+  Value key = code.mul(panel, kPanelColumns);
+  auto fromKey = [&](Value i) {
+    return code.add(keysAt, code.mul(code.add(key, i), plan.depth));
+  };
+  int64_t whole = count / 8 * 8;
+  if (count < kPanelColumns)
+    code.loop(0, kPanelColumns * plan.depth, 8, [&](Value i) {
+      code.store(code.zero(), packedKeys, code.add(to, i));
+    });
+  code.loop(0, whole, 8,
+            [&](Value i) { packEightKeys(fromKey(i), code.add(to, i)); });
+  auto copy = [&](int64_t keyFrom, int64_t keyTo, int64_t depthFrom) {
+    code.loop(keyFrom, keyTo, 1, [&](Value i) {
+      Value from = fromKey(i), target = code.add(to, i);
+      code.loop(depthFrom, plan.depth, 1, [&](Value d) {
+        Value x = code.toF32(code.loadScalar(args.k, code.add(from, d)));
+        code.store(x, packedKeys,
+                   code.add(target, code.mul(d, kPanelColumns)));
+      });
+    });
+  };
+  copy(0, whole, plan.depth / 8 * 8);
+  copy(whole, count, 0);
+}
+
+void AttentionEmitter::packEightKeys(Value from, Value to) {
+  code.loop(0, plan.depth / 8 * 8, 8, [&](Value d) {
+    SmallVector<Value> rows;
+    Value first = code.add(from, d);
+    for (int64_t n = 0; n < 8; ++n)
+      rows.push_back(
+          code.toF32(code.load(args.k, code.add(first, n * plan.depth), 8)));
+    rows = code.transpose8x8(rows);
+    Value target = code.add(to, code.mul(d, kPanelColumns));
+    for (int64_t j = 0; j < 8; ++j)
+      code.store(rows[j], packedKeys, code.add(target, j * kPanelColumns));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Values: panels of 16 columns, order (panel, key, column)
+//===----------------------------------------------------------------------===//
+
+void AttentionEmitter::packValues(Value from, Value to) {
+  Value keyFrom = code.mul(from, kPanelColumns);
+  Value last = code.mul(to, kPanelColumns), end = code.index(plan.keys);
+  code.loop(keyFrom, code.min(last, end), 1, [&](Value key) {
+    packValueRow(code.add(valuesAt, code.mul(key, plan.width)),
+                 code.mul(code.sub(key, keyFrom), kPanelColumns));
+  });
+  // Sums run over whole vectors of scores: what lies behind the last key is
+  // multiplied by zero.
+  int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
+  if (plan.keys % 8)
+    code.loop(code.max(keyFrom, end), last, 1, [&](Value key) {
+      Value row = code.mul(code.sub(key, keyFrom), kPanelColumns);
+      for (int64_t c = 0; c < plan.columns; c += 8)
+        code.store(code.zero(), packedValues,
+                   code.add(row, c / 16 * panelSize + c % 16));
+    });
+}
+
+void AttentionEmitter::packValueRow(Value from, Value to) {
+  int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
+  auto place = [&](int64_t c) {
+    return code.add(to, c / 16 * panelSize + c % 16);
+  };
+  int64_t whole = plan.width / 8 * 8;
+  for (int64_t c = 0; c < whole; c += 8)
+    code.store(code.toF32(code.load(args.v, code.add(from, c), 8)),
+               packedValues, place(c));
+  for (int64_t c = whole; c < plan.columns; c += 8)
+    code.store(code.zero(), packedValues, place(c));
+  for (int64_t c = whole; c < plan.width; ++c)
+    code.store(code.toF32(code.loadScalar(args.v, code.add(from, c))),
+               packedValues, place(c));
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+void AttentionEmitter::convertQueries() {
+  if (queries == args.q)
+    return;
+  Value count = code.mul(code.sub(rowTo, rowFrom), plan.depth);
+  Value from = code.add(queriesAt, code.mul(rowFrom, plan.depth));
+  Value whole = code.mul(code.div(count, 8), 8);
+  code.loop(code.index(0), whole, 8, [&](Value i) {
+    code.store(code.toF32(code.load(args.q, code.add(from, i), 8)), queries, i);
+  });
+  code.loop(whole, count, 1, [&](Value i) {
+    code.store(code.toF32(code.loadScalar(args.q, code.add(from, i))), queries,
+               i);
+  });
+}
+
+/// One step of k: sums[r] += A[r][k] * B[k].
+void AttentionEmitter::step(SmallVectorImpl<Value> &acc, int64_t rows,
+                            const Operand &a, const Operand &b, Value k,
+                            int64_t offset) {
+  Value fromB = code.add(code.add(b.at, code.mul(k, kPanelColumns)),
+                         offset * kPanelColumns);
+  Value low = code.load(b.memref, fromB, 8);
+  Value high = code.load(b.memref, code.add(fromB, 8), 8);
+  Value fromA = code.add(a.at, k);
+  for (int64_t r = 0; r < rows; ++r) {
+    Value x = code.broadcast(
+        code.loadScalar(a.memref, code.add(fromA, r * a.pitch + offset)));
+    acc[2 * r] = code.fma(x, low, acc[2 * r]);
+    acc[2 * r + 1] = code.fma(x, high, acc[2 * r + 1]);
+  }
+}
+
+SmallVector<Value> AttentionEmitter::multiply(int64_t rows, const Operand &a,
+                                              const Operand &b, Value count,
+                                              int64_t rest, ValueRange start) {
+  SmallVector<Value> acc = code.loop(
+      code.index(0), count, kUnroll, start, [&](Value k, ValueRange carried) {
+        SmallVector<Value> next(carried);
+        for (int64_t j = 0; j < kUnroll; ++j)
+          step(next, rows, a, b, k, j);
+        return next;
+      });
+  for (int64_t j = 0; j < rest; ++j)
+    step(acc, rows, a, b, count, j);
+  return acc;
+}
+
+void AttentionEmitter::storeTile(ValueRange tile, Value memref, Value at,
+                                 int64_t pitch) {
+  for (size_t i = 0; i < tile.size(); ++i)
+    code.store(tile[i], memref, code.add(at, i / 2 * pitch + i % 2 * 8));
+}
+
+void AttentionEmitter::emitScores(Value from, Value to) {
+  Value base = queries == args.q
+                   ? code.add(queriesAt, code.mul(rowFrom, plan.depth))
+                   : code.index(0);
+  Value whole = code.index(plan.depth / kUnroll * kUnroll);
+  code.loop(from, to, 1, [&](Value panel) {
+    Operand keys{packedKeys, code.mul(code.sub(panel, from),
+                                      kPanelColumns * plan.depth)};
+    forEachTile([&](int64_t rows, Value row) {
+      Operand a{queries, code.add(base, code.mul(row, plan.depth)), plan.depth};
+      SmallVector<Value> start(2 * rows, code.zero());
+      auto tile =
+          multiply(rows, a, keys, whole, plan.depth % kUnroll, start);
+      if (plan.scale != 1)
+        for (Value &x : tile)
+          x = code.mulF(x, code.splatF(plan.scale));
+      storeTile(tile, scores,
+                code.add(code.mul(row, plan.pitch),
+                         code.mul(panel, kPanelColumns)),
+                plan.pitch);
+    });
+  });
+}
+
+void AttentionEmitter::emitSums(Value from, Value to) {
+  Value key = code.mul(from, kPanelColumns);
+  Value seen = code.mul(code.div(code.add(keyEnd, 7), 8), 8);
+  Value count = code.sub(code.min(code.mul(to, kPanelColumns), seen), key);
+  int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
+  code.loop(0, plan.columns / kPanelColumns, 1, [&](Value panel) {
+    Operand values{packedValues, code.mul(panel, panelSize)};
+    forEachTile([&](int64_t rows, Value row) {
+      Operand a{scores, code.add(code.mul(row, plan.pitch), key), plan.pitch};
+      Value at = code.add(code.mul(row, plan.columns),
+                          code.mul(panel, kPanelColumns));
+      SmallVector<Value> start;
+      for (int64_t i = 0; i < 2 * rows; ++i)
+        start.push_back(
+            plan.packsOnce()
+                ? code.zero()
+                : code.load(sums,
+                            code.add(at, i / 2 * plan.columns + i % 2 * 8), 8));
+      storeTile(multiply(rows, a, values, count, 0, start), sums, at,
+                plan.columns);
+    });
+  });
+}
+
+/// Rows [head of the stack][query] to the strip, rounded.
+void AttentionEmitter::finish(Value strip, Value at, int64_t pitch,
+                              rt::StorageFormat format) {
+  code.loop(code.index(0), code.sub(rowTo, rowFrom), 1, [&](Value row) {
+    Value from = code.mul(row, plan.columns);
+    Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
+    Value to = code.add(at, code.mul(query, pitch));
+    if (plan.stack > 1)
+      to = code.add(to, code.mul(code.div(row, plan.queries), plan.width));
+    int64_t whole = plan.width / 8 * 8;
+    code.loop(0, whole, 8, [&](Value c) {
+      Value x = code.load(sums, code.add(from, c), 8);
+      code.store(code.fromF32(x, format), strip, code.add(to, c));
+    });
+    code.loop(whole, plan.width, 1, [&](Value c) {
+      Value x = code.load(sums, code.add(from, c), 1);
+      code.store(code.fromF32(x, format), strip, code.add(to, c));
+    });
+  });
+}
+
+} // namespace cpu
+} // namespace nibble

@@ -1,0 +1,103 @@
+// Emits attention for one block of query rows of one stack of heads.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//   for each chunk of keys: pack K to panels of 16 keys     (once per stack
+//     for each panel, for each tile: scores = scale * q k^T  if it is one)
+//   for each row: softcap, mask, softmax
+//   for each chunk of keys: pack V to panels of 16 columns
+//     for each panel, for each tile: sums += scores * V
+//   round the sums to the strip
+#ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
+#define NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
+
+#include "AttentionPlan.h"
+#include "GemmCode.h"
+
+namespace nibble {
+namespace cpu {
+
+/// Flat buffers of elements of the operands' types (i1: bytes; `mask` may be
+/// null) and the scratch.
+struct AttentionArgs {
+  mlir::Value q, k, v, mask, scratch;
+};
+
+class AttentionEmitter {
+public:
+  /// Code is emitted where `code` stands.
+  AttentionEmitter(GemmCode &code, const AttentionPlan &plan,
+                   const AttentionArgs &args);
+
+  /// Row block `block` of a stack: sets `rowFrom` and `rowTo`.
+  void enterBlock(mlir::Value block);
+  /// The stack whose first head is `head`, counted over all batches; packs its
+  /// keys and values if that is done once.
+  void enterStack(mlir::Value head);
+  /// Results of the block's rows in `strip`: query s (of the block) of the
+  /// stack's head h begins at element `at` + s * `pitch` + h * width.
+  void emitBlock(mlir::Value strip, mlir::Value at, int64_t pitch,
+                 rt::StorageFormat format);
+
+  mlir::Value rowFrom, rowTo; ///< rows of the block within its stack
+
+private:
+  using RowsBody = llvm::function_ref<void(int64_t rows, mlir::Value row)>;
+
+  mlir::Value rowOfTile(mlir::Value tile);
+  void forEachTile(RowsBody body);
+  void forEachChunk(
+      llvm::function_ref<void(mlir::Value from, mlir::Value to)> body);
+
+  void packKeys(mlir::Value from, mlir::Value to);
+  void packKeyPanel(mlir::Value panel, mlir::Value to, int64_t count);
+  void packEightKeys(mlir::Value from, mlir::Value to);
+  void packValues(mlir::Value from, mlir::Value to);
+  void packValueRow(mlir::Value from, mlir::Value to);
+
+  void convertQueries();
+  void emitScores(mlir::Value from, mlir::Value to);
+  void emitSums(mlir::Value from, mlir::Value to);
+  void finish(mlir::Value strip, mlir::Value at, int64_t pitch,
+              rt::StorageFormat format);
+
+  /// acc[rows][16] += A[rows][count] * B[count][16]: A from `a` on, rows
+  /// `pitchA` apart, B from `b` on. `count` is a constant index or a multiple
+  /// of 8.
+  struct Operand {
+    mlir::Value memref, at;
+    int64_t pitch = 0;
+  };
+  llvm::SmallVector<mlir::Value> multiply(int64_t rows, const Operand &a,
+                                          const Operand &b, mlir::Value count,
+                                          int64_t rest,
+                                          mlir::ValueRange start);
+  void step(llvm::SmallVectorImpl<mlir::Value> &sums, int64_t rows,
+            const Operand &a, const Operand &b, mlir::Value k, int64_t offset);
+  void storeTile(mlir::ValueRange tile, mlir::Value memref, mlir::Value at,
+                 int64_t pitch);
+
+  // AttentionSoftmax.cpp
+  void emitSoftmax();
+  void softmaxRow(mlir::Value row);
+  mlir::Value adjust(mlir::Value scores, mlir::Value key, mlir::Value maskAt);
+  mlir::Value loadMask(mlir::Value at, int64_t lanes);
+  void adjustRow(mlir::Value at, mlir::Value limit, mlir::Value row);
+  mlir::Value padRow(mlir::Value at, mlir::Value limit);
+  mlir::Value maximumOf(mlir::Value at, mlir::Value end);
+  mlir::Value largest(mlir::Value x, mlir::Value y);
+
+  GemmCode &code;
+  const AttentionPlan &plan;
+  AttentionArgs args;
+  mlir::Value queries, packedKeys, packedValues, scores, sums;
+  mlir::Value head;       ///< first head of the stack, over all batches
+  mlir::Value queriesAt;  ///< first row of the stack in `queries`
+  mlir::Value keysAt, valuesAt;
+  mlir::Value keyEnd; ///< keys that some row of the block sees
+  mlir::Value panelEnd;
+};
+
+} // namespace cpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H

@@ -1,0 +1,187 @@
+// Softcap, mask and softmax of the score rows of a block, in place.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionEmitter.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+static Value splatLike(GemmCode &code, Type type, double value) {
+  return arith::ConstantOp::create(
+      code.b, DenseElementsAttr::get(cast<ShapedType>(type),
+                                     code.b.getF32FloatAttr(value)));
+}
+
+static Value constantF32(GemmCode &code, double value) {
+  return arith::ConstantOp::create(code.b, code.b.getF32FloatAttr(value));
+}
+
+void AttentionEmitter::emitSoftmax() {
+  code.loop(code.index(0), code.sub(rowTo, rowFrom), 1,
+            [&](Value row) { softmaxRow(row); });
+}
+
+//===----------------------------------------------------------------------===//
+// Softcap and mask
+//===----------------------------------------------------------------------===//
+
+Value AttentionEmitter::loadMask(Value at, int64_t lanes) {
+  bool repeats = plan.maskStrides[3] == 0;
+  Value mask = code.load(args.mask, at, repeats ? 1 : lanes);
+  if (!repeats || lanes == 1)
+    return mask;
+  Value one = vector::ExtractOp::create(code.b, mask, int64_t(0));
+  return vector::BroadcastOp::create(
+      code.b, code.vec(lanes, one.getType()), one);
+}
+
+/// Scores of the keys from `key` on, of one lane each. `maskAt`: place of the
+/// mask of key 0.
+Value AttentionEmitter::adjust(Value x, Value key, Value maskAt) {
+  ImplicitLocOpBuilder &b = code.b;
+  Type type = x.getType();
+  if (plan.softcap != 0) {
+    Value cap = splatLike(code, type, plan.softcap);
+    Value ratio = arith::DivFOp::create(b, x, cap);
+    x = arith::MulFOp::create(b, math::TanhOp::create(b, ratio), cap);
+  }
+  if (!args.mask)
+    return x;
+  int64_t lanes = cast<VectorType>(type).getDimSize(0);
+  Value mask = loadMask(code.add(maskAt, code.mul(key, plan.maskStrides[3])),
+                        lanes);
+  if (isa<FloatType>(getElementTypeOrSelf(mask)))
+    return arith::AddFOp::create(b, x, code.toF32(mask));
+  auto bytes = cast<VectorType>(mask.getType());
+  Value isSeen = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, mask,
+                                       code.splat(bytes, 0));
+  return arith::SelectOp::create(b, isSeen, x,
+                                 splatLike(code, type, kMinusInfinity));
+}
+
+/// Scores [0, limit) of the row at `at`; `row` is its number in the stack.
+void AttentionEmitter::adjustRow(Value at, Value limit, Value row) {
+  Value maskAt;
+  if (args.mask) {
+    Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
+    Value own = plan.stack == 1
+                    ? head
+                    : code.add(head, code.div(row, plan.queries));
+    maskAt = code.add(
+        code.mul(code.div(own, plan.heads), plan.maskStrides[0]),
+        code.add(code.mul(code.rem(own, plan.heads), plan.maskStrides[1]),
+                 code.mul(query, plan.maskStrides[2])));
+  }
+  auto range = [&](Value from, Value to, int64_t lanes) {
+    code.loop(from, to, lanes, [&](Value key) {
+      Value place = code.add(at, key);
+      code.store(adjust(code.load(scores, place, lanes), key, maskAt), scores,
+                 place);
+    });
+  };
+  Value whole = code.mul(code.div(limit, 8), 8);
+  range(code.index(0), whole, 8);
+  range(whole, limit, 1);
+}
+
+//===----------------------------------------------------------------------===//
+// Softmax
+//===----------------------------------------------------------------------===//
+
+/// Whole vectors: scores behind `limit` are no scores. Returns their end.
+Value AttentionEmitter::padRow(Value at, Value limit) {
+  Value end = code.mul(code.div(code.add(limit, 7), 8), 8);
+  if (plan.causal || plan.keys % 8)
+    code.loop(limit, end, 1, [&](Value i) {
+      code.store(constantF32(code, kMinusInfinity), scores, code.add(at, i));
+    });
+  return end;
+}
+
+/// The larger one; a NaN is none.
+Value AttentionEmitter::largest(Value x, Value y) {
+  Value isLarger =
+      arith::CmpFOp::create(code.b, arith::CmpFPredicate::OGT, x, y);
+  return arith::SelectOp::create(code.b, isLarger, x, y);
+}
+
+Value AttentionEmitter::maximumOf(Value at, Value end) {
+  constexpr int64_t lanes = 32;
+  SmallVector<Value> start(lanes / 8, code.splatF(kMinusInfinity));
+  Value whole = code.mul(code.div(end, lanes), lanes);
+  auto load = [&](Value i, int64_t offset) {
+    return code.load(scores, code.add(code.add(at, i), offset), 8);
+  };
+  auto wide = code.loop(code.index(0), whole, lanes, start,
+                        [&](Value i, ValueRange carried) {
+                          SmallVector<Value> next;
+                          for (auto [j, x] : llvm::enumerate(carried))
+                            next.push_back(largest(load(i, 8 * j), x));
+                          return next;
+                        });
+  Value all = largest(largest(wide[0], wide[1]), largest(wide[2], wide[3]));
+  all = code.loop(whole, end, 8, ValueRange{all},
+                  [&](Value i, ValueRange carried) {
+                    return SmallVector<Value>{largest(load(i, 0), carried[0])};
+                  })[0];
+  return vector::ReductionOp::create(code.b, vector::CombiningKind::MAXNUMF,
+                                     all);
+}
+
+void AttentionEmitter::softmaxRow(Value row) {
+  ImplicitLocOpBuilder &b = code.b;
+  Value at = code.mul(row, plan.pitch), inStack = code.add(row, rowFrom);
+  Value limit = code.index(plan.keys);
+  if (plan.causal) {
+    Value query =
+        plan.stack == 1 ? inStack : code.rem(inStack, plan.queries);
+    limit = code.max(code.min(code.add(query, code.index(plan.shift + 1)), limit),
+                     code.index(0));
+  }
+  if (plan.adjusts())
+    adjustRow(at, limit, inStack);
+  Value end = padRow(at, limit);
+  Value top = maximumOf(at, end);
+  // Nothing is seen: weights are zero, and not NaN.
+  Value nothing =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, top,
+                            constantF32(code, kMinusInfinity));
+  Value zero = constantF32(code, 0);
+  Value base =
+      code.broadcast(arith::SelectOp::create(b, nothing, zero, top).getResult());
+  Value sum = code.loop(code.index(0), end, 8, ValueRange{code.zero()},
+                        [&](Value i, ValueRange carried) {
+                          Value place = code.add(at, i);
+                          Value x = arith::SubFOp::create(
+                              b, code.load(scores, place, 8), base);
+                          Value e = math::ExpOp::create(b, x);
+                          code.store(e, scores, place);
+                          return SmallVector<Value>{
+                              arith::AddFOp::create(b, carried[0], e)};
+                        })[0];
+  Value total = vector::ReductionOp::create(
+      b, vector::CombiningKind::ADD, sum, arith::FastMathFlags::reassoc);
+  Value inverse = arith::DivFOp::create(b, constantF32(code, 1), total);
+  Value factor = code.broadcast(
+      arith::SelectOp::create(b, nothing, zero, inverse).getResult());
+  code.loop(code.index(0), end, 8, [&](Value i) {
+    Value place = code.add(at, i);
+    code.store(code.mulF(code.load(scores, place, 8), factor), scores, place);
+  });
+  if (!plan.causal)
+    return;
+  Value seen = code.mul(code.div(code.add(keyEnd, 7), 8), 8);
+  code.loop(end, seen, 8, [&](Value i) {
+    code.store(code.zero(), scores, code.add(at, i));
+  });
+}
+
+} // namespace cpu
+} // namespace nibble
