@@ -148,8 +148,8 @@ TEST(AttentionKernel, Quantizes) {
       // Blocks within a head, over two heads, and over all of a row.
       {{1, 4, 4, 21, 30, 16, 32}, "!nq.mxfp8", " recipe(\"ocp\")"},
       {{1, 4, 4, 21, 30, 16, 16}, "!nq.mxfp8", " recipe(\"ocp\")"},
-      {{1, 4, 1, 2, 30, 16, 24}, "!nq.scaled<si8, f32 per 1x?>",
-       " recipe(\"symmetric\")"},
+      {{1, 4, 1, 2, 30, 16, 24}, "!nq.scaled<f8E4M3FN, f8E8M0FNU per 1x96>",
+       " recipe(\"ocp\")"},
   };
   for (auto &[s, type, operands] : cases) {
     Text text{s, "f16", "f16"};
