@@ -93,19 +93,25 @@ void AttentionEmitter::forEachChunk(
 void AttentionEmitter::emitBlock(Value strip, Value at, int64_t pitch,
                                  rt::StorageFormat format) {
   convertQueries();
+  if (plan.isDirect) {
+    emitDirectScores();
+    emitSoftmax();
+    emitDirectSums();
+    return finish(strip, at, pitch, format);
+  }
   forEachChunk([&](Value from, Value to) {
-    if (!plan.packsOnce())
+    if (plan.packsChunks())
       packKeys(from, to);
     emitScores(from, to);
   });
   emitSoftmax();
-  if (!plan.packsOnce()) {
+  if (plan.packsChunks()) {
     Value end = code.mul(code.sub(rowTo, rowFrom), plan.columns);
     code.loop(code.index(0), end, 8,
               [&](Value i) { code.store(code.zero(), sums, i); });
   }
   forEachChunk([&](Value from, Value to) {
-    if (!plan.packsOnce())
+    if (plan.packsChunks())
       packValues(from, to);
     emitSums(from, to);
   });
@@ -230,6 +236,17 @@ void AttentionEmitter::convertQueries() {
   });
 }
 
+/// Place of the block's first row in `queries`.
+Value AttentionEmitter::firstQuery() {
+  if (queries != args.q)
+    return code.index(0);
+  return code.add(queriesAt, code.mul(rowFrom, plan.depth));
+}
+
+Value AttentionEmitter::scaled(Value x) {
+  return plan.scale == 1 ? x : code.mulF(x, code.splatF(plan.scale));
+}
+
 /// One step of k: sums[r] += A[r][k] * B[k].
 void AttentionEmitter::step(SmallVectorImpl<Value> &acc, int64_t rows,
                             const Operand &a, const Operand &b, Value k,
@@ -269,9 +286,7 @@ void AttentionEmitter::storeTile(ValueRange tile, Value memref, Value at,
 }
 
 void AttentionEmitter::emitScores(Value from, Value to) {
-  Value base = queries == args.q
-                   ? code.add(queriesAt, code.mul(rowFrom, plan.depth))
-                   : code.index(0);
+  Value base = firstQuery();
   Value whole = code.index(plan.depth / kUnroll * kUnroll);
   code.loop(from, to, 1, [&](Value panel) {
     Operand keys{packedKeys, code.mul(code.sub(panel, from),
@@ -281,9 +296,8 @@ void AttentionEmitter::emitScores(Value from, Value to) {
       SmallVector<Value> start(2 * rows, code.zero());
       auto tile =
           multiply(rows, a, keys, whole, plan.depth % kUnroll, start);
-      if (plan.scale != 1)
-        for (Value &x : tile)
-          x = code.mulF(x, code.splatF(plan.scale));
+      for (Value &x : tile)
+        x = scaled(x);
       storeTile(tile, scores,
                 code.add(code.mul(row, plan.pitch),
                          code.mul(panel, kPanelColumns)),

@@ -7,6 +7,9 @@
 //   for each chunk of keys: pack V to panels of 16 columns
 //     for each panel, for each tile: sums += scores * V
 //   round the sums to the strip
+//
+// Few rows take K and V where they lie: eight keys at a time, summed along the
+// lanes; values by whole rows.
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
 
@@ -55,8 +58,17 @@ private:
   void packValueRow(mlir::Value from, mlir::Value to);
 
   void convertQueries();
+  mlir::Value firstQuery();
   void emitScores(mlir::Value from, mlir::Value to);
   void emitSums(mlir::Value from, mlir::Value to);
+  // AttentionDirect.cpp
+  void emitDirectScores();
+  void scoreEightKeys(mlir::Value row, mlir::Value key);
+  void scoreOneKey(mlir::Value row, mlir::Value key);
+  void emitDirectSums();
+  void sumColumns(int64_t rows, mlir::Value row, int64_t column,
+                  int64_t vectors);
+  mlir::Value scaled(mlir::Value x);
   void finish(mlir::Value strip, mlir::Value at, int64_t pitch,
               rt::StorageFormat format);
 
@@ -85,13 +97,15 @@ private:
   mlir::Value padRow(mlir::Value at, mlir::Value limit);
   mlir::Value maximumOf(mlir::Value at, mlir::Value end);
   mlir::Value largest(mlir::Value x, mlir::Value y);
+  mlir::Value exponential(mlir::Value x);
+  mlir::Value exponentials(mlir::Value at, mlir::Value end, mlir::Value top);
 
   GemmCode &code;
   const AttentionPlan &plan;
   AttentionArgs args;
   mlir::Value queries, packedKeys, packedValues, scores, sums;
   mlir::Value head;       ///< first head of the stack, over all batches
-  mlir::Value queriesAt;  ///< first row of the stack in `queries`
+  mlir::Value queriesAt;  ///< first row of the stack in q
   mlir::Value keysAt, valuesAt;
   mlir::Value keyEnd; ///< keys that some row of the block sees
   mlir::Value panelEnd;

@@ -19,6 +19,9 @@ constexpr int64_t kMostKeys = 1 << 18;
 /// Columns that a block of the ops behind may have.
 constexpr int64_t kMostColumns = 2048;
 constexpr int64_t kThreads = 2;
+/// Packing an element of K costs about as much as 8 rows that take it
+/// unpacked; if it must be widened for every row, as 4.
+constexpr int64_t kDirectRows = 8, kDirectNarrowRows = 4;
 
 static RankedTensorType typeOf(Value value) {
   return cast<RankedTensorType>(value.getType());
@@ -106,12 +109,17 @@ AttentionPlan::AttentionPlan(nq::AttentionOp op) : op(op) {
   rowBlocks = ceilDiv(tiles, tilesPerBlock);
   rowsPerBlock = std::min(rows, tilesPerBlock * tileRows);
 
+  bool isWide = typeOf(op.getK()).getElementType().isF32() &&
+                typeOf(op.getV()).getElementType().isF32();
+  isDirect = rows <= (isWide ? kDirectRows : kDirectNarrowRows) &&
+             depth % 8 == 0 && width % 8 == 0;
+
   int64_t panelBytes = kPanelColumns * (depth + columns) * 4;
   chunks = ceilDiv(panels, std::max<int64_t>(kPackedBytes / panelBytes, 1));
   panelsPerChunk = ceilDiv(panels, chunks);
   chunks = ceilDiv(panels, panelsPerChunk);
 
-  int64_t packed = panelsPerChunk * kPanelColumns;
+  int64_t packed = isDirect ? 0 : panelsPerChunk * kPanelColumns;
   keysAt = typeOf(op.getQ()).getElementType().isF32()
                ? 0
                : roundUpBytes(rowsPerBlock * depth);

@@ -43,7 +43,11 @@ struct AttentionPlan {
     return batch * heads * queries * keys * (depth + width);
   }
   /// Keys and values are packed once for all row blocks of a stack.
-  bool packsOnce() const { return chunks == 1; }
+  bool packsOnce() const { return chunks == 1 && !isDirect; }
+  bool packsChunks() const { return chunks > 1 && !isDirect; }
+  /// Few rows: keys and values are used where they lie, which costs less than
+  /// packing them.
+  bool isDirect;
   /// Something besides the scale happens to scores before the softmax.
   bool adjusts() const { return softcap != 0 || !maskStrides.empty(); }
 };

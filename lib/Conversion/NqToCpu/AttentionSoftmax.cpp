@@ -135,6 +135,58 @@ Value AttentionEmitter::maximumOf(Value at, Value end) {
                                      all);
 }
 
+/// exp(x) for x <= 0, within 2 ulp; below 2^-126 it is zero. As exp of
+/// cpu-expand-math, without what only other arguments need. NaN stays.
+Value AttentionEmitter::exponential(Value x) {
+  ImplicitLocOpBuilder &b = code.b;
+  constexpr double magic = 0x1.8p23, lowest = -127 * 0.693147180559945309;
+  auto c = [&](double value) { return code.splatF(value); };
+  auto ints = code.vec(8, b.getI32Type());
+  // 2^-127 becomes zero, which has the exponent in front of 2^-126.
+  Value isLow =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, c(lowest));
+  x = arith::SelectOp::create(b, isLow, c(lowest), x);
+  // x = n ln 2 + r; n stands in the low bits of the sum.
+  Value sum = code.fma(x, c(1.44269504088896340736), c(magic));
+  Value n = arith::SubFOp::create(b, sum, c(magic));
+  Value r = code.fma(n, c(-0x1.62e4p-1), x);
+  r = code.fma(n, c(-0x1.7f7d1cp-20), r);
+  Value p = c(0.00139262508315);
+  for (double factor :
+       {0.00836323288368, 0.041666554213, 0.166665766661, 0.5})
+    p = code.fma(p, r, c(factor));
+  p = code.fma(p, code.mulF(r, r), r);
+  p = arith::AddFOp::create(b, p, c(1));
+  Value bits = arith::ShLIOp::create(b, code.bitcast(sum, b.getI32Type()),
+                                     code.splat(ints, 23));
+  bits = arith::AddIOp::create(b, bits, code.splat(ints, 127 << 23));
+  return code.mulF(p, code.bitcast(bits, code.f32()));
+}
+
+/// Scores [0, end) of a row become exp(score - top); their sum in 8 lanes.
+Value AttentionEmitter::exponentials(Value at, Value end, Value top) {
+  constexpr int64_t lanes = 16;
+  auto one = [&](Value i, int64_t offset, Value sum) {
+    Value place = code.add(code.add(at, i), offset);
+    Value e = exponential(
+        arith::SubFOp::create(code.b, code.load(scores, place, 8), top));
+    code.store(e, scores, place);
+    return arith::AddFOp::create(code.b, sum, e).getResult();
+  };
+  Value whole = code.mul(code.div(end, lanes), lanes);
+  SmallVector<Value> zeros(2, code.zero());
+  auto wide = code.loop(code.index(0), whole, lanes, zeros,
+                        [&](Value i, ValueRange sums) {
+                          return SmallVector<Value>{one(i, 0, sums[0]),
+                                                    one(i, 8, sums[1])};
+                        });
+  Value sum = arith::AddFOp::create(code.b, wide[0], wide[1]);
+  return code.loop(whole, end, 8, ValueRange{sum},
+                   [&](Value i, ValueRange sums) {
+                     return SmallVector<Value>{one(i, 0, sums[0])};
+                   })[0];
+}
+
 void AttentionEmitter::softmaxRow(Value row) {
   ImplicitLocOpBuilder &b = code.b;
   Value at = code.mul(row, plan.pitch), inStack = code.add(row, rowFrom);
@@ -156,16 +208,7 @@ void AttentionEmitter::softmaxRow(Value row) {
   Value zero = constantF32(code, 0);
   Value base =
       code.broadcast(arith::SelectOp::create(b, nothing, zero, top).getResult());
-  Value sum = code.loop(code.index(0), end, 8, ValueRange{code.zero()},
-                        [&](Value i, ValueRange carried) {
-                          Value place = code.add(at, i);
-                          Value x = arith::SubFOp::create(
-                              b, code.load(scores, place, 8), base);
-                          Value e = math::ExpOp::create(b, x);
-                          code.store(e, scores, place);
-                          return SmallVector<Value>{
-                              arith::AddFOp::create(b, carried[0], e)};
-                        })[0];
+  Value sum = exponentials(at, end, base);
   Value total = vector::ReductionOp::create(
       b, vector::CombiningKind::ADD, sum, arith::FastMathFlags::reassoc);
   Value inverse = arith::DivFOp::create(b, constantF32(code, 1), total);

@@ -84,6 +84,14 @@ TEST(AttentionKernel, SharesKvHeads) {
   check({{1, 4, 2, 9, 20, 8, 8}, "f32", "f32", ", causal", "tensor<4x9x20xf32>"});
 }
 
+TEST(AttentionKernel, TakesKeysWhereTheyLieForFewRows) {
+  for (int64_t queries : {1, 2, 3, 7})
+    check({{2, 2, 2, queries, 43, 64, 104}});
+  check({{1, 4, 1, 1, 43, 40, 72}, "bf16", "f16"});
+  check({{1, 2, 2, 6, 16, 8, 8}, "f32", "f32", ", causal",
+         "tensor<6x16xf32>"});
+}
+
 TEST(AttentionKernel, ReadsAndWritesNarrowFloats) {
   for (const char *element : {"f16", "bf16"}) {
     check({{1, 2, 1, 33, 45, 72, 40}, element, element});

@@ -1,0 +1,31 @@
+# Attention by itself, on inputs [1, heads, positions, size]: as the operators that exporters write, or as ORT's own one.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+import numpy as np
+
+from onnxfile import FLOATS, Graph
+
+
+def write_attention(path, heads, queries, keys, size, dtype="f32", kv_heads=None, fused=False):
+    """y [1, queries, heads * size]. `fused`: com.microsoft.MultiHeadAttention, whose q, k and v are [1, positions, heads * size]."""
+    kv_heads = kv_heads or heads
+    g = Graph(opset=20)
+    shape = lambda n, count: [1, n, count * size] if fused else [1, count, n, size]
+    q = g.input("q", dtype, shape(queries, heads))
+    k, v = (g.input(name, dtype, shape(keys, kv_heads)) for name in "kv")
+    if fused:
+        g.domain("com.microsoft", 1)
+        g.node("MultiHeadAttention", [q, k, v], domain="com.microsoft", outputs=["y"], num_heads=heads)
+    else:
+        i64 = lambda *values: g.const(np.asarray(values, np.int64))
+        if kv_heads != heads:
+            group = heads // kv_heads
+            spread = lambda x: g.node("Reshape", [g.node("Expand", [g.node("Unsqueeze", [x, i64(2)]), i64(1, kv_heads, group, keys, size)]),
+                                                  i64(1, heads, keys, size)])
+            k, v = spread(k), spread(v)
+        scores = g.node("MatMul", [q, g.node("Transpose", [k], perm=[0, 1, 3, 2])])
+        scores = g.node("Mul", [scores, g.const(np.asarray(size**-0.5, FLOATS[dtype]), dtype)])
+        y = g.node("MatMul", [g.node("Softmax", [scores], axis=-1), v])
+        y = g.node("Transpose", [y], perm=[0, 2, 1, 3])
+        g.node("Reshape", [y, i64(1, queries, heads * size)], outputs=["y"])
+    g.output("y", dtype, [1, queries, heads * size])
+    g.save(path)
