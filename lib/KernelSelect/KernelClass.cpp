@@ -123,7 +123,7 @@ static ArrayRef<KernelClass> getCpuClasses() {
        whyNotCpuIntegers, nullptr},
       {"gemm.cpu", F, "gemm", MathFormat::F32, Fidelity::Native, whyNever,
        nullptr},
-      {"attention.cpu.steps", F, "attention", MathFormat::F32, Fidelity::Native,
+      {"attention.cpu", F, "attention", MathFormat::F32, Fidelity::Native,
        whyNever, nullptr},
       {"loops.cpu", F, "*", MathFormat::F32, Fidelity::Native, whyNever,
        nullptr},

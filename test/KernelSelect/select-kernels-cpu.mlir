@@ -12,3 +12,14 @@ func.func @packed(%x: tensor<4x64x!nq.nvfp4>, %w: tensor<32x64x!nq.nvfp4, #octet
   } loc("packed")
   return %y : tensor<4x32xf16>
 }
+
+// CHECK-LABEL: func.func @attention
+// CHECK: nibble.kernel_class = "attention.cpu", nibble.math = "f32"
+func.func @attention(%q: tensor<1x2x4x8xf16>) -> tensor<1x2x4x8xf16> attributes {nibble.entry} {
+  %y = nq.region "attention"(%q) : (tensor<1x2x4x8xf16>) -> tensor<1x2x4x8xf16> {
+  ^bb0(%a: tensor<1x2x4x8xf16>):
+    %0 = nq.attention %a, %a, %a {scale = 1.0 : f64} : (tensor<1x2x4x8xf16>, tensor<1x2x4x8xf16>, tensor<1x2x4x8xf16>) -> tensor<1x2x4x8xf16> loc("attention")
+    nq.yield %0 : tensor<1x2x4x8xf16>
+  } loc("attention")
+  return %y : tensor<1x2x4x8xf16>
+}

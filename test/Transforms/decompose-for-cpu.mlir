@@ -1,18 +1,29 @@
-// Attention becomes matmul, mask, softmax, matmul.
+// Attention without a kernel of its own becomes matmul, mask, softmax, matmul.
 // RUN: nibble-opt %s --decompose-for-cpu --split-input-file | FileCheck %s
 // RUN: nibble-opt %s --decompose-for-cpu --split-input-file --remarks-filter=nibble --remark-format=emitRemark 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
 
+// What one kernel computes stays.
+// CHECK-LABEL: @one_kernel
+func.func @one_kernel(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf16>, %m: tensor<4x6xi1>) -> tensor<1x8x4x16xf32> {
+  // CHECK-NEXT: nq.attention
+  %a = nq.attention %q, %k, %k mask(%m : tensor<4x6xi1>) {scale = 0.25 : f64, softcap = 2.0 : f64} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16xf16>, tensor<1x2x6x16xf16>) -> tensor<1x8x4x16xf32>
+  return %a : tensor<1x8x4x16xf32>
+}
+
+// -----
 // Four query heads on each of two kv heads are rows of one product.
 // CHECK-LABEL: @grouped_queries
-func.func @grouped_queries(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf16>) -> tensor<1x8x4x16xf16> {
+// REMARK-DAG: decompose-for-cpu{{.*}}chosen="products and softmax one by one", layer=steps, reason="operands and results are f32, f16 or bf16, not f8E4M3FN", rejected="one kernel"
+func.func @grouped_queries(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf8E4M3FN>, %v: tensor<1x2x6x16xf16>) -> tensor<1x8x4x16xf16> {
   // CHECK-NOT: nq.attention
-  // CHECK: nq.matmul {{.*}} transpose_b : (tensor<1x2x16x16xf16>, tensor<1x2x6x16xf16>) -> tensor<1x2x16x6xf32>
+  // CHECK: %[[K:.*]] = nq.cast %{{.*}} : tensor<1x2x6x16xf8E4M3FN> -> tensor<1x2x6x16xf32>
+  // CHECK: nq.matmul {{.*}}%[[K]] transpose_b : (tensor<1x2x16x16xf16>, tensor<1x2x6x16xf32>) -> tensor<1x2x16x6xf32>
   // CHECK: arith.mulf
   // CHECK: arith.cmpi sgt
   // CHECK: linalg.softmax dimension(3)
   // CHECK: arith.cmpf uno
   // CHECK: nq.matmul {{.*}} : (tensor<1x2x16x6xf32>, tensor<1x2x6x16xf16>) -> tensor<1x2x16x16xf16>
-  %a = nq.attention %q, %k, %k {scale = 0.25 : f64, causal} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16xf16>, tensor<1x2x6x16xf16>) -> tensor<1x8x4x16xf16>
+  %a = nq.attention %q, %k, %v {scale = 0.25 : f64, causal} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16xf8E4M3FN>, tensor<1x2x6x16xf16>) -> tensor<1x8x4x16xf16> loc("steps")
   return %a : tensor<1x8x4x16xf16>
 }
 

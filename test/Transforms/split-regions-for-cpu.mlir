@@ -7,7 +7,8 @@
 
 // CHECK-NOT: layer=loops
 // CHECK-NOT: layer=product
-// CHECK: [Missed] split-regions-for-cpu {{.*}}layer=attention, {{.*}}reason="the CPU target computes attention in steps"
+// CHECK-NOT: layer=attention
+// CHECK: [Missed] split-regions-for-cpu {{.*}}layer="attention and norm", {{.*}}reason="'nq.norm' needs whole rows of a product"
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=norm, {{.*}}reason="'nq.norm' needs whole rows of a product"
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=sum, {{.*}}reason="'linalg.generic' reduces over elements of a product"
 // CHECK: [Missed] split-regions-for-cpu {{.*}}layer=token, {{.*}}reason="runs of 4096 columns that belong together are longer than a block"
@@ -17,7 +18,7 @@
 // CHECK: [Missed] split-regions-for-cpu {{.*}}chosen="rows copied by a kernel of their own", layer=rows,
 
 // CHECK-LABEL: func.func @accepted
-func.func @accepted(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>) -> (tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>) {
+func.func @accepted(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>, %k: tensor<1x2x4x8xf16>) -> (tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>, tensor<1x2x4x8xf32>) {
   // CHECK: nq.region "rowwise"
   %a = nq.region "rowwise"(%x, %s) fused ["fuse-quantize"] : (tensor<4x32xf16>, tensor<f32>) -> tensor<4x32x!nq.fp8> {
   ^bb0(%p: tensor<4x32xf16>, %q: tensor<f32>):
@@ -38,7 +39,14 @@ func.func @accepted(%x: tensor<4x32xf16>, %s: tensor<f32>, %w: tensor<8x32xf16>)
     %z = nq.quantize %m scale(%t : tensor<f32>) : tensor<4x8xf16> -> tensor<4x8x!nq.fp8>
     nq.yield %z : tensor<4x8x!nq.fp8>
   } loc("product and quantizer")
-  return %a, %b, %c : tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>
+  // CHECK: nq.region "attention"
+  %d = nq.region "attention"(%k) fused ["fuse-attention"] : (tensor<1x2x4x8xf16>) -> tensor<1x2x4x8xf32> {
+  ^bb0(%p: tensor<1x2x4x8xf16>):
+    %y = nq.attention %p, %p, %p {scale = 1.0 : f64} : (tensor<1x2x4x8xf16>, tensor<1x2x4x8xf16>, tensor<1x2x4x8xf16>) -> tensor<1x2x4x8xf16>
+    %e = nq.cast %y : tensor<1x2x4x8xf16> -> tensor<1x2x4x8xf32>
+    nq.yield %e : tensor<1x2x4x8xf32>
+  } loc("attention")
+  return %a, %b, %c, %d : tensor<4x32x!nq.fp8>, tensor<4x8xf16>, tensor<4x8x!nq.fp8>, tensor<1x2x4x8xf32>
 }
 
 // CHECK-LABEL: func.func @refused
@@ -48,9 +56,10 @@ func.func @refused(%x: tensor<4x32xf16>, %w: tensor<9x32xf16>, %wide: tensor<409
   %d = nq.region "attention"(%k) fused ["fuse-attention"] : (tensor<1x1x4x8xf16>) -> tensor<1x1x4x8xf32> {
   ^bb0(%p: tensor<1x1x4x8xf16>):
     %a = nq.attention %p, %p, %p {scale = 1.0 : f64} : (tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>, tensor<1x1x4x8xf16>) -> tensor<1x1x4x8xf16>
-    %e = nq.cast %a : tensor<1x1x4x8xf16> -> tensor<1x1x4x8xf32>
+    %n = nq.norm rms %a {axis = 3 : i64, epsilon = 1.0e-6} : tensor<1x1x4x8xf16> -> tensor<1x1x4x8xf16>
+    %e = nq.cast %n : tensor<1x1x4x8xf16> -> tensor<1x1x4x8xf32>
     nq.yield %e : tensor<1x1x4x8xf32>
-  } loc("attention")
+  } loc("attention and norm")
   %0 = nq.region "gemm"(%x, %w) : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16> {
   ^bb0(%p: tensor<4x32xf16>, %q: tensor<9x32xf16>):
     %m = nq.matmul %p, %q transpose_b : (tensor<4x32xf16>, tensor<9x32xf16>) -> tensor<4x9xf16>

@@ -548,8 +548,10 @@ def FormRegions : Pass<"form-regions", "::mlir::func::FuncOp"> {
 def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Break up graph ops that the CPU target has no kernel for";
   let description = [{
-    Assumes a canonical graph. Guarantees: `nq.attention` is matmul, scale and mask,
-    softmax, matmul; a scaled activation that the GEMM family does not read as it is
+    Assumes a canonical graph. Guarantees: `nq.attention` has operands that its
+    kernel takes (f32, f16, bf16 without scales; masks of these or i1; keys whose
+    scores fit into the scratch), or is matmul, scale and mask, softmax, matmul,
+    with a remark that says why; a scaled activation that the GEMM family does not read as it is
     stored (zero points, blocks over several rows, a computed right operand) is
     dequantized to f32 first (code times scale rounded to f32 once, at most 2^-25
     relative, far below the f32 accumulation), with a remark that says why.

@@ -37,14 +37,15 @@ void AttentionEmitter::scoreEightKeys(Value row, Value key) {
   Value query = code.add(firstQuery(), code.mul(row, plan.depth));
   Value from = code.add(keysAt, code.mul(key, plan.depth));
   SmallVector<Value> zeros(8, code.zero());
-  auto sums = code.loop(
-      0, plan.depth, 8, zeros, [&](Value d, ValueRange carried) {
+  auto sums =
+      code.loop(0, plan.depth, 8, zeros, [&](Value d, ValueRange carried) {
         SmallVector<Value> next;
         Value x = code.load(queries, code.add(query, d), 8);
         Value first = code.add(from, d);
         for (auto [n, sum] : llvm::enumerate(carried)) {
           Value place = code.add(first, n * plan.depth);
-          next.push_back(code.fma(code.toF32(code.load(args.k, place, 8)), x, sum));
+          next.push_back(
+              code.fma(code.toF32(code.load(args.k, place, 8)), x, sum));
         }
         return next;
       });
@@ -62,10 +63,10 @@ void AttentionEmitter::scoreOneKey(Value row, Value key) {
                           return SmallVector<Value>{
                               code.fma(code.toF32(y), x, carried[0])};
                         })[0];
-  Value total = vector::ReductionOp::create(
-      code.b, vector::CombiningKind::ADD, sum, arith::FastMathFlags::reassoc);
-  Value x = vector::ExtractOp::create(
-      code.b, scaled(code.broadcast(total)), int64_t(0));
+  Value total = vector::ReductionOp::create(code.b, vector::CombiningKind::ADD,
+                                            sum, arith::FastMathFlags::reassoc);
+  Value x = vector::ExtractOp::create(code.b, scaled(code.broadcast(total)),
+                                      int64_t(0));
   code.store(x, scores, code.add(code.mul(row, plan.pitch), key));
 }
 

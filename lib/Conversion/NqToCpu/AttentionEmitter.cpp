@@ -33,13 +33,15 @@ Value AttentionEmitter::rowOfTile(Value tile) {
   Value rows = code.mul(tile, plan.tileRows);
   if (plan.bigTiles == plan.tiles)
     return rows;
-  Value less = code.max(code.sub(tile, code.index(plan.bigTiles)), code.index(0));
+  Value less =
+      code.max(code.sub(tile, code.index(plan.bigTiles)), code.index(0));
   return code.sub(rows, less);
 }
 
 void AttentionEmitter::enterBlock(Value block) {
   Value from = code.mul(block, plan.tilesPerBlock);
-  Value to = code.min(code.add(from, plan.tilesPerBlock), code.index(plan.tiles));
+  Value to =
+      code.min(code.add(from, plan.tilesPerBlock), code.index(plan.tiles));
   rowFrom = rowOfTile(from);
   rowTo = rowOfTile(to);
   keyEnd = code.index(plan.keys);
@@ -69,9 +71,8 @@ void AttentionEmitter::forEachTile(RowsBody body) {
   // Rows are in the order of tiles: big ones first.
   int64_t border = plan.bigTiles * plan.tileRows;
   auto tiles = [&](Value from, Value to, int64_t rows) {
-    code.loop(from, to, rows, [&](Value row) {
-      body(rows, code.sub(row, rowFrom));
-    });
+    code.loop(from, to, rows,
+              [&](Value row) { body(rows, code.sub(row, rowFrom)); });
   };
   if (plan.bigTiles == plan.tiles)
     return tiles(rowFrom, rowTo, plan.tileRows);
@@ -127,14 +128,12 @@ void AttentionEmitter::packKeys(Value from, Value to) {
   auto place = [&](Value panel) {
     return code.mul(code.sub(panel, from), kPanelColumns * plan.depth);
   };
-  code.loop(from, rest ? code.min(to, code.index(whole)) : to, 1,
-            [&](Value panel) {
-              packKeyPanel(panel, place(panel), kPanelColumns);
-            });
+  code.loop(
+      from, rest ? code.min(to, code.index(whole)) : to, 1,
+      [&](Value panel) { packKeyPanel(panel, place(panel), kPanelColumns); });
   if (rest)
-    code.loop(code.max(from, code.index(whole)), to, 1, [&](Value panel) {
-      packKeyPanel(panel, place(panel), rest);
-    });
+    code.loop(code.max(from, code.index(whole)), to, 1,
+              [&](Value panel) { packKeyPanel(panel, place(panel), rest); });
 }
 
 /// The first `count` keys of a panel; the others are zero.
@@ -155,8 +154,7 @@ void AttentionEmitter::packKeyPanel(Value panel, Value to, int64_t count) {
       Value from = fromKey(i), target = code.add(to, i);
       code.loop(depthFrom, plan.depth, 1, [&](Value d) {
         Value x = code.toF32(code.loadScalar(args.k, code.add(from, d)));
-        code.store(x, packedKeys,
-                   code.add(target, code.mul(d, kPanelColumns)));
+        code.store(x, packedKeys, code.add(target, code.mul(d, kPanelColumns)));
       });
     });
   };
@@ -267,13 +265,13 @@ void AttentionEmitter::step(SmallVectorImpl<Value> &acc, int64_t rows,
 SmallVector<Value> AttentionEmitter::multiply(int64_t rows, const Operand &a,
                                               const Operand &b, Value count,
                                               int64_t rest, ValueRange start) {
-  SmallVector<Value> acc = code.loop(
-      code.index(0), count, kUnroll, start, [&](Value k, ValueRange carried) {
-        SmallVector<Value> next(carried);
-        for (int64_t j = 0; j < kUnroll; ++j)
-          step(next, rows, a, b, k, j);
-        return next;
-      });
+  SmallVector<Value> acc = code.loop(code.index(0), count, kUnroll, start,
+                                     [&](Value k, ValueRange carried) {
+                                       SmallVector<Value> next(carried);
+                                       for (int64_t j = 0; j < kUnroll; ++j)
+                                         step(next, rows, a, b, k, j);
+                                       return next;
+                                     });
   for (int64_t j = 0; j < rest; ++j)
     step(acc, rows, a, b, count, j);
   return acc;
@@ -289,19 +287,18 @@ void AttentionEmitter::emitScores(Value from, Value to) {
   Value base = firstQuery();
   Value whole = code.index(plan.depth / kUnroll * kUnroll);
   code.loop(from, to, 1, [&](Value panel) {
-    Operand keys{packedKeys, code.mul(code.sub(panel, from),
-                                      kPanelColumns * plan.depth)};
+    Operand keys{packedKeys,
+                 code.mul(code.sub(panel, from), kPanelColumns * plan.depth)};
     forEachTile([&](int64_t rows, Value row) {
       Operand a{queries, code.add(base, code.mul(row, plan.depth)), plan.depth};
       SmallVector<Value> start(2 * rows, code.zero());
-      auto tile =
-          multiply(rows, a, keys, whole, plan.depth % kUnroll, start);
+      auto tile = multiply(rows, a, keys, whole, plan.depth % kUnroll, start);
       for (Value &x : tile)
         x = scaled(x);
-      storeTile(tile, scores,
-                code.add(code.mul(row, plan.pitch),
-                         code.mul(panel, kPanelColumns)),
-                plan.pitch);
+      storeTile(
+          tile, scores,
+          code.add(code.mul(row, plan.pitch), code.mul(panel, kPanelColumns)),
+          plan.pitch);
     });
   });
 }
@@ -315,8 +312,8 @@ void AttentionEmitter::emitSums(Value from, Value to) {
     Operand values{packedValues, code.mul(panel, panelSize)};
     forEachTile([&](int64_t rows, Value row) {
       Operand a{scores, code.add(code.mul(row, plan.pitch), key), plan.pitch};
-      Value at = code.add(code.mul(row, plan.columns),
-                          code.mul(panel, kPanelColumns));
+      Value at =
+          code.add(code.mul(row, plan.columns), code.mul(panel, kPanelColumns));
       SmallVector<Value> start;
       for (int64_t i = 0; i < 2 * rows; ++i)
         start.push_back(

@@ -48,8 +48,8 @@ private:
 
   mlir::Value rowOfTile(mlir::Value tile);
   void forEachTile(RowsBody body);
-  void forEachChunk(
-      llvm::function_ref<void(mlir::Value from, mlir::Value to)> body);
+  void
+  forEachChunk(llvm::function_ref<void(mlir::Value from, mlir::Value to)> body);
 
   void packKeys(mlir::Value from, mlir::Value to);
   void packKeyPanel(mlir::Value panel, mlir::Value to, int64_t count);
@@ -81,8 +81,7 @@ private:
   };
   llvm::SmallVector<mlir::Value> multiply(int64_t rows, const Operand &a,
                                           const Operand &b, mlir::Value count,
-                                          int64_t rest,
-                                          mlir::ValueRange start);
+                                          int64_t rest, mlir::ValueRange start);
   void step(llvm::SmallVectorImpl<mlir::Value> &sums, int64_t rows,
             const Operand &a, const Operand &b, mlir::Value k, int64_t offset);
   void storeTile(mlir::ValueRange tile, mlir::Value memref, mlir::Value at,
@@ -104,8 +103,8 @@ private:
   const AttentionPlan &plan;
   AttentionArgs args;
   mlir::Value queries, packedKeys, packedValues, scores, sums;
-  mlir::Value head;       ///< first head of the stack, over all batches
-  mlir::Value queriesAt;  ///< first row of the stack in q
+  mlir::Value head;      ///< first head of the stack, over all batches
+  mlir::Value queriesAt; ///< first row of the stack in q
   mlir::Value keysAt, valuesAt;
   mlir::Value keyEnd; ///< keys that some row of the block sees
   mlir::Value panelEnd;

@@ -18,8 +18,8 @@ struct AttentionPlan {
   nq::AttentionOp op;
   int64_t batch, heads, kvHeads, queries, keys, depth, width;
 
-  int64_t stack;     ///< heads of a stack
-  int64_t rows;      ///< of a stack
+  int64_t stack;                     ///< heads of a stack
+  int64_t rows;                      ///< of a stack
   int64_t tiles, tileRows, bigTiles; ///< bigTiles of tileRows, others one less
   int64_t tilesPerBlock, rowBlocks, rowsPerBlock;
 

@@ -38,8 +38,8 @@ Value AttentionEmitter::loadMask(Value at, int64_t lanes) {
   if (!repeats || lanes == 1)
     return mask;
   Value one = vector::ExtractOp::create(code.b, mask, int64_t(0));
-  return vector::BroadcastOp::create(
-      code.b, code.vec(lanes, one.getType()), one);
+  return vector::BroadcastOp::create(code.b, code.vec(lanes, one.getType()),
+                                     one);
 }
 
 /// Scores of the keys from `key` on, of one lane each. `maskAt`: place of the
@@ -55,8 +55,8 @@ Value AttentionEmitter::adjust(Value x, Value key, Value maskAt) {
   if (!args.mask)
     return x;
   int64_t lanes = cast<VectorType>(type).getDimSize(0);
-  Value mask = loadMask(code.add(maskAt, code.mul(key, plan.maskStrides[3])),
-                        lanes);
+  Value mask =
+      loadMask(code.add(maskAt, code.mul(key, plan.maskStrides[3])), lanes);
   if (isa<FloatType>(getElementTypeOrSelf(mask)))
     return arith::AddFOp::create(b, x, code.toF32(mask));
   auto bytes = cast<VectorType>(mask.getType());
@@ -71,9 +71,8 @@ void AttentionEmitter::adjustRow(Value at, Value limit, Value row) {
   Value maskAt;
   if (args.mask) {
     Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
-    Value own = plan.stack == 1
-                    ? head
-                    : code.add(head, code.div(row, plan.queries));
+    Value own =
+        plan.stack == 1 ? head : code.add(head, code.div(row, plan.queries));
     maskAt = code.add(
         code.mul(code.div(own, plan.heads), plan.maskStrides[0]),
         code.add(code.mul(code.rem(own, plan.heads), plan.maskStrides[1]),
@@ -152,8 +151,7 @@ Value AttentionEmitter::exponential(Value x) {
   Value r = code.fma(n, c(-0x1.62e4p-1), x);
   r = code.fma(n, c(-0x1.7f7d1cp-20), r);
   Value p = c(0.00139262508315);
-  for (double factor :
-       {0.00836323288368, 0.041666554213, 0.166665766661, 0.5})
+  for (double factor : {0.00836323288368, 0.041666554213, 0.166665766661, 0.5})
     p = code.fma(p, r, c(factor));
   p = code.fma(p, code.mulF(r, r), r);
   p = arith::AddFOp::create(b, p, c(1));
@@ -175,11 +173,10 @@ Value AttentionEmitter::exponentials(Value at, Value end, Value top) {
   };
   Value whole = code.mul(code.div(end, lanes), lanes);
   SmallVector<Value> zeros(2, code.zero());
-  auto wide = code.loop(code.index(0), whole, lanes, zeros,
-                        [&](Value i, ValueRange sums) {
-                          return SmallVector<Value>{one(i, 0, sums[0]),
-                                                    one(i, 8, sums[1])};
-                        });
+  auto wide = code.loop(
+      code.index(0), whole, lanes, zeros, [&](Value i, ValueRange sums) {
+        return SmallVector<Value>{one(i, 0, sums[0]), one(i, 8, sums[1])};
+      });
   Value sum = arith::AddFOp::create(code.b, wide[0], wide[1]);
   return code.loop(whole, end, 8, ValueRange{sum},
                    [&](Value i, ValueRange sums) {
@@ -192,25 +189,24 @@ void AttentionEmitter::softmaxRow(Value row) {
   Value at = code.mul(row, plan.pitch), inStack = code.add(row, rowFrom);
   Value limit = code.index(plan.keys);
   if (plan.causal) {
-    Value query =
-        plan.stack == 1 ? inStack : code.rem(inStack, plan.queries);
-    limit = code.max(code.min(code.add(query, code.index(plan.shift + 1)), limit),
-                     code.index(0));
+    Value query = plan.stack == 1 ? inStack : code.rem(inStack, plan.queries);
+    limit =
+        code.max(code.min(code.add(query, code.index(plan.shift + 1)), limit),
+                 code.index(0));
   }
   if (plan.adjusts())
     adjustRow(at, limit, inStack);
   Value end = padRow(at, limit);
   Value top = maximumOf(at, end);
   // Nothing is seen: weights are zero, and not NaN.
-  Value nothing =
-      arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, top,
-                            constantF32(code, kMinusInfinity));
+  Value nothing = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, top,
+                                        constantF32(code, kMinusInfinity));
   Value zero = constantF32(code, 0);
-  Value base =
-      code.broadcast(arith::SelectOp::create(b, nothing, zero, top).getResult());
+  Value base = code.broadcast(
+      arith::SelectOp::create(b, nothing, zero, top).getResult());
   Value sum = exponentials(at, end, base);
-  Value total = vector::ReductionOp::create(
-      b, vector::CombiningKind::ADD, sum, arith::FastMathFlags::reassoc);
+  Value total = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum,
+                                            arith::FastMathFlags::reassoc);
   Value inverse = arith::DivFOp::create(b, constantF32(code, 1), total);
   Value factor = code.broadcast(
       arith::SelectOp::create(b, nothing, zero, inverse).getResult());
@@ -221,9 +217,8 @@ void AttentionEmitter::softmaxRow(Value row) {
   if (!plan.causal)
     return;
   Value seen = code.mul(code.div(code.add(keyEnd, 7), 8), 8);
-  code.loop(end, seen, 8, [&](Value i) {
-    code.store(code.zero(), scores, code.add(at, i));
-  });
+  code.loop(end, seen, 8,
+            [&](Value i) { code.store(code.zero(), scores, code.add(at, i)); });
 }
 
 } // namespace cpu

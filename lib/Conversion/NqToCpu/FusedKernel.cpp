@@ -334,9 +334,7 @@ bool hasProducts(Block &body) {
 
 } // namespace
 
-bool isFusedKernel(func::FuncOp kernel) {
-  return hasProducts(bodyOf(kernel));
-}
+bool isFusedKernel(func::FuncOp kernel) { return hasProducts(bodyOf(kernel)); }
 
 FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
   std::string why;

@@ -91,8 +91,8 @@ private:
   mlir::LogicalResult sortStages(std::string &why);
   mlir::LogicalResult planGroup(const ProductGroup &from, FusedGroup &group,
                                 std::string &why);
-  mlir::LogicalResult planAttention(const ProductGroup &from,
-                                    FusedGroup &group, std::string &why);
+  mlir::LogicalResult planAttention(const ProductGroup &from, FusedGroup &group,
+                                    std::string &why);
   mlir::LogicalResult planProducts(FusedGroup &group, std::string &why);
   mlir::LogicalResult planTails(FusedGroup &group, std::string &why);
   void keepBlocks(FusedGroup &group);

@@ -155,8 +155,7 @@ SmallVector<Value> GemmCode::transpose8x8(ArrayRef<Value> r) {
   }
   for (int i : {0, 4})
     for (int j : {0, 1}) {
-      u.push_back(
-          shuffle(t[i + j], t[i + j + 2], {0, 1, 8, 9, 4, 5, 12, 13}));
+      u.push_back(shuffle(t[i + j], t[i + j + 2], {0, 1, 8, 9, 4, 5, 12, 13}));
       u.push_back(
           shuffle(t[i + j], t[i + j + 2], {2, 3, 10, 11, 6, 7, 14, 15}));
     }

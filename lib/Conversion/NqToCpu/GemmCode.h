@@ -48,7 +48,7 @@ public:
 
   /// for (i = from; i < to; i += step) body(i)
   mlir::scf::ForOp loop(mlir::Value from, mlir::Value to, int64_t step,
-            llvm::function_ref<void(mlir::Value)> body);
+                        llvm::function_ref<void(mlir::Value)> body);
   void loop(int64_t from, int64_t to, int64_t step,
             llvm::function_ref<void(mlir::Value)> body);
   /// The same with values carried from one iteration to the next.

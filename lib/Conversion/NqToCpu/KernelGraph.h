@@ -23,7 +23,8 @@ public:
   /// Tensors for all values of `func`; arguments have no buffers yet.
   mlir::LogicalResult read(mlir::func::FuncOp func);
   /// The same for the body of a kernel or region. With `products`, results of
-  /// nq.matmul and nq.attention are like arguments: something else writes their buffers.
+  /// nq.matmul and nq.attention are like arguments: something else writes their
+  /// buffers.
   mlir::LogicalResult read(mlir::Block &body, bool products);
 
   bool isScaled(mlir::Value value) const { return scaled.count(value); }

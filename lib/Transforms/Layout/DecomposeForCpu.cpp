@@ -362,8 +362,9 @@ struct DecomposeAttention : OpRewritePattern<AttentionOp> {
     std::string why = cpu::whyNoAttention(op);
     if (why.empty())
       return rewriter.notifyMatchFailure(op, "it is one kernel");
-    remark::missed(op.getLoc(), remark::RemarkOpts::name("decompose-for-cpu")
-                                    .category("nibble"))
+    remark::missed(
+        op.getLoc(),
+        remark::RemarkOpts::name("decompose-for-cpu").category("nibble"))
         << remark::metric("layer", getLayerName(op.getLoc()))
         << remark::metric("chosen", "products and softmax one by one")
         << remark::metric("rejected", "one kernel")

@@ -40,8 +40,8 @@ struct Text {
            " {\n%a = nq.attention %q, %k, %v " +
            (mask.empty() ? "" : "mask(%m : " + mask + ") ") +
            "{scale = 0.125 : f64" + options + "} : (" + q + ", " + k + ", " +
-           v + ") -> " + heads() + "\n" + tail + "\nreturn " + y + " : " +
-           out + "\n}";
+           v + ") -> " + heads() + "\n" + tail + "\nreturn " + y + " : " + out +
+           "\n}";
   }
 };
 
@@ -58,8 +58,7 @@ void check(const Text &text) {
 /// Heads and positions change places, heads merge.
 void mergeHeads(Text &text) {
   const Shape &s = text.s;
-  string swapped =
-      tensor({s.batch, s.queries, s.heads, s.width}, text.result);
+  string swapped = tensor({s.batch, s.queries, s.heads, s.width}, text.result);
   text.type = tensor({s.batch, s.queries, s.heads * s.width}, text.result);
   text.tail = "%e = tensor.empty() : " + swapped +
               "\n%t = linalg.transpose ins(%a : " + text.heads() +
@@ -70,9 +69,10 @@ void mergeHeads(Text &text) {
 }
 
 TEST(AttentionKernel, ComputesAllSizes) {
-  for (Shape s : {Shape{1, 2, 2, 64, 64, 32, 32}, Shape{2, 3, 3, 37, 53, 72, 72},
-                  Shape{1, 1, 1, 1, 1, 1, 1}, Shape{1, 2, 2, 7, 17, 20, 12},
-                  Shape{1, 1, 1, 130, 259, 16, 24}, Shape{1, 4, 4, 3, 8, 5, 40}})
+  for (Shape s :
+       {Shape{1, 2, 2, 64, 64, 32, 32}, Shape{2, 3, 3, 37, 53, 72, 72},
+        Shape{1, 1, 1, 1, 1, 1, 1}, Shape{1, 2, 2, 7, 17, 20, 12},
+        Shape{1, 1, 1, 130, 259, 16, 24}, Shape{1, 4, 4, 3, 8, 5, 40}})
     check({s});
 }
 
@@ -81,15 +81,15 @@ TEST(AttentionKernel, SharesKvHeads) {
   for (int64_t queries : {1, 5, 40})
     check({{2, 8, 2, queries, 33, 16, 24}});
   check({{1, 8, 1, 1, 70, 32, 32}, "f16", "f16", ", causal, bottom_right"});
-  check({{1, 4, 2, 9, 20, 8, 8}, "f32", "f32", ", causal", "tensor<4x9x20xf32>"});
+  check(
+      {{1, 4, 2, 9, 20, 8, 8}, "f32", "f32", ", causal", "tensor<4x9x20xf32>"});
 }
 
 TEST(AttentionKernel, TakesKeysWhereTheyLieForFewRows) {
   for (int64_t queries : {1, 2, 3, 7})
     check({{2, 2, 2, queries, 43, 64, 104}});
   check({{1, 4, 1, 1, 43, 40, 72}, "bf16", "f16"});
-  check({{1, 2, 2, 6, 16, 8, 8}, "f32", "f32", ", causal",
-         "tensor<6x16xf32>"});
+  check({{1, 2, 2, 6, 16, 8, 8}, "f32", "f32", ", causal", "tensor<6x16xf32>"});
 }
 
 TEST(AttentionKernel, ReadsAndWritesNarrowFloats) {
@@ -101,13 +101,15 @@ TEST(AttentionKernel, ReadsAndWritesNarrowFloats) {
 
 TEST(AttentionKernel, PacksLongKeysInChunks) {
   check({{1, 1, 1, 7, 4100, 64, 64}});
-  check({{1, 2, 1, 19, 3001, 128, 72}, "bf16", "f32", ", causal, bottom_right"});
+  check(
+      {{1, 2, 1, 19, 3001, 128, 72}, "bf16", "f32", ", causal, bottom_right"});
 }
 
 TEST(AttentionKernel, MasksTheFuture) {
   for (const char *options : {", causal", ", causal, bottom_right"})
-    for (Shape s : {Shape{1, 2, 2, 50, 50, 16, 16}, Shape{2, 1, 1, 9, 41, 16, 16},
-                    Shape{1, 1, 1, 41, 9, 16, 16}})
+    for (Shape s :
+         {Shape{1, 2, 2, 50, 50, 16, 16}, Shape{2, 1, 1, 9, 41, 16, 16},
+          Shape{1, 1, 1, 41, 9, 16, 16}})
       check({s, "f32", "f32", options});
 }
 
@@ -117,15 +119,23 @@ TEST(AttentionKernel, AddsMasksOfAnyBroadcast) {
         "tensor<3x1x1xf32>", "tensor<21xi1>", "tensor<2x3x11x21xi1>",
         "tensor<2x1x11x1xi1>"})
     check({{2, 3, 3, 11, 21, 16, 16}, "f32", "f32", "", mask});
-  check({{2, 3, 3, 11, 21, 16, 16}, "f32", "f32", ", softcap = 0.5 : f64",
+  check({{2, 3, 3, 11, 21, 16, 16},
+         "f32",
+         "f32",
+         ", softcap = 0.5 : f64",
          "tensor<11x21xf32>"});
-  check({{1, 2, 1, 11, 24, 16, 16}, "f16", "f16",
+  check({{1, 2, 1, 11, 24, 16, 16},
+         "f16",
+         "f16",
          ", softcap = 2.0 : f64, causal"});
 }
 
 /// Finite numbers, none of which is a weight.
 TEST(AttentionKernel, GivesZerosWhereNothingIsSeen) {
-  Text text{{1, 2, 2, 30, 5, 8, 8}, "f32", "f32", ", causal, bottom_right",
+  Text text{{1, 2, 2, 30, 5, 8, 8},
+            "f32",
+            "f32",
+            ", causal, bottom_right",
             "tensor<30x1xi1>"};
   FusedKernelRun run(text.str());
   run.checkNear(2e-6);
@@ -156,7 +166,8 @@ TEST(AttentionKernel, Quantizes) {
       // Blocks within a head, over two heads, and over all of a row.
       {{1, 4, 4, 21, 30, 16, 32}, "!nq.mxfp8", " recipe(\"ocp\")"},
       {{1, 4, 4, 21, 30, 16, 16}, "!nq.mxfp8", " recipe(\"ocp\")"},
-      {{1, 4, 1, 2, 30, 16, 24}, "!nq.scaled<f8E4M3FN, f8E8M0FNU per 1x96>",
+      {{1, 4, 1, 2, 30, 16, 24},
+       "!nq.scaled<f8E4M3FN, f8E8M0FNU per 1x96>",
        " recipe(\"ocp\")"},
   };
   for (auto &[s, type, operands] : cases) {

@@ -18,9 +18,10 @@ struct FusedKernel {
   int64_t flops = 0; ///< of the products and of attention
 };
 
-/// Writes a kernel of matmuls or attention and what follows them into `target`, under its
-/// own name; the function looks like that of lowerKernelToLoops, operands are
-/// bytes. An error at the kernel where `whyNoKernel` gives a reason.
+/// Writes a kernel of matmuls or attention and what follows them into `target`,
+/// under its own name; the function looks like that of lowerKernelToLoops,
+/// operands are bytes. An error at the kernel where `whyNoKernel` gives a
+/// reason.
 mlir::FailureOr<FusedKernel> lowerFusedKernel(mlir::func::FuncOp kernel,
                                               mlir::ModuleOp target);
 
