@@ -810,13 +810,13 @@ TEST(LoopKernel, MovesOfScaledTensors) {
 }
 
 TEST(LoopKernel, UnknownOpsAreReported) {
-  LoopKernelRun run(kernel(
-      "(%a: tensor<1x1x4x4xf32>) -> tensor<1x1x4x4xf32>",
-      "%r = nq.attention %a, %a, %a {scale = 1.0 : f64} : "
-      "(tensor<1x1x4x4xf32>, tensor<1x1x4x4xf32>, tensor<1x1x4x4xf32>) -> "
-      "tensor<1x1x4x4xf32>\nreturn %r : tensor<1x1x4x4xf32>"));
+  LoopKernelRun run(
+      kernel("(%a: tensor<4x4xf32>, %b: tensor<1x4xf32>, %p: tensor<i64>) -> "
+             "tensor<4x4xf32>",
+             "%r = nq.update %a[%p] with %b axis 0 : tensor<4x4xf32>, "
+             "tensor<i64>, tensor<1x4xf32>\nreturn %r : tensor<4x4xf32>"));
   EXPECT_FALSE(run.ok());
-  EXPECT_NE(run.error.find("'nq.attention' cannot be part of a loop kernel"),
+  EXPECT_NE(run.error.find("'nq.update' cannot be part of a loop kernel"),
             std::string::npos)
       << run.error;
 }
