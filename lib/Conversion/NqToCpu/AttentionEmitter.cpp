@@ -106,7 +106,7 @@ void AttentionEmitter::emitBlock(Value strip, Value at, int64_t pitch,
     emitScores(from, to);
   });
   emitSoftmax();
-  if (plan.packsChunks()) {
+  if (plan.sumsInPieces()) {
     Value end = code.mul(code.sub(rowTo, rowFrom), plan.columns);
     code.loop(code.index(0), end, 8,
               [&](Value i) { code.store(code.zero(), sums, i); });
@@ -246,85 +246,119 @@ Value AttentionEmitter::scaled(Value x) {
 }
 
 /// One step of k: sums[r] += A[r][k] * B[k].
-void AttentionEmitter::step(SmallVectorImpl<Value> &acc, int64_t rows,
-                            const Operand &a, const Operand &b, Value k,
-                            int64_t offset) {
-  Value fromB = code.add(code.add(b.at, code.mul(k, kPanelColumns)),
+void AttentionEmitter::step(SmallVectorImpl<Value> &acc, const Tile &tile,
+                            Value k, int64_t offset) {
+  Value fromB = code.add(code.add(tile.b.at, code.mul(k, kPanelColumns)),
                          offset * kPanelColumns);
-  Value low = code.load(b.memref, fromB, 8);
-  Value high = code.load(b.memref, code.add(fromB, 8), 8);
-  Value fromA = code.add(a.at, k);
-  for (int64_t r = 0; r < rows; ++r) {
-    Value x = code.broadcast(
-        code.loadScalar(a.memref, code.add(fromA, r * a.pitch + offset)));
-    acc[2 * r] = code.fma(x, low, acc[2 * r]);
-    acc[2 * r + 1] = code.fma(x, high, acc[2 * r + 1]);
+  SmallVector<Value> row;
+  for (int64_t j = 0; j < tile.vectors; ++j)
+    row.push_back(code.load(tile.b.memref, code.add(fromB, 8 * j), 8));
+  Value fromA = code.add(tile.a.at, k);
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    Value x = code.broadcast(code.loadScalar(
+        tile.a.memref, code.add(fromA, r * tile.a.pitch + offset)));
+    for (int64_t j = 0; j < tile.vectors; ++j) {
+      Value &sum = acc[r * tile.vectors + j];
+      sum = code.fma(x, row[j], sum);
+    }
   }
 }
 
-SmallVector<Value> AttentionEmitter::multiply(int64_t rows, const Operand &a,
-                                              const Operand &b, Value count,
+SmallVector<Value> AttentionEmitter::multiply(const Tile &tile, Value count,
                                               int64_t rest, ValueRange start) {
   SmallVector<Value> acc = code.loop(code.index(0), count, kUnroll, start,
                                      [&](Value k, ValueRange carried) {
                                        SmallVector<Value> next(carried);
                                        for (int64_t j = 0; j < kUnroll; ++j)
-                                         step(next, rows, a, b, k, j);
+                                         step(next, tile, k, j);
                                        return next;
                                      });
   for (int64_t j = 0; j < rest; ++j)
-    step(acc, rows, a, b, count, j);
+    step(acc, tile, count, j);
   return acc;
 }
 
-void AttentionEmitter::storeTile(ValueRange tile, Value memref, Value at,
-                                 int64_t pitch) {
-  for (size_t i = 0; i < tile.size(); ++i)
-    code.store(tile[i], memref, code.add(at, i / 2 * pitch + i % 2 * 8));
+void AttentionEmitter::storeTile(ValueRange values, const Tile &tile,
+                                 const Operand &to) {
+  for (int64_t r = 0; r < tile.rows; ++r)
+    for (int64_t j = 0; j < tile.vectors; ++j)
+      code.store(values[r * tile.vectors + j], to.memref,
+                 code.add(to.at, r * to.pitch + 8 * j));
+}
+
+/// Panels [from, to) of `size` columns in all: body(panel, vectors). At most 8
+/// columns in the last one are one vector.
+void AttentionEmitter::forEachPanel(
+    Value from, Value to, int64_t size,
+    llvm::function_ref<void(Value, int64_t)> body) {
+  int64_t rest = size % kPanelColumns;
+  if (rest == 0 || rest > 8)
+    return void(code.loop(from, to, 1, [&](Value panel) { body(panel, 2); }));
+  Value whole = code.index(size / kPanelColumns);
+  code.loop(from, code.min(to, whole), 1, [&](Value panel) { body(panel, 2); });
+  code.loop(code.max(from, whole), to, 1, [&](Value panel) { body(panel, 1); });
 }
 
 void AttentionEmitter::emitScores(Value from, Value to) {
   Value base = firstQuery();
   Value whole = code.index(plan.depth / kUnroll * kUnroll);
-  code.loop(from, to, 1, [&](Value panel) {
-    Operand keys{packedKeys,
-                 code.mul(code.sub(panel, from), kPanelColumns * plan.depth)};
+  forEachPanel(from, to, plan.keys, [&](Value panel, int64_t vectors) {
+    Value keys = code.mul(code.sub(panel, from), kPanelColumns * plan.depth);
     forEachTile([&](int64_t rows, Value row) {
-      Operand a{queries, code.add(base, code.mul(row, plan.depth)), plan.depth};
-      SmallVector<Value> start(2 * rows, code.zero());
-      auto tile = multiply(rows, a, keys, whole, plan.depth % kUnroll, start);
-      for (Value &x : tile)
+      Value query = code.add(base, code.mul(row, plan.depth));
+      Tile tile{
+          rows, vectors, {queries, query, plan.depth}, {packedKeys, keys}};
+      SmallVector<Value> start(rows * vectors, code.zero());
+      auto result = multiply(tile, whole, plan.depth % kUnroll, start);
+      for (Value &x : result)
         x = scaled(x);
-      storeTile(
-          tile, scores,
-          code.add(code.mul(row, plan.pitch), code.mul(panel, kPanelColumns)),
-          plan.pitch);
+      Value at =
+          code.add(code.mul(row, plan.pitch), code.mul(panel, kPanelColumns));
+      storeTile(result, tile, {scores, at, plan.pitch});
     });
   });
 }
 
+/// Keys of panels [from, to), some at a time.
 void AttentionEmitter::emitSums(Value from, Value to) {
-  Value key = code.mul(from, kPanelColumns);
+  Value first = code.mul(from, kPanelColumns);
   Value seen = code.mul(code.div(code.add(keyEnd, 7), 8), 8);
-  Value count = code.sub(code.min(code.mul(to, kPanelColumns), seen), key);
-  int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
-  code.loop(0, plan.columns / kPanelColumns, 1, [&](Value panel) {
-    Operand values{packedValues, code.mul(panel, panelSize)};
-    forEachTile([&](int64_t rows, Value row) {
-      Operand a{scores, code.add(code.mul(row, plan.pitch), key), plan.pitch};
-      Value at =
-          code.add(code.mul(row, plan.columns), code.mul(panel, kPanelColumns));
-      SmallVector<Value> start;
-      for (int64_t i = 0; i < 2 * rows; ++i)
-        start.push_back(
-            plan.packsOnce()
-                ? code.zero()
-                : code.load(sums,
-                            code.add(at, i / 2 * plan.columns + i % 2 * 8), 8));
-      storeTile(multiply(rows, a, values, count, 0, start), sums, at,
-                plan.columns);
-    });
+  Value end = code.min(code.mul(to, kPanelColumns), seen);
+  if (!plan.sumsInPieces())
+    return sumKeys(first, first, code.sub(end, first));
+  code.loop(first, end, plan.keysPerSum, [&](Value key) {
+    sumKeys(first, key,
+            code.min(code.sub(end, key), code.index(plan.keysPerSum)));
   });
+}
+
+/// `count` keys from `key` on; packed values begin with key `first`.
+void AttentionEmitter::sumKeys(Value first, Value key, Value count) {
+  int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
+  Value offset = code.mul(code.sub(key, first), kPanelColumns);
+  Value end = code.index(plan.columns / kPanelColumns);
+  forEachPanel(code.index(0), end, plan.width,
+               [&](Value panel, int64_t vectors) {
+                 Value values = code.add(code.mul(panel, panelSize), offset);
+                 forEachTile([&](int64_t rows, Value row) {
+                   Value weights = code.add(code.mul(row, plan.pitch), key);
+                   Tile tile{rows,
+                             vectors,
+                             {scores, weights, plan.pitch},
+                             {packedValues, values}};
+                   Value at = code.add(code.mul(row, plan.columns),
+                                       code.mul(panel, kPanelColumns));
+                   SmallVector<Value> start(rows * vectors, code.zero());
+                   if (plan.sumsInPieces())
+                     for (auto [i, sum] : llvm::enumerate(start))
+                       sum = code.load(sums,
+                                       code.add(at, i / vectors * plan.columns +
+                                                        i % vectors * 8),
+                                       8);
+                   storeTile(multiply(tile, count, 0, start), tile,
+                             {sums, at, plan.columns});
+                 });
+               });
 }
 
 /// Rows [head of the stack][query] to the strip, rounded.

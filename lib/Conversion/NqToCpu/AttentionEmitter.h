@@ -72,20 +72,25 @@ private:
   void finish(mlir::Value strip, mlir::Value at, int64_t pitch,
               rt::StorageFormat format);
 
-  /// acc[rows][16] += A[rows][count] * B[count][16]: A from `a` on, rows
-  /// `pitchA` apart, B from `b` on. `count` is a constant index or a multiple
-  /// of 8.
+  /// acc[rows][8 * vectors] += A * B: rows of A are `pitch` apart, those of B
+  /// 16.
   struct Operand {
     mlir::Value memref, at;
     int64_t pitch = 0;
   };
-  llvm::SmallVector<mlir::Value> multiply(int64_t rows, const Operand &a,
-                                          const Operand &b, mlir::Value count,
+  struct Tile {
+    int64_t rows, vectors;
+    Operand a, b;
+  };
+  /// Over `count` k, a multiple of 8, and `rest` more.
+  llvm::SmallVector<mlir::Value> multiply(const Tile &tile, mlir::Value count,
                                           int64_t rest, mlir::ValueRange start);
-  void step(llvm::SmallVectorImpl<mlir::Value> &sums, int64_t rows,
-            const Operand &a, const Operand &b, mlir::Value k, int64_t offset);
-  void storeTile(mlir::ValueRange tile, mlir::Value memref, mlir::Value at,
-                 int64_t pitch);
+  void step(llvm::SmallVectorImpl<mlir::Value> &sums, const Tile &tile,
+            mlir::Value k, int64_t offset);
+  void storeTile(mlir::ValueRange values, const Tile &tile, const Operand &to);
+  void forEachPanel(mlir::Value from, mlir::Value to, int64_t size,
+                    llvm::function_ref<void(mlir::Value, int64_t)> body);
+  void sumKeys(mlir::Value first, mlir::Value key, mlir::Value count);
 
   // AttentionSoftmax.cpp
   void emitSoftmax();

@@ -10,10 +10,14 @@ namespace cpu {
 
 constexpr int64_t kTileRows = 6;
 constexpr int64_t kMostTiles = 16;
-/// Scores of a row block share the L2 cache with packed keys and values.
-constexpr int64_t kScoreBytes = 192 << 10;
-/// Keys and values of one head that are packed at a time.
-constexpr int64_t kPackedBytes = 1 << 20;
+/// Scores of a row block: long ones stream through the L2 cache, a row or some
+/// keys of all rows at a time.
+constexpr int64_t kScoreBytes = 768 << 10;
+/// Keys and values of one head that are packed at a time; reading them from the
+/// L3 cache costs less than packing them again for every row block.
+constexpr int64_t kPackedBytes = 16 << 20;
+/// Keys whose part of a panel of V stays in the L1 cache for all rows.
+constexpr int64_t kGoodKeys = 256;
 /// A tile's scores of more keys than this are no scratch any more.
 constexpr int64_t kMostKeys = 1 << 18;
 /// Columns that a block of the ops behind may have.
@@ -120,6 +124,8 @@ AttentionPlan::AttentionPlan(nq::AttentionOp op) : op(op) {
   chunks = ceilDiv(panels, panelsPerChunk);
 
   int64_t packed = isDirect ? 0 : panelsPerChunk * kPanelColumns;
+  int64_t pieces = std::max<int64_t>(keys / kGoodKeys, 1);
+  keysPerSum = roundUp(ceilDiv(keys, pieces), 8);
   keysAt = typeOf(op.getQ()).getElementType().isF32()
                ? 0
                : roundUpBytes(rowsPerBlock * depth);

@@ -26,8 +26,9 @@ struct AttentionPlan {
   int64_t panels;         ///< of 16 keys
   int64_t panelsPerChunk; ///< that are packed at a time
   int64_t chunks;
-  int64_t pitch;   ///< floats from row to row of the scores
-  int64_t columns; ///< width, rounded up to 16
+  int64_t keysPerSum; ///< that all rows take before the next ones are read
+  int64_t pitch;      ///< floats from row to row of the scores
+  int64_t columns;    ///< width, rounded up to 16
 
   /// Scratch: queries as f32 (unless they are), packed keys, packed values,
   /// scores, sums. Offsets in bytes.
@@ -48,6 +49,8 @@ struct AttentionPlan {
   /// Few rows: keys and values are used where they lie, which costs less than
   /// packing them.
   bool isDirect;
+  /// Sums pass through memory between pieces of keys.
+  bool sumsInPieces() const { return keysPerSum < keys || packsChunks(); }
   /// Something besides the scale happens to scores before the softmax.
   bool adjusts() const { return softcap != 0 || !maskStrides.empty(); }
 };

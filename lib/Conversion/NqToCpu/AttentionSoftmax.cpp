@@ -131,7 +131,7 @@ Value AttentionEmitter::maximumOf(Value at, Value end) {
                     return SmallVector<Value>{largest(load(i, 0), carried[0])};
                   })[0];
   return vector::ReductionOp::create(code.b, vector::CombiningKind::MAXNUMF,
-                                     all);
+                                     all, arith::FastMathFlags::nnan);
 }
 
 /// exp(x) for x <= 0, within 2 ulp; below 2^-126 it is zero. As exp of
