@@ -54,16 +54,24 @@ void AttentionEmitter::enterBlock(Value block) {
   panelEnd = code.div(code.add(keyEnd, kPanelColumns - 1), kPanelColumns);
 }
 
-void AttentionEmitter::enterStack(Value first) {
+void AttentionEmitter::enterStack(Value first, Value isNew) {
   head = first;
   queriesAt = code.mul(head, plan.queries * plan.depth);
-  Value kvHead = code.div(head, plan.heads / plan.kvHeads);
+  int64_t group = plan.heads / plan.kvHeads;
+  Value kvHead = code.div(head, group);
   keysAt = code.mul(kvHead, plan.keys * plan.depth);
   valuesAt = code.mul(kvHead, plan.keys * plan.width);
   if (!plan.packsOnce())
     return;
-  packKeys(code.index(0), code.index(plan.panels));
-  packValues(code.index(0), code.index(plan.panels));
+  auto pack = [&] {
+    packKeys(code.index(0), code.index(plan.panels));
+    packValues(code.index(0), code.index(plan.panels));
+  };
+  if (!isNew || plan.stack == group)
+    return pack();
+  Value isFirst = arith::CmpIOp::create(code.b, arith::CmpIPredicate::eq,
+                                        code.rem(head, group), code.index(0));
+  code.ifElse(arith::OrIOp::create(code.b, isFirst, isNew), pack);
 }
 
 /// body(rows of the tile, its first row within the block)
@@ -136,39 +144,36 @@ void AttentionEmitter::packKeys(Value from, Value to) {
               [&](Value panel) { packKeyPanel(panel, place(panel), rest); });
 }
 
-/// The first `count` keys of a panel; the others are zero.
+/// A panel with `count` keys. What stands behind them is no key: its scores are
+/// overwritten.
 void AttentionEmitter::packKeyPanel(Value panel, Value to, int64_t count) {
   Value key = code.mul(panel, kPanelColumns);
-  auto fromKey = [&](Value i) {
-    return code.add(keysAt, code.mul(code.add(key, i), plan.depth));
-  };
-  int64_t whole = count / 8 * 8;
-  if (count < kPanelColumns)
-    code.loop(0, kPanelColumns * plan.depth, 8, [&](Value i) {
-      code.store(code.zero(), packedKeys, code.add(to, i));
+  for (int64_t first = 0; first < count; first += 8)
+    packEightKeys(code.add(key, first), code.add(to, first), count - first);
+  int64_t whole = plan.depth / 8 * 8;
+  if (whole == plan.depth)
+    return;
+  code.loop(0, count, 1, [&](Value i) {
+    Value from = code.add(keysAt, code.mul(code.add(key, i), plan.depth));
+    Value target = code.add(to, i);
+    code.loop(whole, plan.depth, 1, [&](Value d) {
+      Value x = code.toF32(code.loadScalar(args.k, code.add(from, d)));
+      code.store(x, packedKeys, code.add(target, code.mul(d, kPanelColumns)));
     });
-  code.loop(0, whole, 8,
-            [&](Value i) { packEightKeys(fromKey(i), code.add(to, i)); });
-  auto copy = [&](int64_t keyFrom, int64_t keyTo, int64_t depthFrom) {
-    code.loop(keyFrom, keyTo, 1, [&](Value i) {
-      Value from = fromKey(i), target = code.add(to, i);
-      code.loop(depthFrom, plan.depth, 1, [&](Value d) {
-        Value x = code.toF32(code.loadScalar(args.k, code.add(from, d)));
-        code.store(x, packedKeys, code.add(target, code.mul(d, kPanelColumns)));
-      });
-    });
-  };
-  copy(0, whole, plan.depth / 8 * 8);
-  copy(whole, count, 0);
+  });
 }
 
-void AttentionEmitter::packEightKeys(Value from, Value to) {
+/// Behind the last of `count` keys it is repeated.
+void AttentionEmitter::packEightKeys(Value key, Value to, int64_t count) {
+  Value from = code.add(keysAt, code.mul(key, plan.depth));
   code.loop(0, plan.depth / 8 * 8, 8, [&](Value d) {
     SmallVector<Value> rows;
     Value first = code.add(from, d);
     for (int64_t n = 0; n < 8; ++n)
-      rows.push_back(
-          code.toF32(code.load(args.k, code.add(first, n * plan.depth), 8)));
+      rows.push_back(n < count
+                         ? code.toF32(code.load(
+                               args.k, code.add(first, n * plan.depth), 8))
+                         : rows.back());
     rows = code.transpose8x8(rows);
     Value target = code.add(to, code.mul(d, kPanelColumns));
     for (int64_t j = 0; j < 8; ++j)

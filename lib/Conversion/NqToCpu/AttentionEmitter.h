@@ -34,8 +34,10 @@ public:
   /// Row block `block` of a stack: sets `rowFrom` and `rowTo`.
   void enterBlock(mlir::Value block);
   /// The stack whose first head is `head`, counted over all batches; packs its
-  /// keys and values if that is done once.
-  void enterStack(mlir::Value head);
+  /// keys and values if that is done once. If `isNew` (an i1) is given and
+  /// false, the stack before it has been entered last: its keys and values
+  /// stay, if they are of the same kv head.
+  void enterStack(mlir::Value head, mlir::Value isNew = {});
   /// Results of the block's rows in `strip`: query s (of the block) of the
   /// stack's head h begins at element `at` + s * `pitch` + h * width.
   void emitBlock(mlir::Value strip, mlir::Value at, int64_t pitch,
@@ -53,7 +55,7 @@ private:
 
   void packKeys(mlir::Value from, mlir::Value to);
   void packKeyPanel(mlir::Value panel, mlir::Value to, int64_t count);
-  void packEightKeys(mlir::Value from, mlir::Value to);
+  void packEightKeys(mlir::Value key, mlir::Value to, int64_t count);
   void packValues(mlir::Value from, mlir::Value to);
   void packValueRow(mlir::Value from, mlir::Value to);
 

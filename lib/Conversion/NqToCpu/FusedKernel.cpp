@@ -200,12 +200,13 @@ private:
   void noteAttentionGrain(const FusedGroup &group) {
     const AttentionPlan &plan = *group.attention;
     int64_t work = plan.work(), units = group.units();
-    // A call packs keys and values once: it should do all rows of them, if
-    // that leaves work for all threads; and not less than some ten
+    // A call packs keys and values once: it should do all rows that see them,
+    // if that leaves work for all threads; and not less than some ten
     // microseconds.
+    int64_t alike = plan.rowBlocks * (plan.heads / plan.kvHeads) / plan.stack;
     int64_t fair = std::max<int64_t>(units / (2 * GemmSpec().threads), 1);
     int64_t least = (int64_t(1) << 18) / std::max<int64_t>(work / units, 1);
-    int64_t grain = std::max(std::min(fair, plan.rowBlocks), least);
+    int64_t grain = std::max(std::min(fair, alike), least);
     function.noteGrain(std::clamp<int64_t>(grain, 1, units), work);
   }
 
@@ -234,20 +235,23 @@ private:
       Value base = code.mul(run, plan.rowBlocks);
       Value first = code.max(code.sub(low, base), code.index(0));
       Value end = code.min(code.sub(high, base), code.index(plan.rowBlocks));
-      emitRowBlocks(code, group, strip, emitter, memory, run, first, end);
+      Value isNew =
+          arith::CmpIOp::create(code.b, arith::CmpIPredicate::eq, run, from);
+      emitRowBlocks(code, group, strip, emitter, memory, run, isNew, first,
+                    end);
     });
   }
 
   /// Row blocks [from, to) of block of columns `run`, counted over all batches.
   void emitRowBlocks(GemmCode &code, FusedGroup &group, Strip &strip,
                      AttentionEmitter &emitter, Value memory, Value run,
-                     Value from, Value to) {
+                     Value isNew, Value from, Value to) {
     const AttentionPlan &plan = *group.attention;
     int64_t heads = group.block / plan.width;
     bool isShared = heads == plan.stack && plan.packsOnce();
     Value head = code.mul(run, heads);
     if (isShared)
-      emitter.enterStack(head);
+      emitter.enterStack(head, isNew);
     auto format = strip.tensor->element.isF32()   ? rt::StorageFormat::F32
                   : strip.tensor->element.isF16() ? rt::StorageFormat::F16
                                                   : rt::StorageFormat::BF16;

@@ -81,7 +81,7 @@ TEST(AttentionKernel, ComputesAllSizes) {
 
 TEST(AttentionKernel, SharesKvHeads) {
   // All heads of a kv head in one block of rows, or each by itself.
-  for (int64_t queries : {1, 5, 40})
+  for (int64_t queries : {1, 5, 40, 110})
     check({{2, 8, 2, queries, 33, 16, 24}});
   check({{1, 8, 1, 1, 70, 32, 32}, "f16", "f16", ", causal, bottom_right"});
   check(
