@@ -53,6 +53,7 @@ private:
   void
   forEachChunk(llvm::function_ref<void(mlir::Value from, mlir::Value to)> body);
 
+  // AttentionPack.cpp
   void packKeys(mlir::Value from, mlir::Value to);
   void packKeyPanel(mlir::Value panel, mlir::Value to, int64_t count);
   void packEightKeys(mlir::Value key, mlir::Value to, int64_t count);
@@ -97,6 +98,9 @@ private:
   // AttentionSoftmax.cpp
   void emitSoftmax();
   void softmaxRow(mlir::Value row);
+  mlir::Value visibleKeys(mlir::Value row);
+  void normalizeRow(mlir::Value at, mlir::Value end);
+  mlir::Value placeOfMask(mlir::Value row);
   mlir::Value adjust(mlir::Value scores, mlir::Value key, mlir::Value maskAt);
   mlir::Value loadMask(mlir::Value at, int64_t lanes);
   void adjustRow(mlir::Value at, mlir::Value limit, mlir::Value row);

@@ -66,18 +66,22 @@ Value AttentionEmitter::adjust(Value x, Value key, Value maskAt) {
                                  splatLike(code, type, kMinusInfinity));
 }
 
+/// Place of the mask of a row of the stack and key 0.
+Value AttentionEmitter::placeOfMask(Value row) {
+  Value query = row, own = head;
+  if (plan.stack > 1) {
+    query = code.rem(row, plan.queries);
+    own = code.add(head, code.div(row, plan.queries));
+  }
+  Value batch = code.div(own, plan.heads), inBatch = code.rem(own, plan.heads);
+  return code.add(code.mul(batch, plan.maskStrides[0]),
+                  code.add(code.mul(inBatch, plan.maskStrides[1]),
+                           code.mul(query, plan.maskStrides[2])));
+}
+
 /// Scores [0, limit) of the row at `at`; `row` is its number in the stack.
 void AttentionEmitter::adjustRow(Value at, Value limit, Value row) {
-  Value maskAt;
-  if (args.mask) {
-    Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
-    Value own =
-        plan.stack == 1 ? head : code.add(head, code.div(row, plan.queries));
-    maskAt = code.add(
-        code.mul(code.div(own, plan.heads), plan.maskStrides[0]),
-        code.add(code.mul(code.rem(own, plan.heads), plan.maskStrides[1]),
-                 code.mul(query, plan.maskStrides[2])));
-  }
+  Value maskAt = args.mask ? placeOfMask(row) : Value();
   auto range = [&](Value from, Value to, int64_t lanes) {
     code.loop(from, to, lanes, [&](Value key) {
       Value place = code.add(at, key);
@@ -184,40 +188,48 @@ Value AttentionEmitter::exponentials(Value at, Value end, Value top) {
                    })[0];
 }
 
-void AttentionEmitter::softmaxRow(Value row) {
+/// Keys that a row of the stack sees: the first ones.
+Value AttentionEmitter::visibleKeys(Value row) {
+  Value all = code.index(plan.keys);
+  if (!plan.causal)
+    return all;
+  Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
+  Value last = code.add(query, code.index(plan.shift + 1));
+  return code.max(code.min(last, all), code.index(0));
+}
+
+/// A row that sees nothing gets weights of zero, and not NaN.
+void AttentionEmitter::normalizeRow(Value at, Value end) {
   ImplicitLocOpBuilder &b = code.b;
-  Value at = code.mul(row, plan.pitch), inStack = code.add(row, rowFrom);
-  Value limit = code.index(plan.keys);
-  if (plan.causal) {
-    Value query = plan.stack == 1 ? inStack : code.rem(inStack, plan.queries);
-    limit =
-        code.max(code.min(code.add(query, code.index(plan.shift + 1)), limit),
-                 code.index(0));
-  }
-  if (plan.adjusts())
-    adjustRow(at, limit, inStack);
-  Value end = padRow(at, limit);
-  Value top = maximumOf(at, end);
-  // Nothing is seen: weights are zero, and not NaN.
+  Value top = maximumOf(at, end), zero = constantF32(code, 0);
   Value nothing = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, top,
                                         constantF32(code, kMinusInfinity));
-  Value zero = constantF32(code, 0);
-  Value base = code.broadcast(
-      arith::SelectOp::create(b, nothing, zero, top).getResult());
-  Value sum = exponentials(at, end, base);
+  auto unlessNothing = [&](Value x) {
+    Value chosen = arith::SelectOp::create(b, nothing, zero, x);
+    return code.broadcast(chosen);
+  };
+  Value sum = exponentials(at, end, unlessNothing(top));
   Value total = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum,
                                             arith::FastMathFlags::reassoc);
-  Value inverse = arith::DivFOp::create(b, constantF32(code, 1), total);
-  Value factor = code.broadcast(
-      arith::SelectOp::create(b, nothing, zero, inverse).getResult());
+  Value factor =
+      unlessNothing(arith::DivFOp::create(b, constantF32(code, 1), total));
   code.loop(code.index(0), end, 8, [&](Value i) {
     Value place = code.add(at, i);
     code.store(code.mulF(code.load(scores, place, 8), factor), scores, place);
   });
+}
+
+void AttentionEmitter::softmaxRow(Value row) {
+  Value at = code.mul(row, plan.pitch), inStack = code.add(row, rowFrom);
+  Value limit = visibleKeys(inStack);
+  if (plan.adjusts())
+    adjustRow(at, limit, inStack);
+  Value end = padRow(at, limit);
+  normalizeRow(at, end);
   if (!plan.causal)
     return;
-  Value seen = code.mul(code.div(code.add(keyEnd, 7), 8), 8);
-  code.loop(end, seen, 8,
+  // Other rows of the block see more.
+  code.loop(end, code.mul(code.div(code.add(keyEnd, 7), 8), 8), 8,
             [&](Value i) { code.store(code.zero(), scores, code.add(at, i)); });
 }
 
