@@ -1,0 +1,122 @@
+// A warp: groups of lanes, the lowest program counter first.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// After a branch that lanes take differently, the group at the lowest address
+// runs until it comes to where another group stands; there they join. Compilers
+// lay code out so that this is where paths meet. As a group may wait for what
+// another group does (a lock, a barrier in memory), no group runs longer than
+// kTurn instructions while others stand.
+#include "exec/Warp.h"
+
+#include "exec/Cta.h"
+
+#include <cstring>
+
+using namespace nibble::emu;
+
+static constexpr uint32_t kTurn = 4096;
+
+Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
+    : cta(cta), code(code), index(index), live(lanes),
+      regs(new (std::align_val_t(64)) uint8_t[code.regBytes + 64]()),
+      preds(code.preds) {
+  current = {0, lanes};
+}
+
+uint64_t Warp::run(uint64_t budget) {
+  uint64_t count = 0;
+  waiting = Wait::None;
+  yielding = false;
+  while (count < budget && live && waiting == Wait::None && !yielding) {
+    const Inst &next = code.insts[current.pc];
+    if (!others.empty() && ((next.flags & Inst::Leader) || sinceSwitch > kTurn)) {
+      join();
+      if (code.insts.data() + current.pc != &next)
+        continue;
+    }
+    Lanes lanes = current.lanes;
+    if (next.guard >= 0)
+      lanes &= next.flags & Inst::Negated ? ~preds[next.guard]
+                                          : preds[next.guard];
+    inst = &next;
+    if (!(next.flags & Inst::Ends))
+      ++current.pc;
+    if (lanes)
+      next.run(*this, next, lanes);
+    else if (next.flags & Inst::Ends)
+      ++current.pc;
+    ++count;
+    ++sinceSwitch;
+  }
+  if (waiting != Wait::None && !others.empty())
+    rotate();
+  if (!live)
+    waiting = Wait::Done;
+  return count;
+}
+
+/// Joins groups at the current place, or goes to the lowest.
+void Warp::join() {
+  if (sinceSwitch > kTurn)
+    return rotate();
+  size_t lowest = others.size();
+  for (size_t i = 0; i < others.size();) {
+    if (others[i].pc == current.pc) {
+      current.lanes |= others[i].lanes;
+      others[i] = others.back();
+      others.pop_back();
+      lowest = others.size();
+      i = 0;
+      continue;
+    }
+    if (others[i].pc < current.pc &&
+        (lowest >= others.size() || others[i].pc < others[lowest].pc))
+      lowest = i;
+    ++i;
+  }
+  if (lowest < others.size()) {
+    std::swap(current, others[lowest]);
+    sinceSwitch = 0;
+  }
+}
+
+/// Another group's turn.
+void Warp::rotate() {
+  others.push_back(current);
+  current = others.front();
+  others.erase(others.begin());
+  sinceSwitch = 0;
+}
+
+void Warp::branch(Lanes taken, uint32_t pc) {
+  Lanes stay = current.lanes & ~taken;
+  if (!stay) {
+    current.pc = pc;
+    return;
+  }
+  if (taken)
+    others.push_back({pc, taken});
+  current.lanes = stay;
+  ++current.pc;
+  join();
+}
+
+void Warp::exit(Lanes lanes) {
+  live &= ~lanes;
+  current.lanes &= ~lanes;
+  if (current.lanes) {
+    ++current.pc;
+    return;
+  }
+  if (others.empty())
+    return;
+  current = others.front();
+  others.erase(others.begin());
+  join();
+}
+
+void Warp::wait(Wait reason, uint64_t address, uint32_t id) {
+  waiting = reason;
+  waitAddress = address;
+  waitId = id;
+}

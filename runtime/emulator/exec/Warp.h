@@ -1,0 +1,94 @@
+// A warp: registers, predicates, and groups of lanes that stand at one place each.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_WARP_H
+#define NIBBLE_RT_EMULATOR_EXEC_WARP_H
+
+#include "isa/Inst.h"
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+class Cta;
+
+/// A fault of the program: what happened, where. Ends the grid.
+struct Fault {
+  std::string message;
+};
+
+/// Lanes that stand at the same instruction.
+struct Group {
+  uint32_t pc = 0;
+  Lanes lanes = 0;
+};
+
+/// Why a warp does not run.
+enum class Wait : uint8_t {
+  None,
+  CtaBarrier,     ///< bar.sync: `waitId`
+  ClusterBarrier, ///< barrier.cluster.wait
+  MBarrier,       ///< try_wait: address `waitAddress`, parity `waitId`
+  Async,          ///< some wait for asynchronous work of this warp
+  Done
+};
+
+class Warp {
+public:
+  Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes);
+
+  /// Runs until the warp waits, ends, or has run `budget` instructions. Returns
+  /// the number run.
+  uint64_t run(uint64_t budget);
+
+  /// The 32 values of an operand.
+  template <typename T> T *lanes(Ref ref) {
+    const uint8_t *base = ref.isConstant() ? code.constants.data() : regs.get();
+    return reinterpret_cast<T *>(const_cast<uint8_t *>(base) + ref.offset());
+  }
+  Lanes &pred(int32_t index) { return preds[index]; }
+
+  /// Ends the program with a message about lanes at the current instruction.
+  [[noreturn]] void fault(const std::string &message, int lane = -1);
+
+  /// For handlers that end their instruction themselves: where the running
+  /// group goes next.
+  void jump(uint32_t pc) { current.pc = pc; }
+  /// Splits the running group: `taken` goes to `pc`, the others go on.
+  void branch(Lanes taken, uint32_t pc);
+  void exit(Lanes lanes);
+  /// Runs the current instruction again later, when the reason has gone.
+  void wait(Wait reason, uint64_t address = 0, uint32_t id = 0);
+  /// Gives other groups and warps a turn after this instruction.
+  void yield() { yielding = true; }
+
+  Cta &cta;
+  const Code &code;
+  const unsigned index; ///< in the CTA
+  Lanes live;           ///< lanes that have not exited
+  Group current;
+  Lanes carry = 0;      ///< of add.cc and the like
+  const Inst *inst = nullptr; ///< that runs
+  Wait waiting = Wait::None;
+  uint64_t waitAddress = 0;
+  uint32_t waitId = 0;
+
+private:
+  void join();
+  void pick();
+  void rotate();
+
+  std::unique_ptr<uint8_t[]> regs;
+  std::vector<Lanes> preds;
+  std::vector<Group> others; ///< groups that do not run now
+  bool yielding = false;
+  uint32_t sinceSwitch = 0;
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_WARP_H
