@@ -120,3 +120,23 @@ void Warp::wait(Wait reason, uint64_t address, uint32_t id) {
   waitAddress = address;
   waitId = id;
 }
+
+void Warp::fault(const std::string &message, int lane) {
+  const Launch &launch = cta.cluster.launch;
+  size_t at = inst - code.insts.data();
+  std::string text = "kernel " + code.name + ", CTA (" +
+                     std::to_string(cta.id.x) + ", " + std::to_string(cta.id.y) +
+                     ", " + std::to_string(cta.id.z) + ")";
+  if (lane >= 0) {
+    uint32_t thread = index * kWarpSize + unsigned(lane);
+    text += ", thread (" + std::to_string(thread % launch.block.x) + ", " +
+            std::to_string(thread / launch.block.x % launch.block.y) + ", " +
+            std::to_string(thread / launch.block.x / launch.block.y) + ")";
+  } else {
+    text += ", warp " + std::to_string(index);
+  }
+  text += ", PTX line " + std::to_string(inst->line);
+  if (code.sources[at].file)
+    text += " (source line " + std::to_string(code.sources[at].line) + ")";
+  throw Fault{text + ": " + message};
+}
