@@ -15,6 +15,8 @@
 using namespace nibble::emu;
 
 static constexpr uint32_t kTurn = 4096;
+/// Rotations without any other instruction that mean that nothing goes on.
+static constexpr uint32_t kGathers = 1 << 20;
 
 Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
     : cta(cta), code(code), index(index), live(lanes),
@@ -25,6 +27,7 @@ Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
+  waited = waiting;
   waiting = Wait::None;
   yielding = false;
   while (count < budget && live && waiting == Wait::None && !yielding) {
@@ -39,8 +42,10 @@ uint64_t Warp::run(uint64_t budget) {
       lanes &= next.flags & Inst::Negated ? ~preds[next.guard]
                                           : preds[next.guard];
     inst = &next;
-    if (!(next.flags & Inst::Ends))
+    if (!(next.flags & Inst::Ends)) {
       ++current.pc;
+      gathers = 0;
+    }
     if (lanes)
       next.run(*this, next, lanes);
     else if (next.flags & Inst::Ends)
@@ -99,6 +104,48 @@ void Warp::branch(Lanes taken, uint32_t pc) {
   current.lanes = stay;
   ++current.pc;
   join();
+}
+
+void Warp::split(Lanes taken, uint32_t pc) {
+  others.push_back({pc, taken});
+  current.lanes &= ~taken;
+}
+
+void Warp::afterSplit() {
+  if (current.lanes) {
+    ++current.pc; // lanes that the guard excluded
+    return join();
+  }
+  current = others.back();
+  others.pop_back();
+  join();
+}
+
+bool Warp::gather(Lanes mask) {
+  if (mask & ~live)
+    fault("waits for lane " + std::to_string(__builtin_ctz(mask & ~live)) +
+          ", which has exited");
+  if (!(mask & ~current.lanes))
+    return true;
+  for (size_t i = 0; i < others.size(); ++i)
+    if (others[i].pc == current.pc) {
+      current.lanes |= others[i].lanes;
+      others.erase(others.begin() + long(i));
+      return false; // runs again with more lanes
+    }
+  // The lanes that are missing come, or this is a deadlock.
+  if (others.empty())
+    fault("waits for lanes that never come");
+  rotate();
+  if (++gathers > kGathers)
+    fault("lanes of the warp wait for each other at different instructions");
+  return false;
+}
+
+bool Warp::waitedFor(Wait reason) {
+  bool result = waited == reason;
+  waited = Wait::None;
+  return result;
 }
 
 void Warp::exit(Lanes lanes) {

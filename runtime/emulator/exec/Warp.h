@@ -59,9 +59,19 @@ public:
   void jump(uint32_t pc) { current.pc = pc; }
   /// Splits the running group: `taken` goes to `pc`, the others go on.
   void branch(Lanes taken, uint32_t pc);
+  /// The same for one of several targets, the running group being what is
+  /// left; afterSplit() goes on.
+  void split(Lanes taken, uint32_t pc);
+  void afterSplit();
   void exit(Lanes lanes);
+  void next() { ++current.pc; }
+  /// True if all live lanes of `mask` stand at the current instruction, in the
+  /// running group. Otherwise the group waits for the others.
+  bool gather(Lanes mask);
   /// Runs the current instruction again later, when the reason has gone.
   void wait(Wait reason, uint64_t address = 0, uint32_t id = 0);
+  /// True once if the instruction has waited for this and runs again.
+  bool waitedFor(Wait reason);
   /// Gives other groups and warps a turn after this instruction.
   void yield() { yielding = true; }
 
@@ -75,10 +85,12 @@ public:
   Wait waiting = Wait::None;
   uint64_t waitAddress = 0;
   uint32_t waitId = 0;
+  Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
+  uint64_t clusterPhase = 0; ///< at the arrival
 
 private:
+  Wait waited = Wait::None;
   void join();
-  void pick();
   void rotate();
 
   std::unique_ptr<uint8_t[]> regs;
@@ -86,6 +98,7 @@ private:
   std::vector<Group> others; ///< groups that do not run now
   bool yielding = false;
   uint32_t sinceSwitch = 0;
+  uint32_t gathers = 0; ///< since another instruction ran
 };
 
 } // namespace emu

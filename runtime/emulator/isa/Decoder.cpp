@@ -267,6 +267,28 @@ uint32_t Decoder::label(const Operand &operand) {
   return found->second;
 }
 
+std::vector<uint32_t> Decoder::branchTargets(const Operand &operand) {
+  for (const ptx::Function::Targets &list : function->targets) {
+    if (list.name != operand.text)
+      continue;
+    std::vector<uint32_t> indices;
+    for (std::string_view symbol : list.symbols) {
+      Operand name;
+      name.kind = Operand::Kind::Symbol;
+      name.text = symbol;
+      indices.push_back(label(name));
+    }
+    return indices;
+  }
+  error("there is no list of targets '" + std::string(operand.text) + "'");
+}
+
+uint32_t Decoder::addTargets(const std::vector<uint32_t> &targets) {
+  uint32_t first = uint32_t(code->targets.size());
+  code->targets.insert(code->targets.end(), targets.begin(), targets.end());
+  return first;
+}
+
 Decoder::Address Decoder::address(const Operand &operand) {
   if (operand.kind != Operand::Kind::Address || operand.parts.empty())
     error("expected an address in brackets");

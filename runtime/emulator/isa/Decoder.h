@@ -100,8 +100,13 @@ public:
   int32_t predicate(const Operand &operand);
   Ref constant(uint64_t value, unsigned bytes);
   Ref scratch(unsigned bytes);
+  /// mov of the address of a parameter of the kernel.
+  void setParamAddress(int64_t offset, unsigned bytes);
   uint32_t addRefs(const std::vector<Ref> &refs);
   uint32_t label(const Operand &operand);
+  /// Instructions that a .branchtargets list names.
+  std::vector<uint32_t> branchTargets(const Operand &operand);
+  uint32_t addTargets(const std::vector<uint32_t> &targets);
   bool isPredicate(const Operand &operand) const;
   bool isRegister(const Operand &operand) const;
   unsigned registerBytes(const Operand &operand);

@@ -71,6 +71,7 @@ struct Code {
   bool isEntry = false;
   std::vector<Inst> insts;
   std::vector<Ref> refs;            ///< operands beyond four
+  std::vector<uint32_t> targets;    ///< of indexed branches
   std::vector<uint8_t> constants;   ///< immediates, 32 times each
   std::vector<ptx::SourceLine> sources; ///< one per instruction
   uint32_t regBytes = 0, preds = 0;
