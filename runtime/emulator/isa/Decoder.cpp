@@ -89,6 +89,10 @@ const ptx::Operand &Decoder::operand(size_t i) {
 // Registers
 //===----------------------------------------------------------------------===//
 
+/// Extern shared memory begins behind all static variables, aligned as a device
+/// does it.
+static constexpr uint64_t kExternAlign = 1024;
+
 static uint32_t alignTo(uint64_t value, uint64_t align) {
   return uint32_t((value + align - 1) / align * align);
 }
@@ -235,6 +239,8 @@ Ref Decoder::value(const Operand &operand, unsigned bytes, bool wider) {
   auto own = shared.find(operand.text);
   int64_t at = own != shared.end() ? own->second
                                    : symbols.sharedOffsetOf(operand.text);
+  if (at == Symbols::kExternShared)
+    at = sharedEnd; // all variables have been declared
   if (at >= 0)
     return special(Special::SharedBase, uint64_t(at + operand.offset), bytes);
   if (uint64_t address = symbols.addressOf(operand.text))
@@ -335,6 +341,10 @@ void Decoder::layOut(const ptx::Variable &v) {
       registers[v.name] = allocate(v.type);
     return;
   case ptx::Space::Shared:
+    if (v.isExtern || v.unsized) {
+      shared[v.name] = Symbols::kExternShared;
+      return;
+    }
     sharedEnd = alignTo(sharedEnd, align);
     shared[v.name] = sharedEnd;
     sharedEnd += v.byteSize();
@@ -362,8 +372,10 @@ void Decoder::declare(const ptx::Function &f) {
     at += v.byteSize();
   }
   code->paramBytes = uint32_t(at);
+  sharedEnd = symbols.sharedEnd();
   for (const ptx::Variable &v : f.variables)
     layOut(v);
+  sharedEnd = alignTo(sharedEnd, kExternAlign);
   for (const ptx::Function::Label &label : f.labels)
     labels[label.name] = label.index;
   for (const ptx::Directive &d : f.directives) {
@@ -430,7 +442,7 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
   for (size_t i = 0; i + 1 < code->insts.size(); ++i)
     if (code->insts[i].flags & Inst::Ends)
       code->insts[i + 1].flags |= Inst::Leader;
-  code->staticShared = uint32_t(sharedEnd);
+  code->sharedEnd = uint32_t(sharedEnd);
   return {};
 }
 

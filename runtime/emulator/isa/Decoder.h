@@ -17,9 +17,12 @@ public:
   virtual ~Symbols() = default;
   /// Address of a variable in global or constant memory, or 0.
   virtual uint64_t addressOf(std::string_view variable) const = 0;
-  /// Offset of a shared variable of the module, or -1; extern shared memory
-  /// begins behind all others.
+  /// Offset of a shared variable of the module; kExternShared: behind all
+  /// static ones; -1: there is no such variable.
   virtual int64_t sharedOffsetOf(std::string_view variable) const = 0;
+  static constexpr int64_t kExternShared = -2;
+  /// End of the shared variables of the module.
+  virtual int64_t sharedEnd() const = 0;
   /// Number of a function, or -1.
   virtual int64_t functionOf(std::string_view name) const = 0;
 };

@@ -75,7 +75,8 @@ struct Code {
   std::vector<uint8_t> constants;   ///< immediates, 32 times each
   std::vector<ptx::SourceLine> sources; ///< one per instruction
   uint32_t regBytes = 0, preds = 0;
-  uint32_t staticShared = 0, localBytes = 0, paramBytes = 0;
+  uint32_t sharedEnd = 0; ///< static shared memory; extern memory begins there
+  uint32_t localBytes = 0, paramBytes = 0;
   uint32_t sharedAlign = 16;
   std::vector<ParamInfo> params;
   uint32_t maxThreads = 0, requiredThreads[3] = {}, requiredCluster[3] = {};

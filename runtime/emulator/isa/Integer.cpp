@@ -199,7 +199,7 @@ struct Bfe {
   template <class U> static U fill(U field, unsigned have, bool sign) {
     if (!sign || have >= kBits<U>)
       return field;
-    return U(field | U(~U(0) << have));
+    return U(field | U(uint64_t(~uint64_t(0)) << have));
   }
 };
 struct Shf {
