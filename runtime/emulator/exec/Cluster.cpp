@@ -14,6 +14,8 @@ using namespace nibble::emu;
 static constexpr uint64_t kSlice = 256;
 /// Slices of a cluster before another one that waits has its turn.
 static constexpr uint64_t kTurn = 4096;
+/// Times that soft waits are resumed in vain before this is a deadlock.
+static constexpr uint32_t kSoftRounds = 10000;
 
 Cluster::Cluster(const Launch &launch, Dim3 id)
     : launch(launch), id(id),
@@ -30,69 +32,68 @@ Cluster::Cluster(const Launch &launch, Dim3 id)
 
 Cluster::~Cluster() = default;
 
-bool Cluster::canRun(Warp &warp) const {
-  switch (warp.waiting) {
-  case Wait::None:
-    return true;
-  case Wait::CtaBarrier:
-    return warp.cta.barriers[warp.waitId].phase != warp.waitAddress;
-  case Wait::ClusterBarrier:
-    return barrier.phase != warp.waitAddress;
-  default:
-    return false;
-  }
+std::string Barrier::describe() const {
+  return std::to_string(arrived) + " of " + std::to_string(expected) +
+         " threads have arrived";
+}
+
+/// Warps that wait softly give up for now; false if they did so too often.
+bool Cluster::resumeSoftly() {
+  bool any = false;
+  for (auto &cta : ctas)
+    for (auto &warp : cta->warps)
+      if (warp->state == Run::WaitsSoftly) {
+        warp->resumedSoftly = true;
+        warp->until = [] { return true; };
+        any = true;
+      }
+  return any && ++softRounds < kSoftRounds;
 }
 
 bool Cluster::run(uint64_t budget) {
   std::vector<Warp *> all;
   for (auto &cta : ctas)
     for (auto &warp : cta->warps)
-      if (warp->waiting != Wait::Done)
+      if (warp->state != Run::Done)
         all.push_back(warp.get());
   for (uint64_t slice = 0; slice < budget && !all.empty();) {
     bool any = false;
     size_t start = random() % all.size();
     for (size_t n = all.size(), i = 0; i < n; ++i) {
       Warp &warp = *all[(start + i) % n];
-      if (!canRun(warp))
+      if (!warp.canRun())
         continue;
       any = true;
       ++slice;
+      if (!warp.resumedSoftly)
+        softRounds = 0;
       counters.instructions += warp.run(kSlice);
     }
     all.erase(std::remove_if(all.begin(), all.end(),
-                             [](Warp *w) { return w->waiting == Wait::Done; }),
+                             [](Warp *w) { return w->state == Run::Done; }),
               all.end());
-    if (!any && !all.empty())
-      throw Fault{"deadlock: " + describeWaits()};
+    // Asynchronous work is done as late as can be, or at some time before.
+    if (!any || (launch.eager && random() % 8 == 0))
+      any |= async.step(random);
+    if (!any && !all.empty() && !resumeSoftly())
+      throw Fault{"deadlock: all warps wait:" + describeWaits()};
   }
+  if (all.empty())
+    while (async.step(random)) {
+    }
   return all.empty();
 }
 
 std::string Cluster::describeWaits() const {
   std::string text;
   for (auto &cta : ctas)
-    for (auto &warp : cta->warps) {
-      if (warp->waiting == Wait::Done)
-        continue;
-      text += "\n  CTA (" + std::to_string(cta->id.x) + ", " +
-              std::to_string(cta->id.y) + ", " + std::to_string(cta->id.z) +
-              "), warp " + std::to_string(warp->index) + ", line " +
-              std::to_string(warp->code.insts[warp->current.pc].line) + ": ";
-      const Barrier *b =
-          warp->waiting == Wait::CtaBarrier ? &cta->barriers[warp->waitId]
-          : warp->waiting == Wait::ClusterBarrier ? &barrier
-                                                  : nullptr;
-      if (warp->waiting == Wait::CtaBarrier)
-        text += "barrier " + std::to_string(warp->waitId);
-      else if (warp->waiting == Wait::ClusterBarrier)
-        text += "cluster barrier";
-      else
-        text += "can run";
-      if (b)
-        text += ", " + std::to_string(b->arrived) + " of " +
-                std::to_string(b->expected) + " threads have arrived";
-    }
+    for (auto &warp : cta->warps)
+      if (warp->state != Run::Done)
+        text += "\n  CTA (" + std::to_string(cta->id.x) + ", " +
+                std::to_string(cta->id.y) + ", " + std::to_string(cta->id.z) +
+                "), warp " + std::to_string(warp->index) + ", PTX line " +
+                std::to_string(warp->code.insts[warp->current.pc].line) + ": " +
+                (warp->state == Run::Ready ? "can run" : warp->what());
   return text;
 }
 

@@ -3,6 +3,8 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_CTA_H
 #define NIBBLE_RT_EMULATOR_EXEC_CTA_H
 
+#include "exec/Async.h"
+#include "exec/MBarrier.h"
 #include "exec/Memory.h"
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
@@ -27,7 +29,8 @@ struct Launch {
   uint64_t externShared = 0; ///< offset of extern shared memory
   const uint8_t *params = nullptr; ///< code->paramBytes, an allocation
   GlobalMemory *memory = nullptr;
-  uint64_t seed = 1;
+  uint64_t seed = 1;   ///< orders of warps and of asynchronous work
+  bool eager = true;   ///< asynchronous work may also be done early
   uint64_t gridId = 0;
 };
 
@@ -48,6 +51,7 @@ struct Barrier {
   uint64_t phase = 0;
   uint32_t votes = 0;      ///< lanes whose predicate holds
   uint32_t lastVotes = 0;  ///< of the phase before
+  std::string describe() const;
 };
 
 class Cta {
@@ -67,6 +71,7 @@ public:
   std::vector<uint8_t> shared;
   std::vector<uint8_t> localMemory;
   Barrier barriers[16];
+  MBarriers mbarriers;
   std::vector<std::unique_ptr<Warp>> warps;
   uint32_t threads = 0, exited = 0;
 
@@ -94,10 +99,12 @@ public:
   std::vector<std::unique_ptr<Cta>> ctas;
   Barrier barrier; ///< barrier.cluster
   Counters counters;
+  AsyncWork async;
   std::mt19937_64 random;
 
 private:
-  bool canRun(Warp &warp) const;
+  bool resumeSoftly();
+  uint32_t softRounds = 0; ///< since a warp could run otherwise
 };
 
 /// Runs a grid on `threads` host threads. "" or the report of the fault.

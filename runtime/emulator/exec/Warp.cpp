@@ -27,10 +27,10 @@ Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
-  waited = waiting;
-  waiting = Wait::None;
+  waited = state == Run::Waits || state == Run::WaitsSoftly;
+  state = Run::Ready;
   yielding = false;
-  while (count < budget && live && waiting == Wait::None && !yielding) {
+  while (count < budget && live && state == Run::Ready && !yielding) {
     const Inst &next = code.insts[current.pc];
     if (!others.empty() && ((next.flags & Inst::Leader) || sinceSwitch > kTurn)) {
       join();
@@ -53,10 +53,12 @@ uint64_t Warp::run(uint64_t budget) {
     ++count;
     ++sinceSwitch;
   }
-  if (waiting != Wait::None && !others.empty())
+  if (state != Run::Ready && !others.empty()) {
     rotate();
+    state = Run::Ready; // another group may go on
+  }
   if (!live)
-    waiting = Wait::Done;
+    state = Run::Done;
   return count;
 }
 
@@ -142,10 +144,20 @@ bool Warp::gather(Lanes mask) {
   return false;
 }
 
-bool Warp::waitedFor(Wait reason) {
-  bool result = waited == reason;
-  waited = Wait::None;
+bool Warp::hasWaited() {
+  bool result = waited;
+  waited = false;
   return result;
+}
+
+bool Warp::gaveUp() {
+  bool result = resumedSoftly;
+  resumedSoftly = false;
+  return result;
+}
+
+bool Warp::canRun() const {
+  return state == Run::Ready || (state != Run::Done && until());
 }
 
 void Warp::exit(Lanes lanes) {
@@ -162,10 +174,11 @@ void Warp::exit(Lanes lanes) {
   join();
 }
 
-void Warp::wait(Wait reason, uint64_t address, uint32_t id) {
-  waiting = reason;
-  waitAddress = address;
-  waitId = id;
+void Warp::wait(std::function<bool()> condition,
+                std::function<std::string()> description, bool softly) {
+  state = softly ? Run::WaitsSoftly : Run::Waits;
+  until = std::move(condition);
+  what = std::move(description);
 }
 
 void Warp::fault(const std::string &message, int lane) {

@@ -5,7 +5,7 @@
 
 #include "isa/Inst.h"
 
-#include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,15 +26,9 @@ struct Group {
   Lanes lanes = 0;
 };
 
-/// Why a warp does not run.
-enum class Wait : uint8_t {
-  None,
-  CtaBarrier,     ///< bar.sync: `waitId`
-  ClusterBarrier, ///< barrier.cluster.wait
-  MBarrier,       ///< try_wait: address `waitAddress`, parity `waitId`
-  Async,          ///< some wait for asynchronous work of this warp
-  Done
-};
+/// Whether a warp runs. One that waits softly goes on after a while even if
+/// what it waits for has not come (mbarrier.try_wait).
+enum class Run : uint8_t { Ready, Waits, WaitsSoftly, Done };
 
 class Warp {
 public:
@@ -68,10 +62,15 @@ public:
   /// True if all live lanes of `mask` stand at the current instruction, in the
   /// running group. Otherwise the group waits for the others.
   bool gather(Lanes mask);
-  /// Runs the current instruction again later, when the reason has gone.
-  void wait(Wait reason, uint64_t address = 0, uint32_t id = 0);
-  /// True once if the instruction has waited for this and runs again.
-  bool waitedFor(Wait reason);
+  /// Runs the current instruction again once `until` holds. `what` is for the
+  /// report of a deadlock.
+  void wait(std::function<bool()> until, std::function<std::string()> what,
+            bool softly = false);
+  /// True, once, if the instruction has waited and runs again.
+  bool hasWaited();
+  /// True, once, if a soft wait has ended without what it waited for.
+  bool gaveUp();
+  bool canRun() const;
   /// Gives other groups and warps a turn after this instruction.
   void yield() { yielding = true; }
 
@@ -82,14 +81,15 @@ public:
   Group current;
   Lanes carry = 0;      ///< of add.cc and the like
   const Inst *inst = nullptr; ///< that runs
-  Wait waiting = Wait::None;
-  uint64_t waitAddress = 0;
-  uint32_t waitId = 0;
+  Run state = Run::Ready;
+  std::function<bool()> until;
+  std::function<std::string()> what;
+  bool resumedSoftly = false;
   Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
   uint64_t clusterPhase = 0; ///< at the arrival
 
 private:
-  Wait waited = Wait::None;
+  bool waited = false;
   void join();
   void rotate();
 

@@ -107,7 +107,7 @@ void arrive(Warp &w, const Inst &i, Lanes lanes, Barrier &b, uint32_t count) {
 void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t number = barrierNumber(w, i);
   Barrier &b = w.cta.barriers[number];
-  if (w.waitedFor(Wait::CtaBarrier)) { // the phase has ended
+  if (w.hasWaited()) { // the phase has ended
     if (i.sub[0] == 2) {
       uint32_t *d = w.lanes<uint32_t>(i.d);
       forLanes(lanes, [&](unsigned l) { d[l] = b.lastVotes; });
@@ -129,7 +129,10 @@ void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
   complete(b);
   if (i.sub[0] == 1)
     return w.next();
-  w.wait(Wait::CtaBarrier, phase, number);
+  w.wait([&b, phase] { return b.phase != phase; },
+         [&b, number] {
+           return "barrier " + std::to_string(number) + ", " + b.describe();
+         });
 }
 
 /// Lanes of one warp meet.
@@ -159,7 +162,8 @@ void clusterWait(Warp &w, const Inst &, Lanes lanes) {
   if ((w.clusterArrived & lanes) != lanes)
     w.fault("waits for the cluster's barrier without having arrived");
   if (b.phase == w.clusterPhase)
-    return w.wait(Wait::ClusterBarrier, w.clusterPhase);
+    return w.wait([&b, phase = b.phase] { return b.phase != phase; },
+                  [&b] { return "barrier.cluster, " + b.describe(); });
   w.clusterArrived &= ~lanes;
   w.next();
 }
