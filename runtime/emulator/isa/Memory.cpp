@@ -3,6 +3,7 @@
 #include "isa/Memory.h"
 
 #include "exec/Cta.h"
+#include "isa/Address.h"
 #include "isa/Numbers.h"
 #include "isa/Select.h"
 
@@ -18,19 +19,8 @@ namespace {
 // Execution
 //===----------------------------------------------------------------------===//
 
-/// sub[0]: bytes of an element; sub[1]: 1 if signed, 2 if addresses have four
-/// bytes; sub[2]: space. a: base; imm: offset. Registers from refs[extra] on,
-/// their bytes in `target`.
-constexpr uint8_t kSigned = 1, kNarrowAddress = 2;
-
-uint64_t addressOf(Warp &w, const Inst &i, unsigned lane) {
-  if (!i.a.valid())
-    return i.imm;
-  uint64_t base = i.sub[1] & kNarrowAddress ? w.lanes<uint32_t>(i.a)[lane]
-                                            : w.lanes<uint64_t>(i.a)[lane];
-  uint64_t address = base + i.imm;
-  return i.sub[1] & kNarrowAddress ? uint32_t(address) : address;
-}
+/// sub[0]: bytes of an element; sub[1]: flags (Address.h); sub[2]: space. a:
+/// base; imm: offset. Registers from refs[extra] on, their bytes in `target`.
 
 void countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
                  bool write) {
@@ -261,32 +251,6 @@ void takeHints(Decoder &d) {
                     "L1::evict_last", "L1::no_allocate"});
   d.words().takeOf({"L2::evict_normal", "L2::evict_first", "L2::evict_last"});
   d.words().takeOf({"L2::64B", "L2::128B", "L2::256B"});
-}
-
-/// Sets base and offset of an access.
-void setAddress(Decoder &d, const ptx::Operand &operand, Space space) {
-  Inst &inst = d.inst();
-  Decoder::Address address = d.address(operand);
-  inst.sub[2] = uint8_t(space);
-  inst.imm = uint64_t(address.offset);
-  if (address.symbol.empty()) {
-    inst.a = address.base;
-    if (address.bytes == 4)
-      inst.sub[1] |= kNarrowAddress;
-    return;
-  }
-  if (int64_t local = d.localOffset(address.symbol); local >= 0) {
-    inst.sub[2] = uint8_t(Space::Local); // also .param of calls
-    inst.imm += uint64_t(local);
-    return;
-  }
-  ptx::Operand symbol;
-  symbol.kind = ptx::Operand::Kind::Symbol;
-  symbol.text = address.symbol;
-  bool isShared = space == Space::Shared || space == Space::SharedCluster;
-  inst.a = d.value(symbol, isShared ? 4 : 8);
-  if (isShared)
-    inst.sub[1] |= kNarrowAddress;
 }
 
 unsigned takeVector(Decoder &d) {

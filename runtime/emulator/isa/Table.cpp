@@ -1,5 +1,6 @@
 // Opcodes and their decoders.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "isa/Async.h"
 #include "isa/Control.h"
 #include "isa/Decoder.h"
 #include "isa/Float.h"
@@ -87,6 +88,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"prefetchu", memory::prefetch},
       {"applypriority", memory::prefetch},
       {"discard", memory::prefetch},
+      {"mbarrier", async::mbarrier},
       {"bra", control::bra},
       {"brx", control::brx},
       {"ret", control::ret},
