@@ -23,6 +23,9 @@ void Parser::statement() {
   lexer.next();
   if (accept(":"))
     return label(start.text, start.line);
+  if (isDotWord(".branchtargets") || isDotWord(".calltargets") ||
+      isDotWord(".callprototype"))
+    return expected("':'");
   Instruction made;
   made.line = start.line;
   instruction(made, start.text);

@@ -38,6 +38,13 @@ TEST(PtxErrors, NameWhatWasFoundAndWhere) {
   EXPECT_EQ(errorOfBody("ld.u32 a, g[1];"),
             "5: elements of arrays are not supported; write ['g+bytes]");
   EXPECT_EQ(errorOfBody("mov.u32 a, #;"), "5: unexpected character '#'");
+  EXPECT_EQ(errorOfBody("%r1, %r2;"), "5: '%r1' is not an instruction");
+  EXPECT_EQ(errorOfBody("t .branchtargets A;"),
+            "5: expected ':', found '.branchtargets'");
+  EXPECT_EQ(errorOfBody("mov.u32 a, b.1;"),
+            "5: expected an operand, found 'b.1'");
+  EXPECT_EQ(errorOf(".entry k() { @p"),
+            "4: expected an instruction, found the end of the text");
   EXPECT_EQ(errorOf("\n.global .b33 x;"), "5: expected a type, found '.b33'");
   EXPECT_EQ(errorOf(".func f() .fast { ret; }"),
             "4: expected a body or a directive of a function, found '.fast'");
