@@ -6,6 +6,9 @@ using namespace nibble::emu::ptx;
 
 void Parser::instruction(Instruction &made, std::string_view opcode) {
   made.source = source;
+  if (++instructions > kMaxInstructions)
+    failAt(made.line,
+           "more than " + std::to_string(kMaxInstructions) + " instructions");
   modifiers(made, opcode);
   bool isCall = made.opcode == "call";
   if (!isSign(";")) {

@@ -30,7 +30,8 @@ TEST(PtxErrors, OfHeaders) {
 TEST(PtxErrors, NameWhatWasFoundAndWhere) {
   EXPECT_EQ(errorOfBody("mov.u32 a, b\nret;"), "6: expected ';', found 'ret'");
   EXPECT_EQ(errorOfBody("mov.u32 a,;"), "5: expected an operand, found ';'");
-  EXPECT_EQ(errorOfBody("@p L: ret;"), "5: expected an operand, found ':'");
+  EXPECT_EQ(errorOfBody("@p L: ret;"),
+            "5: a guard needs an instruction, not a label");
   EXPECT_EQ(errorOfBody("@p {}"), "5: expected an instruction, found '{'");
   EXPECT_EQ(errorOfBody(";"),
             "5: expected an instruction, a declaration or '}', found ';'");
@@ -130,6 +131,11 @@ TEST(PtxErrors, OfHostileSizes) {
   EXPECT_EQ(
       errorOf(".global .b64 a[][68719476736] = {" + repeat("{},", 9) + "{1}};"),
       "4: the array is too large");
+  EXPECT_EQ(errorOfBody(repeat("a;", (8 << 20) + 1)),
+            "5: more than 8388608 instructions");
+  Module module;
+  EXPECT_EQ(parse(repeat(" ", (64 << 20) + 1), module).message,
+            "the text has 67108865 bytes; the limit is 67108864");
   EXPECT_EQ(errorOf(".file 4000000000 \"a\""),
             "4: the number of a file is 4000000000; the limit is 65536");
 }
