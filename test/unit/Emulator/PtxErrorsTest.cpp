@@ -131,8 +131,8 @@ TEST(PtxErrors, OfHostileSizes) {
   EXPECT_EQ(
       errorOf(".global .b64 a[][68719476736] = {" + repeat("{},", 9) + "{1}};"),
       "4: the array is too large");
-  EXPECT_EQ(errorOfBody(repeat("a;", (8 << 20) + 1)),
-            "5: more than 8388608 instructions");
+  EXPECT_EQ(errorOfBody(repeat("a;", (2 << 20) + 1)),
+            "5: more than 2097152 instructions");
   Module module;
   EXPECT_EQ(parse(repeat(" ", (64 << 20) + 1), module).message,
             "the text has 67108865 bytes; the limit is 67108864");
