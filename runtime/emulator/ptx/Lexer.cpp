@@ -81,6 +81,8 @@ void Lexer::skipBlanks() {
 
 /// `// ..`, `/* .. */` and `@@DWARF ..`.
 bool Lexer::skipComment() {
+  if (text[position] != '/' && text[position] != '@')
+    return false;
   std::string_view start = text.substr(position, 7);
   if (start.substr(0, 2) == "//" || start == "@@DWARF") {
     skipLine();
@@ -217,7 +219,7 @@ void Lexer::lexSign() {
   static const char *const pairs[] = {
       "<<", ">>", "<=", ">=", "==", "!=", "&&", "||"};
   for (const char *pair : pairs)
-    if (text.substr(position, 2) == pair)
+    if (text[position] == pair[0] && at(position + 1) == pair[1])
       return take(Token::Kind::Sign, position + 2);
   if (!std::strchr("+-*/%<>=!~&|^?:,;()[]{}@", text[position])) {
     take(Token::Kind::Sign, position + 1);

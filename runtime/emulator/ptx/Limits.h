@@ -9,7 +9,8 @@ namespace nibble {
 namespace emu {
 namespace ptx {
 
-constexpr uint64_t kMaxTextBytes = 128u << 20;
+constexpr uint64_t kMaxTextBytes = 64u << 20;
+constexpr uint64_t kMaxInstructions = 2u << 20; ///< of a module
 constexpr uint64_t kMaxVariableBytes = uint64_t(1) << 36;
 /// Initial values of all variables of a module together.
 constexpr uint64_t kMaxInitialBytes = 256u << 20;

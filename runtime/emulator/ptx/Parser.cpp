@@ -26,7 +26,7 @@ Error Parser::run() {
 }
 
 bool Parser::isSign(std::string_view sign) const {
-  return is(Kind::Sign) && token().text == sign;
+  return is(Kind::Sign) && token().text[0] == sign[0] && token().text == sign;
 }
 
 bool Parser::isDotWord(std::string_view word) const {

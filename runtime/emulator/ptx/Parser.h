@@ -154,7 +154,8 @@ private:
   Function *current = nullptr; ///< the function whose body is read
   std::unique_ptr<Scopes> scopes;
   SourceLine source;
-  uint64_t registers = 0;
+  uint64_t registers = 0;    ///< of that function
+  uint64_t instructions = 0; ///< of the module
 };
 
 } // namespace ptx

@@ -23,6 +23,9 @@ void Parser::statement() {
   lexer.next();
   if (accept(":"))
     return label(start.text, start.line);
+  if (isDotWord(".branchtargets") || isDotWord(".calltargets") ||
+      isDotWord(".callprototype"))
+    return expected("':'");
   Instruction made;
   made.line = start.line;
   instruction(made, start.text);
@@ -143,5 +146,8 @@ void Parser::guarded() {
   if (!made.guard.empty())
     scopes->resolve(made.guard);
   made.line = token().line;
-  instruction(made, word("an instruction"));
+  std::string_view opcode = word("an instruction");
+  if (isSign(":"))
+    return failAt(made.line, "a guard needs an instruction, not a label");
+  instruction(made, opcode);
 }

@@ -6,6 +6,9 @@ using namespace nibble::emu::ptx;
 
 void Parser::instruction(Instruction &made, std::string_view opcode) {
   made.source = source;
+  if (++instructions > kMaxInstructions)
+    failAt(made.line,
+           "more than " + std::to_string(kMaxInstructions) + " instructions");
   modifiers(made, opcode);
   bool isCall = made.opcode == "call";
   if (!isSign(";")) {
@@ -23,7 +26,9 @@ void Parser::instruction(Instruction &made, std::string_view opcode) {
 void Parser::modifiers(Instruction &made, std::string_view opcode) {
   size_t end = opcode.find('.');
   made.opcode = opcode.substr(0, end);
-  if (made.opcode.find(':') != std::string_view::npos)
+  bool isWord =
+      !made.opcode.empty() && made.opcode[0] >= 'a' && made.opcode[0] <= 'z';
+  if (!isWord || made.opcode.find(':') != std::string_view::npos)
     failAt(made.line, "'" + std::string(made.opcode.substr(0, 48)) +
                           "' is not an instruction");
   while (end != std::string_view::npos) {
@@ -94,7 +99,19 @@ Operand Parser::signedOperand() {
   return immediate(isSign("?") ? choose(value) : value);
 }
 
+/// "a", or "a.x" with one word behind it.
+static bool isSymbol(std::string_view text) {
+  size_t dot = text.find('.');
+  if (text.find(':') != std::string_view::npos)
+    return false;
+  return dot == std::string_view::npos ||
+         (text.find('.', dot + 1) == std::string_view::npos &&
+          (text[dot + 1] < '0' || text[dot + 1] > '9'));
+}
+
 Operand Parser::symbol(bool negated) {
+  if (!isSymbol(token().text))
+    expected("an operand");
   Operand made;
   made.kind = Operand::Kind::Symbol;
   made.negated = negated;

@@ -30,7 +30,8 @@ TEST(PtxErrors, OfHeaders) {
 TEST(PtxErrors, NameWhatWasFoundAndWhere) {
   EXPECT_EQ(errorOfBody("mov.u32 a, b\nret;"), "6: expected ';', found 'ret'");
   EXPECT_EQ(errorOfBody("mov.u32 a,;"), "5: expected an operand, found ';'");
-  EXPECT_EQ(errorOfBody("@p L: ret;"), "5: expected an operand, found ':'");
+  EXPECT_EQ(errorOfBody("@p L: ret;"),
+            "5: a guard needs an instruction, not a label");
   EXPECT_EQ(errorOfBody("@p {}"), "5: expected an instruction, found '{'");
   EXPECT_EQ(errorOfBody(";"),
             "5: expected an instruction, a declaration or '}', found ';'");
@@ -38,6 +39,13 @@ TEST(PtxErrors, NameWhatWasFoundAndWhere) {
   EXPECT_EQ(errorOfBody("ld.u32 a, g[1];"),
             "5: elements of arrays are not supported; write ['g+bytes]");
   EXPECT_EQ(errorOfBody("mov.u32 a, #;"), "5: unexpected character '#'");
+  EXPECT_EQ(errorOfBody("%r1, %r2;"), "5: '%r1' is not an instruction");
+  EXPECT_EQ(errorOfBody("t .branchtargets A;"),
+            "5: expected ':', found '.branchtargets'");
+  EXPECT_EQ(errorOfBody("mov.u32 a, b.1;"),
+            "5: expected an operand, found 'b.1'");
+  EXPECT_EQ(errorOf(".entry k() { @p"),
+            "4: expected an instruction, found the end of the text");
   EXPECT_EQ(errorOf("\n.global .b33 x;"), "5: expected a type, found '.b33'");
   EXPECT_EQ(errorOf(".func f() .fast { ret; }"),
             "4: expected a body or a directive of a function, found '.fast'");
@@ -123,6 +131,11 @@ TEST(PtxErrors, OfHostileSizes) {
   EXPECT_EQ(
       errorOf(".global .b64 a[][68719476736] = {" + repeat("{},", 9) + "{1}};"),
       "4: the array is too large");
+  EXPECT_EQ(errorOfBody(repeat("a;", (2 << 20) + 1)),
+            "5: more than 2097152 instructions");
+  Module module;
+  EXPECT_EQ(parse(repeat(" ", (64 << 20) + 1), module).message,
+            "the text has 67108865 bytes; the limit is 67108864");
   EXPECT_EQ(errorOf(".file 4000000000 \"a\""),
             "4: the number of a file is 4000000000; the limit is 65536");
 }
