@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Arguments.h"
 
+#include "exec/TensorMap.h"
+
 #include "nibble/rt/dtype.h"
 
 #include <cstdlib>
@@ -49,7 +51,8 @@ std::string Arguments::addOutput(const Code &code, const std::string &text) {
     size_t end = std::min(text.find('x', at), text.size());
     char *stop = nullptr;
     uint64_t extent = std::strtoull(text.c_str() + at, &stop, 10);
-    if (stop != text.c_str() + end || end == at || extent > (1ull << 40) / count)
+    if (stop != text.c_str() + end || end == at ||
+        extent > (1ull << 40) / count)
       return "has a malformed shape";
     array.shape.push_back(int64_t(extent));
     count *= std::max<uint64_t>(extent, 1);
@@ -81,13 +84,88 @@ std::string Arguments::addScalar(const Code &code, const std::string &type,
     uint64_t code64 = rt::encode(format, x);
     std::memcpy(bytes, &code64, 8);
   } else {
-    int64_t x = type[0] == 's' ? std::strtoll(value.c_str(), &stop, 0)
-                               : int64_t(std::strtoull(value.c_str(), &stop, 0));
+    int64_t x = type[0] == 's'
+                    ? std::strtoll(value.c_str(), &stop, 0)
+                    : int64_t(std::strtoull(value.c_str(), &stop, 0));
     std::memcpy(bytes, &x, 8);
   }
   if (value.empty() || *stop)
     return "'" + value + "' is no number";
   return put(code, bytes, bits / 8);
+}
+
+static std::vector<std::string> split(const std::string &text, char by) {
+  std::vector<std::string> parts(1);
+  for (char c : text)
+    if (c == by)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  return parts;
+}
+
+/// Number of `word` in `words`, or -1.
+static int indexOf(const std::string &word,
+                   std::initializer_list<const char *> words) {
+  int number = 0;
+  for (const char *each : words) {
+    if (word == each)
+      return number;
+    ++number;
+  }
+  return -1;
+}
+
+template <typename T>
+static bool parseSizes(const std::string &text, T *sizes, size_t count) {
+  std::vector<std::string> parts = split(text, 'x');
+  if (count == 0)
+    return text.empty();
+  if (parts.size() != count)
+    return false;
+  for (size_t i = 0; i < count; ++i) {
+    char *stop = nullptr;
+    sizes[i] = T(std::strtoull(parts[i].c_str(), &stop, 10));
+    if (parts[i].empty() || *stop)
+      return false;
+  }
+  return true;
+}
+
+std::string Arguments::addMap(const Code &code, const std::string &text) {
+  std::vector<std::string> parts = split(text, ':');
+  if (parts.size() != 6)
+    return "is not map=FILE:TYPE:SIZES:STRIDES:BOX:SWIZZLE";
+  TensorMap map;
+  map.mark = TensorMap::kMark;
+  int type = indexOf(parts[1], {"u8", "u16", "u32", "s32", "u64", "s64", "f16",
+                                "f32", "f64", "bf16", "f32.ftz", "tf32",
+                                "tf32.ftz", "u4x16a8", "u4x16a16", "u6x16a16"});
+  int swizzle = indexOf(parts[5], {"none", "32B", "64B", "128B", "128B.32",
+                                   "128B.32.flip8", "128B.64"});
+  map.rank = uint32_t(split(parts[2], 'x').size());
+  if (type < 0 || swizzle < 0 || map.rank > 5 ||
+      !parseSizes(parts[2], map.sizes, map.rank) ||
+      !parseSizes(parts[3], map.strides, map.rank - 1) ||
+      !parseSizes(parts[4], map.box, map.rank))
+    return "has a malformed type, size, stride, box or swizzle";
+  map.type = TensorType(type);
+  map.swizzle = uint8_t(swizzle);
+  for (uint8_t &stride : map.elementStrides)
+    stride = 1;
+  rt::Result<rt::Array> array = rt::readNpy(parts[0]);
+  if (!array.ok())
+    return array.status().str();
+  void *at = memory.allocate(array->data.size(), parts[0]);
+  if (!at)
+    return "no memory for " + parts[0];
+  std::memcpy(at, array->data.data(), array->data.size());
+  map.address = uint64_t(at);
+  if (std::string problem = checkTensorMap(map); !problem.empty())
+    return problem;
+  uint8_t bytes[128] = {};
+  std::memcpy(bytes, &map, sizeof map);
+  return put(code, bytes, sizeof bytes);
 }
 
 std::string Arguments::addBytes(const Code &code, const std::string &hex) {
@@ -116,12 +194,15 @@ std::string Arguments::add(const std::string &text, const Code &code) {
       problem = addInput(code, value.substr(0, comma), value.substr(comma + 1));
     else if (kind == "out")
       problem = addOutput(code, value);
+    else if (kind == "map")
+      problem = addMap(code, value);
     else if (kind == "bytes")
       problem = addBytes(code, value);
     else if (kind.size() > 1 && strchr("usbf", kind[0]))
       problem = addScalar(code, kind, value);
     else
-      problem = "'" + kind + "' is no kind of argument: in, out, inout, bytes, "
+      problem = "'" + kind +
+                "' is no kind of argument: in, out, inout, map, bytes, "
                 "or a type";
   }
   return problem.empty() ? "" : "--arg " + text + ": " + problem;
@@ -137,7 +218,8 @@ std::string Arguments::finish(const Code &code) {
 
 std::string Arguments::write() {
   for (Output &output : outputs) {
-    std::memcpy(output.array.data.data(), output.from, output.array.data.size());
+    std::memcpy(output.array.data.data(), output.from,
+                output.array.data.size());
     rt::Status status = rt::writeNpy(output.path, output.array);
     if (!status.ok())
       return status.str();

@@ -18,6 +18,11 @@ namespace emu {
 ///   inout=FILE.npy,OUT.npy   both
 ///   u32=5, f32=0.5, s64=-1   a scalar, in the size of its parameter
 ///   bytes=00ff10             a value, as hexadecimal bytes
+///   map=FILE.npy:f16:64x32:128:64x8:128B
+///                            a tensor map over the bytes of a file: type (u8
+///                            u16 f16 bf16 f32 ... u4x16a8 u4x16a16), sizes
+///                            (fastest first), strides in bytes of all but the
+///                            first, box, swizzle (none 32B 64B 128B)
 class Arguments {
 public:
   explicit Arguments(GlobalMemory &memory) : memory(memory) {}
@@ -42,6 +47,7 @@ private:
   std::string addOutput(const Code &code, const std::string &text);
   std::string addScalar(const Code &code, const std::string &type,
                         const std::string &value);
+  std::string addMap(const Code &code, const std::string &text);
   std::string addBytes(const Code &code, const std::string &hex);
 
   GlobalMemory &memory;

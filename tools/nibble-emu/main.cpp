@@ -45,7 +45,8 @@ int launch(Module &module, GlobalMemory &memory, const Options &options) {
     std::string all;
     for (const std::string &name : names)
       all += " " + name;
-    return fail(kUsage, "--kernel '" + options.kernel + "' is not one of:" + all);
+    return fail(kUsage,
+                "--kernel '" + options.kernel + "' is not one of:" + all);
   }
   Module::LaunchConfig config;
   if (!parseDim3(options.grid, config.grid) ||
@@ -95,13 +96,15 @@ int main(int argc, char **argv) {
   Options options;
   CLI::App app("run a PTX kernel on the emulated GPU");
   app.add_option("FILE", options.file, "PTX text")->required();
-  app.add_option("--kernel", options.kernel, "entry point; the only one if absent");
+  app.add_option("--kernel", options.kernel,
+                 "entry point; the only one if absent");
   app.add_option("--grid", options.grid, "CTAs: X,Y,Z");
   app.add_option("--block", options.block, "threads of a CTA: X,Y,Z");
   app.add_option("--cluster", options.cluster, "CTAs of a cluster: X,Y,Z");
   app.add_option("--shared", options.shared, "bytes of dynamic shared memory");
   app.add_option("--arg", options.arguments,
-                 "argument: in=A.npy, out=C.npy:f32:4x8, inout=A.npy,B.npy, u32=5, bytes=00ff")
+                 "argument: in=A.npy, out=C.npy:f32:4x8, inout=A.npy,B.npy, "
+                 "u32=5, bytes=00ff")
       ->delimiter('\0');
   app.add_option("--threads", options.threads, "of the host");
   app.add_flag("--json", options.json, "counters as JSON");

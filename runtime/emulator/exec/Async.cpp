@@ -20,12 +20,16 @@ bool AsyncWork::step(std::mt19937_64 &random) {
   std::vector<uint32_t> blocked;
   for (size_t i = 0; i < pending.size(); ++i) {
     uint32_t queue = pending[i].op.queue;
-    if (queue && std::find(blocked.begin(), blocked.end(), queue) != blocked.end())
+    if (queue &&
+        std::find(blocked.begin(), blocked.end(), queue) != blocked.end())
       continue;
     if (queue)
       blocked.push_back(queue);
-    ready.push_back(i);
+    if (!pending[i].op.ready || pending[i].op.ready())
+      ready.push_back(i);
   }
+  if (ready.empty())
+    return false;
   size_t chosen = ready[random() % ready.size()];
   AsyncOp &op = pending[chosen].op;
   if (op.read && !op.hasRead) {

@@ -1,5 +1,6 @@
-// Asynchronous work of a cluster: it happens some time after it was issued, in an order that the seed decides.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Asynchronous work of a cluster: it happens some time after it was issued, in
+// an order that the seed decides. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
 //
 // An operation takes effect as a whole when it completes. Until then its
 // destination is pending: a program that reads it has not waited. Operations of
@@ -23,7 +24,9 @@ struct AsyncOp {
   std::function<void()> complete;
   /// Reads its sources, where that may happen before it completes; null: then.
   std::function<void()> read;
-  uint32_t queue = 0;  ///< 0: none; others complete in order
+  /// May it complete yet? Null: at any time.
+  std::function<bool()> ready;
+  uint32_t queue = 0; ///< 0: none; others complete in order
   bool hasRead = false;
 };
 

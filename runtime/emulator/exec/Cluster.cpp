@@ -19,8 +19,8 @@ static constexpr uint32_t kSoftRounds = 10000;
 
 Cluster::Cluster(const Launch &launch, Dim3 id)
     : launch(launch), id(id),
-      random(launch.seed * 0x9E3779B97F4A7C15ull + id.x + (uint64_t(id.y) << 20) +
-             (uint64_t(id.z) << 40)) {
+      random(launch.seed * 0x9E3779B97F4A7C15ull + id.x +
+             (uint64_t(id.y) << 20) + (uint64_t(id.z) << 40)) {
   Dim3 size = launch.cluster;
   for (unsigned rank = 0; rank < size.count(); ++rank) {
     Dim3 inside{rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
@@ -99,7 +99,8 @@ std::string Cluster::describeWaits() const {
 
 namespace {
 
-/// Clusters of a grid, given out in order; each host thread runs a few by turns.
+/// Clusters of a grid, given out in order; each host thread runs a few by
+/// turns.
 class Grid {
 public:
   Grid(const Launch &launch, Counters &counters)

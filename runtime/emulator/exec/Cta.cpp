@@ -124,18 +124,18 @@ Cta::Cta(Cluster &cluster, unsigned rank, Dim3 id)
     : cluster(cluster), rank(rank), id(id) {
   const Launch &launch = cluster.launch;
   shared.assign(launch.externShared + launch.dynamicShared, kPoison);
+  state.resize(shared.size());
   threads = uint32_t(launch.block.count());
-  localMemory.assign(uint64_t(launch.code->localBytes) * ((threads + 31) & ~31u),
-                     kPoison);
+  localMemory.assign(
+      uint64_t(launch.code->localBytes) * ((threads + 31) & ~31u), kPoison);
   for (uint32_t first = 0; first < threads; first += kWarpSize) {
     uint32_t count = std::min(threads - first, kWarpSize);
     Lanes lanes = count == kWarpSize ? kAllLanes : (Lanes(1) << count) - 1;
-    auto warp = std::make_unique<Warp>(*this, *launch.code, first / kWarpSize,
-                                       lanes);
+    auto warp =
+        std::make_unique<Warp>(*this, *launch.code, first / kWarpSize, lanes);
     for (const SpecialUse &use : *launch.specials)
       for (unsigned l = 0; l < kWarpSize; ++l) {
-        uint64_t value =
-            valueOf(use.which, *this, warp->index, l) + use.addend;
+        uint64_t value = valueOf(use.which, *this, warp->index, l) + use.addend;
         std::memcpy(warp->lanes<uint8_t>(Ref::reg(use.offset)) + l * use.bytes,
                     &value, use.bytes);
       }
@@ -200,6 +200,7 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
     Cta &target = *cluster.ctas[owner];
     if (offset + bytes > target.shared.size())
       outside(warp, space, address, bytes, write, lane);
+    target.checkAccess(warp, uint32_t(offset), bytes, write, lane);
     return target.shared.data() + offset;
   }
   if (where == Space::Local) {
@@ -218,4 +219,29 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   if (write && !last->writable)
     warp.fault("writes to " + last->name + ", which is read-only", lane);
   return reinterpret_cast<uint8_t *>(at);
+}
+
+/// An access through the generic proxy, against what asynchronous work has in
+/// hand and what was written before.
+void Cta::checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                      int lane) {
+  const Checks &checks = cluster.launch.checks;
+  uint8_t flags = state.any(offset, bytes);
+  std::string what = std::to_string(bytes) + " bytes at shared address " +
+                     hex(uint64_t(rank) << kRankShift | offset);
+  if (checks.pending && (flags & SharedState::PendingWrite))
+    warp.fault(std::string(write ? "writes " : "reads ") + what +
+                   ", which an asynchronous copy writes that has not been "
+                   "waited for",
+               lane);
+  if (checks.pending && write && (flags & SharedState::PendingRead))
+    warp.fault("writes " + what +
+                   ", which an asynchronous operation still reads",
+               lane);
+  if (write) {
+    state.set(offset, bytes, SharedState::Written);
+    state.noteGenericWrite(offset, bytes);
+  } else if (checks.uninitialized && !state.allWritten(offset, bytes)) {
+    warp.fault("reads " + what + ", which nobody has written", lane);
+  }
 }

@@ -6,6 +6,7 @@
 #include "exec/Async.h"
 #include "exec/MBarrier.h"
 #include "exec/Memory.h"
+#include "exec/SharedState.h"
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
 
@@ -19,6 +20,13 @@ struct Dim3 {
   uint64_t count() const { return uint64_t(x) * y * z; }
 };
 
+/// What is looked for beyond bounds and alignment.
+struct Checks {
+  bool uninitialized = true; ///< reads of shared memory that nobody wrote
+  bool pending = true; ///< use of memory that asynchronous work has in hand
+  bool proxies = true; ///< missing fence.proxy.async
+};
+
 /// What a launch asks for, and what its kernel is.
 struct Launch {
   const Code *code = nullptr;
@@ -26,11 +34,12 @@ struct Launch {
   const std::vector<Code> *functions = nullptr; ///< that calls may reach
   Dim3 grid, block, cluster;
   uint32_t dynamicShared = 0;
-  uint64_t externShared = 0; ///< offset of extern shared memory
+  uint64_t externShared = 0;       ///< offset of extern shared memory
   const uint8_t *params = nullptr; ///< code->paramBytes, an allocation
   GlobalMemory *memory = nullptr;
-  uint64_t seed = 1;   ///< orders of warps and of asynchronous work
-  bool eager = true;   ///< asynchronous work may also be done early
+  uint64_t seed = 1; ///< orders of warps and of asynchronous work
+  bool eager = true; ///< asynchronous work may also be done early
+  Checks checks;
   uint64_t gridId = 0;
 };
 
@@ -49,8 +58,8 @@ struct Barrier {
   uint32_t expected = 0; ///< threads; 0: nobody waits
   uint32_t arrived = 0;
   uint64_t phase = 0;
-  uint32_t votes = 0;      ///< lanes whose predicate holds
-  uint32_t lastVotes = 0;  ///< of the phase before
+  uint32_t votes = 0;     ///< lanes whose predicate holds
+  uint32_t lastVotes = 0; ///< of the phase before
   std::string describe() const;
 };
 
@@ -69,6 +78,7 @@ public:
   const unsigned rank; ///< in the cluster
   const Dim3 id;       ///< in the grid
   std::vector<uint8_t> shared;
+  SharedState state; ///< of each byte of it
   std::vector<uint8_t> localMemory;
   Barrier barriers[16];
   MBarriers mbarriers;
@@ -76,6 +86,8 @@ public:
   uint32_t threads = 0, exited = 0;
 
 private:
+  void checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                   int lane);
   [[noreturn]] void outside(Warp &warp, Space space, uint64_t address,
                             uint32_t bytes, bool write, int lane);
   std::shared_ptr<const Allocation> last;

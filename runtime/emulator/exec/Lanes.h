@@ -1,5 +1,5 @@
-// Loops over the lanes of a warp: one function per shape of instruction, the operation as a type.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Loops over the lanes of a warp: one function per shape of instruction, the
+// operation as a type. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_RT_EMULATOR_EXEC_LANES_H
 #define NIBBLE_RT_EMULATOR_EXEC_LANES_H
 
@@ -45,9 +45,8 @@ void ternary(Warp &w, const Inst &i, Lanes lanes) {
   const A *a = w.lanes<A>(i.a);
   const B *b = w.lanes<B>(i.b);
   const C *c = w.lanes<C>(i.c);
-  forLanes(lanes, [=](unsigned l) {
-    d[l] = Op::template apply<D>(a[l], b[l], c[l]);
-  });
+  forLanes(lanes,
+           [=](unsigned l) { d[l] = Op::template apply<D>(a[l], b[l], c[l]); });
 }
 
 /// Writes the lanes of a predicate that an instruction computes.

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // PTX ISA, "Parallel Synchronization and Communication Instructions: mbarrier".
-// The 64 bits in shared memory are opaque to programs; here they hold a mark and
-// the number of the object in a table, so that memory that was never
+// The 64 bits in shared memory are opaque to programs; here they hold a mark
+// and the number of the object in a table, so that memory that was never
 // initialized, was overwritten, or holds an invalidated object is recognized.
 #ifndef NIBBLE_RT_EMULATOR_EXEC_MBARRIER_H
 #define NIBBLE_RT_EMULATOR_EXEC_MBARRIER_H
@@ -26,15 +26,21 @@ public:
   std::string drop(uint32_t count); ///< arrive_drop
   std::string expect(uint32_t bytes);
   std::string complete(uint32_t bytes);
+  /// One more arrival in this phase (cp.async.mbarrier.arrive without .noinc).
+  void addPending() { ++pending; }
 
   uint64_t phase() const { return phases; }
   /// The opaque state that arrivals return: phase and pending count.
   uint64_t state() const { return phases << 32 | pending; }
   static uint32_t pendingOf(uint64_t state) { return uint32_t(state); }
   /// True if the phase that a state belongs to has ended.
-  bool hasEnded(uint64_t state) const { return (state >> 32) != uint32_t(phases); }
+  bool hasEnded(uint64_t state) const {
+    return (state >> 32) != uint32_t(phases);
+  }
   /// True if the last phase of this parity has ended.
-  bool hasEndedParity(uint32_t parity) const { return (phases & 1) != (parity & 1); }
+  bool hasEndedParity(uint32_t parity) const {
+    return (phases & 1) != (parity & 1);
+  }
   std::string describe() const;
 
 private:

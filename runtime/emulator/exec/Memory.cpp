@@ -13,8 +13,8 @@ static constexpr uint8_t kPoison = 0xCB;
 
 const char *nibble::emu::spaceName(Space space) {
   static constexpr const char *kNames[] = {
-      "generic", "global", "const", "shared", "shared::cluster", "local",
-      "param"};
+      "generic",         "global", "const", "shared",
+      "shared::cluster", "local",  "param"};
   return kNames[int(space)];
 }
 
@@ -93,7 +93,7 @@ std::string GlobalMemory::describe(uint64_t address) const {
              a.name + " (" + std::to_string(a.end - a.begin) + " bytes)";
   }
   if (next != byBegin.end() && next->second->begin - address < (1 << 20))
-    return std::to_string(next->second->begin - address) +
-           " bytes before " + next->second->name;
+    return std::to_string(next->second->begin - address) + " bytes before " +
+           next->second->name;
   return "near no allocation";
 }

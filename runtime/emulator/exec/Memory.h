@@ -1,5 +1,6 @@
-// Global memory: allocations that every access is checked against, and the windows of generic addresses.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Global memory: allocations that every access is checked against, and the
+// windows of generic addresses. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
 #ifndef NIBBLE_RT_EMULATOR_EXEC_MEMORY_H
 #define NIBBLE_RT_EMULATOR_EXEC_MEMORY_H
 
@@ -14,7 +15,13 @@ namespace emu {
 
 /// State spaces of an access.
 enum class Space : uint8_t {
-  Generic, Global, Const, Shared, SharedCluster, Local, Param
+  Generic,
+  Global,
+  Const,
+  Shared,
+  SharedCluster,
+  Local,
+  Param
 };
 const char *spaceName(Space space);
 

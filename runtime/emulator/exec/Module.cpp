@@ -33,7 +33,8 @@ ptx::Error Module::place(const ptx::Variable &v) {
     return {};
   if (v.isExtern)
     return fail(v, "is extern; modules are not linked");
-  void *at = memory.allocate(v.byteSize(), "variable '" + std::string(v.name) + "'");
+  void *at =
+      memory.allocate(v.byteSize(), "variable '" + std::string(v.name) + "'");
   if (!at)
     return fail(v, "no memory for " + std::to_string(v.byteSize()) + " bytes");
   std::memset(at, 0, v.byteSize());
@@ -138,8 +139,8 @@ std::string Module::check(const Kernel &kernel,
   uint64_t threads = config.block.count();
   if (config.grid.count() == 0 || threads == 0 || config.cluster.count() == 0)
     return "the launch is empty";
-  uint64_t most = code.maxThreads ? std::min(code.maxThreads, kMaxThreads)
-                                  : kMaxThreads;
+  uint64_t most =
+      code.maxThreads ? std::min(code.maxThreads, kMaxThreads) : kMaxThreads;
   if (threads > most)
     return print("block", config.block) + " has more threads than the " +
            std::to_string(most) + " that the kernel allows";
@@ -186,8 +187,8 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.memory = &memory;
   launch.seed = adjusted.seed;
   launch.gridId = grids++;
-  unsigned threads = adjusted.threads ? adjusted.threads
-                                      : std::thread::hardware_concurrency();
+  unsigned threads =
+      adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();
   std::string fault = runGrid(launch, threads, counters);
   memory.release(copy);
   return fault;

@@ -14,7 +14,8 @@ unsigned TensorMap::sharedBits() const { return isPadded() ? 8 : bits(); }
 
 uint32_t TensorMap::extent(unsigned dimension) const {
   // The stride of the fastest dimension is ignored without interleaving.
-  uint32_t stride = dimension == 0 && !interleave ? 1 : elementStrides[dimension];
+  uint32_t stride =
+      dimension == 0 && !interleave ? 1 : elementStrides[dimension];
   return (box[dimension] + stride - 1) / stride;
 }
 
@@ -50,9 +51,9 @@ public:
       return "rank " + text(map.rank) + "; 1 to 5 are possible";
     if (map.interleave && map.rank < 3)
       return "interleaving needs rank 3 or more, not " + text(map.rank);
-    for (auto check : {&Checker::address, &Checker::sizes, &Checker::strides,
-                       &Checker::box, &Checker::elementStrides,
-                       &Checker::swizzle})
+    for (auto check :
+         {&Checker::address, &Checker::sizes, &Checker::strides, &Checker::box,
+          &Checker::elementStrides, &Checker::swizzle})
       if (std::string problem = (this->*check)(); !problem.empty())
         return problem;
     return "";
@@ -60,8 +61,7 @@ public:
 
 private:
   bool wide() const {
-    return map.isPadded() ||
-           map.interleave == uint8_t(TensorInterleave::B32);
+    return map.isPadded() || map.interleave == uint8_t(TensorInterleave::B32);
   }
 
   std::string address() const {
@@ -76,9 +76,9 @@ private:
       if (map.sizes[d] == 0 || map.sizes[d] > (uint64_t(1) << 32))
         return "globalDim[" + text(d) + "] is " + text(map.sizes[d]) +
                "; 1 to 2^32 are possible";
-    uint64_t unit = map.isPadded()                          ? 128
+    uint64_t unit = map.isPadded()                     ? 128
                     : map.type == TensorType::U4Align8 ? 2
-                                                            : 1;
+                                                       : 1;
     if (map.sizes[0] % unit)
       return "globalDim[0] = " + text(map.sizes[0]) + " is no multiple of " +
              text(unit) + ", as this type needs";
@@ -103,8 +103,7 @@ private:
       return "boxDim[0] is " + text(map.box[0]) + "; this type needs 128";
     if (!map.interleave && map.box[0] * map.bits() / 8 % 16)
       return "the inner dimension of the box has " +
-             text(map.box[0] * map.bits() / 8) +
-             " bytes, no multiple of 16";
+             text(map.box[0] * map.bits() / 8) + " bytes, no multiple of 16";
     return "";
   }
 

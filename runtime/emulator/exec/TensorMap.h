@@ -1,5 +1,5 @@
-// Tensor maps: what cuTensorMapEncodeTiled is given, checked and kept in 128 bytes.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Tensor maps: what cuTensorMapEncodeTiled is given, checked and kept in 128
+// bytes. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The hardware's encoding is not documented; programs treat the 128 bytes as
 // opaque. The rules are those of the CUDA driver API's documentation of
@@ -15,12 +15,32 @@ namespace emu {
 
 /// Values as in CUtensorMapDataType.
 enum class TensorType : uint32_t {
-  U8, U16, U32, S32, U64, S64, F16, F32, F64, BF16, F32Ftz, TF32, TF32Ftz,
-  U4Align8, U4Align16, U6Align16
+  U8,
+  U16,
+  U32,
+  S32,
+  U64,
+  S64,
+  F16,
+  F32,
+  F64,
+  BF16,
+  F32Ftz,
+  TF32,
+  TF32Ftz,
+  U4Align8,
+  U4Align16,
+  U6Align16
 };
 /// Values as in CUtensorMapSwizzle.
 enum class TensorSwizzle : uint32_t {
-  None, B32, B64, B128, B128Atom32, B128Atom32Flip8, B128Atom64
+  None,
+  B32,
+  B64,
+  B128,
+  B128Atom32,
+  B128Atom32Flip8,
+  B128Atom64
 };
 /// Values as in CUtensorMapInterleave.
 enum class TensorInterleave : uint32_t { None, B16, B32 };

@@ -32,15 +32,16 @@ uint64_t Warp::run(uint64_t budget) {
   yielding = false;
   while (count < budget && live && state == Run::Ready && !yielding) {
     const Inst &next = code.insts[current.pc];
-    if (!others.empty() && ((next.flags & Inst::Leader) || sinceSwitch > kTurn)) {
+    if (!others.empty() &&
+        ((next.flags & Inst::Leader) || sinceSwitch > kTurn)) {
       join();
       if (code.insts.data() + current.pc != &next)
         continue;
     }
     Lanes lanes = current.lanes;
     if (next.guard >= 0)
-      lanes &= next.flags & Inst::Negated ? ~preds[next.guard]
-                                          : preds[next.guard];
+      lanes &=
+          next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
     inst = &next;
     if (!(next.flags & Inst::Ends)) {
       ++current.pc;
@@ -181,12 +182,12 @@ void Warp::wait(std::function<bool()> condition,
   what = std::move(description);
 }
 
-void Warp::fault(const std::string &message, int lane) {
+std::string Warp::place(int lane) const {
   const Launch &launch = cta.cluster.launch;
   size_t at = inst - code.insts.data();
-  std::string text = "kernel " + code.name + ", CTA (" +
-                     std::to_string(cta.id.x) + ", " + std::to_string(cta.id.y) +
-                     ", " + std::to_string(cta.id.z) + ")";
+  std::string text =
+      "kernel " + code.name + ", CTA (" + std::to_string(cta.id.x) + ", " +
+      std::to_string(cta.id.y) + ", " + std::to_string(cta.id.z) + ")";
   if (lane >= 0) {
     uint32_t thread = index * kWarpSize + unsigned(lane);
     text += ", thread (" + std::to_string(thread % launch.block.x) + ", " +
@@ -198,5 +199,9 @@ void Warp::fault(const std::string &message, int lane) {
   text += ", PTX line " + std::to_string(inst->line);
   if (code.sources[at].file)
     text += " (source line " + std::to_string(code.sources[at].line) + ")";
-  throw Fault{text + ": " + message};
+  return text;
+}
+
+void Warp::fault(const std::string &message, int lane) {
+  throw Fault{place(lane) + ": " + message};
 }

@@ -1,5 +1,5 @@
-// A warp: registers, predicates, and groups of lanes that stand at one place each.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A warp: registers, predicates, and groups of lanes that stand at one place
+// each. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_RT_EMULATOR_EXEC_WARP_H
 #define NIBBLE_RT_EMULATOR_EXEC_WARP_H
 
@@ -14,6 +14,12 @@ namespace nibble {
 namespace emu {
 
 class Cta;
+
+/// Asynchronous copies of one thread, by groups that it waits for.
+struct CopyGroups {
+  std::vector<uint64_t> open;                   ///< since the last commit
+  std::vector<std::vector<uint64_t>> committed; ///< oldest first
+};
 
 /// A fault of the program: what happened, where. Ends the grid.
 struct Fault {
@@ -47,6 +53,8 @@ public:
 
   /// Ends the program with a message about lanes at the current instruction.
   [[noreturn]] void fault(const std::string &message, int lane = -1);
+  /// "kernel k, CTA (0, 0, 0), thread (5, 0, 0), PTX line 12".
+  std::string place(int lane = -1) const;
 
   /// For handlers that end their instruction themselves: where the running
   /// group goes next.
@@ -79,12 +87,14 @@ public:
   const unsigned index; ///< in the CTA
   Lanes live;           ///< lanes that have not exited
   Group current;
-  Lanes carry = 0;      ///< of add.cc and the like
+  Lanes carry = 0;            ///< of add.cc and the like
   const Inst *inst = nullptr; ///< that runs
   Run state = Run::Ready;
   std::function<bool()> until;
   std::function<std::string()> what;
   bool resumedSoftly = false;
+  CopyGroups copies[kWarpSize];     ///< cp.async
+  CopyGroups bulkCopies[kWarpSize]; ///< cp.async.bulk
   Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
   uint64_t clusterPhase = 0; ///< at the arrival
 

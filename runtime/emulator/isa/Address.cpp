@@ -8,8 +8,8 @@ uint64_t nibble::emu::addressAt(Warp &w, Ref base, bool narrow, int64_t offset,
                                 unsigned lane) {
   if (!base.valid())
     return uint64_t(offset);
-  uint64_t value = narrow ? w.lanes<uint32_t>(base)[lane]
-                          : w.lanes<uint64_t>(base)[lane];
+  uint64_t value =
+      narrow ? w.lanes<uint32_t>(base)[lane] : w.lanes<uint64_t>(base)[lane];
   uint64_t address = value + uint64_t(offset);
   return narrow ? uint32_t(address) : address;
 }
@@ -31,6 +31,17 @@ SharedPlace nibble::emu::findSharedAt(Warp &w, Space space, uint64_t address,
   place.cta = w.cta.cluster.ctas[address >> kRankShift].get();
   place.offset = uint32_t(address) & kSharedOffsetMask;
   return place;
+}
+
+SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
+                                           int lane) {
+  address &= ~kSharedWindow;
+  uint64_t rank = address >> kRankShift;
+  uint32_t offset = uint32_t(address) & kSharedOffsetMask;
+  auto &ctas = w.cta.cluster.ctas;
+  if (rank >= ctas.size() || offset >= ctas[rank]->shared.size())
+    w.fault("an address outside of the shared memory of the cluster", lane);
+  return {ctas[rank].get(), offset, ctas[rank]->shared.data() + offset};
 }
 
 SharedPlace nibble::emu::findShared(Warp &w, const Inst &i, unsigned lane,
@@ -89,4 +100,20 @@ void nibble::emu::setAddress(Decoder &d, const ptx::Operand &operand,
 void nibble::emu::setSharedAddress(Decoder &d, const ptx::Operand &operand,
                                    Space space) {
   setAddress(d, operand, space);
+}
+
+bool nibble::emu::addWideAddress(Decoder &d, const ptx::Operand &operand,
+                                 bool isShared, std::vector<Ref> &refs) {
+  Decoder::Address address = d.address(operand);
+  Ref base = address.base;
+  if (!address.symbol.empty()) {
+    ptx::Operand symbol;
+    symbol.kind = ptx::Operand::Kind::Symbol;
+    symbol.text = address.symbol;
+    address.bytes = isShared ? 4 : 8;
+    base = d.value(symbol, address.bytes);
+  }
+  refs.push_back(base);
+  refs.push_back(d.constant(uint64_t(address.offset), 8));
+  return address.bytes == 4;
 }

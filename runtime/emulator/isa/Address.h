@@ -18,6 +18,18 @@ uint64_t addressOf(Warp &w, const Inst &i, unsigned lane);
 uint64_t addressAt(Warp &w, Ref base, bool narrow, int64_t offset,
                    unsigned lane);
 
+/// An address beyond the one in `a`: base (4 or 8 bytes) and a constant offset.
+struct WideAddress {
+  Ref base, offset;
+  bool narrow;
+  uint64_t of(Warp &w, unsigned lane) const {
+    return addressAt(w, base, narrow, w.lanes<int64_t>(offset)[0], lane);
+  }
+};
+/// Appends base and offset of an address operand; true if the base has 4 bytes.
+bool addWideAddress(Decoder &d, const ptx::Operand &operand, bool isShared,
+                    std::vector<Ref> &refs);
+
 /// A place in the shared memory of some CTA of the cluster.
 struct SharedPlace {
   Cta *cta;
@@ -28,6 +40,9 @@ struct SharedPlace {
 SharedPlace findShared(Warp &w, const Inst &i, unsigned lane, uint32_t bytes);
 SharedPlace findSharedAt(Warp &w, Space space, uint64_t address, uint32_t bytes,
                          int lane);
+/// The same for asynchronous work, which does its own checks: only the bounds
+/// of `bytes` are looked at, nothing counts as written.
+SharedPlace findSharedForRead(Warp &w, uint64_t address, int lane);
 /// The mbarrier that the address of a lane names.
 MBarrier &findBarrier(Warp &w, const Inst &i, unsigned lane);
 

@@ -30,7 +30,8 @@ void branchIndexed(Warp &w, const Inst &i, Lanes lanes) {
                   std::to_string(i.extras),
               __builtin_ctz(lanes));
     Lanes same = 0;
-    forLanes(lanes, [&](unsigned l) { same |= Lanes(index[l] == chosen) << l; });
+    forLanes(lanes,
+             [&](unsigned l) { same |= Lanes(index[l] == chosen) << l; });
     lanes &= ~same;
     Lanes before = w.current.lanes;
     if (!lanes && same == before)
@@ -43,8 +44,7 @@ void branchIndexed(Warp &w, const Inst &i, Lanes lanes) {
 void leave(Warp &w, const Inst &, Lanes lanes) { w.exit(lanes); }
 
 void trap(Warp &w, const Inst &i, Lanes lanes) {
-  w.fault(i.sub[0] ? "stops at a breakpoint" : "traps",
-          __builtin_ctz(lanes));
+  w.fault(i.sub[0] ? "stops at a breakpoint" : "traps", __builtin_ctz(lanes));
 }
 
 void pause(Warp &w, const Inst &, Lanes) { w.yield(); }
@@ -96,7 +96,8 @@ void arrive(Warp &w, const Inst &i, Lanes lanes, Barrier &b, uint32_t count) {
     w.fault("a barrier is used for " + std::to_string(count) + " and for " +
             std::to_string(b.expected) + " threads at once");
   b.expected = count;
-  b.arrived += popcount(lanes) + (lanes == w.live ? kWarpSize - popcount(w.live) : 0);
+  b.arrived +=
+      popcount(lanes) + (lanes == w.live ? kWarpSize - popcount(w.live) : 0);
   if (b.arrived > count)
     w.fault("more threads arrive at a barrier than the " +
             std::to_string(count) + " that it waits for");
@@ -112,8 +113,8 @@ void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
       uint32_t *d = w.lanes<uint32_t>(i.d);
       forLanes(lanes, [&](unsigned l) { d[l] = b.lastVotes; });
     } else if (i.sub[0] > 2) {
-      bool result = i.sub[0] == 3 ? b.lastVotes == barrierCount(w, i)
-                                  : b.lastVotes != 0;
+      bool result =
+          i.sub[0] == 3 ? b.lastVotes == barrierCount(w, i) : b.lastVotes != 0;
       setPred(w, i.p, lanes, result ? kAllLanes : 0);
     }
     return w.next();
@@ -313,7 +314,8 @@ void elect(Warp &w, const Inst &i, Lanes lanes) {
   Lanes leader = lanes & (0 - lanes);
   if (i.d.valid()) {
     uint32_t *d = w.lanes<uint32_t>(i.d);
-    forLanes(lanes, [=](unsigned l) { d[l] = unsigned(__builtin_ctz(leader)); });
+    forLanes(lanes,
+             [=](unsigned l) { d[l] = unsigned(__builtin_ctz(leader)); });
   }
   setPred(w, i.p, lanes, leader);
   w.next();

@@ -22,7 +22,8 @@ enum class Kind : uint8_t { Signed, Unsigned, Float };
 /// sub[0], sub[1]: destination and source Type. sub[2] bits 0-2: rounding;
 /// 3: to an integral value; 4: sat; 5: ftz; 6: satfinite; 7: relu. target:
 /// bytes of the destination register; extra: bytes of the source register.
-constexpr uint8_t kIntegral = 8, kSat = 16, kFtz = 32, kFinite = 64, kRelu = 128;
+constexpr uint8_t kIntegral = 8, kSat = 16, kFtz = 32, kFinite = 64,
+                  kRelu = 128;
 
 Kind kindOf(Type type) {
   switch (type) {
@@ -158,8 +159,8 @@ uint64_t saturateInteger(int64_t value, bool fromUnsigned, Type type) {
 /// From a 64-bit integer with one rounding: long double holds all of them.
 double roundInteger(int64_t value, bool isUnsigned, Type type, Round mode) {
   static_assert(std::numeric_limits<long double>::digits >= 64, "");
-  long double exact = isUnsigned ? (long double)uint64_t(value)
-                                 : (long double)value;
+  long double exact =
+      isUnsigned ? (long double)uint64_t(value) : (long double)value;
   FloatShape shape = shapeOf(type);
   return clampOverflow(
       double(roundBits(exact, shape.mantissa, shape.minExponent, mode)),
@@ -272,9 +273,9 @@ uint64_t encodeNarrow(double x, StorageFormat format, uint8_t flags) {
   case StorageFormat::E5M2:
     return rt::encodeAs<StorageFormat::E5M2>(x, rt::Overflow::Saturate);
   default: // E2M1: NaN becomes the largest number
-    return std::isnan(x) ? 7
-                         : rt::encodeAs<StorageFormat::E2M1>(
-                               x, rt::Overflow::Saturate);
+    return std::isnan(x)
+               ? 7
+               : rt::encodeAs<StorageFormat::E2M1>(x, rt::Overflow::Saturate);
   }
 }
 
@@ -304,7 +305,8 @@ void narrowPair(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
     float x = a[l], y = b[l];
     if (i.sub[2] & kFtz)
-      x = float(flushSubnormal(x, Type::F32)), y = float(flushSubnormal(y, Type::F32));
+      x = float(flushSubnormal(x, Type::F32)),
+      y = float(flushSubnormal(y, Type::F32));
     uint64_t codes = encodeNarrow(x, format, i.sub[2]) << bits |
                      encodeNarrow(y, format, i.sub[2]);
     std::memcpy(d + l * i.target, &codes, i.target);
@@ -321,7 +323,8 @@ void pairToPair(Warp &w, const Inst &i, Lanes lanes) {
     uint64_t source = 0, codes = 0;
     std::memcpy(&source, a + l * i.extra, i.extra);
     for (unsigned n = 0; n < 2; ++n) {
-      uint64_t code = source >> (n * fromBits) & ((uint64_t(1) << fromBits) - 1);
+      uint64_t code =
+          source >> (n * fromBits) & ((uint64_t(1) << fromBits) - 1);
       codes |= encodeNarrow(decodeNarrow(code, from), to, i.sub[2])
                << (n * toBits);
     }

@@ -237,8 +237,8 @@ Ref Decoder::value(const Operand &operand, unsigned bytes, bool wider) {
   if (int64_t offset = localOffset(operand.text); offset >= 0)
     return constant(uint64_t(offset + operand.offset), bytes);
   auto own = shared.find(operand.text);
-  int64_t at = own != shared.end() ? own->second
-                                   : symbols.sharedOffsetOf(operand.text);
+  int64_t at =
+      own != shared.end() ? own->second : symbols.sharedOffsetOf(operand.text);
   if (at == Symbols::kExternShared)
     at = sharedEnd; // all variables have been declared
   if (at >= 0)
@@ -385,7 +385,7 @@ void Decoder::declare(const ptx::Function &f) {
         product *= v;
       code->maxThreads = uint32_t(product);
     }
-    uint32_t *into = d.name == "reqntid"           ? code->requiredThreads
+    uint32_t *into = d.name == "reqntid"             ? code->requiredThreads
                      : d.name == "reqnctapercluster" ? code->requiredCluster
                                                      : nullptr;
     for (size_t i = 0; into && i < d.values.size() && i < 3; ++i)

@@ -29,16 +29,49 @@ public:
 
 /// Values that a warp knows when it starts.
 enum class Special : uint8_t {
-  TidX, TidY, TidZ, NTidX, NTidY, NTidZ, CtaIdX, CtaIdY, CtaIdZ,
-  NCtaIdX, NCtaIdY, NCtaIdZ, LaneId, WarpId, NWarpId, SmId, NSmId, GridId,
-  ClusterIdX, ClusterIdY, ClusterIdZ, NClusterIdX, NClusterIdY, NClusterIdZ,
-  ClusterCtaIdX, ClusterCtaIdY, ClusterCtaIdZ,
-  ClusterNCtaIdX, ClusterNCtaIdY, ClusterNCtaIdZ,
-  ClusterCtaRank, ClusterNCtaRank, IsExplicitCluster,
-  LaneMaskEq, LaneMaskLe, LaneMaskLt, LaneMaskGe, LaneMaskGt,
-  DynamicSharedSize, TotalSharedSize, AggrSharedSize,
-  SharedBase,   ///< shared::cta address of this CTA, plus an addend
-  SharedGeneric,///< its generic address
+  TidX,
+  TidY,
+  TidZ,
+  NTidX,
+  NTidY,
+  NTidZ,
+  CtaIdX,
+  CtaIdY,
+  CtaIdZ,
+  NCtaIdX,
+  NCtaIdY,
+  NCtaIdZ,
+  LaneId,
+  WarpId,
+  NWarpId,
+  SmId,
+  NSmId,
+  GridId,
+  ClusterIdX,
+  ClusterIdY,
+  ClusterIdZ,
+  NClusterIdX,
+  NClusterIdY,
+  NClusterIdZ,
+  ClusterCtaIdX,
+  ClusterCtaIdY,
+  ClusterCtaIdZ,
+  ClusterNCtaIdX,
+  ClusterNCtaIdY,
+  ClusterNCtaIdZ,
+  ClusterCtaRank,
+  ClusterNCtaRank,
+  IsExplicitCluster,
+  LaneMaskEq,
+  LaneMaskLe,
+  LaneMaskLt,
+  LaneMaskGe,
+  LaneMaskGt,
+  DynamicSharedSize,
+  TotalSharedSize,
+  AggrSharedSize,
+  SharedBase,    ///< shared::cta address of this CTA, plus an addend
+  SharedGeneric, ///< its generic address
   None
 };
 /// "%tid.x" and the like; None for others.
@@ -118,7 +151,7 @@ public:
   }
   /// Address operand: base register or constant (8 or 4 bytes) and offset.
   struct Address {
-    Ref base;        ///< invalid: absolute
+    Ref base; ///< invalid: absolute
     unsigned bytes = 8;
     int64_t offset = 0;
     std::string_view symbol; ///< of a parameter or local variable

@@ -29,7 +29,9 @@ struct Single {
   using Stored = float;
   using Math = float;
   static float read(float x) { return x; }
-  static float write(float x) { return std::isnan(x) ? bitCast<float>(kFloatNan) : x; }
+  static float write(float x) {
+    return std::isnan(x) ? bitCast<float>(kFloatNan) : x;
+  }
 };
 struct Double {
   using Stored = double;
@@ -105,9 +107,10 @@ template <typename T> T direct(T nearest, T missing, Round mode) {
 template <typename T> T limited(T result, bool finite, Round mode) {
   if (!std::isinf(result) || !finite)
     return result;
-  return T(clampOverflow(double(std::copysign(std::numeric_limits<T>::max(), result)) *
-                             (sizeof(T) == 4 ? 2 : 1),
-                         double(std::numeric_limits<T>::max()), mode));
+  return T(clampOverflow(
+      double(std::copysign(std::numeric_limits<T>::max(), result)) *
+          (sizeof(T) == 4 ? 2 : 1),
+      double(std::numeric_limits<T>::max()), mode));
 }
 
 struct Add {
@@ -161,7 +164,9 @@ struct Mul {
 };
 struct Fma {
   static constexpr int operands = 3;
-  template <class T> static T nearest(T a, T b, T c) { return std::fma(a, b, c); }
+  template <class T> static T nearest(T a, T b, T c) {
+    return std::fma(a, b, c);
+  }
   template <class T> static T rounded(T a, T b, T c, Round mode) {
     if constexpr (sizeof(T) == 4) {
       double product = double(a) * double(b); // exact
@@ -223,27 +228,39 @@ struct HalfFma {
 // documented errors are 1 to 2 units in the last place, or 2^-21 absolute.
 struct Rsqrt {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(1 / std::sqrt(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(1 / std::sqrt(double(a)));
+  }
 };
 struct Ex2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::exp2(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::exp2(double(a)));
+  }
 };
 struct Lg2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::log2(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::log2(double(a)));
+  }
 };
 struct Sin {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::sin(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::sin(double(a)));
+  }
 };
 struct Cos {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::cos(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::cos(double(a)));
+  }
 };
 struct Tanh {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::tanh(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::tanh(double(a)));
+  }
 };
 struct Abs {
   static constexpr int operands = 1;
@@ -328,7 +345,9 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
   const P *c = Op::operands > 2 ? w.lanes<P>(i.c) : a;
   const uint8_t flags = i.sub[1];
   using U = std::conditional_t<sizeof(S) == 2, uint16_t, uint32_t>;
-  auto part = [](P pair, unsigned n) { return bitCast<S>(U(pair >> (n * kBits))); };
+  auto part = [](P pair, unsigned n) {
+    return bitCast<S>(U(pair >> (n * kBits)));
+  };
   forLanes(lanes, [=](unsigned l) {
     P result = 0;
     for (unsigned n = 0; n < 2; ++n)
@@ -343,7 +362,8 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
 template <bool Max, typename T> T pick(T a, T b, uint8_t flags) {
   if (flags & kFtz)
     a = flushed(a), b = flushed(b);
-  T sign = flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
+  T sign =
+      flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
   if (flags & (kAbs | kXorSign))
     a = std::fabs(a), b = std::fabs(b);
   T result;
@@ -383,9 +403,10 @@ void minMaxPair(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t *d = w.lanes<uint32_t>(i.d);
   const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [=, flags = i.sub[1]](unsigned l) {
-    uint32_t low = pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
-    uint32_t high =
-        pickStored<Max, Value>(uint16_t(a[l] >> 16), uint16_t(b[l] >> 16), flags);
+    uint32_t low =
+        pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
+    uint32_t high = pickStored<Max, Value>(uint16_t(a[l] >> 16),
+                                           uint16_t(b[l] >> 16), flags);
     d[l] = high << 16 | low;
   });
 }
@@ -396,8 +417,7 @@ void copySign(Warp &w, const Inst &i, Lanes lanes) {
   U *d = w.lanes<U>(i.d);
   const U *a = w.lanes<U>(i.a), *b = w.lanes<U>(i.b);
   constexpr U kSign = U(1) << (8 * sizeof(U) - 1);
-  forLanes(lanes,
-           [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
+  forLanes(lanes, [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
 }
 
 /// Sign bits of 16-bit floats and pairs: abs and neg keep NaN payloads.
@@ -406,7 +426,8 @@ void signBits(Warp &w, const Inst &i, Lanes lanes) {
   U *d = w.lanes<U>(i.d);
   const U *a = w.lanes<U>(i.a);
   const U mask = U(0x8000800080008000ull);
-  forLanes(lanes, [=](unsigned l) { d[l] = Negate ? a[l] ^ mask : a[l] & ~mask; });
+  forLanes(lanes,
+           [=](unsigned l) { d[l] = Negate ? a[l] ^ mask : a[l] & ~mask; });
 }
 
 /// sub[0]: 0 finite, 1 infinite, 2 number, 3 notanumber, 4 normal, 5 subnormal.
@@ -415,9 +436,12 @@ template <typename T> void testProperty(Warp &w, const Inst &i, Lanes lanes) {
   Lanes result = 0;
   forLanes(lanes, [&](unsigned l) {
     int kind = std::fpclassify(a[l]);
-    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN, kind == FP_INFINITE,
-                    kind != FP_NAN,    kind == FP_NAN,
-                    kind == FP_NORMAL, kind == FP_SUBNORMAL};
+    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN,
+                    kind == FP_INFINITE,
+                    kind != FP_NAN,
+                    kind == FP_NAN,
+                    kind == FP_NORMAL,
+                    kind == FP_SUBNORMAL};
     result |= Lanes(holds[i.sub[0]]) << l;
   });
   setPred(w, i.p, lanes, result);

@@ -1,5 +1,6 @@
-// Decoded instructions: a handler, registers as offsets into a warp's register file, immediates as registers.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Decoded instructions: a handler, registers as offsets into a warp's register
+// file, immediates as registers. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
 #ifndef NIBBLE_RT_EMULATOR_ISA_INST_H
 #define NIBBLE_RT_EMULATOR_ISA_INST_H
 
@@ -52,11 +53,11 @@ struct Inst {
   uint8_t flags = 0;
   uint8_t sub[3] = {}; ///< small fields that the handler knows
   Ref d, a, b, c;
-  int32_t p = -1, q = -1; ///< predicate operands of the handler
-  uint32_t target = 0;    ///< index of an instruction or function
+  int32_t p = -1, q = -1;         ///< predicate operands of the handler
+  uint32_t target = 0;            ///< index of an instruction or function
   uint32_t extra = 0, extras = 0; ///< more operands: Kernel::refs
   uint64_t imm = 0;
-  uint32_t line = 0;      ///< of the PTX text
+  uint32_t line = 0; ///< of the PTX text
 };
 
 /// One parameter of a kernel, in the buffer that the launch passes.
@@ -70,9 +71,9 @@ struct Code {
   std::string name;
   bool isEntry = false;
   std::vector<Inst> insts;
-  std::vector<Ref> refs;            ///< operands beyond four
-  std::vector<uint32_t> targets;    ///< of indexed branches
-  std::vector<uint8_t> constants;   ///< immediates, 32 times each
+  std::vector<Ref> refs;                ///< operands beyond four
+  std::vector<uint32_t> targets;        ///< of indexed branches
+  std::vector<uint8_t> constants;       ///< immediates, 32 times each
   std::vector<ptx::SourceLine> sources; ///< one per instruction
   uint32_t regBytes = 0, preds = 0;
   uint32_t sharedEnd = 0; ///< static shared memory; extern memory begins there

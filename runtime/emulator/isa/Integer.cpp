@@ -153,7 +153,8 @@ struct PopC {
 };
 struct Clz {
   template <class D, class T> static D apply(T a) {
-    return a == 0 ? kBits<T> : D(__builtin_clzll(uint64_t(a)) - (64 - kBits<T>));
+    return a == 0 ? kBits<T>
+                  : D(__builtin_clzll(uint64_t(a)) - (64 - kBits<T>));
   }
 };
 /// Position of the most significant bit that is not a sign bit; all ones if
@@ -190,9 +191,11 @@ struct Bfe {
                 (U(a) >> std::min(msb, kBits<T> - 1) & 1);
     U field = position >= kBits<T> ? 0 : U(a) >> position;
     if (length >= kBits<T>)
-      return T(position >= kBits<T> ? (sign ? ~U(0) : 0) : fill(field, kBits<T> - position, sign));
+      return T(position >= kBits<T> ? (sign ? ~U(0) : 0)
+                                    : fill(field, kBits<T> - position, sign));
     U mask = U((U(1) << length) - 1);
-    unsigned have = position >= kBits<T> ? 0 : std::min(length, kBits<T> - position);
+    unsigned have =
+        position >= kBits<T> ? 0 : std::min(length, kBits<T> - position);
     return T(fill(U(field & mask), have, sign));
   }
   /// Sign bits from bit `have` on.
@@ -349,7 +352,8 @@ void dp4a(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [=](unsigned l) {
     uint32_t sum = c[l];
     for (unsigned k = 0; k < 4; ++k)
-      sum += uint32_t(int32_t(A(a[l] >> (8 * k))) * int32_t(B(b[l] >> (8 * k))));
+      sum +=
+          uint32_t(int32_t(A(a[l] >> (8 * k))) * int32_t(B(b[l] >> (8 * k))));
     d[l] = sum;
   });
 }
@@ -372,10 +376,12 @@ void addOrSub(Decoder &d, bool subtract, bool carryIn) {
     if (saturate && type != Type::S32)
       d.error(".sat is for s32 only");
     if (saturate)
-      return setBinary(d, type, subtract ? integerBinary<SubSat>(type)
-                                         : integerBinary<AddSat>(type));
-    return setBinary(d, type, subtract ? integerBinary<Sub>(type)
-                                       : integerBinary<Add>(type));
+      return setBinary(d, type,
+                       subtract ? integerBinary<SubSat>(type)
+                                : integerBinary<AddSat>(type));
+    return setBinary(d, type,
+                     subtract ? integerBinary<Sub>(type)
+                              : integerBinary<Add>(type));
   }
   Type type = takeType(d);
   d.inst().sub[0] = carryIn;
@@ -443,11 +449,13 @@ void product(Decoder &d, bool add, bool carryIn) {
     return wideProduct(d, add);
   Type type = takeType(d);
   if (!add)
-    return setBinary(d, type, part ? integerBinary<MulHi>(type)
-                                   : integerBinary<MulLo>(type));
+    return setBinary(d, type,
+                     part ? integerBinary<MulHi>(type)
+                          : integerBinary<MulLo>(type));
   if (!carryIn && !carryOut)
-    return setTernary(d, type, part ? integerTernary<MadHi>(type)
-                                    : integerTernary<MadLo>(type));
+    return setTernary(d, type,
+                      part ? integerTernary<MadHi>(type)
+                           : integerTernary<MadLo>(type));
   d.inst().sub[0] = carryIn;
   d.inst().sub[1] = carryOut;
   setTernary(d, type, byInteger(type, [&](auto t) -> Handler {
@@ -462,8 +470,9 @@ void minOrMax(Decoder &d, bool max) {
   if (relu && type != Type::S32)
     d.error(".relu is for s32 and s16x2");
   if (relu)
-    return setBinary(d, type, max ? integerBinary<MaxRelu>(type)
-                                  : integerBinary<MinRelu>(type));
+    return setBinary(d, type,
+                     max ? integerBinary<MaxRelu>(type)
+                         : integerBinary<MinRelu>(type));
   setBinary(d, type, max ? integerBinary<Max>(type) : integerBinary<Min>(type));
 }
 
@@ -541,9 +550,8 @@ template <typename Op> void count(Decoder &d) {
   d.expectOperands(2, 2);
   d.inst().a = d.value(1, type);
   d.inst().d = d.destination(0, 4);
-  d.inst().run = byInteger(type, [](auto t) -> Handler {
-    return unary<Op, uint32_t, decltype(t)>;
-  });
+  d.inst().run = byInteger(
+      type, [](auto t) -> Handler { return unary<Op, uint32_t, decltype(t)>; });
 }
 
 void extract(Decoder &d) {

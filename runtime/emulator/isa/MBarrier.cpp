@@ -17,14 +17,20 @@ namespace {
 
 /// sub[0]: what to do. b: count or bytes; c: bytes of arrive.expect_tx.
 enum Action : uint8_t {
-  kArrive, kArriveExpect, kDrop, kDropExpect, kExpect, kComplete
+  kArrive,
+  kArriveExpect,
+  kDrop,
+  kDropExpect,
+  kExpect,
+  kComplete
 };
 
 void initialize(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t *count = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [&](unsigned l) {
     SharedPlace place = findShared(w, i, l, 8);
-    std::string why = place.cta->mbarriers.create(place.at, place.offset, count[l]);
+    std::string why =
+        place.cta->mbarriers.create(place.at, place.offset, count[l]);
     if (!why.empty())
       w.fault(why, int(l));
   });
@@ -90,7 +96,8 @@ void test(Warp &w, const Inst &i, Lanes lanes) {
   uint64_t firstWord = 0;
   forLanes(lanes, [&](unsigned l) {
     MBarrier &barrier = findBarrier(w, i, l);
-    uint64_t word = byParity ? w.lanes<uint32_t>(i.b)[l] : w.lanes<uint64_t>(i.b)[l];
+    uint64_t word =
+        byParity ? w.lanes<uint32_t>(i.b)[l] : w.lanes<uint64_t>(i.b)[l];
     bool done = hasEnded(barrier, byParity, word);
     ended |= Lanes(done) << l;
     if (!done && !first)

@@ -52,9 +52,8 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
   const Ref *refs = &w.code.refs[i.extra];
   countAccess(w, i, lanes, bytes * count, false);
   forLanes(lanes, [&](unsigned l) {
-    const uint8_t *from =
-        w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l), bytes * count,
-                      false, int(l));
+    const uint8_t *from = w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l),
+                                        bytes * count, false, int(l));
     for (unsigned n = 0; n < count; ++n)
       widen(w.lanes<uint8_t>(refs[n]) + l * toBytes, toBytes, from + n * bytes,
             bytes, i.sub[1] & kSigned);
@@ -139,13 +138,23 @@ template <typename T> void mapa(Warp &w, const Inst &i, Lanes lanes) {
 template <typename T> void getCtaRank(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t *d = w.lanes<uint32_t>(i.d);
   const T *a = w.lanes<T>(i.a);
-  forLanes(lanes,
-           [=](unsigned l) { d[l] = uint32_t(a[l]) >> kRankShift; });
+  forLanes(lanes, [=](unsigned l) { d[l] = uint32_t(a[l]) >> kRankShift; });
 }
 
 //===--- Atomics ----------------------------------------------------------===//
 
-enum AtomicOp : uint8_t { kAdd, kMin, kMax, kInc, kDec, kAnd, kOr, kXor, kExch, kCas };
+enum AtomicOp : uint8_t {
+  kAdd,
+  kMin,
+  kMax,
+  kInc,
+  kDec,
+  kAnd,
+  kOr,
+  kXor,
+  kExch,
+  kCas
+};
 
 template <typename T> T combine(AtomicOp op, T old, T b, T c) {
   if constexpr (std::is_floating_point<T>::value) {
@@ -193,9 +202,8 @@ void atomic(Warp &w, const Inst &i, Lanes lanes) {
   T *d = i.d.valid() ? w.lanes<T>(i.d) : nullptr;
   countAccess(w, i, lanes, sizeof(T), true);
   forLanes(lanes, [&](unsigned l) {
-    auto *at = reinterpret_cast<Bits *>(
-        w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l), sizeof(T), true,
-                      int(l)));
+    auto *at = reinterpret_cast<Bits *>(w.cta.resolve(
+        w, Space(i.sub[2]), addressOf(w, i, l), sizeof(T), true, int(l)));
     Bits seen = __atomic_load_n(at, __ATOMIC_SEQ_CST), wanted;
     do {
       wanted = bitCast<Bits>(
@@ -211,6 +219,12 @@ void nothing(Warp &, const Inst &, Lanes) {}
 void fence(Warp &, const Inst &, Lanes) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
+/// The asynchronous proxy sees what the generic one has written to the shared
+/// memory of the cluster.
+void fenceProxy(Warp &w, const Inst &, Lanes) {
+  for (auto &cta : w.cta.cluster.ctas)
+    cta->state.fence();
+}
 
 //===----------------------------------------------------------------------===//
 // Decoding
@@ -218,8 +232,8 @@ void fence(Warp &, const Inst &, Lanes) {
 
 Space takeSpace(Decoder &d, Space otherwise = Space::Generic) {
   switch (d.words().takeOf({"global", "const", "shared", "shared::cta",
-                            "shared::cluster", "local", "param",
-                            "param::entry", "param::func"})) {
+                            "shared::cluster", "local", "param", "param::entry",
+                            "param::func"})) {
   case 0:
     return Space::Global;
   case 1:
@@ -242,13 +256,13 @@ Space takeSpace(Decoder &d, Space otherwise = Space::Generic) {
 
 /// Order, scope and cache words change no value here.
 void takeHints(Decoder &d) {
-  d.words().takeOf({"relaxed", "acquire", "release", "acq_rel", "volatile",
-                    "weak", "mmio"});
+  d.words().takeOf(
+      {"relaxed", "acquire", "release", "acq_rel", "volatile", "weak", "mmio"});
   d.words().takeOf({"cta", "cluster", "gpu", "sys"});
   d.words().takeOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
   d.words().take("nc");
-  d.words().takeOf({"L1::evict_normal", "L1::evict_unchanged", "L1::evict_first",
-                    "L1::evict_last", "L1::no_allocate"});
+  d.words().takeOf({"L1::evict_normal", "L1::evict_unchanged",
+                    "L1::evict_first", "L1::evict_last", "L1::no_allocate"});
   d.words().takeOf({"L2::evict_normal", "L2::evict_first", "L2::evict_last"});
   d.words().takeOf({"L2::64B", "L2::128B", "L2::256B"});
 }
@@ -469,8 +483,9 @@ void red(Decoder &d) {
   atomicAccess(d, false);
 }
 void membar(Decoder &d) {
+  bool proxy = d.words().has("proxy") && d.words().has("async");
   takeAll(d);
-  d.inst().run = fence;
+  d.inst().run = proxy ? fenceProxy : fence;
 }
 void prefetch(Decoder &d) {
   takeAll(d);

@@ -73,7 +73,8 @@ void unpack(Warp &w, const Inst &i, Lanes lanes) {
 
 void movVector(Decoder &d, Type type, bool packs) {
   const ptx::Operand &vector = d.operand(packs ? 1 : 0);
-  unsigned bytes = Decoder::bytesOf(type), count = unsigned(vector.parts.size());
+  unsigned bytes = Decoder::bytesOf(type),
+           count = unsigned(vector.parts.size());
   if (count == 0 || bytes % count)
     d.error("has " + std::to_string(count) + " parts of " +
             std::to_string(bytes) + " bytes");
@@ -109,8 +110,24 @@ void movAddress(Decoder &d, unsigned bytes) {
 //===----------------------------------------------------------------------===//
 
 enum Compare : uint8_t {
-  kEq, kNe, kLt, kLe, kGt, kGe, kLo, kLs, kHi, kHs,
-  kEqu, kNeu, kLtu, kLeu, kGtu, kGeu, kNum, kNan
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kLo,
+  kLs,
+  kHi,
+  kHs,
+  kEqu,
+  kNeu,
+  kLtu,
+  kLeu,
+  kGtu,
+  kGeu,
+  kNum,
+  kNan
 };
 
 template <typename T> bool compareOrdered(Compare op, T a, T b) {
@@ -222,8 +239,7 @@ void setRegister(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [=](unsigned l) { d[l] = holds >> l & 1 ? yes : 0; });
 }
 
-template <template <typename> class Run>
-Handler byCompared(Type type) {
+template <template <typename> class Run> Handler byCompared(Type type) {
   switch (type) {
   case Type::B16:
   case Type::U16:
@@ -409,10 +425,12 @@ void slct(Decoder &d) {
   d.inst().c = d.value(3, by);
   d.inst().d = d.destination(0, bytes);
   bool isF32 = by == Type::F32;
-  d.inst().run =
-      bytes == 2   ? (isF32 ? selectBySign<uint16_t, float> : selectBySign<uint16_t, int32_t>)
-      : bytes == 4 ? (isF32 ? selectBySign<uint32_t, float> : selectBySign<uint32_t, int32_t>)
-                   : (isF32 ? selectBySign<uint64_t, float> : selectBySign<uint64_t, int32_t>);
+  d.inst().run = bytes == 2   ? (isF32 ? selectBySign<uint16_t, float>
+                                       : selectBySign<uint16_t, int32_t>)
+                 : bytes == 4 ? (isF32 ? selectBySign<uint32_t, float>
+                                       : selectBySign<uint32_t, int32_t>)
+                              : (isF32 ? selectBySign<uint64_t, float>
+                                       : selectBySign<uint64_t, int32_t>);
 }
 
 } // namespace move

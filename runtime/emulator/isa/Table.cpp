@@ -12,8 +12,8 @@ using namespace nibble::emu;
 
 /// Arithmetic of floats and of integers shares opcodes.
 static bool isFloat(Decoder &d) {
-  for (std::string_view word : {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2",
-                                "f32x2"})
+  for (std::string_view word :
+       {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2", "f32x2"})
     if (d.words().has(word))
       return true;
   return false;
@@ -89,6 +89,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"applypriority", memory::prefetch},
       {"discard", memory::prefetch},
       {"mbarrier", async::mbarrier},
+      {"cp", async::cp},
       {"bra", control::bra},
       {"brx", control::brx},
       {"ret", control::ret},
