@@ -1,0 +1,55 @@
+// Asynchronous work of a cluster.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "exec/Async.h"
+
+#include <algorithm>
+
+using namespace nibble::emu;
+
+uint64_t AsyncWork::submit(AsyncOp op) {
+  pending.push_back({next, std::move(op)});
+  return next++;
+}
+
+/// One of: a read of an operation, or its completion.
+bool AsyncWork::step(std::mt19937_64 &random) {
+  if (pending.empty())
+    return false;
+  // The oldest of each queue, and all without one.
+  std::vector<size_t> ready;
+  std::vector<uint32_t> blocked;
+  for (size_t i = 0; i < pending.size(); ++i) {
+    uint32_t queue = pending[i].op.queue;
+    if (queue &&
+        std::find(blocked.begin(), blocked.end(), queue) != blocked.end())
+      continue;
+    if (queue)
+      blocked.push_back(queue);
+    if (!pending[i].op.ready || pending[i].op.ready())
+      ready.push_back(i);
+  }
+  if (ready.empty())
+    return false;
+  size_t chosen = ready[random() % ready.size()];
+  AsyncOp &op = pending[chosen].op;
+  if (op.read && !op.hasRead) {
+    op.hasRead = true;
+    op.read();
+    return true;
+  }
+  AsyncOp taken = std::move(op);
+  pending.erase(pending.begin() + long(chosen));
+  taken.complete();
+  return true;
+}
+
+bool AsyncWork::isDone(uint64_t number) const {
+  return std::none_of(pending.begin(), pending.end(),
+                      [&](const Pending &p) { return p.number == number; });
+}
+
+bool AsyncWork::hasRead(uint64_t number) const {
+  return std::none_of(pending.begin(), pending.end(), [&](const Pending &p) {
+    return p.number == number && !p.op.hasRead;
+  });
+}

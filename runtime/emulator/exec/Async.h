@@ -1,0 +1,56 @@
+// Asynchronous work of a cluster: it happens some time after it was issued, in
+// an order that the seed decides. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
+//
+// An operation takes effect as a whole when it completes. Until then its
+// destination is pending: a program that reads it has not waited. Operations of
+// one queue (the tensor core of a CTA) complete in order, all others in any.
+#ifndef NIBBLE_RT_EMULATOR_EXEC_ASYNC_H
+#define NIBBLE_RT_EMULATOR_EXEC_ASYNC_H
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+/// One piece of asynchronous work.
+struct AsyncOp {
+  /// Takes effect. Throws a Fault (with the place of the issuing instruction).
+  std::function<void()> complete;
+  /// Reads its sources, where that may happen before it completes; null: then.
+  std::function<void()> read;
+  /// May it complete yet? Null: at any time.
+  std::function<bool()> ready;
+  uint32_t queue = 0; ///< 0: none; others complete in order
+  bool hasRead = false;
+};
+
+class AsyncWork {
+public:
+  /// Gives the operation a number, in order of issue.
+  uint64_t submit(AsyncOp op);
+  /// Completes one operation that may complete; false if there is none.
+  bool step(std::mt19937_64 &random);
+  bool empty() const { return pending.empty(); }
+  /// True if the operation has completed.
+  bool isDone(uint64_t number) const;
+  bool hasRead(uint64_t number) const;
+
+private:
+  struct Pending {
+    uint64_t number;
+    AsyncOp op;
+  };
+  std::vector<Pending> pending; ///< in order of issue
+  uint64_t next = 1;
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_ASYNC_H

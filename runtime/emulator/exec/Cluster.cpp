@@ -1,0 +1,179 @@
+// Clusters and grids: which warp runs next, deadlocks, faults.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "exec/Cta.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+using namespace nibble::emu;
+
+/// Instructions that a warp runs before another one has its turn.
+static constexpr uint64_t kSlice = 256;
+/// Slices of a cluster before another one that waits has its turn.
+static constexpr uint64_t kTurn = 4096;
+/// Times that soft waits are resumed in vain before this is a deadlock.
+static constexpr uint32_t kSoftRounds = 10000;
+
+Cluster::Cluster(const Launch &launch, Dim3 id)
+    : launch(launch), id(id),
+      random(launch.seed * 0x9E3779B97F4A7C15ull + id.x +
+             (uint64_t(id.y) << 20) + (uint64_t(id.z) << 40)) {
+  Dim3 size = launch.cluster;
+  for (unsigned rank = 0; rank < size.count(); ++rank) {
+    Dim3 inside{rank % size.x, rank / size.x % size.y, rank / size.x / size.y};
+    Dim3 cta{id.x * size.x + inside.x, id.y * size.y + inside.y,
+             id.z * size.z + inside.z};
+    ctas.push_back(std::make_unique<Cta>(*this, rank, cta));
+  }
+}
+
+Cluster::~Cluster() = default;
+
+std::string Barrier::describe() const {
+  return std::to_string(arrived) + " of " + std::to_string(expected) +
+         " threads have arrived";
+}
+
+/// Warps that wait softly give up for now; false if they did so too often.
+bool Cluster::resumeSoftly() {
+  bool any = false;
+  for (auto &cta : ctas)
+    for (auto &warp : cta->warps)
+      if (warp->state == Run::WaitsSoftly) {
+        warp->resumedSoftly = true;
+        warp->until = [] { return true; };
+        any = true;
+      }
+  return any && ++softRounds < kSoftRounds;
+}
+
+bool Cluster::run(uint64_t budget) {
+  std::vector<Warp *> all;
+  for (auto &cta : ctas)
+    for (auto &warp : cta->warps)
+      if (warp->state != Run::Done)
+        all.push_back(warp.get());
+  for (uint64_t slice = 0; slice < budget && !all.empty();) {
+    bool any = false;
+    size_t start = random() % all.size();
+    for (size_t n = all.size(), i = 0; i < n; ++i) {
+      Warp &warp = *all[(start + i) % n];
+      if (!warp.canRun())
+        continue;
+      any = true;
+      ++slice;
+      if (!warp.resumedSoftly)
+        softRounds = 0;
+      counters.instructions += warp.run(kSlice);
+    }
+    all.erase(std::remove_if(all.begin(), all.end(),
+                             [](Warp *w) { return w->state == Run::Done; }),
+              all.end());
+    // Asynchronous work is done as late as can be, or at some time before.
+    if (!any || (launch.eager && random() % 8 == 0))
+      any |= async.step(random);
+    if (!any && !all.empty() && !resumeSoftly())
+      throw Fault{"deadlock: all warps wait:" + describeWaits()};
+  }
+  if (all.empty())
+    while (async.step(random)) {
+    }
+  return all.empty();
+}
+
+std::string Cluster::describeWaits() const {
+  std::string text;
+  for (auto &cta : ctas)
+    for (auto &warp : cta->warps)
+      if (warp->state != Run::Done)
+        text += "\n  CTA (" + std::to_string(cta->id.x) + ", " +
+                std::to_string(cta->id.y) + ", " + std::to_string(cta->id.z) +
+                "), warp " + std::to_string(warp->index) + ", PTX line " +
+                std::to_string(warp->code.insts[warp->current.pc].line) + ": " +
+                (warp->state == Run::Ready ? "can run" : warp->what());
+  return text;
+}
+
+namespace {
+
+/// Clusters of a grid, given out in order; each host thread runs a few by
+/// turns.
+class Grid {
+public:
+  Grid(const Launch &launch, Counters &counters)
+      : launch(launch), counters(counters),
+        clusters{launch.grid.x / launch.cluster.x,
+                 launch.grid.y / launch.cluster.y,
+                 launch.grid.z / launch.cluster.z} {}
+
+  std::string run(unsigned threads) {
+    uint64_t count = clusters.count();
+    threads = unsigned(std::min<uint64_t>(std::max(threads, 1u), count));
+    std::vector<std::thread> helpers;
+    for (unsigned i = 1; i < threads; ++i)
+      helpers.emplace_back([this] { work(); });
+    work();
+    for (std::thread &helper : helpers)
+      helper.join();
+    return message;
+  }
+
+private:
+  std::unique_ptr<Cluster> take() {
+    uint64_t i = next++;
+    if (i >= clusters.count() || failed)
+      return nullptr;
+    Dim3 id{uint32_t(i % clusters.x), uint32_t(i / clusters.x % clusters.y),
+            uint32_t(i / clusters.x / clusters.y)};
+    return std::make_unique<Cluster>(launch, id);
+  }
+
+  /// A cluster that does not end in its turn may wait for another one.
+  void work() {
+    std::deque<std::unique_ptr<Cluster>> mine;
+    try {
+      while (!failed) {
+        if (mine.size() < kResident)
+          if (auto cluster = take())
+            mine.push_back(std::move(cluster));
+        if (mine.empty())
+          return;
+        std::unique_ptr<Cluster> current = std::move(mine.front());
+        mine.pop_front();
+        if (!current->run(kTurn))
+          mine.push_back(std::move(current));
+        else
+          finish(*current);
+      }
+    } catch (const Fault &fault) {
+      std::lock_guard lock(mutex);
+      if (message.empty())
+        message = fault.message;
+      failed = true;
+    }
+  }
+
+  void finish(Cluster &cluster) {
+    std::lock_guard lock(mutex);
+    counters.add(cluster.counters);
+  }
+
+  static constexpr size_t kResident = 64;
+  const Launch &launch;
+  Counters &counters;
+  const Dim3 clusters;
+  std::atomic<uint64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  std::string message;
+};
+
+} // namespace
+
+std::string nibble::emu::runGrid(const Launch &launch, unsigned threads,
+                                 Counters &counters) {
+  return Grid(launch, counters).run(threads);
+}

@@ -1,0 +1,128 @@
+// CTAs and clusters: shared memory, barriers, and the order in which warps run.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_CTA_H
+#define NIBBLE_RT_EMULATOR_EXEC_CTA_H
+
+#include "exec/Async.h"
+#include "exec/MBarrier.h"
+#include "exec/Memory.h"
+#include "exec/SharedState.h"
+#include "exec/Warp.h"
+#include "isa/Decoder.h"
+
+#include <random>
+
+namespace nibble {
+namespace emu {
+
+struct Dim3 {
+  uint32_t x = 1, y = 1, z = 1;
+  uint64_t count() const { return uint64_t(x) * y * z; }
+};
+
+/// What is looked for beyond bounds and alignment.
+struct Checks {
+  bool uninitialized = true; ///< reads of shared memory that nobody wrote
+  bool pending = true; ///< use of memory that asynchronous work has in hand
+  bool proxies = true; ///< missing fence.proxy.async
+};
+
+/// What a launch asks for, and what its kernel is.
+struct Launch {
+  const Code *code = nullptr;
+  const std::vector<SpecialUse> *specials = nullptr;
+  const std::vector<Code> *functions = nullptr; ///< that calls may reach
+  Dim3 grid, block, cluster;
+  uint32_t dynamicShared = 0;
+  uint64_t externShared = 0;       ///< offset of extern shared memory
+  const uint8_t *params = nullptr; ///< code->paramBytes, an allocation
+  GlobalMemory *memory = nullptr;
+  uint64_t seed = 1; ///< orders of warps and of asynchronous work
+  bool eager = true; ///< asynchronous work may also be done early
+  Checks checks;
+  uint64_t gridId = 0;
+};
+
+/// Counters of a launch; threads add theirs at the end.
+struct Counters {
+  uint64_t instructions = 0, lanes = 0;
+  uint64_t globalRead = 0, globalWritten = 0; ///< bytes of lanes
+  uint64_t sharedRead = 0, sharedWritten = 0;
+  void add(const Counters &other);
+};
+
+class Cluster;
+
+/// A named barrier of a CTA.
+struct Barrier {
+  uint32_t expected = 0; ///< threads; 0: nobody waits
+  uint32_t arrived = 0;
+  uint64_t phase = 0;
+  uint32_t votes = 0;     ///< lanes whose predicate holds
+  uint32_t lastVotes = 0; ///< of the phase before
+  std::string describe() const;
+};
+
+class Cta {
+public:
+  Cta(Cluster &cluster, unsigned rank, Dim3 id);
+
+  /// Host address of `bytes` at an address, or a fault: outside, misaligned,
+  /// read-only.
+  uint8_t *resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
+                   bool write, int lane);
+  /// Generic address to what it names.
+  uint8_t *local(Warp &warp, unsigned lane) const;
+
+  Cluster &cluster;
+  const unsigned rank; ///< in the cluster
+  const Dim3 id;       ///< in the grid
+  std::vector<uint8_t> shared;
+  SharedState state; ///< of each byte of it
+  std::vector<uint8_t> localMemory;
+  Barrier barriers[16];
+  MBarriers mbarriers;
+  std::vector<std::unique_ptr<Warp>> warps;
+  uint32_t threads = 0, exited = 0;
+
+private:
+  void checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                   int lane);
+  [[noreturn]] void outside(Warp &warp, Space space, uint64_t address,
+                            uint32_t bytes, bool write, int lane);
+  std::shared_ptr<const Allocation> last;
+  uint64_t lastVersion = 0;
+};
+
+/// CTAs that run together, on one host thread.
+class Cluster {
+public:
+  Cluster(const Launch &launch, Dim3 id);
+  ~Cluster();
+
+  /// Runs warps until all are done or nothing can run; true when done. Faults
+  /// are thrown.
+  bool run(uint64_t budget);
+  /// What each warp waits for, for the report of a deadlock.
+  std::string describeWaits() const;
+
+  const Launch &launch;
+  const Dim3 id; ///< in the grid of clusters
+  std::vector<std::unique_ptr<Cta>> ctas;
+  Barrier barrier; ///< barrier.cluster
+  Counters counters;
+  AsyncWork async;
+  std::mt19937_64 random;
+
+private:
+  bool resumeSoftly();
+  uint32_t softRounds = 0; ///< since a warp could run otherwise
+};
+
+/// Runs a grid on `threads` host threads. "" or the report of the fault.
+std::string runGrid(const Launch &launch, unsigned threads, Counters &counters);
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_CTA_H

@@ -1,0 +1,75 @@
+// What is known of each byte of shared memory: written or not, in the hands of
+// asynchronous work, fenced. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_SHAREDSTATE_H
+#define NIBBLE_RT_EMULATOR_EXEC_SHAREDSTATE_H
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+class SharedState {
+public:
+  enum Flags : uint8_t {
+    Written = 1,      ///< has a value
+    PendingWrite = 2, ///< an asynchronous copy will write it
+    PendingRead = 4   ///< an asynchronous copy has not read it yet
+  };
+
+  void resize(size_t bytes) {
+    flags.assign(bytes, 0);
+    epochs.assign((bytes + kGranule - 1) / kGranule, 0);
+  }
+  /// Flags that any, or all, of the bytes have.
+  uint8_t any(uint32_t offset, uint32_t bytes) const {
+    uint8_t found = 0;
+    for (uint32_t i = 0; i < bytes; ++i)
+      found |= flags[offset + i];
+    return found;
+  }
+  bool allWritten(uint32_t offset, uint32_t bytes) const {
+    uint8_t found = Written;
+    for (uint32_t i = 0; i < bytes; ++i)
+      found &= flags[offset + i];
+    return found;
+  }
+  void set(uint32_t offset, uint32_t bytes, uint8_t what) {
+    for (uint32_t i = 0; i < bytes; ++i)
+      flags[offset + i] |= what;
+  }
+  void clear(uint32_t offset, uint32_t bytes, uint8_t what) {
+    for (uint32_t i = 0; i < bytes; ++i)
+      flags[offset + i] &= uint8_t(~what);
+  }
+
+  /// A write through the generic proxy; the asynchronous proxy sees it after
+  /// the next fence.
+  void noteGenericWrite(uint32_t offset, uint32_t bytes) {
+    ++epoch;
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule;
+         ++g)
+      epochs[g] = epoch;
+  }
+  void fence() { fenced = epoch; }
+  bool isFenced(uint32_t offset, uint32_t bytes) const {
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule;
+         ++g)
+      if (epochs[g] > fenced)
+        return false;
+    return true;
+  }
+
+private:
+  static constexpr uint32_t kGranule = 16;
+  std::vector<uint8_t> flags;
+  std::vector<uint64_t> epochs; ///< of the last generic write
+  uint64_t epoch = 0, fenced = 0;
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_SHAREDSTATE_H

@@ -1,0 +1,117 @@
+// A warp: registers, predicates, and groups of lanes that stand at one place
+// each. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_WARP_H
+#define NIBBLE_RT_EMULATOR_EXEC_WARP_H
+
+#include "isa/Inst.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+class Cta;
+
+/// Asynchronous copies of one thread, by groups that it waits for.
+struct CopyGroups {
+  std::vector<uint64_t> open;                   ///< since the last commit
+  std::vector<std::vector<uint64_t>> committed; ///< oldest first
+};
+
+/// A fault of the program: what happened, where. Ends the grid.
+struct Fault {
+  std::string message;
+};
+
+/// Lanes that stand at the same instruction.
+struct Group {
+  uint32_t pc = 0;
+  Lanes lanes = 0;
+};
+
+/// Whether a warp runs. One that waits softly goes on after a while even if
+/// what it waits for has not come (mbarrier.try_wait).
+enum class Run : uint8_t { Ready, Waits, WaitsSoftly, Done };
+
+class Warp {
+public:
+  Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes);
+
+  /// Runs until the warp waits, ends, or has run `budget` instructions. Returns
+  /// the number run.
+  uint64_t run(uint64_t budget);
+
+  /// The 32 values of an operand.
+  template <typename T> T *lanes(Ref ref) {
+    const uint8_t *base = ref.isConstant() ? code.constants.data() : regs.get();
+    return reinterpret_cast<T *>(const_cast<uint8_t *>(base) + ref.offset());
+  }
+  Lanes &pred(int32_t index) { return preds[index]; }
+
+  /// Ends the program with a message about lanes at the current instruction.
+  [[noreturn]] void fault(const std::string &message, int lane = -1);
+  /// "kernel k, CTA (0, 0, 0), thread (5, 0, 0), PTX line 12".
+  std::string place(int lane = -1) const;
+
+  /// For handlers that end their instruction themselves: where the running
+  /// group goes next.
+  void jump(uint32_t pc) { current.pc = pc; }
+  /// Splits the running group: `taken` goes to `pc`, the others go on.
+  void branch(Lanes taken, uint32_t pc);
+  /// The same for one of several targets, the running group being what is
+  /// left; afterSplit() goes on.
+  void split(Lanes taken, uint32_t pc);
+  void afterSplit();
+  void exit(Lanes lanes);
+  void next() { ++current.pc; }
+  /// True if all live lanes of `mask` stand at the current instruction, in the
+  /// running group. Otherwise the group waits for the others.
+  bool gather(Lanes mask);
+  /// Runs the current instruction again once `until` holds. `what` is for the
+  /// report of a deadlock.
+  void wait(std::function<bool()> until, std::function<std::string()> what,
+            bool softly = false);
+  /// True, once, if the instruction has waited and runs again.
+  bool hasWaited();
+  /// True, once, if a soft wait has ended without what it waited for.
+  bool gaveUp();
+  bool canRun() const;
+  /// Gives other groups and warps a turn after this instruction.
+  void yield() { yielding = true; }
+
+  Cta &cta;
+  const Code &code;
+  const unsigned index; ///< in the CTA
+  Lanes live;           ///< lanes that have not exited
+  Group current;
+  Lanes carry = 0;            ///< of add.cc and the like
+  const Inst *inst = nullptr; ///< that runs
+  Run state = Run::Ready;
+  std::function<bool()> until;
+  std::function<std::string()> what;
+  bool resumedSoftly = false;
+  CopyGroups copies[kWarpSize];     ///< cp.async
+  CopyGroups bulkCopies[kWarpSize]; ///< cp.async.bulk
+  Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
+  uint64_t clusterPhase = 0; ///< at the arrival
+
+private:
+  bool waited = false;
+  void join();
+  void rotate();
+
+  std::unique_ptr<uint8_t[]> regs;
+  std::vector<Lanes> preds;
+  std::vector<Group> others; ///< groups that do not run now
+  bool yielding = false;
+  uint32_t sinceSwitch = 0;
+  uint32_t gathers = 0; ///< since another instruction ran
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_WARP_H

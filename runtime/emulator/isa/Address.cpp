@@ -1,0 +1,119 @@
+// Addresses of memory instructions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "isa/Address.h"
+
+using namespace nibble::emu;
+
+uint64_t nibble::emu::addressAt(Warp &w, Ref base, bool narrow, int64_t offset,
+                                unsigned lane) {
+  if (!base.valid())
+    return uint64_t(offset);
+  uint64_t value =
+      narrow ? w.lanes<uint32_t>(base)[lane] : w.lanes<uint64_t>(base)[lane];
+  uint64_t address = value + uint64_t(offset);
+  return narrow ? uint32_t(address) : address;
+}
+
+uint64_t nibble::emu::addressOf(Warp &w, const Inst &i, unsigned lane) {
+  return addressAt(w, i.a, i.sub[1] & kNarrowAddress, int64_t(i.imm), lane);
+}
+
+SharedPlace nibble::emu::findSharedAt(Warp &w, Space space, uint64_t address,
+                                      uint32_t bytes, int lane) {
+  if (space == Space::Generic) {
+    if (!(address & kSharedWindow))
+      w.fault("a generic address that is not one of shared memory", lane);
+    address &= ~kSharedWindow;
+    space = Space::SharedCluster;
+  }
+  SharedPlace place;
+  place.at = w.cta.resolve(w, space, address, bytes, true, lane);
+  place.cta = w.cta.cluster.ctas[address >> kRankShift].get();
+  place.offset = uint32_t(address) & kSharedOffsetMask;
+  return place;
+}
+
+SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
+                                           int lane) {
+  address &= ~kSharedWindow;
+  uint64_t rank = address >> kRankShift;
+  uint32_t offset = uint32_t(address) & kSharedOffsetMask;
+  auto &ctas = w.cta.cluster.ctas;
+  if (rank >= ctas.size() || offset >= ctas[rank]->shared.size())
+    w.fault("an address outside of the shared memory of the cluster", lane);
+  return {ctas[rank].get(), offset, ctas[rank]->shared.data() + offset};
+}
+
+SharedPlace nibble::emu::findShared(Warp &w, const Inst &i, unsigned lane,
+                                    uint32_t bytes) {
+  return findSharedAt(w, Space(i.sub[2]), addressOf(w, i, lane), bytes,
+                      int(lane));
+}
+
+MBarrier &nibble::emu::findBarrier(Warp &w, const Inst &i, unsigned lane) {
+  SharedPlace place = findShared(w, i, lane, 8);
+  std::string why;
+  MBarrier *barrier = place.cta->mbarriers.find(place.at, place.offset, why);
+  if (!barrier)
+    w.fault(why, int(lane));
+  return *barrier;
+}
+
+Space nibble::emu::takeSharedSpace(Decoder &d) {
+  switch (d.words().takeOf({"shared", "shared::cta", "shared::cluster"})) {
+  case 0:
+  case 1:
+    return Space::Shared;
+  case 2:
+    return Space::SharedCluster;
+  default:
+    return Space::Generic;
+  }
+}
+
+void nibble::emu::setAddress(Decoder &d, const ptx::Operand &operand,
+                             Space space) {
+  Inst &inst = d.inst();
+  Decoder::Address address = d.address(operand);
+  inst.sub[2] = uint8_t(space);
+  inst.imm = uint64_t(address.offset);
+  if (address.symbol.empty()) {
+    inst.a = address.base;
+    if (address.bytes == 4)
+      inst.sub[1] |= kNarrowAddress;
+    return;
+  }
+  if (int64_t local = d.localOffset(address.symbol); local >= 0) {
+    inst.sub[2] = uint8_t(Space::Local); // also .param of calls
+    inst.imm += uint64_t(local);
+    return;
+  }
+  ptx::Operand symbol;
+  symbol.kind = ptx::Operand::Kind::Symbol;
+  symbol.text = address.symbol;
+  bool isShared = space == Space::Shared || space == Space::SharedCluster;
+  inst.a = d.value(symbol, isShared ? 4 : 8);
+  if (isShared)
+    inst.sub[1] |= kNarrowAddress;
+}
+
+void nibble::emu::setSharedAddress(Decoder &d, const ptx::Operand &operand,
+                                   Space space) {
+  setAddress(d, operand, space);
+}
+
+bool nibble::emu::addWideAddress(Decoder &d, const ptx::Operand &operand,
+                                 bool isShared, std::vector<Ref> &refs) {
+  Decoder::Address address = d.address(operand);
+  Ref base = address.base;
+  if (!address.symbol.empty()) {
+    ptx::Operand symbol;
+    symbol.kind = ptx::Operand::Kind::Symbol;
+    symbol.text = address.symbol;
+    address.bytes = isShared ? 4 : 8;
+    base = d.value(symbol, address.bytes);
+  }
+  refs.push_back(base);
+  refs.push_back(d.constant(uint64_t(address.offset), 8));
+  return address.bytes == 4;
+}

@@ -1,0 +1,58 @@
+// Addresses of memory instructions, shared by their decoders and handlers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_ISA_ADDRESS_H
+#define NIBBLE_RT_EMULATOR_ISA_ADDRESS_H
+
+#include "exec/Cta.h"
+#include "isa/Decoder.h"
+
+namespace nibble {
+namespace emu {
+
+/// Flags in Inst::sub[1] of instructions with an address. sub[2]: Space.
+constexpr uint8_t kSigned = 1, kNarrowAddress = 2;
+
+/// Address of a lane: base in `a`, offset in `imm`.
+uint64_t addressOf(Warp &w, const Inst &i, unsigned lane);
+/// The same of another base register.
+uint64_t addressAt(Warp &w, Ref base, bool narrow, int64_t offset,
+                   unsigned lane);
+
+/// An address beyond the one in `a`: base (4 or 8 bytes) and a constant offset.
+struct WideAddress {
+  Ref base, offset;
+  bool narrow;
+  uint64_t of(Warp &w, unsigned lane) const {
+    return addressAt(w, base, narrow, w.lanes<int64_t>(offset)[0], lane);
+  }
+};
+/// Appends base and offset of an address operand; true if the base has 4 bytes.
+bool addWideAddress(Decoder &d, const ptx::Operand &operand, bool isShared,
+                    std::vector<Ref> &refs);
+
+/// A place in the shared memory of some CTA of the cluster.
+struct SharedPlace {
+  Cta *cta;
+  uint32_t offset;
+  uint8_t *at;
+};
+/// What the address of a lane names; a fault if it is no shared memory.
+SharedPlace findShared(Warp &w, const Inst &i, unsigned lane, uint32_t bytes);
+SharedPlace findSharedAt(Warp &w, Space space, uint64_t address, uint32_t bytes,
+                         int lane);
+/// The same for asynchronous work, which does its own checks: only the bounds
+/// of `bytes` are looked at, nothing counts as written.
+SharedPlace findSharedForRead(Warp &w, uint64_t address, int lane);
+/// The mbarrier that the address of a lane names.
+MBarrier &findBarrier(Warp &w, const Inst &i, unsigned lane);
+
+/// .shared, .shared::cta, .shared::cluster, or generic.
+Space takeSharedSpace(Decoder &d);
+/// Base and offset of an address operand.
+void setSharedAddress(Decoder &d, const ptx::Operand &operand, Space space);
+void setAddress(Decoder &d, const ptx::Operand &operand, Space space);
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_ISA_ADDRESS_H

@@ -1,0 +1,39 @@
+// Asynchronous copies: what their kinds share.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_ISA_COPY_H
+#define NIBBLE_RT_EMULATOR_ISA_COPY_H
+
+#include "isa/Address.h"
+#include "isa/Async.h"
+
+namespace nibble {
+namespace emu {
+
+/// Shared memory that asynchronous work takes in hand, and gives back. Faults
+/// where other work has it, where nobody has written what is read, and where
+/// generic writes were not fenced.
+void beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane);
+void endWrite(Cta &cta, uint32_t offset, uint32_t bytes);
+void beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane);
+void endRead(Cta &cta, uint32_t offset, uint32_t bytes);
+
+/// complete_tx; `where` is for the fault.
+void completeBytes(MBarrier *barrier, uint32_t bytes, const std::string &where);
+/// Adds an operation to the group that a thread fills.
+void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk);
+
+/// CTAs that a multicast mask names.
+std::vector<Cta *> maskedCtas(Warp &w, uint16_t mask, int lane);
+/// The mbarrier that each target signals: that at `where`, or with multicast
+/// that at the same offset in each target.
+std::vector<MBarrier *> barriersOf(Warp &w, const std::vector<Cta *> &targets,
+                                   const SharedPlace &where, bool multicast,
+                                   int lane);
+
+/// cp.async.bulk.tensor and cp.reduce.async.bulk.tensor.
+void tensorCopy(Decoder &d);
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_ISA_COPY_H

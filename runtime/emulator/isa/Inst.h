@@ -1,0 +1,89 @@
+// Decoded instructions: a handler, registers as offsets into a warp's register
+// file, immediates as registers. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_ISA_INST_H
+#define NIBBLE_RT_EMULATOR_ISA_INST_H
+
+#include "ptx/Ast.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+class Warp;
+struct Inst;
+
+/// A set of lanes of a warp, lane 0 in bit 0.
+using Lanes = uint32_t;
+constexpr unsigned kWarpSize = 32;
+constexpr Lanes kAllLanes = ~0u;
+
+/// Runs an instruction for some lanes of a warp.
+using Handler = void (*)(Warp &warp, const Inst &inst, Lanes lanes);
+
+/// Where an operand lies: 32 values side by side, in the warp's registers or in
+/// the constants of the kernel. Values of 1, 2, 4, 8 or 16 bytes.
+class Ref {
+public:
+  Ref() = default;
+  static Ref reg(uint32_t offset) { return Ref(offset); }
+  static Ref constant(uint32_t offset) { return Ref(offset | kConstant); }
+  bool isConstant() const { return raw & kConstant; }
+  uint32_t offset() const { return raw & ~kConstant; }
+  bool valid() const { return raw != kNone; }
+
+private:
+  explicit Ref(uint32_t raw) : raw(raw) {}
+  static constexpr uint32_t kConstant = 1u << 31, kNone = ~0u;
+  uint32_t raw = kNone;
+};
+
+struct Inst {
+  enum Flags : uint8_t {
+    Leader = 1,     ///< begins a basic block: lanes may meet here
+    Ends = 2,       ///< changes the program counter itself
+    Negated = 4,    ///< guard is !p
+    Collective = 8, ///< all lanes of a mask must come together
+  };
+  Handler run = nullptr;
+  int32_t guard = -1; ///< predicate register, or -1
+  uint8_t flags = 0;
+  uint8_t sub[3] = {}; ///< small fields that the handler knows
+  Ref d, a, b, c;
+  int32_t p = -1, q = -1;         ///< predicate operands of the handler
+  uint32_t target = 0;            ///< index of an instruction or function
+  uint32_t extra = 0, extras = 0; ///< more operands: Kernel::refs
+  uint64_t imm = 0;
+  uint32_t line = 0; ///< of the PTX text
+};
+
+/// One parameter of a kernel, in the buffer that the launch passes.
+struct ParamInfo {
+  std::string name;
+  uint32_t offset = 0, size = 0, align = 1;
+};
+
+/// A function that is ready to run.
+struct Code {
+  std::string name;
+  bool isEntry = false;
+  std::vector<Inst> insts;
+  std::vector<Ref> refs;                ///< operands beyond four
+  std::vector<uint32_t> targets;        ///< of indexed branches
+  std::vector<uint8_t> constants;       ///< immediates, 32 times each
+  std::vector<ptx::SourceLine> sources; ///< one per instruction
+  uint32_t regBytes = 0, preds = 0;
+  uint32_t sharedEnd = 0; ///< static shared memory; extern memory begins there
+  uint32_t localBytes = 0, paramBytes = 0;
+  uint32_t sharedAlign = 16;
+  std::vector<ParamInfo> params;
+  uint32_t maxThreads = 0, requiredThreads[3] = {}, requiredCluster[3] = {};
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_ISA_INST_H

@@ -1,0 +1,496 @@
+// Loads, stores, atomics, addresses.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "isa/Memory.h"
+
+#include "exec/Cta.h"
+#include "isa/Address.h"
+#include "isa/Numbers.h"
+#include "isa/Select.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace nibble::emu;
+using ptx::Type;
+
+namespace {
+
+//===----------------------------------------------------------------------===//
+// Execution
+//===----------------------------------------------------------------------===//
+
+/// sub[0]: bytes of an element; sub[1]: flags (Address.h); sub[2]: space. a:
+/// base; imm: offset. Registers from refs[extra] on, their bytes in `target`.
+
+void countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
+                 bool write) {
+  Counters &c = w.cta.cluster.counters;
+  uint64_t all = uint64_t(bytes) * unsigned(__builtin_popcount(lanes));
+  Space space = Space(i.sub[2]);
+  if (space == Space::Shared || space == Space::SharedCluster)
+    (write ? c.sharedWritten : c.sharedRead) += all;
+  else if (space == Space::Global || space == Space::Generic)
+    (write ? c.globalWritten : c.globalRead) += all;
+}
+
+/// Copies an element into a register that may be wider.
+void widen(uint8_t *to, unsigned toBytes, const uint8_t *from, unsigned bytes,
+           bool isSigned) {
+  if (toBytes == bytes) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  uint64_t value = 0;
+  std::memcpy(&value, from, bytes);
+  if (isSigned && (value >> (8 * bytes - 1) & 1))
+    value |= ~uint64_t(0) << (8 * bytes);
+  std::memcpy(to, &value, std::min(toBytes, 8u));
+}
+
+void load(Warp &w, const Inst &i, Lanes lanes) {
+  const unsigned bytes = i.sub[0], toBytes = i.target, count = i.extras;
+  const Ref *refs = &w.code.refs[i.extra];
+  countAccess(w, i, lanes, bytes * count, false);
+  forLanes(lanes, [&](unsigned l) {
+    const uint8_t *from = w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l),
+                                        bytes * count, false, int(l));
+    for (unsigned n = 0; n < count; ++n)
+      widen(w.lanes<uint8_t>(refs[n]) + l * toBytes, toBytes, from + n * bytes,
+            bytes, i.sub[1] & kSigned);
+  });
+}
+
+void store(Warp &w, const Inst &i, Lanes lanes) {
+  const unsigned bytes = i.sub[0], fromBytes = i.target, count = i.extras;
+  const Ref *refs = &w.code.refs[i.extra];
+  countAccess(w, i, lanes, bytes * count, true);
+  forLanes(lanes, [&](unsigned l) {
+    uint8_t *to = w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l),
+                                bytes * count, true, int(l));
+    for (unsigned n = 0; n < count; ++n)
+      std::memcpy(to + n * bytes, w.lanes<uint8_t>(refs[n]) + l * fromBytes,
+                  bytes);
+  });
+}
+
+/// Parameters of the kernel are the same for all lanes.
+void loadParam(Warp &w, const Inst &i, Lanes lanes) {
+  const unsigned bytes = i.sub[0], toBytes = i.target;
+  const Ref *refs = &w.code.refs[i.extra];
+  const uint8_t *from = w.cta.cluster.launch.params + i.imm;
+  for (unsigned n = 0; n < i.extras; ++n) {
+    uint8_t *to = w.lanes<uint8_t>(refs[n]);
+    forLanes(lanes, [&](unsigned l) {
+      widen(to + l * toBytes, toBytes, from + n * bytes, bytes,
+            i.sub[1] & kSigned);
+    });
+  }
+}
+
+/// Address of a parameter of the kernel, generic.
+void paramAddress(Warp &w, const Inst &i, Lanes lanes) {
+  uint64_t address = uint64_t(w.cta.cluster.launch.params) + i.imm;
+  uint64_t *d = w.lanes<uint64_t>(i.d);
+  forLanes(lanes, [=](unsigned l) { d[l] = address; });
+}
+
+/// d = a + imm with 64 or 32 bits on either side: cvta and its way back.
+template <typename D, typename A>
+void addAddress(Warp &w, const Inst &i, Lanes lanes) {
+  D *d = w.lanes<D>(i.d);
+  const A *a = w.lanes<A>(i.a);
+  forLanes(lanes, [&](unsigned l) { d[l] = D(a[l] + i.imm); });
+}
+
+void isSpace(Warp &w, const Inst &i, Lanes lanes) {
+  const uint64_t *a = w.lanes<uint64_t>(i.a);
+  Lanes result = 0;
+  Space space = Space(i.sub[2]);
+  forLanes(lanes, [&](unsigned l) {
+    bool local = a[l] & kLocalWindow, shared = a[l] & kSharedWindow;
+    bool own = (uint32_t(a[l]) >> kRankShift) == w.cta.rank;
+    bool is = space == Space::Local           ? local
+              : space == Space::Shared        ? shared && own
+              : space == Space::SharedCluster ? shared
+                                              : !local && !shared;
+    result |= Lanes(is) << l;
+  });
+  setPred(w, i.p, lanes, result);
+}
+
+/// Address of the same offset in another CTA of the cluster.
+template <typename T> void mapa(Warp &w, const Inst &i, Lanes lanes) {
+  T *d = w.lanes<T>(i.d);
+  const T *a = w.lanes<T>(i.a);
+  const uint32_t *rank = w.lanes<uint32_t>(i.b);
+  uint64_t count = w.cta.cluster.ctas.size();
+  forLanes(lanes, [&](unsigned l) {
+    if (rank[l] >= count)
+      w.fault("maps to CTA " + std::to_string(rank[l]) + " of a cluster of " +
+                  std::to_string(count),
+              int(l));
+    uint64_t window = sizeof(T) == 8 ? kSharedWindow : 0;
+    d[l] = T(window | uint64_t(rank[l]) << kRankShift |
+             (a[l] & kSharedOffsetMask));
+  });
+}
+
+template <typename T> void getCtaRank(Warp &w, const Inst &i, Lanes lanes) {
+  uint32_t *d = w.lanes<uint32_t>(i.d);
+  const T *a = w.lanes<T>(i.a);
+  forLanes(lanes, [=](unsigned l) { d[l] = uint32_t(a[l]) >> kRankShift; });
+}
+
+//===--- Atomics ----------------------------------------------------------===//
+
+enum AtomicOp : uint8_t {
+  kAdd,
+  kMin,
+  kMax,
+  kInc,
+  kDec,
+  kAnd,
+  kOr,
+  kXor,
+  kExch,
+  kCas
+};
+
+template <typename T> T combine(AtomicOp op, T old, T b, T c) {
+  if constexpr (std::is_floating_point<T>::value) {
+    switch (op) {
+    case kAdd:
+      return old + b;
+    case kMin:
+      return std::fmin(old, b);
+    default:
+      return std::fmax(old, b);
+    }
+  } else {
+    using U = std::make_unsigned_t<T>;
+    switch (op) {
+    case kAdd:
+      return T(U(old) + U(b));
+    case kMin:
+      return b < old ? b : old;
+    case kMax:
+      return old < b ? b : old;
+    case kInc:
+      return old >= b ? T(0) : T(old + 1);
+    case kDec:
+      return old == 0 || old > b ? b : T(old - 1);
+    case kAnd:
+      return old & b;
+    case kOr:
+      return old | b;
+    case kXor:
+      return old ^ b;
+    case kExch:
+      return b;
+    case kCas:
+      return old == b ? c : old;
+    }
+    return old;
+  }
+}
+
+/// sub[0]: operation. Lanes in order.
+template <typename T, typename Bits>
+void atomic(Warp &w, const Inst &i, Lanes lanes) {
+  const T *b = w.lanes<T>(i.b);
+  const T *c = i.c.valid() ? w.lanes<T>(i.c) : b;
+  T *d = i.d.valid() ? w.lanes<T>(i.d) : nullptr;
+  countAccess(w, i, lanes, sizeof(T), true);
+  forLanes(lanes, [&](unsigned l) {
+    auto *at = reinterpret_cast<Bits *>(w.cta.resolve(
+        w, Space(i.sub[2]), addressOf(w, i, l), sizeof(T), true, int(l)));
+    Bits seen = __atomic_load_n(at, __ATOMIC_SEQ_CST), wanted;
+    do {
+      wanted = bitCast<Bits>(
+          combine<T>(AtomicOp(i.sub[0]), bitCast<T>(seen), b[l], c[l]));
+    } while (!__atomic_compare_exchange_n(at, &seen, wanted, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    if (d)
+      d[l] = bitCast<T>(seen);
+  });
+}
+
+void nothing(Warp &, const Inst &, Lanes) {}
+void fence(Warp &, const Inst &, Lanes) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+/// The asynchronous proxy sees what the generic one has written to the shared
+/// memory of the cluster.
+void fenceProxy(Warp &w, const Inst &, Lanes) {
+  for (auto &cta : w.cta.cluster.ctas)
+    cta->state.fence();
+}
+
+//===----------------------------------------------------------------------===//
+// Decoding
+//===----------------------------------------------------------------------===//
+
+Space takeSpace(Decoder &d, Space otherwise = Space::Generic) {
+  switch (d.words().takeOf({"global", "const", "shared", "shared::cta",
+                            "shared::cluster", "local", "param", "param::entry",
+                            "param::func"})) {
+  case 0:
+    return Space::Global;
+  case 1:
+    return Space::Const;
+  case 2:
+  case 3:
+    return Space::Shared;
+  case 4:
+    return Space::SharedCluster;
+  case 5:
+    return Space::Local;
+  case 6:
+  case 7:
+  case 8:
+    return Space::Param;
+  default:
+    return otherwise;
+  }
+}
+
+/// Order, scope and cache words change no value here.
+void takeHints(Decoder &d) {
+  d.words().takeOf(
+      {"relaxed", "acquire", "release", "acq_rel", "volatile", "weak", "mmio"});
+  d.words().takeOf({"cta", "cluster", "gpu", "sys"});
+  d.words().takeOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
+  d.words().take("nc");
+  d.words().takeOf({"L1::evict_normal", "L1::evict_unchanged",
+                    "L1::evict_first", "L1::evict_last", "L1::no_allocate"});
+  d.words().takeOf({"L2::evict_normal", "L2::evict_first", "L2::evict_last"});
+  d.words().takeOf({"L2::64B", "L2::128B", "L2::256B"});
+}
+
+unsigned takeVector(Decoder &d) {
+  static constexpr unsigned kCounts[] = {2, 4, 8};
+  int vector = d.words().takeOf({"v2", "v4", "v8"});
+  return vector < 0 ? 1 : kCounts[vector];
+}
+
+/// Registers of a scalar or vector operand; all of one size, at least that of
+/// an element.
+void setRegisters(Decoder &d, const ptx::Operand &operand, unsigned count,
+                  unsigned bytes, bool isDestination) {
+  const std::vector<ptx::Operand> one{operand};
+  bool isVector = operand.kind == ptx::Operand::Kind::Vector;
+  const std::vector<ptx::Operand> &parts = isVector ? operand.parts : one;
+  if (parts.size() != count)
+    d.error("has " + std::to_string(parts.size()) + " registers for " +
+            std::to_string(count) + " elements");
+  unsigned size = std::max(bytes, 2u);
+  for (const ptx::Operand &part : parts)
+    if (d.isRegister(part))
+      size = std::max(size, d.registerBytes(part));
+  std::vector<Ref> refs;
+  for (const ptx::Operand &part : parts)
+    refs.push_back(part.kind == ptx::Operand::Kind::Sink ? d.scratch(size)
+                                                         : d.value(part, size));
+  (void)isDestination;
+  d.inst().extra = d.addRefs(refs);
+  d.inst().extras = count;
+  d.inst().target = size;
+}
+
+bool isSignedType(Type type) {
+  return type == Type::S8 || type == Type::S16 || type == Type::S32 ||
+         type == Type::S64;
+}
+
+void access(Decoder &d, bool isLoad) {
+  takeHints(d);
+  Space space = takeSpace(d);
+  d.words().take("unified");
+  bool policy = d.words().take("L2::cache_hint");
+  unsigned count = takeVector(d);
+  Type type = takeType(d);
+  unsigned bytes = Decoder::bytesOf(type);
+  d.expectOperands(policy ? 3 : 2, policy ? 3 : 2);
+  Inst &inst = d.inst();
+  inst.sub[0] = uint8_t(bytes);
+  inst.sub[1] = isLoad && isSignedType(type) ? kSigned : 0;
+  const ptx::Operand &where = d.operand(isLoad ? 0 + 1 : 0);
+  setRegisters(d, d.operand(isLoad ? 0 : 1), count, bytes, isLoad);
+  inst.run = isLoad ? load : store;
+  if (space == Space::Param && isLoad) {
+    Decoder::Address address = d.address(where);
+    int64_t offset = d.paramOffset(address.symbol);
+    if (offset >= 0) {
+      inst.imm = uint64_t(offset + address.offset);
+      inst.run = loadParam;
+      return;
+    }
+  }
+  setAddress(d, where, space);
+}
+
+Space takeTarget(Decoder &d) {
+  Space space = takeSpace(d);
+  if (space == Space::Generic)
+    d.error("names no state space");
+  return space;
+}
+
+uint64_t windowOf(Space space) {
+  return space == Space::Shared || space == Space::SharedCluster ? kSharedWindow
+         : space == Space::Local                                 ? kLocalWindow
+                                                                 : 0;
+}
+
+void convertAddress(Decoder &d) {
+  bool back = d.words().take("to");
+  Space space = takeTarget(d);
+  Type type = takeType(d);
+  d.expectOperands(2, 2);
+  Inst &inst = d.inst();
+  unsigned bytes = Decoder::bytesOf(type);
+  inst.d = d.destination(0, bytes);
+  const ptx::Operand &from = d.operand(1);
+  if (int64_t param = d.paramOffset(from.text);
+      space == Space::Param && param >= 0) {
+    inst.imm = uint64_t(param + from.offset);
+    inst.run = paramAddress;
+    return;
+  }
+  if (space == Space::Param) {
+    // The address of a parameter of the kernel is generic already.
+    inst.a = d.value(from, bytes);
+    inst.run = addAddress<uint64_t, uint64_t>;
+    return;
+  }
+  inst.a = d.value(from, bytes);
+  inst.imm = back ? 0 - windowOf(space) : windowOf(space);
+  inst.run = bytes == 8 ? addAddress<uint64_t, uint64_t>
+                        : addAddress<uint32_t, uint32_t>;
+}
+
+void whichSpace(Decoder &d) {
+  d.inst().sub[2] = uint8_t(takeTarget(d));
+  d.expectOperands(2, 2);
+  d.inst().p = d.predicate(d.operand(0));
+  d.inst().a = d.value(d.operand(1), 8);
+  d.inst().run = isSpace;
+}
+
+void mapAddress(Decoder &d) {
+  Space space = takeSpace(d);
+  Type type = takeType(d);
+  d.expectOperands(3, 3);
+  unsigned bytes = Decoder::bytesOf(type);
+  d.inst().a = d.value(d.operand(1), bytes);
+  d.inst().b = d.value(d.operand(2), 4);
+  d.inst().d = d.destination(0, bytes);
+  bool generic = space == Space::Generic;
+  d.inst().run = generic && bytes == 8 ? mapa<uint64_t> : mapa<uint32_t>;
+}
+
+void ctaRank(Decoder &d) {
+  takeSpace(d);
+  Type type = takeType(d);
+  d.expectOperands(2, 2);
+  unsigned bytes = Decoder::bytesOf(type);
+  d.inst().a = d.value(d.operand(1), bytes);
+  d.inst().d = d.destination(0, 4);
+  d.inst().run = bytes == 8 ? getCtaRank<uint64_t> : getCtaRank<uint32_t>;
+}
+
+Handler atomicHandler(Decoder &d, Type type, AtomicOp op) {
+  switch (type) {
+  case Type::S32:
+    return atomic<int32_t, uint32_t>;
+  case Type::S64:
+    return atomic<int64_t, uint64_t>;
+  case Type::F32:
+    return op == kAdd ? atomic<float, uint32_t> : nullptr;
+  case Type::F64:
+    return op == kAdd ? atomic<double, uint64_t> : nullptr;
+  case Type::B16:
+    return atomic<uint16_t, uint16_t>;
+  case Type::B32:
+  case Type::U32:
+    return atomic<uint32_t, uint32_t>;
+  case Type::B64:
+  case Type::U64:
+    return atomic<uint64_t, uint64_t>;
+  default:
+    d.unsupported("an atomic of this type");
+  }
+}
+
+void atomicAccess(Decoder &d, bool returns) {
+  takeHints(d);
+  Space space = takeSpace(d);
+  int op = d.words().takeOf(
+      {"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});
+  if (op < 0)
+    d.error("names no operation");
+  d.words().take("noftz");
+  bool policy = d.words().take("L2::cache_hint");
+  if (takeVector(d) > 1)
+    d.unsupported("a vector");
+  Type type = takeType(d);
+  unsigned bytes = Decoder::bytesOf(type);
+  size_t n = (returns ? 3 : 2) + (op == kCas) + policy;
+  d.expectOperands(n, n);
+  size_t first = returns ? 1 : 0;
+  Inst &inst = d.inst();
+  inst.sub[0] = uint8_t(op);
+  setAddress(d, d.operand(first), space);
+  inst.b = d.value(d.operand(first + 1), bytes);
+  if (op == kCas)
+    inst.c = d.value(d.operand(first + 2), bytes);
+  if (returns)
+    inst.d = d.destination(0, bytes);
+  inst.run = atomicHandler(d, type, AtomicOp(op));
+  if (!inst.run)
+    d.error("has no such operation on floats");
+}
+
+void takeAll(Decoder &d) {
+  while (!d.words().rest().empty())
+    d.words().take(d.words().rest());
+}
+
+} // namespace
+
+void Decoder::setParamAddress(int64_t offset, unsigned bytes) {
+  if (bytes != 8)
+    error("the address of a parameter has 64 bits");
+  inst().imm = uint64_t(offset);
+  inst().d = destination(0, 8);
+  inst().run = paramAddress;
+}
+
+namespace nibble {
+namespace emu {
+namespace memory {
+void ld(Decoder &d) { access(d, true); }
+void ldu(Decoder &d) { access(d, true); }
+void st(Decoder &d) { access(d, false); }
+void cvta(Decoder &d) { convertAddress(d); }
+void isspacep(Decoder &d) { whichSpace(d); }
+void mapa(Decoder &d) { mapAddress(d); }
+void getctarank(Decoder &d) { ctaRank(d); }
+void atom(Decoder &d) { atomicAccess(d, true); }
+void red(Decoder &d) {
+  if (d.words().has("async"))
+    d.unsupported("red.async");
+  atomicAccess(d, false);
+}
+void membar(Decoder &d) {
+  bool proxy = d.words().has("proxy") && d.words().has("async");
+  takeAll(d);
+  d.inst().run = proxy ? fenceProxy : fence;
+}
+void prefetch(Decoder &d) {
+  takeAll(d);
+  d.inst().run = nothing;
+}
+} // namespace memory
+} // namespace emu
+} // namespace nibble

@@ -1,0 +1,527 @@
+// cp.async.bulk.tensor and cp.reduce.async.bulk.tensor: boxes of tensors to and
+// from shared memory. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "exec/TensorMap.h"
+#include "isa/Copy.h"
+#include "isa/Half.h"
+#include "isa/Select.h"
+
+#include <cstring>
+#include <mutex>
+
+using namespace nibble::emu;
+using ptx::Type;
+
+namespace {
+
+/// refs[extra ..]: tensor map (base, offset), shared memory (2), mbarrier (2),
+/// mask, then coordinates. sub[0]: dimensions. sub[1] bits: narrow
+/// bases. sub[2]: flags below. target: reduction.
+constexpr uint8_t kPairOfCtas = 1;
+
+struct Operands {
+  WideAddress map, shared, barrier;
+  Ref mask;
+  const Ref *coordinates;
+};
+Operands operandsOf(const Warp &w, const Inst &i) {
+  const Ref *r = &w.code.refs[i.extra];
+  return {{r[0], r[1], bool(i.sub[1] & 1)},
+          {r[2], r[3], bool(i.sub[1] & 2)},
+          {r[4], r[5], bool(i.sub[1] & 4)},
+          r[6],
+          r + 7};
+}
+
+TensorMap readMap(Warp &w, uint64_t address, int lane) {
+  if (address % 64)
+    w.fault("a tensor map must lie at a multiple of 64", lane);
+  TensorMap map;
+  const uint8_t *from =
+      w.cta.resolve(w, Space::Generic, address, 64, false, lane);
+  w.cta.resolve(w, Space::Generic, address + 64, 64, false, lane);
+  std::memcpy(&map, from, sizeof map);
+  if (map.mark != TensorMap::kMark)
+    w.fault("what lies at the address of the tensor map is none", lane);
+  return map;
+}
+
+/// Visits the rows of a box: where each begins in shared memory (relative,
+/// before swizzling) and in the tensor, and how many of its elements exist.
+class Box {
+public:
+  Box(const TensorMap &map, const int32_t *coordinates)
+      : map(map), coordinates(coordinates) {}
+
+  /// f(offset in the box, address of the row's first element, first and end of
+  /// the elements that lie inside of the tensor).
+  template <typename F> void forEachRow(F f) const {
+    uint32_t index[5] = {};
+    uint32_t row = map.rowBytes(), offset = 0;
+    while (true) {
+      visit(index, offset, f);
+      offset += row;
+      unsigned d = 1;
+      while (d < map.rank && ++index[d] == map.extent(d))
+        index[d++] = 0;
+      if (d >= map.rank)
+        return;
+    }
+  }
+
+private:
+  template <typename F>
+  void visit(const uint32_t *index, uint32_t offset, F f) const {
+    uint64_t address = map.address;
+    bool inside = true;
+    for (unsigned d = 1; d < map.rank; ++d) {
+      int64_t at =
+          int64_t(coordinates[d]) + int64_t(index[d]) * map.elementStrides[d];
+      inside &= at >= 0 && uint64_t(at) < map.sizes[d];
+      address += uint64_t(at) * map.strides[d - 1];
+    }
+    int64_t first = coordinates[0], end = first + map.extent(0);
+    int64_t from = std::max<int64_t>(first, 0);
+    int64_t to = std::min<int64_t>(end, int64_t(map.sizes[0]));
+    if (!inside || from >= to)
+      from = to = first;
+    f(offset, address, from - first, to - first);
+  }
+
+  const TensorMap &map;
+  const int32_t *coordinates;
+};
+
+/// Elements of a row as they lie in shared memory: padded types have gaps.
+void unpackRow(const TensorMap &map, const uint8_t *from, uint8_t *to,
+               int64_t count) {
+  if (!map.isPadded()) {
+    std::memcpy(to, from, size_t(count * map.bits() / 8));
+    return;
+  }
+  size_t chunk = map.bits() * 2; // bytes of 16 elements
+  for (int64_t i = 0; i < count; i += 16)
+    std::memcpy(to + i, from + i / 16 * int64_t(chunk), chunk);
+}
+
+/// A value for what lies outside: zero, or NaN.
+void fillOutside(const TensorMap &map, uint8_t *row) {
+  std::memset(row, 0, map.rowBytes());
+  if (!map.fill)
+    return;
+  static constexpr uint8_t kNan[8] = {0xFF, 0x7F};
+  for (uint32_t i = 0; i + 1 < map.rowBytes(); i += 2)
+    std::memcpy(row + i, kNan, 2);
+}
+
+/// Copies a row to shared memory, 8 bytes at a time: swizzles keep those.
+void scatter(Cta &cta, TensorSwizzle swizzle, uint32_t address,
+             const uint8_t *row, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes; i += 8)
+    std::memcpy(cta.shared.data() + swizzleAddress(swizzle, address + i),
+                row + i, 8);
+}
+void gatherRow(const Cta &cta, TensorSwizzle swizzle, uint32_t address,
+               uint8_t *row, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes; i += 8)
+    std::memcpy(row + i,
+                cta.shared.data() + swizzleAddress(swizzle, address + i), 8);
+}
+
+/// Boxes begin at multiples of 128 bytes, so that swizzles stay within them.
+void checkPlace(Warp &w, const TensorMap &map, uint32_t offset, const Cta &cta,
+                int lane) {
+  if (offset % 128)
+    w.fault("a tensor's box must begin at a multiple of 128 bytes of shared "
+            "memory, not at offset " +
+                std::to_string(offset),
+            lane);
+  if (uint64_t(offset) + map.boxBytes() > cta.shared.size())
+    w.fault("a tensor's box of " + std::to_string(map.boxBytes()) +
+                " bytes at offset " + std::to_string(offset) +
+                " goes beyond the " + std::to_string(cta.shared.size()) +
+                " bytes of shared memory",
+            lane);
+}
+
+std::vector<int32_t> coordinatesOf(Warp &w, const Operands &o, unsigned rank,
+                                   unsigned lane) {
+  std::vector<int32_t> coordinates;
+  for (unsigned d = 0; d < rank; ++d)
+    coordinates.push_back(w.lanes<int32_t>(o.coordinates[d])[lane]);
+  return coordinates;
+}
+
+void checkRank(Warp &w, const TensorMap &map, unsigned dims, int lane) {
+  if (map.rank != dims)
+    w.fault("copies a tensor of " + std::to_string(dims) +
+                " dimensions with a map of " + std::to_string(map.rank),
+            lane);
+}
+
+/// First byte in global memory of element `i` of a row.
+uint64_t byteOf(const TensorMap &map, uint64_t row, int64_t coordinate,
+                int64_t i) {
+  return row + uint64_t(coordinate + i) * map.bits() / 8;
+}
+
+/// Global memory of a row's elements; a fault with `place` if it is outside.
+uint8_t *findRow(Cluster &cluster, uint64_t address, uint64_t bytes, bool write,
+                 const std::string &place) {
+  GlobalMemory &memory = *cluster.launch.memory;
+  auto allocation = memory.find(address);
+  if (!allocation || address + bytes > allocation->end)
+    throw Fault{place + ": a tensor's box reaches " + std::to_string(bytes) +
+                " bytes at " + memory.describe(address) +
+                ": the tensor map does not fit the memory"};
+  if (write && !allocation->writable)
+    throw Fault{place + ": a tensor's box writes to " + allocation->name +
+                ", which is read-only"};
+  (write ? cluster.counters.globalWritten : cluster.counters.globalRead) +=
+      bytes;
+  return reinterpret_cast<uint8_t *>(address);
+}
+
+/// The mbarrier that each target signals. In a pair of CTAs (.cta_group::2) it
+/// may be that of the other one: the parity of the rank decides.
+std::vector<MBarrier *> signalled(Warp &w, const Inst &i,
+                                  const std::vector<Cta *> &targets,
+                                  const SharedPlace &where, bool multicast,
+                                  int lane) {
+  if (!(i.sub[2] & kPairOfCtas)) {
+    if (!multicast && where.cta != targets[0])
+      w.fault("copies into one CTA and signals an mbarrier of another without "
+              ".cta_group::2",
+              lane);
+    return barriersOf(w, targets, where, multicast, lane);
+  }
+  std::vector<MBarrier *> barriers;
+  for (Cta *target : targets) {
+    unsigned rank = multicast ? (target->rank & ~1u) | (where.cta->rank & 1)
+                              : where.cta->rank;
+    if (rank / 2 != target->rank / 2)
+      w.fault("the mbarrier belongs to another pair of CTAs", lane);
+    SharedPlace place = where;
+    place.cta = w.cta.cluster.ctas[rank].get();
+    barriers.push_back(barriersOf(w, {place.cta}, place, false, lane)[0]);
+  }
+  return barriers;
+}
+
+void finishLoad(Cluster &cluster, const TensorMap &map,
+                const std::vector<int32_t> &at,
+                const std::vector<Cta *> &targets,
+                const std::vector<MBarrier *> &barriers, uint32_t offset,
+                const std::string &place) {
+  std::vector<uint8_t> row(map.rowBytes());
+  TensorSwizzle swizzle = TensorSwizzle(map.swizzle);
+  Box(map, at.data())
+      .forEachRow([&](uint32_t inBox, uint64_t address, int64_t from,
+                      int64_t to) {
+        fillOutside(map, row.data());
+        if (from < to) {
+          uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
+          const uint8_t *source = findRow(
+              cluster, byteOf(map, address, at[0], from), bytes, false, place);
+          unpackRow(map, source, row.data() + from * map.sharedBits() / 8,
+                    to - from);
+        }
+        for (Cta *cta : targets)
+          scatter(*cta, swizzle, offset + inBox, row.data(), map.rowBytes());
+      });
+  for (size_t t = 0; t < targets.size(); ++t) {
+    endWrite(*targets[t], offset, map.boxBytes());
+    completeBytes(barriers[t], map.transactionBytes(), place);
+  }
+}
+
+void load(Warp &w, const Inst &i, Lanes lanes) {
+  Operands o = operandsOf(w, i);
+  forLanes(lanes, [&](unsigned l) {
+    TensorMap map = readMap(w, o.map.of(w, l), int(l));
+    unsigned dims = i.sub[0] & 7;
+    checkRank(w, map, dims, int(l));
+    std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
+    SharedPlace place = findSharedForRead(w, o.shared.of(w, l), int(l));
+    uint64_t barrierAt = o.barrier.of(w, l) & ~kSharedWindow;
+    SharedPlace where =
+        findSharedAt(w, Space::SharedCluster, barrierAt, 8, int(l));
+    std::vector<Cta *> targets{place.cta};
+    bool multicast = o.mask.valid();
+    if (multicast)
+      targets = maskedCtas(w, w.lanes<uint16_t>(o.mask)[l], int(l));
+    auto barriers = signalled(w, i, targets, where, multicast, int(l));
+    for (Cta *cta : targets) {
+      checkPlace(w, map, place.offset, *cta, int(l));
+      beginWrite(w, *cta, place.offset, map.boxBytes(), int(l));
+    }
+    AsyncOp op;
+    Cluster *cluster = &w.cta.cluster;
+    op.complete = [=, text = w.place(int(l)), offset = place.offset] {
+      finishLoad(*cluster, map, at, targets, barriers, offset, text);
+    };
+    w.cta.cluster.async.submit(std::move(op));
+  });
+}
+
+//===--- Stores and reductions --------------------------------------------===
+
+enum Reduction : uint8_t {
+  kStore,
+  kAdd,
+  kMin,
+  kMax,
+  kInc,
+  kDec,
+  kAnd,
+  kOr,
+  kXor
+};
+
+template <typename T> T reduced(Reduction op, T a, T b) {
+  switch (op) {
+  case kAdd:
+    return T(a + b);
+  case kMin:
+    return std::min(a, b);
+  case kMax:
+    return std::max(a, b);
+  default:
+    break;
+  }
+  if constexpr (std::is_integral<T>::value) {
+    switch (op) {
+    case kInc:
+      return a >= b ? T(0) : T(a + 1);
+    case kDec:
+      return a == 0 || a > b ? b : T(a - 1);
+    case kAnd:
+      return T(a & b);
+    case kOr:
+      return T(a | b);
+    default:
+      return T(a ^ b);
+    }
+  }
+  return b;
+}
+
+template <typename T>
+void reduceRow(Reduction op, uint8_t *to, const uint8_t *from, uint64_t bytes) {
+  for (uint64_t i = 0; i + sizeof(T) <= bytes; i += sizeof(T)) {
+    T a, b;
+    std::memcpy(&a, to + i, sizeof a);
+    std::memcpy(&b, from + i, sizeof b);
+    a = reduced(op, a, b);
+    std::memcpy(to + i, &a, sizeof a);
+  }
+}
+
+void reduceHalves(Reduction op, bool brain, uint8_t *to, const uint8_t *from,
+                  uint64_t bytes) {
+  for (uint64_t i = 0; i + 2 <= bytes; i += 2) {
+    uint16_t a, b;
+    std::memcpy(&a, to + i, 2);
+    std::memcpy(&b, from + i, 2);
+    double x = brain ? bfloatToFloat(a) : halfToFloat(a);
+    double y = brain ? bfloatToFloat(b) : halfToFloat(b);
+    double z = reduced(op, x, y);
+    a = brain ? toBFloat(z) : toHalf(z);
+    std::memcpy(to + i, &a, 2);
+  }
+}
+
+void writeRow(Reduction op, TensorType type, uint8_t *to, const uint8_t *from,
+              uint64_t bytes) {
+  if (op == kStore) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  switch (type) {
+  case TensorType::U32:
+    return reduceRow<uint32_t>(op, to, from, bytes);
+  case TensorType::S32:
+    return reduceRow<int32_t>(op, to, from, bytes);
+  case TensorType::U64:
+    return reduceRow<uint64_t>(op, to, from, bytes);
+  case TensorType::S64:
+    return reduceRow<int64_t>(op, to, from, bytes);
+  case TensorType::F32:
+    return reduceRow<float>(op, to, from, bytes);
+  case TensorType::F64:
+    return reduceRow<double>(op, to, from, bytes);
+  case TensorType::F16:
+  case TensorType::BF16:
+    return reduceHalves(op, type == TensorType::BF16, to, from, bytes);
+  default:
+    throw Fault{"a reduction of tensors of this type is not emulated"};
+  }
+}
+
+void finishStore(Cluster &cluster, const TensorMap &map,
+                 const std::vector<int32_t> &at,
+                 const std::vector<uint8_t> &box, Reduction op,
+                 const std::string &place) {
+  Box(map, at.data())
+      .forEachRow([&](uint32_t inBox, uint64_t address, int64_t from,
+                      int64_t to) {
+        if (from >= to)
+          return;
+        uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
+        uint8_t *target = findRow(cluster, byteOf(map, address, at[0], from),
+                                  bytes, true, place);
+        static std::mutex reductions; // of several host threads
+        std::unique_lock lock(reductions, std::defer_lock);
+        if (op != kStore)
+          lock.lock();
+        writeRow(op, map.type, target,
+                 &box[inBox + size_t(from) * map.bits() / 8], bytes);
+      });
+}
+
+void store(Warp &w, const Inst &i, Lanes lanes) {
+  Operands o = operandsOf(w, i);
+  forLanes(lanes, [&](unsigned l) {
+    TensorMap map = readMap(w, o.map.of(w, l), int(l));
+    unsigned dims = i.sub[0] & 7;
+    checkRank(w, map, dims, int(l));
+    if (map.isPadded())
+      w.fault("tensors of this type can only be loaded", int(l));
+    std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
+    SharedPlace from = findSharedForRead(w, o.shared.of(w, l), int(l));
+    checkPlace(w, map, from.offset, *from.cta, int(l));
+    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l));
+    auto box = std::make_shared<std::vector<uint8_t>>(map.boxBytes());
+    Cluster *cluster = &w.cta.cluster;
+    AsyncOp op;
+    op.read = [=] {
+      uint32_t row = map.rowBytes();
+      for (uint32_t done = 0; done < map.boxBytes(); done += row)
+        gatherRow(*from.cta, TensorSwizzle(map.swizzle), from.offset + done,
+                  box->data() + done, row);
+      endRead(*from.cta, from.offset, map.boxBytes());
+    };
+    op.complete = [=, text = w.place(int(l)), how = Reduction(i.target)] {
+      finishStore(*cluster, map, at, *box, how, text);
+    };
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+  });
+}
+
+void prefetched(Warp &w, const Inst &i, Lanes lanes) {
+  Operands o = operandsOf(w, i);
+  forLanes(lanes, [&](unsigned l) {
+    checkRank(w, readMap(w, o.map.of(w, l), int(l)), i.sub[0] & 7, int(l));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Decoding
+//===----------------------------------------------------------------------===//
+
+unsigned takeDims(Decoder &d) {
+  int dims = d.words().takeOf({"1d", "2d", "3d", "4d", "5d"});
+  if (dims < 0)
+    d.error("names no number of dimensions");
+  return unsigned(dims) + 1;
+}
+
+/// [map, {x, y, ..}]: the first part of the address, and the coordinates.
+ptx::Operand mapOperand(Decoder &d, const ptx::Operand &operand, unsigned dims,
+                        std::vector<Ref> &coordinates) {
+  if (operand.kind != ptx::Operand::Kind::Address || operand.parts.size() != 2)
+    d.error("expected [tensor map, {coordinates}]");
+  const ptx::Operand &list = operand.parts[1];
+  size_t n = list.kind == ptx::Operand::Kind::Vector ? list.parts.size() : 1;
+  if (n != dims)
+    d.error("has " + std::to_string(n) + " coordinates for " +
+            std::to_string(dims) + " dimensions");
+  for (size_t c = 0; c < n; ++c)
+    coordinates.push_back(d.value(
+        list.kind == ptx::Operand::Kind::Vector ? list.parts[c] : list, 4));
+  ptx::Operand map = operand;
+  map.parts.resize(1);
+  return map;
+}
+
+void setOperands(Decoder &d, const ptx::Operand &map,
+                 const ptx::Operand *shared, const ptx::Operand *barrier,
+                 const ptx::Operand *mask, unsigned dims) {
+  std::vector<Ref> refs, coordinates;
+  ptx::Operand base = mapOperand(d, map, dims, coordinates);
+  uint8_t &narrow = d.inst().sub[1];
+  narrow |= addWideAddress(d, base, false, refs) ? 1 : 0;
+  if (shared)
+    narrow |= addWideAddress(d, *shared, true, refs) ? 2 : 0;
+  refs.resize(4);
+  if (barrier)
+    narrow |= addWideAddress(d, *barrier, true, refs) ? 4 : 0;
+  refs.resize(6);
+  refs.push_back(mask ? d.value(*mask, 2) : Ref());
+  refs.insert(refs.end(), coordinates.begin(), coordinates.end());
+  d.inst().extra = d.addRefs(refs);
+  d.inst().sub[0] = uint8_t(dims);
+}
+
+void takeMode(Decoder &d) {
+  d.words().take("tile");
+  for (std::string_view mode :
+       {"im2col", "im2col_no_offs", "im2col::w", "im2col::w::128",
+        "tile::gather4", "tile::scatter4"})
+    if (d.words().has(mode))
+      d.unsupported("mode ." + std::string(mode));
+}
+
+void decodeLoad(Decoder &d, unsigned dims) {
+  d.words().takeOf({"shared::cluster", "shared::cta"});
+  d.words().take("global");
+  takeMode(d);
+  d.words().take("mbarrier::complete_tx::bytes");
+  bool multicast = d.words().take("multicast::cluster");
+  int group = d.words().takeOf({"cta_group::1", "cta_group::2"});
+  bool policy = d.words().take("L2::cache_hint");
+  d.expectOperands(3 + multicast + policy, 3 + multicast + policy);
+  setOperands(d, d.operand(1), &d.operand(0), &d.operand(2),
+              multicast ? &d.operand(3) : nullptr, dims);
+  d.inst().sub[2] = group == 1 ? kPairOfCtas : 0;
+  d.inst().run = load;
+}
+
+void decodeStore(Decoder &d, unsigned dims, Reduction op) {
+  d.words().take("global");
+  d.words().take("shared::cta");
+  takeMode(d);
+  if (!d.words().take("bulk_group"))
+    d.error("needs .bulk_group");
+  bool policy = d.words().take("L2::cache_hint");
+  d.expectOperands(2 + policy, 2 + policy);
+  setOperands(d, d.operand(0), &d.operand(1), nullptr, nullptr, dims);
+  d.inst().target = op;
+  d.inst().run = store;
+}
+
+void decodePrefetch(Decoder &d, unsigned dims) {
+  d.words().take("L2");
+  d.words().take("global");
+  takeMode(d);
+  bool policy = d.words().take("L2::cache_hint");
+  d.expectOperands(1 + policy, 1 + policy);
+  setOperands(d, d.operand(0), nullptr, nullptr, nullptr, dims);
+  d.inst().run = prefetched;
+}
+
+} // namespace
+
+void nibble::emu::tensorCopy(Decoder &d) {
+  bool prefetch = d.words().take("prefetch");
+  unsigned dims = takeDims(d);
+  if (prefetch)
+    return decodePrefetch(d, dims);
+  // Into shared memory the operand of an mbarrier is third.
+  bool isLoad =
+      d.source().operands.size() > 1 && d.operand(0).parts.size() == 1;
+  if (isLoad)
+    return decodeLoad(d, dims);
+  int op =
+      d.words().takeOf({"add", "min", "max", "inc", "dec", "and", "or", "xor"});
+  decodeStore(d, dims, op < 0 ? kStore : Reduction(op + 1));
+}
