@@ -5,6 +5,7 @@
 #include "nibble/rt/float_codec.h"
 
 #include <cmath>
+#include <cstring>
 
 using namespace nibble;
 using namespace nibble::emu::tensor;
@@ -84,4 +85,55 @@ double nibble::emu::tensor::decode(Element element, uint32_t code) {
 double nibble::emu::tensor::decodeScale(Scale scale, uint8_t code) {
   return double(scale == Scale::UE8M0 ? rt::decodeE8M0(code)
                                       : rt::decodeE4M3(uint8_t(code & 0x7F)));
+}
+
+namespace {
+/// Values of all codes of a type of one byte.
+struct ByteTable {
+  explicit ByteTable(Element element) {
+    for (unsigned code = 0; code < 256; ++code)
+      values[code] = decode(element, code);
+  }
+  double values[256];
+};
+
+template <Element E> const double *byteTable() {
+  static const ByteTable kTable(E);
+  return kTable.values;
+}
+
+const double *byteTable(Element element) {
+  switch (element) {
+  case Element::E4M3:
+    return byteTable<Element::E4M3>();
+  case Element::E5M2:
+    return byteTable<Element::E5M2>();
+  case Element::E2M3:
+    return byteTable<Element::E2M3>();
+  case Element::E3M2:
+    return byteTable<Element::E3M2>();
+  case Element::E2M1:
+    return byteTable<Element::E2M1>();
+  case Element::S8:
+    return byteTable<Element::S8>();
+  default:
+    return byteTable<Element::U8>();
+  }
+}
+} // namespace
+
+void nibble::emu::tensor::decodeChunk(Element element, const uint8_t *bytes,
+                                      double *values) {
+  unsigned size = bytesOf(element), count = 16 / size;
+  if (size == 1) {
+    const double *table = byteTable(element);
+    for (unsigned i = 0; i < count; ++i)
+      values[i] = table[bytes[i]];
+    return;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    uint32_t code = 0;
+    std::memcpy(&code, bytes + i * size, size);
+    values[i] = decode(element, code);
+  }
 }

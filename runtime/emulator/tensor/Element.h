@@ -41,6 +41,9 @@ int leastExponent(Element element);
 /// (9.7.15.5.2), the small formats the bits above theirs.
 double decode(Element element, uint32_t code);
 
+/// The values of the elements of 16 bytes, 16 / bytesOf(element) of them.
+void decodeChunk(Element element, const uint8_t *bytes, double *values);
+
 /// Types of the scales of blocks. UE4M3 has no sign: bit 7 is ignored. 0xff
 /// (UE8M0) and 0x7f (UE4M3) are NaN.
 enum class Scale : uint8_t { UE8M0, UE4M3 };
