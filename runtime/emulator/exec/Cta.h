@@ -7,6 +7,7 @@
 #include "exec/MBarrier.h"
 #include "exec/Memory.h"
 #include "exec/SharedState.h"
+#include "exec/TensorMemory.h"
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
 
@@ -82,6 +83,7 @@ public:
   std::vector<uint8_t> localMemory;
   Barrier barriers[16];
   MBarriers mbarriers;
+  TensorMemory tensor;
   std::vector<std::unique_ptr<Warp>> warps;
   uint32_t threads = 0, exited = 0;
 

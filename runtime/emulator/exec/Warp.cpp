@@ -51,6 +51,7 @@ uint64_t Warp::run(uint64_t budget) {
       next.run(*this, next, lanes);
     else if (next.flags & Inst::Ends)
       ++current.pc;
+    waited = false; // was for this instruction only
     ++count;
     ++sinceSwitch;
   }

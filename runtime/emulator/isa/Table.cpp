@@ -9,6 +9,7 @@
 #include "isa/Memory.h"
 #include "isa/Mma.h"
 #include "isa/Move.h"
+#include "isa/Tcgen05.h"
 #include "isa/Wgmma.h"
 
 using namespace nibble::emu;
@@ -93,6 +94,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"discard", memory::prefetch},
       {"mbarrier", async::mbarrier},
       {"cp", async::cp},
+      {"tcgen05", tcgen05::decode},
       {"bra", control::bra},
       {"brx", control::brx},
       {"ret", control::ret},
