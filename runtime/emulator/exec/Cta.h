@@ -113,12 +113,16 @@ public:
   std::vector<std::unique_ptr<Cta>> ctas;
   Barrier barrier; ///< barrier.cluster
   Counters counters;
+  /// Counts what others may wait for: stores, arrivals, completions.
+  uint64_t progress = 0;
   AsyncWork async;
   std::mt19937_64 random;
 
 private:
   bool resumeSoftly();
-  uint32_t softRounds = 0; ///< since a warp could run otherwise
+  void finish();
+  uint32_t softRounds = 0; ///< without anything that others could wait for
+  uint64_t progressSeen = 0;
 };
 
 /// Runs a grid on `threads` host threads. "" or the report of the fault.
