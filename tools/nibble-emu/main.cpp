@@ -14,10 +14,11 @@ namespace {
 enum Exit { kOk = 0, kMismatch = 1, kUsage = 2, kUnsupported = 4, kDevice = 5 };
 
 struct Options {
-  std::string file, kernel, grid = "1", block = "1", cluster = "1", seeds = "1";
+  std::string file, kernel, grid = "1", block = "1", cluster = "1";
   std::vector<std::string> arguments;
   uint32_t shared = 0;
   unsigned threads = 0;
+  uint64_t seed = 1;
   bool json = false, list = false;
 };
 
@@ -55,6 +56,7 @@ int launch(Module &module, GlobalMemory &memory, const Options &options) {
     return fail(kUsage, "--grid, --block and --cluster are X,Y,Z");
   config.dynamicShared = options.shared;
   config.threads = options.threads;
+  config.seed = options.seed;
   Arguments arguments(memory);
   for (const std::string &text : options.arguments)
     if (std::string problem = arguments.add(text, kernel->code);
@@ -106,6 +108,8 @@ int main(int argc, char **argv) {
                  "argument: in=A.npy, out=C.npy:f32:4x8, inout=A.npy,B.npy, "
                  "u32=5, bytes=00ff")
       ->delimiter('\0');
+  app.add_option("--seed", options.seed,
+                 "of the orders of warps and asynchronous work");
   app.add_option("--threads", options.threads, "of the host");
   app.add_flag("--json", options.json, "counters as JSON");
   app.add_flag("--list", options.list, "names of the kernels");

@@ -53,3 +53,10 @@ bool AsyncWork::hasRead(uint64_t number) const {
     return p.number == number && !p.op.hasRead;
   });
 }
+
+size_t AsyncWork::countUsers() const {
+  return size_t(
+      std::count_if(pending.begin(), pending.end(), [](const Pending &p) {
+        return !(p.op.read && p.op.hasRead);
+      }));
+}

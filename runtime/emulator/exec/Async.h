@@ -37,6 +37,9 @@ public:
   /// Completes one operation that may complete; false if there is none.
   bool step(std::mt19937_64 &random);
   bool empty() const { return pending.empty(); }
+  /// Operations that still use the memory of the cluster: all but those that
+  /// have read what they write elsewhere.
+  size_t countUsers() const;
   /// True if the operation has completed.
   bool isDone(uint64_t number) const;
   bool hasRead(uint64_t number) const;

@@ -15,7 +15,7 @@ static constexpr uint64_t kSlice = 256;
 /// Slices of a cluster before another one that waits has its turn.
 static constexpr uint64_t kTurn = 4096;
 /// Times that soft waits are resumed in vain before this is a deadlock.
-static constexpr uint32_t kSoftRounds = 10000;
+static constexpr uint32_t kSoftRounds = 1000;
 
 Cluster::Cluster(const Launch &launch, Dim3 id)
     : launch(launch), id(id),
@@ -47,6 +47,9 @@ bool Cluster::resumeSoftly() {
         warp->until = [] { return true; };
         any = true;
       }
+  if (progress != progressSeen)
+    softRounds = 0;
+  progressSeen = progress;
   return any && ++softRounds < kSoftRounds;
 }
 
@@ -65,8 +68,6 @@ bool Cluster::run(uint64_t budget) {
         continue;
       any = true;
       ++slice;
-      if (!warp.resumedSoftly)
-        softRounds = 0;
       counters.instructions += warp.run(kSlice);
     }
     all.erase(std::remove_if(all.begin(), all.end(),
@@ -74,14 +75,32 @@ bool Cluster::run(uint64_t budget) {
               all.end());
     // Asynchronous work is done as late as can be, or at some time before.
     if (!any || (launch.eager && random() % 8 == 0))
-      any |= async.step(random);
+      if (async.step(random)) {
+        ++progress;
+        any = true;
+      }
     if (!any && !all.empty() && !resumeSoftly())
       throw Fault{"deadlock: all warps wait:" + describeWaits()};
   }
   if (all.empty())
-    while (async.step(random)) {
-    }
+    finish();
   return all.empty();
+}
+
+/// All threads have ended: nothing may be left that needs their memory.
+void Cluster::finish() {
+  std::string where = "kernel " + launch.code->name + ", cluster (" +
+                      std::to_string(id.x) + ", " + std::to_string(id.y) +
+                      ", " + std::to_string(id.z) + "): ";
+  if (size_t users = async.countUsers(); users && launch.checks.pending)
+    throw Fault{where + "ends while " + std::to_string(users) +
+                " asynchronous operations still use its shared or tensor "
+                "memory: they have not been waited for"};
+  while (async.step(random)) {
+  }
+  for (auto &cta : ctas)
+    if (std::string left = cta->tensor.leftovers(); !left.empty())
+      throw Fault{where + left};
 }
 
 std::string Cluster::describeWaits() const {

@@ -7,6 +7,7 @@
 #include "exec/MBarrier.h"
 #include "exec/Memory.h"
 #include "exec/SharedState.h"
+#include "exec/TensorMemory.h"
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
 
@@ -82,6 +83,7 @@ public:
   std::vector<uint8_t> localMemory;
   Barrier barriers[16];
   MBarriers mbarriers;
+  TensorMemory tensor;
   std::vector<std::unique_ptr<Warp>> warps;
   uint32_t threads = 0, exited = 0;
 
@@ -111,12 +113,16 @@ public:
   std::vector<std::unique_ptr<Cta>> ctas;
   Barrier barrier; ///< barrier.cluster
   Counters counters;
+  /// Counts what others may wait for: stores, arrivals, completions.
+  uint64_t progress = 0;
   AsyncWork async;
   std::mt19937_64 random;
 
 private:
   bool resumeSoftly();
-  uint32_t softRounds = 0; ///< since a warp could run otherwise
+  void finish();
+  uint32_t softRounds = 0; ///< without anything that others could wait for
+  uint64_t progressSeen = 0;
 };
 
 /// Runs a grid on `threads` host threads. "" or the report of the fault.

@@ -22,13 +22,22 @@ public:
   void resize(size_t bytes) {
     flags.assign(bytes, 0);
     epochs.assign((bytes + kGranule - 1) / kGranule, 0);
+    readers.assign(epochs.size(), 0);
   }
   /// Flags that any, or all, of the bytes have.
   uint8_t any(uint32_t offset, uint32_t bytes) const {
     uint8_t found = 0;
     for (uint32_t i = 0; i < bytes; ++i)
       found |= flags[offset + i];
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g)
+      if (readers[g])
+        found |= PendingRead;
     return found;
+  }
+  /// Asynchronous operations that still read bytes, by 16 of them.
+  void addReader(uint32_t offset, uint32_t bytes, int count) {
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g)
+      readers[g] = uint16_t(readers[g] + count);
   }
   bool allWritten(uint32_t offset, uint32_t bytes) const {
     uint8_t found = Written;
@@ -65,7 +74,8 @@ public:
 private:
   static constexpr uint32_t kGranule = 16;
   std::vector<uint8_t> flags;
-  std::vector<uint64_t> epochs; ///< of the last generic write
+  std::vector<uint16_t> readers; ///< per granule
+  std::vector<uint64_t> epochs;  ///< of the last generic write
   uint64_t epoch = 0, fenced = 0;
 };
 

@@ -15,21 +15,19 @@
 using namespace nibble::emu;
 
 static constexpr uint32_t kTurn = 4096;
-/// Rotations without any other instruction that mean that nothing goes on.
-static constexpr uint32_t kGathers = 1 << 20;
 
 Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
     : cta(cta), code(code), index(index), live(lanes),
       regs(new (std::align_val_t(64)) uint8_t[code.regBytes + 64]()),
       preds(code.preds) {
-  current = {0, lanes};
+  current = {0, lanes, false, 0};
 }
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
-  waited = state == Run::Waits || state == Run::WaitsSoftly;
   state = Run::Ready;
   yielding = false;
+  stalled.clear();
   while (count < budget && live && state == Run::Ready && !yielding) {
     const Inst &next = code.insts[current.pc];
     if (!others.empty() &&
@@ -38,29 +36,52 @@ uint64_t Warp::run(uint64_t budget) {
       if (code.insts.data() + current.pc != &next)
         continue;
     }
-    Lanes lanes = current.lanes;
-    if (next.guard >= 0)
-      lanes &=
-          next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
-    inst = &next;
-    if (!(next.flags & Inst::Ends)) {
-      ++current.pc;
-      gathers = 0;
-    }
-    if (lanes)
-      next.run(*this, next, lanes);
-    else if (next.flags & Inst::Ends)
-      ++current.pc;
+    step(next);
     ++count;
     ++sinceSwitch;
-  }
-  if (state != Run::Ready && !others.empty()) {
-    rotate();
-    state = Run::Ready; // another group may go on
+    if (state == Run::Ready)
+      stalled.clear();
+    else if (!others.empty())
+      stall();
   }
   if (!live)
     state = Run::Done;
   return count;
+}
+
+void Warp::step(const Inst &next) {
+  Lanes lanes = current.lanes;
+  if (next.guard >= 0)
+    lanes &=
+        next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
+  inst = &next;
+  if (!(next.flags & Inst::Ends))
+    ++current.pc;
+  if (lanes)
+    next.run(*this, next, lanes);
+  else if (next.flags & Inst::Ends)
+    ++current.pc;
+}
+
+/// The running group waits. Another one may go on; if all wait, the warp does.
+void Warp::stall() {
+  stalled.push_back({until, state == Run::WaitsSoftly});
+  if (stalled.size() <= others.size()) {
+    rotate();
+    state = Run::Ready;
+    return;
+  }
+  bool softly = false;
+  for (const Stall &s : stalled)
+    softly |= s.softly;
+  until = [all = stalled] {
+    for (const Stall &s : all)
+      if (s.until())
+        return true;
+    return false;
+  };
+  state = softly ? Run::WaitsSoftly : Run::Waits;
+  rotate(); // the next run begins with another group
 }
 
 /// Joins groups at the current place, or goes to the lowest.
@@ -69,7 +90,7 @@ void Warp::join() {
     return rotate();
   size_t lowest = others.size();
   for (size_t i = 0; i < others.size();) {
-    if (others[i].pc == current.pc) {
+    if (others[i].pc == current.pc && !others[i].arrived && !current.arrived) {
       current.lanes |= others[i].lanes;
       others[i] = others.back();
       others.pop_back();
@@ -103,14 +124,14 @@ void Warp::branch(Lanes taken, uint32_t pc) {
     return;
   }
   if (taken)
-    others.push_back({pc, taken});
+    others.push_back({pc, taken, false, 0});
   current.lanes = stay;
   ++current.pc;
   join();
 }
 
 void Warp::split(Lanes taken, uint32_t pc) {
-  others.push_back({pc, taken});
+  others.push_back({pc, taken, false, 0});
   current.lanes &= ~taken;
 }
 
@@ -136,19 +157,13 @@ bool Warp::gather(Lanes mask) {
       others.erase(others.begin() + long(i));
       return false; // runs again with more lanes
     }
-  // The lanes that are missing come, or this is a deadlock.
   if (others.empty())
     fault("waits for lanes that never come");
-  rotate();
-  if (++gathers > kGathers)
-    fault("lanes of the warp wait for each other at different instructions");
+  wait([] { return false; }, // until other groups of this warp come here
+       [mask] {
+         return "lanes of its warp (mask " + std::to_string(mask) + ")";
+       });
   return false;
-}
-
-bool Warp::hasWaited() {
-  bool result = waited;
-  waited = false;
-  return result;
 }
 
 bool Warp::gaveUp() {

@@ -30,6 +30,9 @@ struct Fault {
 struct Group {
   uint32_t pc = 0;
   Lanes lanes = 0;
+  /// Has arrived at the barrier at `pc`, in this phase of it.
+  bool arrived = false;
+  uint64_t phase = 0;
 };
 
 /// Whether a warp runs. One that waits softly goes on after a while even if
@@ -74,8 +77,6 @@ public:
   /// report of a deadlock.
   void wait(std::function<bool()> until, std::function<std::string()> what,
             bool softly = false);
-  /// True, once, if the instruction has waited and runs again.
-  bool hasWaited();
   /// True, once, if a soft wait has ended without what it waited for.
   bool gaveUp();
   bool canRun() const;
@@ -99,16 +100,23 @@ public:
   uint64_t clusterPhase = 0; ///< at the arrival
 
 private:
-  bool waited = false;
+
+  /// What a group waits for.
+  struct Stall {
+    std::function<bool()> until;
+    bool softly;
+  };
+  void step(const Inst &next);
+  void stall();
   void join();
   void rotate();
+  std::vector<Stall> stalled; ///< groups, since one could go on
 
   std::unique_ptr<uint8_t[]> regs;
   std::vector<Lanes> preds;
   std::vector<Group> others; ///< groups that do not run now
   bool yielding = false;
   uint32_t sinceSwitch = 0;
-  uint32_t gathers = 0; ///< since another instruction ran
 };
 
 } // namespace emu

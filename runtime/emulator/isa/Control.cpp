@@ -95,6 +95,7 @@ void arrive(Warp &w, const Inst &i, Lanes lanes, Barrier &b, uint32_t count) {
   if (b.expected && b.expected != count)
     w.fault("a barrier is used for " + std::to_string(count) + " and for " +
             std::to_string(b.expected) + " threads at once");
+  ++w.cta.cluster.progress;
   b.expected = count;
   b.arrived +=
       popcount(lanes) + (lanes == w.live ? kWarpSize - popcount(w.live) : 0);
@@ -103,12 +104,22 @@ void arrive(Warp &w, const Inst &i, Lanes lanes, Barrier &b, uint32_t count) {
             std::to_string(count) + " that it waits for");
 }
 
+void waitForBarrier(Warp &w, Barrier &b, uint32_t number) {
+  w.wait([&b, phase = w.current.phase] { return b.phase != phase; },
+         [&b, number] {
+           return "barrier " + std::to_string(number) + ", " + b.describe();
+         });
+}
+
 /// sub[0]: 0 sync, 1 arrive, 2 popc, 3 and, 4 or. The warp waits on the phase
 /// in `waitAddress`, and finishes the instruction when the phase has ended.
 void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t number = barrierNumber(w, i);
   Barrier &b = w.cta.barriers[number];
-  if (w.hasWaited()) { // the phase has ended
+  if (w.current.arrived) {
+    if (b.phase == w.current.phase)
+      return waitForBarrier(w, b, number);
+    w.current.arrived = false; // the phase has ended
     if (i.sub[0] == 2) {
       uint32_t *d = w.lanes<uint32_t>(i.d);
       forLanes(lanes, [&](unsigned l) { d[l] = b.lastVotes; });
@@ -130,10 +141,9 @@ void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
   complete(b);
   if (i.sub[0] == 1)
     return w.next();
-  w.wait([&b, phase] { return b.phase != phase; },
-         [&b, number] {
-           return "barrier " + std::to_string(number) + ", " + b.describe();
-         });
+  w.current.arrived = true;
+  w.current.phase = phase;
+  waitForBarrier(w, b, number);
 }
 
 /// Lanes of one warp meet.

@@ -57,11 +57,11 @@ void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
             "without a fence.proxy.async since" +
                 where,
             lane);
-  cta.state.set(offset, bytes, SharedState::PendingRead);
+  cta.state.addReader(offset, bytes, 1);
 }
 
 void nibble::emu::endRead(Cta &cta, uint32_t offset, uint32_t bytes) {
-  cta.state.clear(offset, bytes, SharedState::PendingRead);
+  cta.state.addReader(offset, bytes, -1);
 }
 
 void nibble::emu::completeBytes(MBarrier *barrier, uint32_t bytes,

@@ -71,6 +71,7 @@ void change(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t *count = i.b.valid() ? w.lanes<uint32_t>(i.b) : nullptr;
   const uint32_t *bytes = i.c.valid() ? w.lanes<uint32_t>(i.c) : nullptr;
   uint64_t *state = i.d.valid() ? w.lanes<uint64_t>(i.d) : nullptr;
+  ++w.cta.cluster.progress;
   forLanes(lanes, [&](unsigned l) {
     MBarrier &barrier = findBarrier(w, i, l);
     if (state)

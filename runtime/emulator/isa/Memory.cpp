@@ -26,6 +26,7 @@ void countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
                  bool write) {
   Counters &c = w.cta.cluster.counters;
   uint64_t all = uint64_t(bytes) * unsigned(__builtin_popcount(lanes));
+  w.cta.cluster.progress += write;
   Space space = Space(i.sub[2]);
   if (space == Space::Shared || space == Space::SharedCluster)
     (write ? c.sharedWritten : c.sharedRead) += all;

@@ -5,8 +5,12 @@
 #include "isa/Decoder.h"
 #include "isa/Float.h"
 #include "isa/Integer.h"
+#include "isa/MatrixMove.h"
 #include "isa/Memory.h"
+#include "isa/Mma.h"
 #include "isa/Move.h"
+#include "isa/Tcgen05.h"
+#include "isa/Wgmma.h"
 
 using namespace nibble::emu;
 
@@ -90,6 +94,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"discard", memory::prefetch},
       {"mbarrier", async::mbarrier},
       {"cp", async::cp},
+      {"tcgen05", tcgen05::decode},
       {"bra", control::bra},
       {"brx", control::brx},
       {"ret", control::ret},
@@ -107,6 +112,11 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"redux", control::redux},
       {"activemask", control::activemask},
       {"elect", control::elect},
+      {"mma", matrix::mma},
+      {"ldmatrix", matrix::ldmatrix},
+      {"stmatrix", matrix::stmatrix},
+      {"movmatrix", matrix::movmatrix},
+      {"wgmma", matrix::wgmma},
   };
   auto found = kTable.find(opcode);
   return found == kTable.end() ? nullptr : found->second;

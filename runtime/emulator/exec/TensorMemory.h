@@ -1,0 +1,65 @@
+// Tensor memory of a CTA: 128 lanes of 512 columns of 32 bits.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_TENSORMEMORY_H
+#define NIBBLE_RT_EMULATOR_EXEC_TENSORMEMORY_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nibble {
+namespace emu {
+
+/// An address in tensor memory: lane in the upper half, column in the lower.
+struct TensorAddress {
+  uint16_t column, lane;
+  static TensorAddress of(uint32_t word) {
+    return {uint16_t(word), uint16_t(word >> 16)};
+  }
+  uint32_t word() const { return uint32_t(lane) << 16 | column; }
+};
+
+class TensorMemory {
+public:
+  static constexpr unsigned kLanes = 128, kColumns = 512;
+
+  /// First column of `columns` new ones, or -1: there is no room now. `why`: a
+  /// rule is broken.
+  int allocate(uint32_t columns, std::string &why);
+  std::string release(uint32_t column, uint32_t columns);
+  /// True if that many columns side by side are free.
+  bool hasRoom(uint32_t columns) const;
+  /// Allocations that are left, for the report of a leak.
+  std::string leftovers() const;
+  /// Gives up the right to allocate.
+  void relinquish() { mayAllocate = false; }
+
+  /// "" or why columns [column, column + count) cannot be used.
+  std::string check(uint32_t column, uint32_t count) const;
+
+  uint32_t &at(unsigned lane, unsigned column) {
+    return words[lane * kColumns + column];
+  }
+  /// Marks of columns (all lanes): a queued operation writes or reads them.
+  void begin(uint32_t column, uint32_t count, bool write);
+  void end(uint32_t column, uint32_t count, bool write);
+  bool hasPendingWrite(uint32_t column, uint32_t count) const;
+  bool hasPendingRead(uint32_t column, uint32_t count) const;
+  void setWritten(unsigned lane, uint32_t column, uint32_t count);
+  bool isWritten(unsigned lane, uint32_t column, uint32_t count) const;
+
+private:
+  void create();
+  int findRoom(uint32_t columns) const;
+  std::vector<uint32_t> words;         ///< made with the first allocation
+  std::vector<uint8_t> written;        ///< per lane and column
+  std::vector<uint16_t> writes, reads; ///< operations, per column
+  int32_t owner[kColumns / 32] = {};   ///< of each 32 columns: 0 nobody
+  int32_t next = 1;
+  bool mayAllocate = true;
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_TENSORMEMORY_H

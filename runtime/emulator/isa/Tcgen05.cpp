@@ -1,0 +1,475 @@
+// tcgen05 but for the products: allocation, loads and stores, copies, commits,
+// fences. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "isa/Tcgen05.h"
+
+#include "isa/Copy.h"
+#include "isa/Select.h"
+#include "isa/WarpMatrix.h"
+
+#include <cstring>
+
+using namespace nibble::emu;
+using ptx::Type;
+
+unsigned tcgen05::takeGroup(Decoder &d) {
+  int group = d.words().takeOf({"cta_group::1", "cta_group::2"});
+  if (group < 0)
+    d.error("needs .cta_group::1 or .cta_group::2");
+  return unsigned(group) + 1;
+}
+
+std::vector<Cta *> tcgen05::groupOf(Warp &w, unsigned group, int lane) {
+  auto &ctas = w.cta.cluster.ctas;
+  if (group == 1)
+    return {&w.cta};
+  unsigned even = w.cta.rank & ~1u;
+  if (even + 1 >= ctas.size())
+    w.fault(".cta_group::2 in a cluster without a second CTA", lane);
+  return {ctas[even].get(), ctas[even + 1].get()};
+}
+
+uint32_t tcgen05::queueOf(const std::vector<Cta *> &group) {
+  return group[0]->rank + 1;
+}
+
+std::string tcgen05::parseDescriptor(uint64_t bits,
+                                     tensor::MatrixDescriptor &d) {
+  static constexpr uint32_t kSpans[] = {16, 0, 128, 0, 64, 0, 32, 0};
+  auto field = [&](unsigned at, unsigned count) {
+    return uint32_t(bits >> at & ((uint64_t(1) << count) - 1));
+  };
+  d.start = field(0, 14) << 4;
+  d.leading = field(16, 14) << 4;
+  d.stride = field(32, 14) << 4;
+  d.base = field(49, 3);
+  d.span = kSpans[field(61, 3)];
+  if (field(46, 3) != 1)
+    return "bits 46 to 48 are " + std::to_string(field(46, 3)) +
+           "; tcgen05 has 1 there";
+  if (field(14, 2) || field(30, 2) || field(53, 8))
+    return "bits are set that mean nothing (14, 15, 30, 31, 53 to 60)";
+  if (field(52, 1))
+    return "the absolute mode of the leading dimension is for sm_103a";
+  if (d.span == 0)
+    return "swizzle " + std::to_string(field(61, 3)) + " is not emulated";
+  return "";
+}
+
+void tcgen05::checkColumns(Warp &w, const std::vector<Cta *> &group,
+                           uint32_t column, uint32_t count, int lane) {
+  for (Cta *cta : group)
+    if (std::string why = cta->tensor.check(column, count); !why.empty())
+      w.fault("uses " + why, lane);
+}
+
+namespace {
+
+using namespace nibble::emu::tcgen05;
+
+//===----------------------------------------------------------------------===//
+// Allocation
+//===----------------------------------------------------------------------===//
+
+/// sub[0]: CTA group. a, imm, ..: where the address is written; b: columns.
+void allocate(Warp &w, const Inst &i, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  std::vector<Cta *> group = groupOf(w, i.sub[0], 0);
+  uint32_t columns = w.lanes<uint32_t>(i.b)[0];
+  std::string why;
+  // Both CTAs of a pair allocate: each for itself, the results are equal.
+  int column = w.cta.tensor.allocate(columns, why);
+  if (!why.empty())
+    w.fault(why);
+  if (column < 0)
+    return w.wait(
+        [&w, columns] { return w.cta.tensor.hasRoom(columns); },
+        [] { return std::string("tcgen05.alloc, tensor memory is full"); });
+  uint8_t *at =
+      w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, 0), 4, true, 0);
+  uint32_t word = uint32_t(column);
+  std::memcpy(at, &word, 4);
+  w.next();
+}
+
+void release(Warp &w, const Inst &i, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  TensorAddress address = TensorAddress::of(w.lanes<uint32_t>(i.a)[0]);
+  std::string why =
+      w.cta.tensor.release(address.column, w.lanes<uint32_t>(i.b)[0]);
+  if (!why.empty())
+    w.fault(why);
+  w.next();
+}
+
+void relinquish(Warp &w, const Inst &, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  w.cta.tensor.relinquish();
+  w.next();
+}
+
+//===----------------------------------------------------------------------===//
+// Loads and stores
+//===----------------------------------------------------------------------===//
+
+/// Shapes of tcgen05.ld and .st. What register r of lane l is: a lane and a
+/// column relative to the address.
+enum Shape : uint8_t { k32x32b, k16x64b, k16x128b, k16x256b, k16x32bx2 };
+
+/// PTX ISA, "Data movement shape": 32x32b: one lane of tensor memory for each
+/// thread. 16x..: 16 lanes; a row of 64, 128 or 256 bits lies in 2, 4 or 4
+/// threads, as fragments of mma have it.
+struct Element {
+  unsigned lane, column;
+};
+Element elementOf(Shape shape, unsigned thread, unsigned r, unsigned split) {
+  switch (shape) {
+  case k32x32b:
+    return {thread, r};
+  case k16x64b: // registers: rows 0-7 and 8-15
+    return {thread / 4 + 8 * (r & 1),
+            (r >> 1) * 2 + (thread % 4 >= 2) + 0 * split};
+  case k16x128b:
+    return {thread / 4 + 8 * (r & 1), (r >> 1) * 4 + thread % 4};
+  case k16x256b:
+    return {thread / 4 + 8 * (r >> 1 & 1),
+            (r >> 2) * 8 + thread % 4 * 2 + (r & 1)};
+  default: // two halves of the warp, `split` columns apart
+    return {thread % 16, r + (thread >= 16 ? split : 0)};
+  }
+}
+
+/// sub[0]: shape; sub[1]: 1 pack or unpack 16 bits, 2 store; sub[2]: number of
+/// registers (0: 256..); imm: offset of the second half. a: address.
+struct Access {
+  Warp &w;
+  const Inst &i;
+  TensorAddress base;
+  unsigned count;
+
+  Access(Warp &w, const Inst &i) : w(w), i(i), count(i.extras) {
+    uint32_t word = w.lanes<uint32_t>(i.a)[0] + uint32_t(i.imm);
+    for (unsigned l = 1; l < kWarpSize; ++l)
+      if (w.lanes<uint32_t>(i.a)[l] != w.lanes<uint32_t>(i.a)[0])
+        w.fault("lanes come with different addresses of tensor memory", int(l));
+    base = TensorAddress::of(word);
+    unsigned quadrant = w.index % 4 * 32, inside = base.lane % 32;
+    if (base.lane / 32 * 32 != quadrant)
+      w.fault("warp " + std::to_string(w.index) + " can reach lanes " +
+              std::to_string(quadrant) + " to " +
+              std::to_string(quadrant + 31) + " of tensor memory, not " +
+              std::to_string(base.lane));
+    if (inside && (i.sub[0] == k32x32b || inside != 16))
+      w.fault("the address begins at lane " + std::to_string(base.lane));
+    checkColumns(w, {&w.cta}, base.column, columns(), 0);
+  }
+
+  unsigned perWord() const { return i.sub[1] & 1 ? 2 : 1; }
+  unsigned columns() const {
+    unsigned last = 0;
+    for (unsigned r : {count * perWord() - 1})
+      for (unsigned l : {0u, 31u})
+        last =
+            std::max(last, elementOf(Shape(i.sub[0]), l, r, i.target).column);
+    return last + 1;
+  }
+  uint32_t &at(unsigned l, unsigned r) {
+    Element e = elementOf(Shape(i.sub[0]), l, r, i.target);
+    return w.cta.tensor.at(base.lane + e.lane, base.column + e.column);
+  }
+  Element where(unsigned l, unsigned r) const {
+    Element e = elementOf(Shape(i.sub[0]), l, r, i.target);
+    return {base.lane + e.lane, base.column + e.column};
+  }
+  uint32_t *reg(unsigned r) {
+    return w.lanes<uint32_t>(w.code.refs[i.extra + r]);
+  }
+};
+
+void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  Access a(w, i);
+  const Checks &checks = w.cta.cluster.launch.checks;
+  if (checks.pending &&
+      w.cta.tensor.hasPendingWrite(a.base.column, a.columns()))
+    w.fault("reads tensor memory that operations in flight write: nothing has "
+            "been waited for that says they are done");
+  for (unsigned r = 0; r < a.count; ++r)
+    for (unsigned l = 0; l < kWarpSize; ++l) {
+      uint32_t value = 0;
+      for (unsigned h = 0; h < a.perWord(); ++h) {
+        Element e = a.where(l, r * a.perWord() + h);
+        if (checks.uninitialized &&
+            !w.cta.tensor.isWritten(e.lane, e.column, 1))
+          w.fault("reads lane " + std::to_string(e.lane) + ", column " +
+                      std::to_string(e.column) +
+                      " of tensor memory, which nobody has written",
+                  int(l));
+        uint32_t word = a.at(l, r * a.perWord() + h);
+        value |= a.perWord() == 2 ? (word & 0xFFFF) << (16 * h) : word;
+      }
+      a.reg(r)[l] = value;
+    }
+  w.next();
+}
+
+void storeTensor(Warp &w, const Inst &i, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  Access a(w, i);
+  const Checks &checks = w.cta.cluster.launch.checks;
+  if (checks.pending &&
+      (w.cta.tensor.hasPendingWrite(a.base.column, a.columns()) ||
+       w.cta.tensor.hasPendingRead(a.base.column, a.columns())))
+    w.fault("writes tensor memory that operations in flight use");
+  for (unsigned r = 0; r < a.count; ++r)
+    for (unsigned l = 0; l < kWarpSize; ++l)
+      for (unsigned h = 0; h < a.perWord(); ++h) {
+        uint32_t value = a.reg(r)[l];
+        a.at(l, r * a.perWord() + h) =
+            a.perWord() == 2 ? (value >> (16 * h)) & 0xFFFF : value;
+        Element e = a.where(l, r * a.perWord() + h);
+        w.cta.tensor.setWritten(e.lane, e.column, 1);
+      }
+  w.next();
+}
+
+/// Loads and stores are done when they are issued; nothing is left to wait for.
+void nothingWarpWide(Warp &w, const Inst &, Lanes lanes) {
+  if (wholeWarp(w, lanes))
+    w.next();
+}
+void nothing(Warp &, const Inst &, Lanes) {}
+
+//===----------------------------------------------------------------------===//
+// Copies from shared memory
+//===----------------------------------------------------------------------===//
+
+/// Rows (lanes) and 16-byte chunks of a copy, and where else it goes.
+struct CopyShape {
+  std::string_view word;
+  uint8_t rows, chunks;
+  uint8_t copies; ///< how many times, `apart` lanes each
+  uint8_t apart;
+};
+constexpr CopyShape kCopyShapes[] = {{"128x256b", 128, 2, 1, 0},
+                                     {"4x256b", 4, 2, 1, 0},
+                                     {"128x128b", 128, 1, 1, 0},
+                                     {"32x128b", 32, 1, 4, 32}};
+
+/// sub[0]: group; target: shape. a, imm: address of tensor memory; b:
+/// descriptor.
+void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
+  const CopyShape &shape = kCopyShapes[i.target];
+  forLanes(lanes, [&](unsigned l) {
+    std::vector<Cta *> group = groupOf(w, i.sub[0], int(l));
+    TensorAddress to =
+        TensorAddress::of(w.lanes<uint32_t>(i.a)[l] + uint32_t(i.imm));
+    tensor::MatrixDescriptor from;
+    std::string why = parseDescriptor(w.lanes<uint64_t>(i.b)[l], from);
+    if (!why.empty())
+      w.fault("the descriptor of the copy: " + why, int(l));
+    checkColumns(w, group, to.column, shape.chunks * 4u, int(l));
+    for (Cta *cta : group) {
+      for (unsigned r = 0; r < shape.rows; ++r)
+        for (unsigned c = 0; c < shape.chunks; ++c)
+          beginRead(w, *cta, from.chunkKMajor(r, c), 16, int(l));
+      cta->tensor.begin(to.column, shape.chunks * 4u, true);
+    }
+    AsyncOp op;
+    op.queue = queueOf(group);
+    op.complete = [=] {
+      for (Cta *cta : group) {
+        for (unsigned r = 0; r < shape.rows; ++r)
+          for (unsigned c = 0; c < shape.chunks; ++c) {
+            uint32_t at = from.chunkKMajor(r, c), words[4];
+            std::memcpy(words, cta->shared.data() + at, 16);
+            endRead(*cta, at, 16);
+            for (unsigned n = 0; n < shape.copies; ++n) {
+              unsigned lane = to.lane + r + n * shape.apart;
+              for (unsigned k = 0; k < 4; ++k)
+                cta->tensor.at(lane, to.column + c * 4 + k) = words[k];
+              cta->tensor.setWritten(lane, to.column + c * 4, 4);
+            }
+          }
+        cta->tensor.end(to.column, shape.chunks * 4u, true);
+      }
+    };
+    w.cta.cluster.async.submit(std::move(op));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Commit
+//===----------------------------------------------------------------------===//
+
+/// An arrival when all earlier work of the queue is done. sub[0]: group; c:
+/// multicast mask.
+void commit(Warp &w, const Inst &i, Lanes lanes) {
+  forLanes(lanes, [&](unsigned l) {
+    std::vector<Cta *> group = groupOf(w, i.sub[0], int(l));
+    SharedPlace where = findShared(w, i, l, 8);
+    std::vector<Cta *> targets{where.cta};
+    if (i.c.valid())
+      targets = maskedCtas(w, w.lanes<uint16_t>(i.c)[l], int(l));
+    auto barriers = barriersOf(w, targets, where, i.c.valid(), int(l));
+    AsyncOp op;
+    op.queue = queueOf(group);
+    op.complete = [barriers, place = w.place(int(l))] {
+      for (MBarrier *barrier : barriers)
+        if (std::string why = barrier->arrive(1); !why.empty())
+          throw Fault{place + ": " + why};
+    };
+    w.cta.cluster.async.submit(std::move(op));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Decoding
+//===----------------------------------------------------------------------===//
+
+void decodeAlloc(Decoder &d) {
+  d.inst().sub[0] = uint8_t(takeGroup(d));
+  takeSyncAligned(d);
+  Space space = takeSharedSpace(d);
+  takeType(d);
+  d.expectOperands(2, 2);
+  setSharedAddress(d, d.operand(0), space);
+  d.inst().b = d.value(d.operand(1), 4);
+  setWarpWide(d, allocate);
+}
+
+void decodeDealloc(Decoder &d) {
+  d.inst().sub[0] = uint8_t(takeGroup(d));
+  takeSyncAligned(d);
+  takeType(d);
+  d.expectOperands(2, 2);
+  d.inst().a = d.value(d.operand(0), 4);
+  d.inst().b = d.value(d.operand(1), 4);
+  setWarpWide(d, release);
+}
+
+void decodeRelinquish(Decoder &d) {
+  takeGroup(d);
+  takeSyncAligned(d);
+  d.expectOperands(0, 0);
+  setWarpWide(d, relinquish);
+}
+
+void setTensorAddress(Decoder &d, const ptx::Operand &operand) {
+  Decoder::Address address = d.address(operand);
+  if (address.bytes != 4 || !address.symbol.empty())
+    d.error("an address of tensor memory has 32 bits");
+  d.inst().a = address.base;
+  d.inst().imm = uint64_t(address.offset);
+}
+
+unsigned takeRepeat(Decoder &d) {
+  int repeat =
+      d.words().takeOf({"x1", "x2", "x4", "x8", "x16", "x32", "x64", "x128"});
+  if (repeat < 0)
+    d.error("names no number of repetitions");
+  return 1u << repeat;
+}
+
+void decodeAccess(Decoder &d, bool isStore) {
+  takeSyncAligned(d);
+  int shape =
+      d.words().takeOf({"32x32b", "16x64b", "16x128b", "16x256b", "16x32bx2"});
+  if (shape < 0)
+    d.error("names no shape");
+  if (shape == k16x64b)
+    d.unsupported("shape .16x64b");
+  static constexpr unsigned kRegisters[] = {1, 1, 2, 4, 1};
+  unsigned count = takeRepeat(d) * kRegisters[shape];
+  bool packs = d.words().takeOf({"pack::16b", "unpack::16b"}) >= 0;
+  takeType(d);
+  bool split = shape == k16x32bx2;
+  d.expectOperands(2 + split, 2 + split);
+  size_t at = isStore ? 0 : 1, registers = isStore ? (split ? 2 : 1) : 0;
+  setTensorAddress(d, d.operand(at));
+  if (split)
+    d.inst().target = uint32_t(d.operand(at + 1).bits);
+  d.inst().extra =
+      d.addRefs(registerList(d, registers, count, "the data", !isStore));
+  d.inst().extras = count;
+  d.inst().sub[0] = uint8_t(shape);
+  d.inst().sub[1] = packs;
+  setWarpWide(d, isStore ? storeTensor : loadTensor);
+}
+
+void decodeCopy(Decoder &d) {
+  d.inst().sub[0] = uint8_t(takeGroup(d));
+  int shape = -1;
+  for (unsigned s = 0; s < std::size(kCopyShapes); ++s)
+    if (d.words().take(kCopyShapes[s].word))
+      shape = int(s);
+  if (shape < 0)
+    d.unsupported("this shape");
+  if (shape == 3 && !d.words().take("warpx4"))
+    d.error("needs .warpx4");
+  d.expectOperands(2, 2);
+  setTensorAddress(d, d.operand(0));
+  d.inst().b = d.value(d.operand(1), 8);
+  d.inst().target = uint32_t(shape);
+  d.inst().run = copyToTensor;
+}
+
+void decodeCommit(Decoder &d) {
+  d.inst().sub[0] = uint8_t(takeGroup(d));
+  d.words().take("mbarrier::arrive::one");
+  Space space = takeSharedSpace(d);
+  bool multicast = d.words().take("multicast::cluster");
+  takeType(d);
+  d.expectOperands(1 + multicast, 1 + multicast);
+  setSharedAddress(d, d.operand(0), space);
+  if (multicast)
+    d.inst().c = d.value(d.operand(1), 2);
+  d.inst().run = commit;
+}
+
+void decodeWait(Decoder &d) {
+  takeSyncAligned(d);
+  d.expectOperands(0, 0);
+  setWarpWide(d, nothingWarpWide);
+}
+
+} // namespace
+
+void tcgen05::decode(Decoder &d) {
+  if (!hasBlackwellVariant(d))
+    d.unsupported("tcgen05 on target " + std::string(d.getModule().target));
+  switch (d.words().takeOf({"alloc", "dealloc", "relinquish_alloc_permit", "ld",
+                            "st", "cp", "commit", "wait::ld", "wait::st",
+                            "fence::before_thread_sync",
+                            "fence::after_thread_sync", "mma"})) {
+  case 0:
+    return decodeAlloc(d);
+  case 1:
+    return decodeDealloc(d);
+  case 2:
+    return decodeRelinquish(d);
+  case 3:
+    return decodeAccess(d, false);
+  case 4:
+    return decodeAccess(d, true);
+  case 5:
+    return decodeCopy(d);
+  case 6:
+    return decodeCommit(d);
+  case 7:
+  case 8:
+    return decodeWait(d);
+  case 9:
+  case 10:
+    d.inst().run = nothing;
+    return;
+  case 11:
+    return decodeMma(d);
+  default:
+    d.unsupported("this operation");
+  }
+}

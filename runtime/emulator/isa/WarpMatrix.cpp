@@ -1,0 +1,151 @@
+// What the matrix instructions of warps share.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "isa/WarpMatrix.h"
+
+#include <cctype>
+#include <cstring>
+
+using namespace nibble::emu;
+using tensor::Factor;
+
+//===----------------------------------------------------------------------===//
+// Decoding
+//===----------------------------------------------------------------------===//
+
+void nibble::emu::takeSyncAligned(Decoder &d) {
+  if (!d.words().take("sync") || !d.words().take("aligned"))
+    d.error("needs .sync.aligned");
+}
+
+std::vector<Ref> nibble::emu::registerList(Decoder &d, size_t index,
+                                           size_t count, const char *what,
+                                           bool written) {
+  using Kind = ptx::Operand::Kind;
+  const ptx::Operand &operand = d.operand(index);
+  const std::vector<ptx::Operand> one{operand};
+  const std::vector<ptx::Operand> &parts =
+      operand.kind == Kind::Vector ? operand.parts : one;
+  if (parts.size() != count)
+    d.error(std::string(what) + " has " + std::to_string(parts.size()) +
+            " registers, not " + std::to_string(count));
+  std::vector<Ref> refs;
+  for (const ptx::Operand &part : parts) {
+    if (written && part.kind == Kind::Sink) {
+      refs.push_back(d.scratch(4));
+      continue;
+    }
+    if (written && !d.isRegister(part))
+      d.error(std::string(what) + " is written, but is not all registers");
+    refs.push_back(d.value(part, 4));
+  }
+  return refs;
+}
+
+TargetName nibble::emu::targetOf(Decoder &d) {
+  TargetName name;
+  for (char c : d.getModule().target)
+    if (std::isdigit(static_cast<unsigned char>(c)))
+      name.number = name.number * 10 + unsigned(c - '0');
+    else if (name.number)
+      name.variant = c;
+  return name;
+}
+
+bool nibble::emu::hasBlackwellVariant(Decoder &d) {
+  TargetName name = targetOf(d);
+  return name.number >= 100 && name.variant;
+}
+
+void nibble::emu::setWarpWide(Decoder &d, Handler run) {
+  d.inst().run = run;
+  d.inst().flags |= Inst::Ends | Inst::Collective;
+}
+
+//===----------------------------------------------------------------------===//
+// Execution
+//===----------------------------------------------------------------------===//
+
+bool nibble::emu::wholeWarp(Warp &w, Lanes lanes) {
+  if (lanes != w.current.lanes)
+    w.fault("a guard excludes lanes from an .aligned instruction of the warp",
+            __builtin_ctz(w.current.lanes & ~lanes));
+  return w.gather(kAllLanes);
+}
+
+/// Calls f(register, lane, element, line, k) for all elements of A (rows 16) or
+/// B (rows 8).
+template <typename F> static void forFragment(const Factor &factor, F f) {
+  unsigned bytes = tensor::bytesOf(factor.element), perRegister = 4 / bytes;
+  unsigned halves = factor.rows / 8;
+  unsigned count = factor.k / (4 * perRegister) * halves;
+  for (unsigned r = 0; r < count; ++r)
+    for (unsigned lane = 0; lane < kWarpSize; ++lane)
+      for (unsigned e = 0; e < perRegister; ++e)
+        f(r, lane, e, lane / 4 + 8 * (r % halves),
+          4 * perRegister * (r / halves) + lane % 4 * perRegister + e);
+}
+
+static void readFragment(Warp &w, const Ref *refs, Factor &factor,
+                         double sign) {
+  unsigned bytes = tensor::bytesOf(factor.element);
+  forFragment(factor, [&](unsigned r, unsigned lane, unsigned e, unsigned line,
+                          unsigned k) {
+    uint32_t word = w.lanes<uint32_t>(refs[r])[lane] >> (8 * bytes * e);
+    factor.set(line, k, word, sign);
+  });
+  factor.seal();
+}
+
+void nibble::emu::readFragmentA(Warp &w, const Ref *refs, Factor &a,
+                                double sign) {
+  readFragment(w, refs, a, sign);
+}
+
+void nibble::emu::readFragmentB(Warp &w, const Ref *refs, Factor &b) {
+  readFragment(w, refs, b, 1);
+}
+
+/// Calls f(address of a value in a register, row, column) for all of 16 x n.
+template <typename Value, typename F>
+static void forAccumulators(Warp &w, const Ref *refs, unsigned n, F f) {
+  constexpr unsigned kPer = 4 / sizeof(Value);    ///< values of a register
+  for (unsigned pair = 0; pair < n / 4; ++pair) { // two columns of eight rows
+    unsigned row = 8 * (pair % 2), column = 8 * (pair / 2);
+    for (unsigned i = 0; i < 2; ++i) {
+      Value *values = w.lanes<Value>(refs[(2 * pair + i) / kPer]);
+      for (unsigned lane = 0; lane < kWarpSize; ++lane)
+        f(values[lane * kPer + i % kPer], row + lane / 4,
+          column + lane % 4 * 2 + i);
+    }
+  }
+}
+
+template <typename Value>
+void nibble::emu::readAccumulators(Warp &w, const Ref *refs, unsigned n,
+                                   Value *tile) {
+  forAccumulators<Value>(w, refs, n,
+                         [&](Value &value, unsigned row, unsigned column) {
+                           tile[row * n + column] = value;
+                         });
+}
+
+template <typename Value>
+void nibble::emu::writeAccumulators(Warp &w, const Ref *refs, unsigned n,
+                                    const Value *tile) {
+  forAccumulators<Value>(w, refs, n,
+                         [&](Value &value, unsigned row, unsigned column) {
+                           value = tile[row * n + column];
+                         });
+}
+
+namespace nibble {
+namespace emu {
+template void readAccumulators(Warp &, const Ref *, unsigned, float *);
+template void readAccumulators(Warp &, const Ref *, unsigned, int32_t *);
+template void readAccumulators(Warp &, const Ref *, unsigned, uint16_t *);
+template void writeAccumulators(Warp &, const Ref *, unsigned, const float *);
+template void writeAccumulators(Warp &, const Ref *, unsigned, const int32_t *);
+template void writeAccumulators(Warp &, const Ref *, unsigned,
+                                const uint16_t *);
+} // namespace emu
+} // namespace nibble
