@@ -7,7 +7,7 @@ import lit.formats
 config.name = "nibble"
 config.test_format = lit.formats.ShTest(True)
 config.suffixes = [".mlir"]
-config.excludes = ["models", "e2e", "unit"]
+config.excludes = ["emulator", "models", "e2e", "unit"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.nibble_obj_root, "test")
 
