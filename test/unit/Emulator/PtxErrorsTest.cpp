@@ -171,8 +171,9 @@ TEST(PtxErrors, OfEveryTruncation) {
     Error error = parse(text.substr(0, size), module);
     EXPECT_EQ(error.message.empty(), !error) << size;
     EXPECT_LE(error.line, 12u);
-    if (size > text.find("f(.param") + 16)
+    if (size > text.find("f(.param") + 16) {
       EXPECT_TRUE(error || size < text.find(".entry") + 7) << size;
+    }
   }
 }
 
