@@ -38,6 +38,8 @@ ptx::Error Module::place(const ptx::Variable &v) {
   if (!at)
     return fail(v, "no memory for " + std::to_string(v.byteSize()) + " bytes");
   std::memset(at, 0, v.byteSize());
+  if (v.space == ptx::Space::Const) // kernels only read it
+    memory.add(at, v.byteSize(), false, "constant '" + std::string(v.name) + "'");
   placed[v.name] = {uint64_t(at), v.byteSize()};
   return {};
 }

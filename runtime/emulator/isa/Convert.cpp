@@ -127,13 +127,13 @@ double integral(double x, Round mode) {
   }
 }
 
-/// Floats beyond an integer type give its nearest number, NaN gives 0 (the
-/// least number for 64 bits).
-uint64_t floatToInteger(double x, Type type, Round mode) {
+/// Floats beyond an integer type give its nearest number. NaN gives 0, or the
+/// topmost bit alone if either side has 64 bits.
+uint64_t floatToInteger(double x, Type from, Type type, Round mode) {
   unsigned width = ptx::bitsOf(type);
   bool isSigned = kindOf(type) == Kind::Signed;
   if (std::isnan(x))
-    return width == 64 ? uint64_t(1) << 63 : 0;
+    return width == 64 || from == Type::F64 ? uint64_t(1) << (width - 1) : 0;
   x = integral(x, mode);
   double end = std::ldexp(1.0, int(width) - (isSigned ? 1 : 0));
   uint64_t top = ~uint64_t(0) >> (64 - width + (isSigned ? 1 : 0));
@@ -183,7 +183,7 @@ double narrowFloat(double x, Type from, Type to, uint8_t flags) {
   if (flags & kFinite && std::isinf(x))
     x = std::copysign(shape.largest, x);
   if (flags & kSat)
-    x = std::isnan(x) ? 0 : std::min(std::max(x, 0.0), 1.0);
+    x = x > 0 ? std::min(x, 1.0) : 0; // NaN and -0 too
   if (flags & kFtz)
     x = flushSubnormal(x, to);
   return x;
@@ -200,7 +200,7 @@ void convertOne(const Inst &i, uint8_t *to, const uint8_t *from) {
       return writeFloat(to, narrowFloat(x, a, d, flags), d);
     if (flags & kFtz)
       x = flushSubnormal(x, a);
-    result = floatToInteger(x, d, mode);
+    result = floatToInteger(x, a, d, mode);
   } else {
     int64_t x = readInteger(from, a);
     bool isUnsigned = kindOf(a) == Kind::Unsigned;
@@ -243,6 +243,9 @@ constexpr Narrow kNarrow[] = {
     {"e2m1x2", StorageFormat::E2M1},   {"ue8m0x2", StorageFormat::E8M0},
     {"f16x2", StorageFormat::F16},     {"bf16x2", StorageFormat::BF16}};
 
+/// The NaN that conversions to E4M3 and E5M2 give.
+constexpr uint64_t kByteNan = 0x7F;
+
 /// Codes of two numbers, the first operand in the upper half. sub[0]: format
 /// of the result; sub[2]: flags as above.
 uint64_t encodeNarrow(double x, StorageFormat format, uint8_t flags) {
@@ -269,9 +272,13 @@ uint64_t encodeNarrow(double x, StorageFormat format, uint8_t flags) {
                           rt::Overflow::Saturate);
   }
   case StorageFormat::E4M3FN:
-    return rt::encodeAs<StorageFormat::E4M3FN>(x, rt::Overflow::Saturate);
+    return std::isnan(x) ? kByteNan
+                         : rt::encodeAs<StorageFormat::E4M3FN>(
+                               x, rt::Overflow::Saturate);
   case StorageFormat::E5M2:
-    return rt::encodeAs<StorageFormat::E5M2>(x, rt::Overflow::Saturate);
+    return std::isnan(x) ? kByteNan
+                         : rt::encodeAs<StorageFormat::E5M2>(
+                               x, rt::Overflow::Saturate);
   default: // E2M1: NaN becomes the largest number
     return std::isnan(x)
                ? 7
@@ -401,14 +408,86 @@ void convertPair(Decoder &d) {
   inst.run = pairToPair;
 }
 
+//===----------------------------------------------------------------------===//
+// tf32, packed integers
+//===----------------------------------------------------------------------===//
+
+/// f32 with the mantissa of 10 bits that tf32 has.
+void toTf32(Warp &w, const Inst &i, Lanes lanes) {
+  float *d = w.lanes<float>(i.d);
+  const float *a = w.lanes<float>(i.a);
+  constexpr double kLargest = 0x1.ffcp127;
+  forLanes(lanes, [=, flags = i.sub[2]](unsigned l) {
+    Round mode = Round(flags & 7);
+    double x = clampOverflow(roundBits(double(a[l]), 10, -126, mode), kLargest,
+                             mode);
+    if (flags & kRelu && x < 0)
+      x = 0;
+    if (flags & kFinite && std::isinf(x))
+      x = std::copysign(kLargest, x);
+    d[l] = std::isnan(x) ? bitCast<float>(kFloatNan) : float(x);
+  });
+}
+
+void convertToTf32(Decoder &d) {
+  Type from = takeType(d);
+  if (from != Type::F32)
+    d.error("tf32 comes from f32");
+  d.expectOperands(2, 2);
+  d.inst().a = d.value(1, Type::F32);
+  d.inst().d = d.destination(0, 4);
+  d.inst().run = toTf32;
+}
+
+/// d = {c, a, b} in integers of sub[0] bits, signed if sub[1].
+void packIntegers(Warp &w, const Inst &i, Lanes lanes) {
+  uint32_t *d = w.lanes<uint32_t>(i.d);
+  const int32_t *a = w.lanes<int32_t>(i.a), *b = w.lanes<int32_t>(i.b);
+  const uint32_t *c = i.c.valid() ? w.lanes<uint32_t>(i.c) : nullptr;
+  const unsigned bits = i.sub[0];
+  const int32_t top = (1 << (bits - i.sub[1])) - 1;
+  const int32_t least = i.sub[1] ? -top - 1 : 0;
+  const uint32_t mask = (1u << bits) - 1;
+  forLanes(lanes, [=](unsigned l) {
+    uint32_t high = uint32_t(std::min(std::max(a[l], least), top)) & mask;
+    uint32_t low = uint32_t(std::min(std::max(b[l], least), top)) & mask;
+    uint64_t rest = c ? uint64_t(c[l]) << (2 * bits) : 0;
+    d[l] = uint32_t(rest) | high << bits | low;
+  });
+}
+
+void convertPack(Decoder &d) {
+  static constexpr unsigned kBits[] = {16, 16, 8, 8, 4, 4, 2, 2};
+  d.words().take("pack");
+  if (!d.words().take("sat"))
+    d.error("needs .sat");
+  int kind = d.words().takeOf({"u16", "s16", "u8", "s8", "u4", "s4", "u2", "s2"});
+  if (kind < 0 || !d.words().take("s32"))
+    d.error("packs s32 as u16, s16, u8, s8, u4, s4, u2 or s2");
+  bool third = kind >= 2;
+  if (third && !d.words().take("b32"))
+    d.error("needs .b32 for the operand c");
+  d.expectOperands(third ? 4 : 3, third ? 4 : 3);
+  d.inst().sub[0] = uint8_t(kBits[kind]);
+  d.inst().sub[1] = uint8_t(kind & 1);
+  d.inst().a = d.value(1, Type::S32);
+  d.inst().b = d.value(2, Type::S32);
+  if (third)
+    d.inst().c = d.value(3, Type::B32);
+  d.inst().d = d.destination(0, 4);
+  d.inst().run = packIntegers;
+}
+
 } // namespace
 
 void nibble::emu::move::cvt(Decoder &d) {
   if (d.words().has("pack"))
-    d.unsupported("cvt.pack");
+    return convertPack(d);
   if (d.words().has("rs"))
     d.unsupported("stochastic rounding");
   takeFlags(d);
+  if (d.words().take("tf32"))
+    return convertToTf32(d);
   if (hasNarrow(d))
     return convertPair(d);
   Type to = takeType(d), from = takeType(d);

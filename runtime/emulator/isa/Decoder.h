@@ -160,6 +160,7 @@ public:
   /// Byte offset of a local variable or parameter of the function, or -1.
   int64_t localOffset(std::string_view name) const;
   int64_t paramOffset(std::string_view name) const;
+  uint32_t paramBytes() const { return code->paramBytes; }
   const ptx::Module &getModule() const { return module; }
   const Symbols &getSymbols() const { return symbols; }
 

@@ -8,6 +8,7 @@
 #include "isa/Float.h"
 
 #include "isa/Half.h"
+#include "isa/Rounding.h"
 #include "isa/Select.h"
 
 #include <limits>
@@ -25,31 +26,37 @@ namespace {
 constexpr uint8_t kFtz = 1, kSat = 2, kNanResult = 4, kRelu = 8, kAbs = 16,
                   kXorSign = 32;
 
+template <typename T> T flushBelow(T x, T least) {
+  return std::fabs(x) < least ? std::copysign(T(0), x) : x;
+}
+
 struct Single {
   using Stored = float;
   using Math = float;
   static float read(float x) { return x; }
-  static float write(float x) {
-    return std::isnan(x) ? bitCast<float>(kFloatNan) : x;
-  }
+  static float write(float x) { return std::isnan(x) ? bitCast<float>(kFloatNan) : x; }
+  static float flush(float x) { return flushBelow(x, 0x1p-126f); }
 };
 struct Double {
   using Stored = double;
   using Math = double;
   static double read(double x) { return x; }
   static double write(double x) { return x; }
+  static double flush(double x) { return x; } // f64 has no .ftz
 };
 struct Half {
   using Stored = uint16_t;
   using Math = double;
   static double read(uint16_t x) { return halfToFloat(x); }
   static uint16_t write(double x) { return toHalf(x); }
+  static double flush(double x) { return flushBelow(x, 0x1p-14); }
 };
 struct BFloat {
   using Stored = uint16_t;
   using Math = double;
   static double read(uint16_t x) { return bfloatToFloat(x); }
   static uint16_t write(double x) { return toBFloat(x); }
+  static double flush(double x) { return flushBelow(x, 0x1p-126); }
 };
 /// Two of them in a register.
 template <typename Value> struct PairOf {
@@ -58,16 +65,12 @@ template <typename Value> struct PairOf {
                                     uint32_t, uint64_t>;
 };
 
-inline float flushed(float x) {
-  return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x;
-}
-inline double flushed(double x) { return x; }
 template <typename T> T saturate(T x) {
   return x > 0 ? (x < 1 ? x : T(1)) : T(0); // NaN gives 0
 }
 
 //===----------------------------------------------------------------------===//
-// Operations, with their directions of rounding
+// Operations
 //===----------------------------------------------------------------------===//
 
 /// a + b and its error, exactly (Knuth).
@@ -80,57 +83,40 @@ template <typename T> struct TwoSum {
   }
 };
 
-/// Corrects a result that was rounded to nearest, given the sign of what it
-/// lacks.
-template <typename T> T direct(T nearest, T missing, Round mode) {
-  if (missing == 0 || !std::isfinite(nearest) || !(missing == missing))
-    return nearest;
-  bool below = missing > 0; // the exact value lies above
-  T infinity = std::numeric_limits<T>::infinity();
-  switch (mode) {
-  case Round::Up:
-    return below ? std::nextafter(nearest, infinity) : nearest;
-  case Round::Down:
-    return below ? nearest : std::nextafter(nearest, -infinity);
-  case Round::Zero:
-    if (nearest > 0 && !below)
-      return std::nextafter(nearest, T(0));
-    if (nearest < 0 && below)
-      return std::nextafter(nearest, T(0));
-    return nearest;
-  default:
-    return nearest;
-  }
-}
-
-/// Overflow in a direction that does not lead to infinity stays finite.
-template <typename T> T limited(T result, bool finite, Round mode) {
-  if (!std::isinf(result) || !finite)
-    return result;
-  return T(clampOverflow(
-      double(std::copysign(std::numeric_limits<T>::max(), result)) *
-          (sizeof(T) == 4 ? 2 : 1),
-      double(std::numeric_limits<T>::max()), mode));
-}
-
 struct Add {
   static constexpr int operands = 2;
   template <class T> static T nearest(T a, T b, T) { return a + b; }
-  template <class T> static T rounded(T a, T b, T, Round mode) {
-    if constexpr (sizeof(T) == 4) {
-      return float32(double(a) + double(b), TwoSum<double>(a, b).error, mode);
-    } else {
-      TwoSum<T> s(a, b);
-      return limited(direct(s.sum, s.error, mode),
-                     std::isfinite(a) && std::isfinite(b), mode);
-    }
-  }
-  /// A double and what it lacks, rounded to float.
-  static float float32(double x, double error, Round mode) {
-    if (error != 0 && std::isfinite(error))
-      x = odd(x, error);
-    return float(clampOverflow(roundBits(x, 23, -126, mode),
-                               std::numeric_limits<float>::max(), mode));
+};
+struct Sub {
+  static constexpr int operands = 2;
+  template <class T> static T nearest(T a, T b, T) { return a - b; }
+};
+struct Mul {
+  static constexpr int operands = 2;
+  template <class T> static T nearest(T a, T b, T) { return a * b; }
+};
+struct Fma {
+  static constexpr int operands = 3;
+  template <class T> static T nearest(T a, T b, T c) { return std::fma(a, b, c); }
+};
+struct Div {
+  static constexpr int operands = 2;
+  template <class T> static T nearest(T a, T b, T) { return a / b; }
+};
+struct Rcp {
+  static constexpr int operands = 1;
+  template <class T> static T nearest(T a, T, T) { return T(1) / a; }
+};
+struct Sqrt {
+  static constexpr int operands = 1;
+  template <class T> static T nearest(T a, T, T) { return std::sqrt(a); }
+};
+/// f16 and bf16 fma: exact product in double, sum rounded to odd.
+struct HalfFma {
+  static constexpr int operands = 3;
+  static double nearest(double a, double b, double c) {
+    TwoSum<double> s(a * b, c);
+    return s.error != 0 && std::isfinite(s.error) ? odd(s.sum, s.error) : s.sum;
   }
   /// Rounded to odd: an inexact result ends in a one.
   static double odd(double x, double error) {
@@ -142,125 +128,51 @@ struct Add {
     return bitCast<double>(bits);
   }
 };
-struct Sub {
-  static constexpr int operands = 2;
-  template <class T> static T nearest(T a, T b, T) { return a - b; }
-  template <class T> static T rounded(T a, T b, T c, Round mode) {
-    return Add::rounded(a, T(-b), c, mode);
-  }
-};
-struct Mul {
-  static constexpr int operands = 2;
-  template <class T> static T nearest(T a, T b, T) { return a * b; }
-  template <class T> static T rounded(T a, T b, T, Round mode) {
-    if constexpr (sizeof(T) == 4) {
-      return Add::float32(double(a) * double(b), 0, mode);
-    } else {
-      T product = a * b;
-      return limited(direct(product, std::fma(a, b, -product), mode),
-                     std::isfinite(a) && std::isfinite(b), mode);
-    }
-  }
-};
-struct Fma {
-  static constexpr int operands = 3;
-  template <class T> static T nearest(T a, T b, T c) {
-    return std::fma(a, b, c);
-  }
-  template <class T> static T rounded(T a, T b, T c, Round mode) {
-    if constexpr (sizeof(T) == 4) {
-      double product = double(a) * double(b); // exact
-      TwoSum<double> s(product, c);
-      return Add::float32(s.sum, s.error, mode);
-    } else {
-      long double exact = (long double)a * b; // 64 of 106 bits: see below
-      (void)exact;
-      T sum = std::fma(a, b, c);
-      T product = a * b, rest = std::fma(a, b, -product);
-      TwoSum<T> high(product, c), low(high.error, rest);
-      T missing = (high.sum - sum) + low.sum + low.error;
-      return limited(direct(sum, missing, mode),
-                     std::isfinite(a) && std::isfinite(b) && std::isfinite(c),
-                     mode);
-    }
-  }
-};
-struct Div {
-  static constexpr int operands = 2;
-  template <class T> static T nearest(T a, T b, T) { return a / b; }
-  template <class T> static T rounded(T a, T b, T, Round mode) {
-    T quotient = a / b;
-    T missing = std::fma(-quotient, b, a);
-    return limited(direct(quotient, b < 0 ? -missing : missing, mode),
-                   std::isfinite(a) && b != 0, mode);
-  }
-};
-struct Rcp {
-  static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(1) / a; }
-  template <class T> static T rounded(T a, T b, T c, Round mode) {
-    (void)b;
-    return Div::rounded(T(1), a, c, mode);
-  }
-};
-struct Sqrt {
-  static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return std::sqrt(a); }
-  template <class T> static T rounded(T a, T, T, Round mode) {
-    T root = std::sqrt(a);
-    return direct(root, std::fma(-root, root, a), mode);
-  }
-};
-/// f16 and bf16 fma: exact product in double, sum rounded to odd.
-struct HalfFma {
-  static constexpr int operands = 3;
-  static double nearest(double a, double b, double c) {
-    TwoSum<double> s(a * b, c);
-    return s.error != 0 && std::isfinite(s.error) ? Add::odd(s.sum, s.error)
-                                                  : s.sum;
-  }
-  static double rounded(double a, double b, double c, Round) {
-    return nearest(a, b, c);
-  }
-};
 
 // Functions that the hardware approximates: here to the nearest float. Their
 // documented errors are 1 to 2 units in the last place, or 2^-21 absolute.
 struct Rsqrt {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(1 / std::sqrt(double(a)));
+  template <class T> static T nearest(T a, T, T) { return T(1 / std::sqrt(double(a))); }
+};
+/// rcp and rsqrt.approx.ftz.f64 know the upper half of a double.
+inline double upperHalf(double x) {
+  return bitCast<double>(bitCast<uint64_t>(x) & ~uint64_t(0xFFFFFFFF));
+}
+inline double flushDouble(double x) {
+  return flushBelow(x, std::numeric_limits<double>::min());
+}
+struct RcpGross {
+  static constexpr int operands = 1;
+  static double nearest(double a, double, double) {
+    return upperHalf(flushDouble(1 / flushDouble(a)));
+  }
+};
+struct RsqrtGross {
+  static constexpr int operands = 1;
+  static double nearest(double a, double, double) {
+    return upperHalf(1 / std::sqrt(flushDouble(a)));
   }
 };
 struct Ex2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(std::exp2(double(a)));
-  }
+  template <class T> static T nearest(T a, T, T) { return T(std::exp2(double(a))); }
 };
 struct Lg2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(std::log2(double(a)));
-  }
+  template <class T> static T nearest(T a, T, T) { return T(std::log2(double(a))); }
 };
 struct Sin {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(std::sin(double(a)));
-  }
+  template <class T> static T nearest(T a, T, T) { return T(std::sin(double(a))); }
 };
 struct Cos {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(std::cos(double(a)));
-  }
+  template <class T> static T nearest(T a, T, T) { return T(std::cos(double(a))); }
 };
 struct Tanh {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) {
-    return T(std::tanh(double(a)));
-  }
+  template <class T> static T nearest(T a, T, T) { return T(std::tanh(double(a))); }
 };
 struct Abs {
   static constexpr int operands = 1;
@@ -282,10 +194,10 @@ typename Value::Stored computeOne(typename Value::Stored a,
   using M = typename Value::Math;
   M x = M(Value::read(a)), y = M(Value::read(b)), z = M(Value::read(c));
   if (flags & kFtz)
-    x = flushed(x), y = flushed(y), z = flushed(z);
+    x = Value::flush(x), y = Value::flush(y), z = Value::flush(z);
   M result = Op::nearest(x, y, z);
   if (flags & kFtz)
-    result = flushed(result);
+    result = Value::flush(result);
   if (flags & kSat)
     result = saturate(result);
   if (flags & kRelu)
@@ -311,25 +223,31 @@ void compute(Warp &w, const Inst &i, Lanes lanes) {
     });
 }
 
-/// The same in another direction of rounding.
+/// An operation that stays within the reach of a Direction.
+template <typename Op> struct Kept {
+  static constexpr int operands = Op::operands;
+  template <class T> static T nearest(T a, T b, T c) {
+    return keep(Op::nearest(keep(a), keep(b), keep(c)));
+  }
+};
+
+/// A handler in another direction of rounding.
+template <Handler Run> void directed(Warp &w, const Inst &i, Lanes lanes) {
+  Direction direction(Round(i.sub[0]));
+  Run(w, i, lanes);
+}
+
+/// a, b: 16-bit floats, c and d: f32, of add, sub (two operands) and fma.
 template <typename Op, typename Value>
-void computeRounded(Warp &w, const Inst &i, Lanes lanes) {
-  using S = typename Value::Stored;
-  using M = typename Value::Math;
-  S *d = w.lanes<S>(i.d);
-  const S *a = w.lanes<S>(i.a);
-  const S *b = Op::operands > 1 ? w.lanes<S>(i.b) : a;
-  const S *c = Op::operands > 2 ? w.lanes<S>(i.c) : a;
-  const uint8_t flags = i.sub[1];
-  const Round mode = Round(i.sub[0]);
-  forLanes(lanes, [=](unsigned l) {
-    M x = Value::read(a[l]), y = Value::read(b[l]), z = Value::read(c[l]);
-    if (flags & kFtz)
-      x = flushed(x), y = flushed(y), z = flushed(z);
-    M result = Op::rounded(x, y, z, mode);
-    if (flags & kFtz)
-      result = flushed(result);
-    d[l] = Value::write(flags & kSat ? saturate(result) : result);
+void computeMixed(Warp &w, const Inst &i, Lanes lanes) {
+  Direction direction(Round(i.sub[0]));
+  float *d = w.lanes<float>(i.d);
+  const uint16_t *a = w.lanes<uint16_t>(i.a);
+  const uint16_t *b = Op::operands > 2 ? w.lanes<uint16_t>(i.b) : a;
+  const float *c = w.lanes<float>(i.c);
+  forLanes(lanes, [=, flags = i.sub[1]](unsigned l) {
+    float x = float(Value::read(a[l])), y = float(Value::read(b[l]));
+    d[l] = computeOne<Kept<Op>, Single>(x, Op::operands > 2 ? y : c[l], c[l], flags);
   });
 }
 
@@ -345,9 +263,7 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
   const P *c = Op::operands > 2 ? w.lanes<P>(i.c) : a;
   const uint8_t flags = i.sub[1];
   using U = std::conditional_t<sizeof(S) == 2, uint16_t, uint32_t>;
-  auto part = [](P pair, unsigned n) {
-    return bitCast<S>(U(pair >> (n * kBits)));
-  };
+  auto part = [](P pair, unsigned n) { return bitCast<S>(U(pair >> (n * kBits))); };
   forLanes(lanes, [=](unsigned l) {
     P result = 0;
     for (unsigned n = 0; n < 2; ++n)
@@ -360,11 +276,8 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
 
 /// The larger or smaller; a number wins over NaN unless .NaN; -0 < +0.
 template <bool Max, typename T> T pick(T a, T b, uint8_t flags) {
-  if (flags & kFtz)
-    a = flushed(a), b = flushed(b);
-  T sign =
-      flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
-  if (flags & (kAbs | kXorSign))
+  T sign = flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
+  if (flags & kAbs)
     a = std::fabs(a), b = std::fabs(b);
   T result;
   if (std::isnan(a) || std::isnan(b))
@@ -375,15 +288,18 @@ template <bool Max, typename T> T pick(T a, T b, uint8_t flags) {
     result = Max == std::signbit(a) ? b : a;
   else
     result = Max == (a < b) ? b : a;
-  if (sign != 0)
-    result = std::copysign(result, sign);
-  return flags & kRelu ? (result > 0 ? result : T(0)) : result;
+  return sign != 0 && !std::isnan(result) ? std::copysign(result, sign) : result;
 }
 
 template <bool Max, typename Value>
 typename Value::Stored pickStored(typename Value::Stored a,
                                   typename Value::Stored b, uint8_t flags) {
-  return Value::write(pick<Max>(Value::read(a), Value::read(b), flags));
+  auto x = Value::read(a), y = Value::read(b);
+  if (flags & kFtz) {
+    x = decltype(x)(Value::flush(x));
+    y = decltype(y)(Value::flush(y));
+  }
+  return Value::write(pick<Max>(x, y, flags));
 }
 
 template <bool Max, typename Value>
@@ -403,10 +319,9 @@ void minMaxPair(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t *d = w.lanes<uint32_t>(i.d);
   const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [=, flags = i.sub[1]](unsigned l) {
-    uint32_t low =
-        pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
-    uint32_t high = pickStored<Max, Value>(uint16_t(a[l] >> 16),
-                                           uint16_t(b[l] >> 16), flags);
+    uint32_t low = pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
+    uint32_t high =
+        pickStored<Max, Value>(uint16_t(a[l] >> 16), uint16_t(b[l] >> 16), flags);
     d[l] = high << 16 | low;
   });
 }
@@ -417,7 +332,16 @@ void copySign(Warp &w, const Inst &i, Lanes lanes) {
   U *d = w.lanes<U>(i.d);
   const U *a = w.lanes<U>(i.a), *b = w.lanes<U>(i.b);
   constexpr U kSign = U(1) << (8 * sizeof(U) - 1);
-  forLanes(lanes, [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
+  forLanes(lanes,
+           [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
+}
+
+/// f16 without its mantissa where the exponent is zero, in each half.
+template <typename U> U flushHalves(U x) {
+  for (unsigned at = 0; at < 8 * sizeof(U); at += 16)
+    if (!(x >> at & 0x7C00))
+      x &= U(~(U(0x7FFF) << at));
+  return x;
 }
 
 /// Sign bits of 16-bit floats and pairs: abs and neg keep NaN payloads.
@@ -425,9 +349,11 @@ template <typename U, bool Negate>
 void signBits(Warp &w, const Inst &i, Lanes lanes) {
   U *d = w.lanes<U>(i.d);
   const U *a = w.lanes<U>(i.a);
-  const U mask = U(0x8000800080008000ull);
-  forLanes(lanes,
-           [=](unsigned l) { d[l] = Negate ? a[l] ^ mask : a[l] & ~mask; });
+  const U mask = U(0x80008000u);
+  forLanes(lanes, [=, flush = i.sub[1] & kFtz](unsigned l) {
+    U x = flush ? flushHalves(a[l]) : a[l];
+    d[l] = Negate ? x ^ mask : x & U(~mask);
+  });
 }
 
 /// sub[0]: 0 finite, 1 infinite, 2 number, 3 notanumber, 4 normal, 5 subnormal.
@@ -436,12 +362,9 @@ template <typename T> void testProperty(Warp &w, const Inst &i, Lanes lanes) {
   Lanes result = 0;
   forLanes(lanes, [&](unsigned l) {
     int kind = std::fpclassify(a[l]);
-    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN,
-                    kind == FP_INFINITE,
-                    kind != FP_NAN,
-                    kind == FP_NAN,
-                    kind == FP_NORMAL,
-                    kind == FP_SUBNORMAL};
+    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN, kind == FP_INFINITE,
+                    kind != FP_NAN,    kind == FP_NAN,
+                    kind == FP_NORMAL, kind == FP_SUBNORMAL};
     result |= Lanes(holds[i.sub[0]]) << l;
   });
   setPred(w, i.p, lanes, result);
@@ -479,9 +402,9 @@ void setOperands(Decoder &d, int count, unsigned bytes) {
 template <typename Op> Handler singleOrDouble(Type type, Round round) {
   bool nearest = round == Round::Nearest;
   if (type == Type::F32)
-    return nearest ? compute<Op, Single> : computeRounded<Op, Single>;
+    return nearest ? compute<Op, Single> : directed<compute<Kept<Op>, Single>>;
   if (type == Type::F64)
-    return nearest ? compute<Op, Double> : computeRounded<Op, Double>;
+    return nearest ? compute<Op, Double> : directed<compute<Kept<Op>, Double>>;
   return nullptr;
 }
 template <typename Op> Handler halves(Type type) {
@@ -499,20 +422,38 @@ template <typename Op> Handler halves(Type type) {
   }
 }
 
+/// add.f32.f16 and the like: the last operand and the result are f32.
+template <typename Op> void mixed(Decoder &d, Type narrow) {
+  constexpr size_t count = Op::operands;
+  d.expectOperands(count + 1, count + 1);
+  d.inst().a = d.value(1, narrow);
+  if (count > 2)
+    d.inst().b = d.value(2, narrow);
+  d.inst().c = d.value(count, Type::F32);
+  d.inst().d = d.destination(0, 4);
+  d.inst().run = narrow == Type::F16 ? computeMixed<Op, Half>
+                                     : computeMixed<Op, BFloat>;
+}
+
 template <typename Op, typename OfHalves = Op> void arithmetic(Decoder &d) {
   Round round = takeRounding(d);
   if (takePairOfFloats(d)) {
-    if (round != Round::Nearest)
-      d.unsupported("this rounding of pairs");
-    d.inst().run = computePair<Op, Single>;
+    d.inst().run = round == Round::Nearest ? computePair<Op, Single>
+                                           : directed<computePair<Kept<Op>, Single>>;
     return setOperands(d, Op::operands, 8);
   }
-  Type type = takeType(d);
+  Type type = takeType(d), narrow;
+  if (type == Type::F32 && d.words().takeType(narrow)) {
+    if (std::is_same<Op, Mul>::value ||
+        (narrow != Type::F16 && narrow != Type::BF16))
+      d.unsupported("this pair of types");
+    return mixed<Op>(d, narrow);
+  }
   d.inst().run = singleOrDouble<Op>(type, round);
-  if (!d.inst().run)
+  if (!d.inst().run && round == Round::Nearest)
     d.inst().run = halves<OfHalves>(type);
   if (!d.inst().run)
-    d.unsupported("this type");
+    d.unsupported("this type with this rounding");
   setOperands(d, Op::operands, Decoder::bytesOf(type));
 }
 
@@ -521,19 +462,22 @@ template <typename Op> void approximation(Decoder &d) {
   d.words().take("approx");
   takeRounding(d);
   Type type = takeType(d);
-  d.inst().run = type == Type::F32   ? compute<Op, Single>
-                 : type == Type::F64 ? compute<Op, Double>
-                                     : halves<Op>(type);
+  d.inst().run = type == Type::F32 ? compute<Op, Single> : halves<Op>(type);
+  if (type == Type::F64 && std::is_same<Op, Rsqrt>::value)
+    d.inst().run = compute<RsqrtGross, Double>;
   if (!d.inst().run)
     d.unsupported("this type");
   setOperands(d, 1, Decoder::bytesOf(type));
 }
 
 template <typename Op> void exactOrApproximate(Decoder &d) {
-  d.words().takeOf({"approx", "full"});
+  bool approximate = d.words().takeOf({"approx", "full"}) >= 0;
   Round round = takeRounding(d);
   Type type = takeType(d);
   d.inst().run = singleOrDouble<Op>(type, round);
+  if (approximate && type == Type::F64)
+    d.inst().run = std::is_same<Op, Rcp>::value ? compute<RcpGross, Double>
+                                                : nullptr;
   if (!d.inst().run)
     d.unsupported("this type");
   setOperands(d, Op::operands, Decoder::bytesOf(type));
@@ -570,7 +514,8 @@ template <bool Max> void minOrMax(Decoder &d) {
   flags |= d.words().take("NaN") ? kNanResult : 0;
   flags |= d.words().take("xorsign") ? kXorSign : 0;
   flags |= d.words().take("abs") ? kAbs : 0;
-  flags |= d.words().take("relu") ? kRelu : 0;
+  if (flags & kXorSign && !(flags & kAbs))
+    d.error(".xorsign needs .abs");
   Type type = takeType(d);
   switch (type) {
   case Type::F32:

@@ -65,6 +65,11 @@ struct MadHi {
     return T(wide(MulHi::apply<T>(a, b)) + wide(c));
   }
 };
+struct MadHiSat {
+  template <class T> static T apply(T a, T b, T c) {
+    return AddSat::apply<T>(MulHi::apply<T>(a, b), c);
+  }
+};
 struct MadWide {
   template <class D, class T> static D apply(T a, T b, D c) {
     using U = Unsigned<D>;
@@ -368,7 +373,30 @@ template <typename F> Handler byWidth(Type type, F f) {
   return Decoder::bytesOf(type) == 8 ? f(uint64_t()) : f(uint32_t());
 }
 
+/// u16x2 and s16x2: two numbers in a register.
+template <typename Op, typename T>
+void pairOf16(Warp &w, const Inst &i, Lanes lanes) {
+  uint32_t *d = w.lanes<uint32_t>(i.d);
+  const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
+  forLanes(lanes, [=](unsigned l) {
+    uint16_t low = uint16_t(Op::template apply<T>(T(a[l]), T(b[l])));
+    uint16_t high = uint16_t(Op::template apply<T>(T(a[l] >> 16), T(b[l] >> 16)));
+    d[l] = uint32_t(high) << 16 | low;
+  });
+}
+
+/// Decodes the instruction if it is one on pairs.
+template <typename Op> bool decodePair(Decoder &d) {
+  int kind = d.words().takeOf({"u16x2", "s16x2"});
+  if (kind >= 0)
+    setBinary(d, Type::B32, kind ? pairOf16<Op, int16_t>
+                                 : pairOf16<Op, uint16_t>);
+  return kind >= 0;
+}
+
 void addOrSub(Decoder &d, bool subtract, bool carryIn) {
+  if (!subtract && !carryIn && decodePair<Add>(d))
+    return;
   bool carryOut = d.words().take("cc");
   if (!carryIn && !carryOut) {
     bool saturate = d.words().take("sat");
@@ -444,10 +472,16 @@ void product(Decoder &d, bool add, bool carryIn) {
   int part = d.words().takeOf({"lo", "hi", "wide"});
   if (part < 0)
     d.error("needs .lo, .hi or .wide");
-  bool carryOut = d.words().take("cc");
+  bool carryOut = d.words().take("cc"), saturate = d.words().take("sat");
+  if (carryOut && (!add || part == 2))
+    d.error("has no .cc");
   if (part == 2)
     return wideProduct(d, add);
   Type type = takeType(d);
+  if (saturate && !(add && part == 1 && type == Type::S32 && !carryIn && !carryOut))
+    d.error(".sat is for mad.hi.s32 only");
+  if (saturate)
+    return setTernary(d, type, integerTernary<MadHiSat>(type));
   if (!add)
     return setBinary(d, type,
                      part ? integerBinary<MulHi>(type)
@@ -466,6 +500,11 @@ void product(Decoder &d, bool add, bool carryIn) {
 
 void minOrMax(Decoder &d, bool max) {
   bool relu = d.words().take("relu");
+  if (relu && d.words().has("u16x2"))
+    d.error(".relu is for s32 and s16x2");
+  if (max ? (relu ? decodePair<MaxRelu>(d) : decodePair<Max>(d))
+          : (relu ? decodePair<MinRelu>(d) : decodePair<Min>(d)))
+    return;
   Type type = takeType(d);
   if (relu && type != Type::S32)
     d.error(".relu is for s32 and s16x2");

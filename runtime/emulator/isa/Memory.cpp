@@ -130,8 +130,7 @@ template <typename T> void mapa(Warp &w, const Inst &i, Lanes lanes) {
       w.fault("maps to CTA " + std::to_string(rank[l]) + " of a cluster of " +
                   std::to_string(count),
               int(l));
-    uint64_t window = sizeof(T) == 8 ? kSharedWindow : 0;
-    d[l] = T(window | uint64_t(rank[l]) << kRankShift |
+    d[l] = T(i.imm | uint64_t(rank[l]) << kRankShift |
              (a[l] & kSharedOffsetMask));
   });
 }
@@ -322,7 +321,13 @@ void access(Decoder &d, bool isLoad) {
     Decoder::Address address = d.address(where);
     int64_t offset = d.paramOffset(address.symbol);
     if (offset >= 0) {
-      inst.imm = uint64_t(offset + address.offset);
+      offset += address.offset;
+      if (offset < 0 || uint64_t(offset) + bytes * count > d.paramBytes() ||
+          offset % (bytes * count))
+        d.error("reads " + std::to_string(bytes * count) + " bytes at offset " +
+                std::to_string(offset) + " of " +
+                std::to_string(d.paramBytes()) + " bytes of parameters");
+      inst.imm = uint64_t(offset);
       inst.run = loadParam;
       return;
     }
@@ -386,8 +391,10 @@ void mapAddress(Decoder &d) {
   d.inst().a = d.value(d.operand(1), bytes);
   d.inst().b = d.value(d.operand(2), 4);
   d.inst().d = d.destination(0, bytes);
-  bool generic = space == Space::Generic;
-  d.inst().run = generic && bytes == 8 ? mapa<uint64_t> : mapa<uint32_t>;
+  d.inst().imm = space == Space::Generic ? kSharedWindow : 0;
+  if (space == Space::Generic && bytes != 8)
+    d.error("generic addresses have 64 bits");
+  d.inst().run = bytes == 8 ? mapa<uint64_t> : mapa<uint32_t>;
 }
 
 void ctaRank(Decoder &d) {

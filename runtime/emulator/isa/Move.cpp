@@ -162,24 +162,28 @@ template <typename T> bool compareFloats(Compare op, T a, T b) {
   return !unordered && compareOrdered(op, a, b);
 }
 
+float flushBelow(float x, float least) {
+  return std::fabs(x) < least ? std::copysign(0.0f, x) : x;
+}
+
 template <typename T> struct Plain {
   using Stored = T;
   static T read(T bits) { return bits; }
+  static T flush(T x) { return x; }
+};
+struct SingleValue : Plain<float> {
+  static float flush(float x) { return flushBelow(x, 0x1p-126f); }
 };
 struct HalfValue {
   using Stored = uint16_t;
   static float read(uint16_t bits) { return halfToFloat(bits); }
+  static float flush(float x) { return flushBelow(x, 0x1p-14f); }
 };
 struct BFloatValue {
   using Stored = uint16_t;
   static float read(uint16_t bits) { return bfloatToFloat(bits); }
+  static float flush(float x) { return x; } // there is no .ftz
 };
-
-float flush(float x) {
-  return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
-}
-double flush(double x) { return x; }
-template <typename T> T flush(T x) { return x; }
 
 /// The lanes for which a comparison holds. sub[0]: comparison; sub[2] bit 0:
 /// .ftz.
@@ -192,7 +196,7 @@ Lanes compareLanes(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
     auto x = Value::read(a[l]), y = Value::read(b[l]);
     if (ftz)
-      x = flush(x), y = flush(y);
+      x = Value::flush(x), y = Value::flush(y);
     bool holds;
     if constexpr (std::is_floating_point<decltype(x)>::value)
       holds = compareFloats(Compare(i.sub[0]), x, y);
@@ -230,13 +234,51 @@ void setPredicates(Warp &w, const Inst &i, Lanes lanes) {
   setPred(w, i.q, lanes, q);
 }
 
-/// set: all ones, or 1.0 if sub[2] bit 1, in a register.
+/// set: what says yes (imm: all ones or 1.0) in a register; zero says no.
 template <typename Value>
 void setRegister(Warp &w, const Inst &i, Lanes lanes) {
   Lanes holds = withPredicate(w, i, compareLanes<Value>(w, i, lanes));
+  if (i.sub[2] & 2) { // 16 bits
+    uint16_t *d = w.lanes<uint16_t>(i.d);
+    return forLanes(lanes, [=, yes = uint16_t(i.imm)](unsigned l) {
+      d[l] = holds >> l & 1 ? yes : 0;
+    });
+  }
   uint32_t *d = w.lanes<uint32_t>(i.d);
-  uint32_t yes = i.sub[2] & 2 ? bitCast<uint32_t>(1.0f) : ~0u;
-  forLanes(lanes, [=](unsigned l) { d[l] = holds >> l & 1 ? yes : 0; });
+  forLanes(lanes, [=, yes = uint32_t(i.imm)](unsigned l) {
+    d[l] = holds >> l & 1 ? yes : 0;
+  });
+}
+
+/// Pairs of 16-bit floats: the lanes whose lower (0) or upper half compares so.
+template <typename Value>
+Lanes compareHalf(Warp &w, const Inst &i, Lanes lanes, unsigned half) {
+  const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
+  Lanes result = 0;
+  forLanes(lanes, [&](unsigned l) {
+    float x = Value::read(uint16_t(a[l] >> (16 * half)));
+    float y = Value::read(uint16_t(b[l] >> (16 * half)));
+    if (i.sub[2] & 1)
+      x = Value::flush(x), y = Value::flush(y);
+    result |= Lanes(compareFloats(Compare(i.sub[0]), x, y)) << l;
+  });
+  return withPredicate(w, i, result);
+}
+template <typename Value>
+void setPairPredicates(Warp &w, const Inst &i, Lanes lanes) {
+  Lanes low = compareHalf<Value>(w, i, lanes, 0);
+  Lanes high = compareHalf<Value>(w, i, lanes, 1);
+  setPred(w, i.p, lanes, low);
+  setPred(w, i.q, lanes, high);
+}
+template <typename Value>
+void setPairRegister(Warp &w, const Inst &i, Lanes lanes) {
+  Lanes low = compareHalf<Value>(w, i, lanes, 0);
+  Lanes high = compareHalf<Value>(w, i, lanes, 1);
+  uint32_t *d = w.lanes<uint32_t>(i.d), yes = uint32_t(i.imm);
+  forLanes(lanes, [=](unsigned l) {
+    d[l] = (low >> l & 1 ? yes : 0) | (high >> l & 1 ? yes << 16 : 0);
+  });
 }
 
 template <template <typename> class Run> Handler byCompared(Type type) {
@@ -257,7 +299,7 @@ template <template <typename> class Run> Handler byCompared(Type type) {
   case Type::S64:
     return Run<Plain<int64_t>>::handler;
   case Type::F32:
-    return Run<Plain<float>>::handler;
+    return Run<SingleValue>::handler;
   case Type::F64:
     return Run<Plain<double>>::handler;
   case Type::F16:
@@ -279,9 +321,35 @@ template <typename Value> struct ToRegister {
   }
 };
 
+bool isPair(Type type) { return type == Type::F16x2 || type == Type::BF16x2; }
+
 bool isFloat(Type type) {
   return type == Type::F32 || type == Type::F64 || type == Type::F16 ||
-         type == Type::BF16;
+         type == Type::BF16 || isPair(type);
+}
+
+/// What set writes where a comparison of `type` holds.
+uint64_t yesOf(Decoder &d, Type result, Type type) {
+  if (isPair(type) && (result == Type::U32 || result == Type::S32))
+    return 0xFFFF;
+  switch (result) {
+  case Type::U16:
+  case Type::S16:
+    return 0xFFFF;
+  case Type::U32:
+  case Type::S32:
+    return 0xFFFFFFFF;
+  case Type::F32:
+    return bitCast<uint32_t>(1.0f);
+  case Type::F16:
+  case Type::F16x2:
+    return toHalf(1);
+  case Type::BF16:
+  case Type::BF16x2:
+    return toBFloat(1);
+  default:
+    d.unsupported("a result of this type");
+  }
 }
 
 void takeComparison(Decoder &d) {
@@ -325,7 +393,10 @@ void selectBySign(Warp &w, const Inst &i, Lanes lanes) {
   T *d = w.lanes<T>(i.d);
   const T *a = w.lanes<T>(i.a), *b = w.lanes<T>(i.b);
   const C *c = w.lanes<C>(i.c);
-  forLanes(lanes, [=](unsigned l) { d[l] = c[l] >= 0 ? a[l] : b[l]; });
+  const C least = i.sub[2] ? C(-0x1p-126f) : C(0); // .ftz: subnormals are zero
+  forLanes(lanes, [=](unsigned l) {
+    d[l] = c[l] >= 0 || c[l] > least ? a[l] : b[l];
+  });
 }
 
 Handler selectOf(unsigned bytes) {
@@ -381,7 +452,9 @@ void setp(Decoder &d) {
   d.inst().a = d.value(1, type);
   d.inst().b = d.value(2, type);
   takeThird(d, 3);
-  d.inst().run = byCompared<ToPredicates>(type);
+  d.inst().run = type == Type::F16x2    ? setPairPredicates<HalfValue>
+                 : type == Type::BF16x2 ? setPairPredicates<BFloatValue>
+                                        : byCompared<ToPredicates>(type);
   if (!d.inst().run)
     d.unsupported("a comparison of this type");
 }
@@ -392,14 +465,18 @@ void set(Decoder &d) {
   checkComparison(d, type);
   bool third = d.inst().sub[1] & 3;
   d.expectOperands(third ? 4 : 3, third ? 4 : 3);
-  d.inst().sub[2] |= result == Type::F32 ? 2 : 0;
-  if (result != Type::F32 && result != Type::U32 && result != Type::S32)
-    d.unsupported("a result of this type");
-  d.inst().d = d.destination(0, 4);
+  d.inst().imm = yesOf(d, result, type);
+  unsigned bytes = Decoder::bytesOf(result);
+  d.inst().sub[2] |= bytes == 2 ? 2 : 0;
+  if (isPair(result) && result != type)
+    d.error("compares other pairs than it writes");
+  d.inst().d = d.destination(0, bytes);
   d.inst().a = d.value(1, type);
   d.inst().b = d.value(2, type);
   takeThird(d, 3);
-  d.inst().run = byCompared<ToRegister>(type);
+  d.inst().run = type == Type::F16x2    ? setPairRegister<HalfValue>
+                 : type == Type::BF16x2 ? setPairRegister<BFloatValue>
+                                        : byCompared<ToRegister>(type);
   if (!d.inst().run)
     d.unsupported("a comparison of this type");
 }
@@ -416,7 +493,7 @@ void selp(Decoder &d) {
 }
 
 void slct(Decoder &d) {
-  d.words().take("ftz");
+  d.inst().sub[2] = d.words().take("ftz");
   Type type = takeType(d), by = takeType(d);
   d.expectOperands(4, 4);
   unsigned bytes = Decoder::bytesOf(type);
