@@ -179,7 +179,7 @@ double narrowFloat(double x, Type from, Type to, uint8_t flags) {
     x = clampOverflow(roundBits(x, shape.mantissa, shape.minExponent, mode),
                       shape.largest, mode);
   if (flags & kRelu)
-    x = x < 0 ? 0 : x;
+    x = x <= 0 ? 0 : x; // +0 for -0 too
   if (flags & kFinite && std::isinf(x))
     x = std::copysign(shape.largest, x);
   if (flags & kSat)
@@ -250,7 +250,7 @@ constexpr uint64_t kByteNan = 0x7F;
 /// of the result; sub[2]: flags as above.
 uint64_t encodeNarrow(double x, StorageFormat format, uint8_t flags) {
   if (flags & kRelu)
-    x = x < 0 ? 0 : x;
+    x = x <= 0 ? 0 : x;
   Round mode = Round(flags & 7);
   switch (format) {
   case StorageFormat::F16:
@@ -421,7 +421,7 @@ void toTf32(Warp &w, const Inst &i, Lanes lanes) {
     Round mode = Round(flags & 7);
     double x = clampOverflow(roundBits(double(a[l]), 10, -126, mode), kLargest,
                              mode);
-    if (flags & kRelu && x < 0)
+    if (flags & kRelu && x <= 0)
       x = 0;
     if (flags & kFinite && std::isinf(x))
       x = std::copysign(kLargest, x);

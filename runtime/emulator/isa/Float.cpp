@@ -201,7 +201,7 @@ typename Value::Stored computeOne(typename Value::Stored a,
   if (flags & kSat)
     result = saturate(result);
   if (flags & kRelu)
-    result = result < 0 ? M(0) : result;
+    result = result <= 0 ? M(0) : result; // +0 for -0 too
   return Value::write(result);
 }
 
