@@ -60,7 +60,10 @@ struct Barrier {
   uint32_t arrived = 0;
   uint64_t phase = 0;
   uint32_t votes = 0;     ///< lanes whose predicate holds
+  uint32_t voters = 0;    ///< lanes that voted
+  bool whole = false;     ///< waits for all warps that live
   uint32_t lastVotes = 0; ///< of the phase before
+  bool lastAll = false;   ///< in it, all predicates held
   std::string describe() const;
 };
 
@@ -115,6 +118,7 @@ public:
   Counters counters;
   /// Counts what others may wait for: stores, arrivals, completions.
   uint64_t progress = 0;
+  uint64_t clockReads = 0;
   AsyncWork async;
   std::mt19937_64 random;
 

@@ -114,8 +114,12 @@ bool Module::variable(std::string_view name, uint64_t &address,
 }
 
 uint64_t Module::addressOf(std::string_view name) const {
-  auto found = placed.find(name);
-  return found == placed.end() ? 0 : found->second.address;
+  if (auto found = placed.find(name); found != placed.end())
+    return found->second.address;
+  int64_t number = functionOf(name);
+  return number < 0 || source.functions[size_t(number)].isEntry
+             ? 0
+             : codeAddress(number);
 }
 
 int64_t Module::sharedOffsetOf(std::string_view name) const {
@@ -124,6 +128,9 @@ int64_t Module::sharedOffsetOf(std::string_view name) const {
 }
 
 int64_t Module::functionOf(std::string_view name) const {
+  for (const ptx::Alias &alias : source.aliases)
+    if (alias.name == name)
+      name = alias.aliasee;
   for (size_t i = 0; i < source.functions.size(); ++i)
     if (source.functions[i].name == name)
       return int64_t(i);

@@ -8,8 +8,10 @@
 // kTurn instructions while others stand.
 #include "exec/Warp.h"
 
+#include "exec/Barrier.h"
 #include "exec/Cta.h"
 
+#include <cstdio>
 #include <cstring>
 
 using namespace nibble::emu;
@@ -20,15 +22,30 @@ Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
     : cta(cta), code(code), index(index), live(lanes),
       regs(new (std::align_val_t(64)) uint8_t[code.regBytes + 64]()),
       preds(code.preds) {
-  current = {0, lanes, false, 0};
+  current.pc = code.start;
+  current.lanes = lanes;
+  if (!code.functions.empty()) {
+    stacks.resize(kWarpSize);
+    stackTops.assign(kWarpSize, code.frameBytes);
+  }
 }
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
   state = Run::Ready;
   yielding = false;
-  stalled.clear();
-  while (count < budget && live && state == Run::Ready && !yielding) {
+  if (resumedSoftly)
+    wakeSoftly();
+  while (count < budget && live && !yielding) {
+    if (current.waiting || current.wanted) {
+      if (!canRun(current) && !choose(/*rotate=*/false)) {
+        block();
+        return count;
+      }
+      current.waiting = nullptr;
+      current.wanted = 0;
+      mergeHere();
+    }
     const Inst &next = code.insts[current.pc];
     if (!others.empty() &&
         ((next.flags & Inst::Leader) || sinceSwitch > kTurn)) {
@@ -36,85 +53,136 @@ uint64_t Warp::run(uint64_t budget) {
       if (code.insts.data() + current.pc != &next)
         continue;
     }
-    step(next);
+    Lanes lanes = current.lanes;
+    if (next.guard >= 0)
+      lanes &= next.flags & Inst::Negated ? ~preds[next.guard]
+                                          : preds[next.guard];
+    inst = &next;
+    if (!(next.flags & Inst::Ends))
+      ++current.pc;
+    if (lanes)
+      next.run(*this, next, lanes);
+    else if (next.flags & Inst::Ends)
+      ++current.pc;
     ++count;
     ++sinceSwitch;
-    if (state == Run::Ready)
-      stalled.clear();
-    else if (!others.empty())
-      stall();
   }
   if (!live)
     state = Run::Done;
   return count;
 }
 
-void Warp::step(const Inst &next) {
-  Lanes lanes = current.lanes;
-  if (next.guard >= 0)
-    lanes &=
-        next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
-  inst = &next;
-  if (!(next.flags & Inst::Ends))
-    ++current.pc;
-  if (lanes)
-    next.run(*this, next, lanes);
-  else if (next.flags & Inst::Ends)
-    ++current.pc;
+bool Warp::canRun(const Group &group) const {
+  if (group.waiting)
+    return group.waiting->until();
+  if (!group.wanted)
+    return true;
+  Lanes here = group.lanes;
+  for (const Group &other : others)
+    here |= other.pc == group.pc && !other.waiting ? other.lanes : 0;
+  if (current.pc == group.pc && !current.waiting)
+    here |= current.lanes;
+  return !(group.wanted & live & ~here);
 }
 
-/// The running group waits. Another one may go on; if all wait, the warp does.
-void Warp::stall() {
-  stalled.push_back({until, state == Run::WaitsSoftly});
-  if (stalled.size() <= others.size()) {
-    rotate();
-    state = Run::Ready;
+/// Takes in the groups that stand here and do not wait; true if there were any.
+bool Warp::mergeHere() {
+  bool any = false;
+  for (size_t i = others.size(); i-- > 0;)
+    if (others[i].pc == current.pc && !others[i].waiting) {
+      current.lanes |= others[i].lanes;
+      others.erase(others.begin() + long(i));
+      any = true;
+    }
+  return any;
+}
+
+/// Goes to the lowest other group that can run, or to the first one; false if
+/// there is none.
+bool Warp::choose(bool rotate) {
+  size_t chosen = others.size();
+  for (size_t i = 0; i < others.size(); ++i)
+    if ((chosen == others.size() ||
+         (!rotate && others[i].pc < others[chosen].pc)) &&
+        canRun(others[i]))
+      chosen = i;
+  sinceSwitch = 0;
+  if (chosen == others.size())
+    return false;
+  Group before = std::move(current);
+  current = std::move(others[chosen]);
+  others.erase(others.begin() + long(chosen));
+  others.push_back(std::move(before));
+  return true;
+}
+
+/// Joins groups at the current place; goes on with the lowest.
+void Warp::join() {
+  if (sinceSwitch > kTurn) {
+    choose(/*rotate=*/true);
     return;
   }
-  bool softly = false;
-  for (const Stall &s : stalled)
-    softly |= s.softly;
-  until = [all = stalled] {
-    for (const Stall &s : all)
-      if (s.until())
-        return true;
-    return false;
-  };
-  state = softly ? Run::WaitsSoftly : Run::Waits;
-  rotate(); // the next run begins with another group
-}
-
-/// Joins groups at the current place, or goes to the lowest.
-void Warp::join() {
-  if (sinceSwitch > kTurn)
-    return rotate();
-  size_t lowest = others.size();
-  for (size_t i = 0; i < others.size();) {
-    if (others[i].pc == current.pc && !others[i].arrived && !current.arrived) {
-      current.lanes |= others[i].lanes;
-      others[i] = others.back();
-      others.pop_back();
-      lowest = others.size();
-      i = 0;
-      continue;
+  mergeHere();
+  for (const Group &other : others)
+    if (other.pc < current.pc && canRun(other)) {
+      choose(/*rotate=*/false);
+      return;
     }
-    if (others[i].pc < current.pc &&
-        (lowest >= others.size() || others[i].pc < others[lowest].pc))
-      lowest = i;
-    ++i;
-  }
-  if (lowest < others.size()) {
-    std::swap(current, others[lowest]);
-    sinceSwitch = 0;
-  }
 }
 
-/// Another group's turn.
-void Warp::rotate() {
-  others.push_back(current);
-  current = others.front();
-  others.erase(others.begin());
-  sinceSwitch = 0;
+/// No group can run: the warp waits for what any of them waits for.
+void Warp::block() {
+  bool softly = false, any = false;
+  auto look = [&](const Group &group) {
+    any |= bool(group.waiting);
+    softly |= group.waiting && group.waiting->softly;
+  };
+  look(current);
+  for (const Group &other : others)
+    look(other);
+  if (!any)
+    fault("lanes of the warp wait for each other at different instructions:" +
+          describe());
+  state = softly ? Run::WaitsSoftly : Run::Waits;
+  until = [this] {
+    for (const Group &other : others)
+      if (canRun(other))
+        return true;
+    return canRun(current);
+  };
+  what = [this] { return describe(); };
+}
+
+std::string Warp::describe() const {
+  std::string text;
+  char mask[16];
+  auto add = [&](const Group &group) {
+    std::snprintf(mask, sizeof mask, "0x%x", group.lanes);
+    if (!others.empty())
+      text += "\n    lanes " + std::string(mask) + " at PTX line " +
+              std::to_string(code.insts[group.pc].line) + ": ";
+    std::snprintf(mask, sizeof mask, "0x%x",
+                  group.wanted & live & ~group.lanes);
+    text += group.waiting  ? group.waiting->what()
+            : group.wanted ? std::string("wait for lanes ") + mask
+                           : "can run";
+  };
+  add(current);
+  for (const Group &other : others)
+    add(other);
+  return text;
+}
+
+void Warp::wakeSoftly() {
+  auto wake = [](Group &group) {
+    if (!group.waiting || !group.waiting->softly)
+      return;
+    group.waiting = nullptr;
+    group.gaveUp = true;
+  };
+  wake(current);
+  for (Group &other : others)
+    wake(other);
 }
 
 void Warp::branch(Lanes taken, uint32_t pc) {
@@ -124,14 +192,17 @@ void Warp::branch(Lanes taken, uint32_t pc) {
     return;
   }
   if (taken)
-    others.push_back({pc, taken, false, 0});
+    split(taken, pc);
   current.lanes = stay;
   ++current.pc;
   join();
 }
 
 void Warp::split(Lanes taken, uint32_t pc) {
-  others.push_back({pc, taken, false, 0});
+  Group group;
+  group.pc = pc;
+  group.lanes = taken;
+  others.push_back(std::move(group));
   current.lanes &= ~taken;
 }
 
@@ -146,29 +217,16 @@ void Warp::afterSplit() {
 }
 
 bool Warp::gather(Lanes mask) {
-  if (mask & ~live)
-    fault("waits for lane " + std::to_string(__builtin_ctz(mask & ~live)) +
-          ", which has exited");
-  if (!(mask & ~current.lanes))
+  if (!(mask & live & ~current.lanes))
     return true;
-  for (size_t i = 0; i < others.size(); ++i)
-    if (others[i].pc == current.pc) {
-      current.lanes |= others[i].lanes;
-      others.erase(others.begin() + long(i));
-      return false; // runs again with more lanes
-    }
-  if (others.empty())
-    fault("waits for lanes that never come");
-  wait([] { return false; }, // until other groups of this warp come here
-       [mask] {
-         return "lanes of its warp (mask " + std::to_string(mask) + ")";
-       });
+  if (!mergeHere()) // else it runs again with more lanes
+    current.wanted = mask;
   return false;
 }
 
 bool Warp::gaveUp() {
-  bool result = resumedSoftly;
-  resumedSoftly = false;
+  bool result = current.gaveUp;
+  current.gaveUp = resumedSoftly = false;
   return result;
 }
 
@@ -179,22 +237,21 @@ bool Warp::canRun() const {
 void Warp::exit(Lanes lanes) {
   live &= ~lanes;
   current.lanes &= ~lanes;
+  exitFromBarriers(*this, lanes);
   if (current.lanes) {
     ++current.pc;
     return;
   }
   if (others.empty())
     return;
-  current = others.front();
+  current = std::move(others.front());
   others.erase(others.begin());
-  join();
 }
 
 void Warp::wait(std::function<bool()> condition,
                 std::function<std::string()> description, bool softly) {
-  state = softly ? Run::WaitsSoftly : Run::Waits;
-  until = std::move(condition);
-  what = std::move(description);
+  current.waiting = std::make_shared<Waiting>(
+      Waiting{std::move(condition), std::move(description), softly});
 }
 
 std::string Warp::place(int lane) const {

@@ -26,13 +26,35 @@ struct Fault {
   std::string message;
 };
 
+/// What a group waits for.
+struct Waiting {
+  std::function<bool()> until;
+  std::function<std::string()> what;
+  bool softly = false;
+};
+
 /// Lanes that stand at the same instruction.
 struct Group {
   uint32_t pc = 0;
   Lanes lanes = 0;
-  /// Has arrived at the barrier at `pc`, in this phase of it.
-  bool arrived = false;
-  uint64_t phase = 0;
+  Lanes wanted = 0; ///< lanes that must come here before these go on
+  std::shared_ptr<const Waiting> waiting;
+  bool gaveUp = false; ///< a soft wait has ended in vain
+};
+
+/// How the lanes of a warp stand to a barrier of the CTA.
+struct BarrierUse {
+  Lanes arrived = 0; ///< before all live lanes of the warp have
+  Lanes waiting = 0;
+  uint64_t phase = 0; ///< that they wait for
+};
+
+/// A call that a lane is in.
+struct Frame {
+  uint32_t caller = 0;   ///< instruction of the call
+  uint32_t function = 0; ///< index in Code::functions
+  uint64_t top = 0;      ///< local memory in use before
+  std::vector<uint8_t> saved; ///< registers of an activation that is suspended
 };
 
 /// Whether a warp runs. One that waits softly goes on after a while even if
@@ -69,6 +91,9 @@ public:
   void split(Lanes taken, uint32_t pc);
   void afterSplit();
   void exit(Lanes lanes);
+  /// Calls that a lane is in, the innermost last, and its local memory in use.
+  std::vector<Frame> &frames(unsigned lane) { return stacks[lane]; }
+  uint64_t &stackTop(unsigned lane) { return stackTops[lane]; }
   void next() { ++current.pc; }
   /// True if all live lanes of `mask` stand at the current instruction, in the
   /// running group. Otherwise the group waits for the others.
@@ -96,27 +121,26 @@ public:
   bool resumedSoftly = false;
   CopyGroups copies[kWarpSize];     ///< cp.async
   CopyGroups bulkCopies[kWarpSize]; ///< cp.async.bulk
+  BarrierUse barriers[16];
   Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
   uint64_t clusterPhase = 0; ///< at the arrival
 
 private:
-
-  /// What a group waits for.
-  struct Stall {
-    std::function<bool()> until;
-    bool softly;
-  };
-  void step(const Inst &next);
-  void stall();
+  bool canRun(const Group &group) const;
+  bool mergeHere();
   void join();
-  void rotate();
-  std::vector<Stall> stalled; ///< groups, since one could go on
+  bool choose(bool rotate);
+  void block();
+  void wakeSoftly();
+  std::string describe() const;
 
   std::unique_ptr<uint8_t[]> regs;
   std::vector<Lanes> preds;
   std::vector<Group> others; ///< groups that do not run now
   bool yielding = false;
   uint32_t sinceSwitch = 0;
+  std::vector<std::vector<Frame>> stacks; ///< per lane, if there are calls
+  std::vector<uint64_t> stackTops;
 };
 
 } // namespace emu

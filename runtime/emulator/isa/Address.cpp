@@ -86,6 +86,7 @@ void nibble::emu::setAddress(Decoder &d, const ptx::Operand &operand,
   if (int64_t local = d.localOffset(address.symbol); local >= 0) {
     inst.sub[2] = uint8_t(Space::Local); // also .param of calls
     inst.imm += uint64_t(local);
+    inst.a = d.frame();
     return;
   }
   ptx::Operand symbol;

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Control.h"
 
-#include "exec/Cta.h"
+#include "exec/Barrier.h"
 #include "isa/Numbers.h"
 #include "isa/Select.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace nibble::emu;
 using ptx::Type;
@@ -54,19 +55,6 @@ void nothing(Warp &, const Inst &, Lanes) {}
 // Barriers
 //===----------------------------------------------------------------------===//
 
-unsigned popcount(Lanes lanes) { return unsigned(__builtin_popcount(lanes)); }
-
-/// Ends a phase when all are there.
-void complete(Barrier &b) {
-  if (b.arrived < b.expected)
-    return;
-  b.arrived = 0;
-  b.expected = 0;
-  b.lastVotes = b.votes;
-  b.votes = 0;
-  ++b.phase;
-}
-
 uint32_t barrierNumber(Warp &w, const Inst &i) {
   uint32_t number = w.lanes<uint32_t>(i.a)[__builtin_ctz(w.current.lanes)];
   if (number > 15)
@@ -74,11 +62,11 @@ uint32_t barrierNumber(Warp &w, const Inst &i) {
   return number;
 }
 
-/// Threads that a barrier waits for: an operand, or all of the CTA.
+/// Threads that a barrier waits for: an operand, or 0 for all of the CTA.
 uint32_t barrierCount(Warp &w, const Inst &i) {
-  uint32_t all = (w.cta.threads + kWarpSize - 1) / kWarpSize * kWarpSize;
   if (!i.b.valid())
-    return all;
+    return 0;
+  uint32_t all = (w.cta.threads + kWarpSize - 1) / kWarpSize * kWarpSize;
   uint32_t count = w.lanes<uint32_t>(i.b)[__builtin_ctz(w.current.lanes)];
   if (count % kWarpSize || count == 0 || count > all)
     w.fault("barrier for " + std::to_string(count) +
@@ -87,63 +75,53 @@ uint32_t barrierCount(Warp &w, const Inst &i) {
   return count;
 }
 
-/// Adds the lanes of a warp. Barriers count whole warps: lanes that have exited
-/// or lie beyond the CTA count as arrived.
-void arrive(Warp &w, const Inst &i, Lanes lanes, Barrier &b, uint32_t count) {
-  if (i.flags & Inst::Collective && lanes != w.live)
+/// sub[0]: 0 sync, 1 arrive, 2 popc, 3 and, 4 or.
+void finishBarrier(Warp &w, const Inst &i, Lanes lanes, const Barrier &b) {
+  if (i.sub[0] == 2) {
+    uint32_t *d = w.lanes<uint32_t>(i.d);
+    forLanes(lanes, [&](unsigned l) { d[l] = b.lastVotes; });
+  } else if (i.sub[0] > 2) {
+    bool result = i.sub[0] == 3 ? b.lastAll : b.lastVotes != 0;
+    setPred(w, i.p, lanes, result ? kAllLanes : 0);
+  }
+  w.next();
+}
+
+/// False if an .aligned barrier must wait for other lanes of the warp.
+bool align(Warp &w, const Inst &i, Lanes lanes) {
+  if (!(i.flags & Inst::Collective))
+    return true;
+  if (!w.gather(w.live))
+    return false;
+  if (lanes != w.live)
     w.fault("not all lanes of the warp come to an .aligned barrier together");
-  if (b.expected && b.expected != count)
-    w.fault("a barrier is used for " + std::to_string(count) + " and for " +
-            std::to_string(b.expected) + " threads at once");
-  ++w.cta.cluster.progress;
-  b.expected = count;
-  b.arrived +=
-      popcount(lanes) + (lanes == w.live ? kWarpSize - popcount(w.live) : 0);
-  if (b.arrived > count)
-    w.fault("more threads arrive at a barrier than the " +
-            std::to_string(count) + " that it waits for");
+  return true;
 }
 
-void waitForBarrier(Warp &w, Barrier &b, uint32_t number) {
-  w.wait([&b, phase = w.current.phase] { return b.phase != phase; },
-         [&b, number] {
-           return "barrier " + std::to_string(number) + ", " + b.describe();
-         });
-}
-
-/// sub[0]: 0 sync, 1 arrive, 2 popc, 3 and, 4 or. The warp waits on the phase
-/// in `waitAddress`, and finishes the instruction when the phase has ended.
+/// The lanes wait on the phase, and finish the instruction when it has ended.
 void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t number = barrierNumber(w, i);
   Barrier &b = w.cta.barriers[number];
-  if (w.current.arrived) {
-    if (b.phase == w.current.phase)
-      return waitForBarrier(w, b, number);
-    w.current.arrived = false; // the phase has ended
-    if (i.sub[0] == 2) {
-      uint32_t *d = w.lanes<uint32_t>(i.d);
-      forLanes(lanes, [&](unsigned l) { d[l] = b.lastVotes; });
-    } else if (i.sub[0] > 2) {
-      bool result =
-          i.sub[0] == 3 ? b.lastVotes == barrierCount(w, i) : b.lastVotes != 0;
-      setPred(w, i.p, lanes, result ? kAllLanes : 0);
-    }
-    return w.next();
+  BarrierUse &use = w.barriers[number];
+  if ((use.waiting & lanes) != lanes) {
+    if (!align(w, i, lanes))
+      return;
+    Lanes votes = i.sub[0] < 2 ? 0 : i.sub[1] ? ~w.pred(i.q) : w.pred(i.q);
+    uint64_t phase = b.phase;
+    arriveAtBarrier(w, number, lanes, barrierCount(w, i), votes);
+    if (i.sub[0] == 1)
+      return w.next();
+    use.waiting |= lanes;
+    use.phase = phase;
   }
-  if (i.sub[0] >= 2) {
-    Lanes votes = w.pred(i.q);
-    b.votes += popcount((i.sub[1] ? ~votes : votes) & lanes);
-    if (i.sub[0] == 3 && lanes == w.live)
-      b.votes += kWarpSize - popcount(w.live);
-  }
-  uint64_t phase = b.phase;
-  arrive(w, i, lanes, b, barrierCount(w, i));
-  complete(b);
-  if (i.sub[0] == 1)
-    return w.next();
-  w.current.arrived = true;
-  w.current.phase = phase;
-  waitForBarrier(w, b, number);
+  if (b.phase == use.phase)
+    return w.wait([&b, phase = b.phase] { return b.phase != phase; },
+                  [&b, number] {
+                    return "barrier " + std::to_string(number) + ", " +
+                           b.describe();
+                  });
+  use.waiting &= ~lanes;
+  finishBarrier(w, i, lanes, b);
 }
 
 /// Lanes of one warp meet.
@@ -152,19 +130,10 @@ void warpBarrier(Warp &w, const Inst &i, Lanes lanes) {
     w.next();
 }
 
-uint32_t clusterThreads(Warp &w) {
-  uint32_t perCta = (w.cta.threads + kWarpSize - 1) / kWarpSize * kWarpSize;
-  return perCta * uint32_t(w.cta.cluster.ctas.size());
-}
-
 void clusterArrive(Warp &w, const Inst &i, Lanes lanes) {
-  Barrier &b = w.cta.cluster.barrier;
-  if (w.clusterArrived & lanes)
-    w.fault("arrives at the cluster's barrier twice without waiting");
-  w.clusterArrived |= lanes;
-  w.clusterPhase = b.phase;
-  arrive(w, i, lanes, b, clusterThreads(w));
-  complete(b);
+  if (!align(w, i, lanes))
+    return;
+  arriveAtCluster(w, lanes);
   w.next();
 }
 
@@ -194,7 +163,7 @@ bool gather(Warp &w, const Inst &i, Lanes lanes, Ref mask) {
     w.fault("a lane runs this that its mask does not name",
             __builtin_ctz(lanes & ~wanted));
   (void)i;
-  return w.gather(wanted);
+  return w.gather(wanted); // lanes that have exited are not waited for
 }
 
 /// sub[0]: 0 up, 1 down, 2 bfly, 3 idx. refs[extra]: clamp word.
@@ -308,6 +277,33 @@ template <typename T> void reduce(Warp &w, const Inst &i, Lanes lanes) {
       result ^= a[l];
     }
   });
+  forLanes(lanes, [&](unsigned l) { d[l] = result; });
+  w.next();
+}
+
+/// sub[0]: 1 min, 2 max; sub[1] bits 0: .abs, 1: .NaN. Without .NaN, numbers
+/// win over NaNs.
+void reduceFloats(Warp &w, const Inst &i, Lanes lanes) {
+  if (!gather(w, i, lanes, i.b))
+    return;
+  const float *a = w.lanes<float>(i.a);
+  float result = NAN;
+  bool any = false, nan = false;
+  forLanes(lanes, [&](unsigned l) {
+    float x = i.sub[1] & 1 ? std::fabs(a[l]) : a[l];
+    if (std::isnan(x)) {
+      nan = true;
+      return;
+    }
+    bool less = x < result || (x == result && std::signbit(x));
+    bool more = x > result || (x == result && !std::signbit(x));
+    if (!any || (i.sub[0] == 1 ? less : more))
+      result = x;
+    any = true;
+  });
+  if (!any || (nan && i.sub[1] & 2))
+    result = bitCast<float>(0x7FFFFFFFu);
+  float *d = w.lanes<float>(i.d);
   forLanes(lanes, [&](unsigned l) { d[l] = result; });
   w.next();
 }
@@ -432,10 +428,15 @@ void brx(Decoder &d) {
 
 void ret(Decoder &d) {
   d.words().take("uni");
+  if (!d.isInKernel())
+    return returnFromFunction(d);
   d.inst().run = leave;
   d.inst().flags |= Inst::Ends;
 }
-void exit(Decoder &d) { ret(d); }
+void exit(Decoder &d) {
+  d.inst().run = leave;
+  d.inst().flags |= Inst::Ends;
+}
 void trap(Decoder &d) { d.inst().run = ::trap; }
 void brkpt(Decoder &d) {
   d.inst().sub[0] = 1;
@@ -530,15 +531,22 @@ void redux(Decoder &d) {
   int op = d.words().takeOf({"add", "min", "max", "and", "or", "xor"});
   if (op < 0)
     d.error("names no operation");
+  uint8_t flags = uint8_t(d.words().take("abs") | d.words().take("NaN") << 1);
   Type type = takeType(d);
-  if (type != Type::U32 && type != Type::S32 && type != Type::B32)
+  bool isFloat = type == Type::F32;
+  if (!isFloat && type != Type::U32 && type != Type::S32 && type != Type::B32)
     d.unsupported("this type");
+  if (isFloat ? op != 1 && op != 2 : flags != 0)
+    d.error("has no such operation on this type");
   d.expectOperands(3, 3);
   d.inst().sub[0] = uint8_t(op);
+  d.inst().sub[1] = flags;
   d.inst().d = d.destination(0, 4);
   d.inst().a = d.value(d.operand(1), 4);
   d.inst().b = d.value(d.operand(2), 4);
-  setCollective(d, type == Type::S32 ? reduce<int32_t> : reduce<uint32_t>);
+  setCollective(d, isFloat             ? reduceFloats
+                   : type == Type::S32 ? reduce<int32_t>
+                                       : reduce<uint32_t>);
 }
 
 void activemask(Decoder &d) {

@@ -11,7 +11,8 @@ void bra(Decoder &), brx(Decoder &), ret(Decoder &), exit(Decoder &),
     trap(Decoder &), brkpt(Decoder &), nanosleep(Decoder &),
     setmaxnreg(Decoder &), griddepcontrol(Decoder &), bar(Decoder &),
     shfl(Decoder &), vote(Decoder &), match(Decoder &), redux(Decoder &),
-    activemask(Decoder &), elect(Decoder &);
+    activemask(Decoder &), elect(Decoder &), call(Decoder &),
+    returnFromFunction(Decoder &);
 } // namespace control
 } // namespace emu
 } // namespace nibble

@@ -234,17 +234,21 @@ Ref Decoder::value(const Operand &operand, unsigned bytes, bool wider) {
   Special which = parseSpecial(operand.text);
   if (which != Special::None)
     return special(which, 0, bytes);
-  if (int64_t offset = localOffset(operand.text); offset >= 0)
+  if (int64_t offset = localOffset(operand.text); offset >= 0) {
+    if (frame().valid())
+      error("takes the address of a variable of a function, which only mov "
+            "does here");
     return constant(uint64_t(offset + operand.offset), bytes);
+  }
   auto own = shared.find(operand.text);
   int64_t at =
       own != shared.end() ? own->second : symbols.sharedOffsetOf(operand.text);
   if (at == Symbols::kExternShared)
-    at = sharedEnd; // all variables have been declared
+    at = called ? externShared : sharedEnd; // all variables are declared
   if (at >= 0)
     return special(Special::SharedBase, uint64_t(at + operand.offset), bytes);
   if (uint64_t address = symbols.addressOf(operand.text))
-    return constant(address + operand.offset, bytes);
+    return constant(address + uint64_t(operand.offset), bytes);
   error("'" + std::string(operand.text) + "' is not declared");
 }
 
@@ -352,16 +356,17 @@ void Decoder::layOut(const ptx::Variable &v) {
     return;
   case ptx::Space::Local:
   case ptx::Space::Param:
-    code->localBytes = alignTo(code->localBytes, align);
-    locals[v.name] = code->localBytes;
-    code->localBytes += uint32_t(v.byteSize());
+    frameBytes = alignTo(frameBytes, align);
+    locals[v.name] = frameBytes;
+    frameBytes += uint32_t(v.byteSize());
     return;
   default:
     return; // global and const variables of a body belong to the module
   }
 }
 
-void Decoder::declare(const ptx::Function &f) {
+/// Parameters of the launch, limits.
+void Decoder::declareKernel(const ptx::Function &f) {
   uint64_t at = 0;
   for (const ptx::Variable &v : f.parameters) {
     uint64_t align = v.align ? v.align : std::max(1u, ptx::bitsOf(v.type) / 8);
@@ -372,12 +377,6 @@ void Decoder::declare(const ptx::Function &f) {
     at += v.byteSize();
   }
   code->paramBytes = uint32_t(at);
-  sharedEnd = symbols.sharedEnd();
-  for (const ptx::Variable &v : f.variables)
-    layOut(v);
-  sharedEnd = alignTo(sharedEnd, kExternAlign);
-  for (const ptx::Function::Label &label : f.labels)
-    labels[label.name] = label.index;
   for (const ptx::Directive &d : f.directives) {
     if (d.name == "maxntid" || d.name == "reqntid") {
       uint64_t product = 1;
@@ -391,6 +390,23 @@ void Decoder::declare(const ptx::Function &f) {
     for (size_t i = 0; into && i < d.values.size() && i < 3; ++i)
       into[i] = uint32_t(d.values[i]);
   }
+}
+
+/// Registers and variables of a function, its labels.
+void Decoder::declare(const ptx::Function &f) {
+  if (called) {
+    called->frame = scratch(8);
+    for (const ptx::Variable &v : f.parameters)
+      called->params.push_back(declarePlace(v));
+    for (const ptx::Variable &v : f.results)
+      called->results.push_back(declarePlace(v));
+  } else {
+    declareKernel(f);
+  }
+  for (const ptx::Variable &v : f.variables)
+    layOut(v);
+  for (const ptx::Function::Label &label : f.labels)
+    labels[label.name] = uint32_t(code->insts.size()) + label.index;
 }
 
 void Decoder::decodeOne(const ptx::Instruction &source, Inst &inst) {
@@ -416,32 +432,78 @@ void Decoder::decodeOne(const ptx::Instruction &source, Inst &inst) {
     error("modifier ." + std::string(rest) + " is not emulated here");
 }
 
+void Decoder::begin(const ptx::Function &f) {
+  function = &f;
+  registers.clear();
+  sets.clear();
+  labels.clear();
+  locals.clear();
+  params.clear();
+  shared.clear();
+  frameBytes = 0;
+}
+
+/// Instructions of a function behind those that are there.
+void Decoder::decodeBody(const ptx::Function &f) {
+  size_t first = code->insts.size();
+  for (const ptx::Instruction &source : f.body) {
+    Inst inst;
+    decodeOne(source, inst);
+    code->insts.push_back(inst);
+    code->sources.push_back(source.source);
+  }
+  static const ptx::Instruction kEnd{"ret", {}, {}, false, {}, 0, {}};
+  Inst end;
+  decodeOne(kEnd, end);
+  end.line = f.body.empty() ? f.line : f.body.back().line;
+  code->insts.push_back(end);
+  code->sources.push_back({});
+  code->insts[first].flags |= Inst::Leader;
+  for (const ptx::Function::Label &label : f.labels)
+    code->insts[first + label.index].flags |= Inst::Leader;
+  for (size_t i = first; i + 1 < code->insts.size(); ++i)
+    if (code->insts[i].flags & Inst::Ends)
+      code->insts[i + 1].flags |= Inst::Leader;
+}
+
+/// Offset of extern shared memory: behind the variables of the kernel and of
+/// all functions it may call, whose offsets go on from one to the next.
 ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
                            std::vector<SpecialUse> &uses) {
-  function = &f;
   code = &result;
   specials = &uses;
   code->name = std::string(f.name);
   code->isEntry = f.isEntry;
-  declare(f);
-  code->insts.resize(f.body.size() + 1);
-  code->sources.resize(f.body.size() + 1);
+  std::vector<const ptx::Function *> order = reachable(f);
+  sharedEnd = symbols.sharedEnd();
+  for (const ptx::Function *each : order)
+    for (const ptx::Variable &v : each->variables)
+      if (v.space == ptx::Space::Shared && !v.isExtern && !v.unsized)
+        sharedEnd += int64_t(v.byteSize()) + v.align + 16; // room for alignment
+  externShared = order.size() == 1 ? -1 : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
+  sharedEnd = symbols.sharedEnd();
   try {
-    for (size_t i = 0; i < f.body.size(); ++i) {
-      code->sources[i] = f.body[i].source;
-      decodeOne(f.body[i], code->insts[i]);
+    size_t next = 0;
+    for (const ptx::Function *each : order) {
+      begin(*each);
+      called = each->isEntry ? nullptr : &code->functions[next++];
+      if (called && !called->hasBody)
+        continue;
+      (called ? called->start : code->start) = uint32_t(code->insts.size());
+      declare(*each);
+      if (!called)
+        sharedEnd = externShared >= 0 ? externShared
+                                      : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
+      decodeBody(*each);
+      if (called)
+        keepRegisters(*called);
+      else
+        code->frameBytes = frameBytes;
     }
   } catch (const Stop &) {
     return failure;
   }
-  static const ptx::Instruction kEnd{"ret", {}, {}, false, {}, 0, {}};
-  decodeOne(kEnd, code->insts.back());
-  code->insts.back().line = f.body.empty() ? f.line : f.body.back().line;
-  for (const ptx::Function::Label &label : f.labels)
-    code->insts[label.index].flags |= Inst::Leader;
-  for (size_t i = 0; i + 1 < code->insts.size(); ++i)
-    if (code->insts[i].flags & Inst::Ends)
-      code->insts[i + 1].flags |= Inst::Leader;
+  code->localBytes = code->frameBytes + stackBytes();
   code->sharedEnd = uint32_t(sharedEnd);
   return {};
 }

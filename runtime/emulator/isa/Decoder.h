@@ -85,6 +85,12 @@ struct SpecialUse {
   uint8_t bytes;
 };
 
+/// Addresses of functions: their number in the module behind this window.
+constexpr uint64_t kCodeWindow = uint64_t(1) << 50;
+inline uint64_t codeAddress(int64_t number) {
+  return kCodeWindow | uint64_t(number + 1) << 4;
+}
+
 /// Words of an instruction behind its opcode, taken one by one; what is left at
 /// the end is an error.
 class Words {
@@ -159,6 +165,14 @@ public:
   Address address(const Operand &operand);
   /// Byte offset of a local variable or parameter of the function, or -1.
   int64_t localOffset(std::string_view name) const;
+  /// Where the frame of the function begins; invalid: at 0, in kernels.
+  Ref frame() const { return called ? called->frame : Ref(); }
+  bool isInKernel() const { return !called; }
+  /// Index in Code::functions of a function that may be called, or -1.
+  int32_t calledFunction(std::string_view name) const;
+  uint32_t addCall(CallSite site);
+  /// An argument or result of a call: a register or a variable in .param.
+  Place place(const Operand &operand);
   int64_t paramOffset(std::string_view name) const;
   uint32_t paramBytes() const { return code->paramBytes; }
   const ptx::Module &getModule() const { return module; }
@@ -170,7 +184,13 @@ private:
     Ref ref;
     int32_t pred = -1;
   };
+  std::vector<const ptx::Function *> reachable(const ptx::Function &kernel);
+  void begin(const ptx::Function &function);
   void declare(const ptx::Function &function);
+  void declareKernel(const ptx::Function &function);
+  Place declarePlace(const ptx::Variable &parameter);
+  void decodeBody(const ptx::Function &function);
+  void keepRegisters(CalledFunction &callee);
   void layOut(const ptx::Variable &variable);
   const Register *find(std::string_view name);
   Register allocate(Type type);
@@ -185,13 +205,17 @@ private:
   const ptx::Instruction *instruction = nullptr;
   Words *currentWords = nullptr;
   Inst *current = nullptr;
+  CalledFunction *called = nullptr; ///< that is decoded now
+  uint32_t frameBytes = 0;
   ptx::Error failure;
   std::unordered_map<std::string_view, Register> registers;
   std::unordered_map<std::string_view, const ptx::Variable *> sets;
   std::unordered_map<std::string_view, uint32_t> labels;
   std::map<std::pair<uint64_t, unsigned>, Ref> constants;
   std::map<std::string_view, int64_t> locals, params;
-  int64_t sharedEnd = 0;
+  int64_t sharedEnd = 0, externShared = -1;
+  uint32_t stackBytes() const;
+  bool leadsBack(uint32_t call) const;
   std::map<std::string_view, int64_t> shared;
 };
 

@@ -66,7 +66,36 @@ struct ParamInfo {
   uint32_t offset = 0, size = 0, align = 1;
 };
 
-/// A function that is ready to run.
+/// Where an argument or a result of a call lies: in a register, or in local
+/// memory behind a base register (absolute without one).
+struct Place {
+  Ref reg, base;
+  uint32_t offset = 0, bytes = 0;
+};
+
+struct CallSite {
+  int32_t function = -1; ///< in Code::functions; -1: by address
+  Ref address;
+  std::vector<Place> args, results;
+};
+
+/// A function that the kernel may call. Its registers lie beside those of the
+/// kernel, for each lane of a warp; a lane that calls it while it is in it
+/// already keeps the old values in its frame.
+struct CalledFunction {
+  std::string name;
+  int64_t number = 0;   ///< in the module
+  bool hasBody = false;
+  uint32_t start = 0;   ///< its first instruction
+  uint32_t frameBytes = 0;
+  Ref frame;            ///< register: where its frame begins
+  std::vector<Place> params, results;
+  std::vector<std::pair<Ref, uint8_t>> registers; ///< with their bytes
+  std::vector<int32_t> preds;
+};
+
+/// A kernel that is ready to run, with all functions it may call. Functions lie
+/// before their callers, so that lanes come back together.
 struct Code {
   std::string name;
   bool isEntry = false;
@@ -75,9 +104,14 @@ struct Code {
   std::vector<uint32_t> targets;        ///< of indexed branches
   std::vector<uint8_t> constants;       ///< immediates, 32 times each
   std::vector<ptx::SourceLine> sources; ///< one per instruction
+  uint32_t start = 0; ///< first instruction of the kernel
+  std::vector<CalledFunction> functions;
+  std::vector<CallSite> calls;
   uint32_t regBytes = 0, preds = 0;
   uint32_t sharedEnd = 0; ///< static shared memory; extern memory begins there
-  uint32_t localBytes = 0, paramBytes = 0;
+  uint32_t frameBytes = 0; ///< local memory of the kernel itself
+  uint32_t localBytes = 0; ///< with that of calls
+  uint32_t paramBytes = 0;
   uint32_t sharedAlign = 16;
   std::vector<ParamInfo> params;
   uint32_t maxThreads = 0, requiredThreads[3] = {}, requiredCluster[3] = {};

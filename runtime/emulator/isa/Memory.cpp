@@ -3,11 +3,11 @@
 #include "isa/Memory.h"
 
 #include "exec/Cta.h"
+#include "isa/Access.h"
 #include "isa/Address.h"
 #include "isa/Numbers.h"
 #include "isa/Select.h"
 
-#include <cmath>
 #include <cstring>
 
 using namespace nibble::emu;
@@ -21,18 +21,6 @@ namespace {
 
 /// sub[0]: bytes of an element; sub[1]: flags (Address.h); sub[2]: space. a:
 /// base; imm: offset. Registers from refs[extra] on, their bytes in `target`.
-
-void countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
-                 bool write) {
-  Counters &c = w.cta.cluster.counters;
-  uint64_t all = uint64_t(bytes) * unsigned(__builtin_popcount(lanes));
-  w.cta.cluster.progress += write;
-  Space space = Space(i.sub[2]);
-  if (space == Space::Shared || space == Space::SharedCluster)
-    (write ? c.sharedWritten : c.sharedRead) += all;
-  else if (space == Space::Global || space == Space::Generic)
-    (write ? c.globalWritten : c.globalRead) += all;
-}
 
 /// Copies an element into a register that may be wider.
 void widen(uint8_t *to, unsigned toBytes, const uint8_t *from, unsigned bytes,
@@ -141,80 +129,6 @@ template <typename T> void getCtaRank(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [=](unsigned l) { d[l] = uint32_t(a[l]) >> kRankShift; });
 }
 
-//===--- Atomics ----------------------------------------------------------===//
-
-enum AtomicOp : uint8_t {
-  kAdd,
-  kMin,
-  kMax,
-  kInc,
-  kDec,
-  kAnd,
-  kOr,
-  kXor,
-  kExch,
-  kCas
-};
-
-template <typename T> T combine(AtomicOp op, T old, T b, T c) {
-  if constexpr (std::is_floating_point<T>::value) {
-    switch (op) {
-    case kAdd:
-      return old + b;
-    case kMin:
-      return std::fmin(old, b);
-    default:
-      return std::fmax(old, b);
-    }
-  } else {
-    using U = std::make_unsigned_t<T>;
-    switch (op) {
-    case kAdd:
-      return T(U(old) + U(b));
-    case kMin:
-      return b < old ? b : old;
-    case kMax:
-      return old < b ? b : old;
-    case kInc:
-      return old >= b ? T(0) : T(old + 1);
-    case kDec:
-      return old == 0 || old > b ? b : T(old - 1);
-    case kAnd:
-      return old & b;
-    case kOr:
-      return old | b;
-    case kXor:
-      return old ^ b;
-    case kExch:
-      return b;
-    case kCas:
-      return old == b ? c : old;
-    }
-    return old;
-  }
-}
-
-/// sub[0]: operation. Lanes in order.
-template <typename T, typename Bits>
-void atomic(Warp &w, const Inst &i, Lanes lanes) {
-  const T *b = w.lanes<T>(i.b);
-  const T *c = i.c.valid() ? w.lanes<T>(i.c) : b;
-  T *d = i.d.valid() ? w.lanes<T>(i.d) : nullptr;
-  countAccess(w, i, lanes, sizeof(T), true);
-  forLanes(lanes, [&](unsigned l) {
-    auto *at = reinterpret_cast<Bits *>(w.cta.resolve(
-        w, Space(i.sub[2]), addressOf(w, i, l), sizeof(T), true, int(l)));
-    Bits seen = __atomic_load_n(at, __ATOMIC_SEQ_CST), wanted;
-    do {
-      wanted = bitCast<Bits>(
-          combine<T>(AtomicOp(i.sub[0]), bitCast<T>(seen), b[l], c[l]));
-    } while (!__atomic_compare_exchange_n(at, &seen, wanted, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    if (d)
-      d[l] = bitCast<T>(seen);
-  });
-}
-
 void nothing(Warp &, const Inst &, Lanes) {}
 void fence(Warp &, const Inst &, Lanes) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -229,49 +143,6 @@ void fenceProxy(Warp &w, const Inst &, Lanes) {
 //===----------------------------------------------------------------------===//
 // Decoding
 //===----------------------------------------------------------------------===//
-
-Space takeSpace(Decoder &d, Space otherwise = Space::Generic) {
-  switch (d.words().takeOf({"global", "const", "shared", "shared::cta",
-                            "shared::cluster", "local", "param", "param::entry",
-                            "param::func"})) {
-  case 0:
-    return Space::Global;
-  case 1:
-    return Space::Const;
-  case 2:
-  case 3:
-    return Space::Shared;
-  case 4:
-    return Space::SharedCluster;
-  case 5:
-    return Space::Local;
-  case 6:
-  case 7:
-  case 8:
-    return Space::Param;
-  default:
-    return otherwise;
-  }
-}
-
-/// Order, scope and cache words change no value here.
-void takeHints(Decoder &d) {
-  d.words().takeOf(
-      {"relaxed", "acquire", "release", "acq_rel", "volatile", "weak", "mmio"});
-  d.words().takeOf({"cta", "cluster", "gpu", "sys"});
-  d.words().takeOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
-  d.words().take("nc");
-  d.words().takeOf({"L1::evict_normal", "L1::evict_unchanged",
-                    "L1::evict_first", "L1::evict_last", "L1::no_allocate"});
-  d.words().takeOf({"L2::evict_normal", "L2::evict_first", "L2::evict_last"});
-  d.words().takeOf({"L2::64B", "L2::128B", "L2::256B"});
-}
-
-unsigned takeVector(Decoder &d) {
-  static constexpr unsigned kCounts[] = {2, 4, 8};
-  int vector = d.words().takeOf({"v2", "v4", "v8"});
-  return vector < 0 ? 1 : kCounts[vector];
-}
 
 /// Registers of a scalar or vector operand; all of one size, at least that of
 /// an element.
@@ -407,58 +278,6 @@ void ctaRank(Decoder &d) {
   d.inst().run = bytes == 8 ? getCtaRank<uint64_t> : getCtaRank<uint32_t>;
 }
 
-Handler atomicHandler(Decoder &d, Type type, AtomicOp op) {
-  switch (type) {
-  case Type::S32:
-    return atomic<int32_t, uint32_t>;
-  case Type::S64:
-    return atomic<int64_t, uint64_t>;
-  case Type::F32:
-    return op == kAdd ? atomic<float, uint32_t> : nullptr;
-  case Type::F64:
-    return op == kAdd ? atomic<double, uint64_t> : nullptr;
-  case Type::B16:
-    return atomic<uint16_t, uint16_t>;
-  case Type::B32:
-  case Type::U32:
-    return atomic<uint32_t, uint32_t>;
-  case Type::B64:
-  case Type::U64:
-    return atomic<uint64_t, uint64_t>;
-  default:
-    d.unsupported("an atomic of this type");
-  }
-}
-
-void atomicAccess(Decoder &d, bool returns) {
-  takeHints(d);
-  Space space = takeSpace(d);
-  int op = d.words().takeOf(
-      {"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});
-  if (op < 0)
-    d.error("names no operation");
-  d.words().take("noftz");
-  bool policy = d.words().take("L2::cache_hint");
-  if (takeVector(d) > 1)
-    d.unsupported("a vector");
-  Type type = takeType(d);
-  unsigned bytes = Decoder::bytesOf(type);
-  size_t n = (returns ? 3 : 2) + (op == kCas) + policy;
-  d.expectOperands(n, n);
-  size_t first = returns ? 1 : 0;
-  Inst &inst = d.inst();
-  inst.sub[0] = uint8_t(op);
-  setAddress(d, d.operand(first), space);
-  inst.b = d.value(d.operand(first + 1), bytes);
-  if (op == kCas)
-    inst.c = d.value(d.operand(first + 2), bytes);
-  if (returns)
-    inst.d = d.destination(0, bytes);
-  inst.run = atomicHandler(d, type, AtomicOp(op));
-  if (!inst.run)
-    d.error("has no such operation on floats");
-}
-
 void takeAll(Decoder &d) {
   while (!d.words().rest().empty())
     d.words().take(d.words().rest());
@@ -484,12 +303,6 @@ void cvta(Decoder &d) { convertAddress(d); }
 void isspacep(Decoder &d) { whichSpace(d); }
 void mapa(Decoder &d) { mapAddress(d); }
 void getctarank(Decoder &d) { ctaRank(d); }
-void atom(Decoder &d) { atomicAccess(d, true); }
-void red(Decoder &d) {
-  if (d.words().has("async"))
-    d.unsupported("red.async");
-  atomicAccess(d, false);
-}
 void membar(Decoder &d) {
   bool proxy = d.words().has("proxy") && d.words().has("async");
   takeAll(d);

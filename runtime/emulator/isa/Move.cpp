@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Move.h"
 
-#include "exec/Memory.h"
+#include "exec/Cta.h"
 #include "isa/Half.h"
 #include "isa/Numbers.h"
 #include "isa/Select.h"
@@ -97,6 +97,39 @@ void movVector(Decoder &d, Type type, bool packs) {
   else
     inst.a = d.value(d.operand(1), bytes);
   inst.run = packs ? pack : unpack;
+}
+
+/// d = a + imm: a variable in the frame of a function.
+template <typename T> void frameAddress(Warp &w, const Inst &i, Lanes lanes) {
+  T *d = w.lanes<T>(i.d);
+  const uint64_t *a = w.lanes<uint64_t>(i.a);
+  forLanes(lanes, [=](unsigned l) { d[l] = T(a[l] + i.imm); });
+}
+void movFrameAddress(Decoder &d, unsigned bytes) {
+  d.inst().a = d.frame();
+  d.inst().imm = uint64_t(d.localOffset(d.operand(1).text) + d.operand(1).offset);
+  d.inst().d = d.destination(0, bytes);
+  d.inst().run = bytes == 8 ? frameAddress<uint64_t> : frameAddress<uint32_t>;
+}
+
+/// Clocks count instructions of the cluster, and reads of themselves, so that
+/// a loop that waits for one ends. imm: bits to shift right.
+template <typename T> void readClock(Warp &w, const Inst &i, Lanes lanes) {
+  Counters &c = w.cta.cluster.counters;
+  uint64_t now = c.instructions + 64 * ++w.cta.cluster.clockReads;
+  T *d = w.lanes<T>(i.d);
+  forLanes(lanes, [=](unsigned l) { d[l] = T(now >> i.imm); });
+}
+bool takeClock(Decoder &d, unsigned bytes) {
+  std::string_view name = d.operand(1).text;
+  bool high = name == "%clock_hi" || name == "%globaltimer_hi";
+  if (!high && name != "%clock" && name != "%clock64" &&
+      name != "%globaltimer" && name != "%globaltimer_lo")
+    return false;
+  d.inst().imm = high ? 32 : 0;
+  d.inst().d = d.destination(0, bytes);
+  d.inst().run = bytes == 8 ? readClock<uint64_t> : readClock<uint32_t>;
+  return true;
 }
 
 /// The address of a variable: of shared and local memory in its own space.
@@ -435,6 +468,10 @@ void mov(Decoder &d) {
                           : -1;
       param >= 0)
     return d.setParamAddress(param + d.operand(1).offset, bytes);
+  if (d.frame().valid() && d.localOffset(d.operand(1).text) >= 0)
+    return movFrameAddress(d, bytes);
+  if (takeClock(d, bytes))
+    return;
   movAddress(d, bytes);
   d.inst().d = d.destination(0, bytes);
 }

@@ -104,6 +104,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"bra", control::bra},
       {"brx", control::brx},
       {"ret", control::ret},
+      {"call", control::call},
       {"exit", control::exit},
       {"trap", control::trap},
       {"brkpt", control::brkpt},
