@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace nibble {
@@ -26,9 +27,9 @@ public:
   }
   /// Flags that any, or all, of the bytes have.
   uint8_t any(uint32_t offset, uint32_t bytes) const {
-    uint8_t found = 0;
-    for (uint32_t i = 0; i < bytes; ++i)
-      found |= flags[offset + i];
+    uint64_t words = 0;
+    forWords(offset, bytes, [&](uint64_t word) { words |= word; });
+    uint8_t found = fold(words, [](uint64_t a, uint64_t b) { return a | b; });
     for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g)
       if (readers[g])
         found |= PendingRead;
@@ -40,10 +41,9 @@ public:
       readers[g] = uint16_t(readers[g] + count);
   }
   bool allWritten(uint32_t offset, uint32_t bytes) const {
-    uint8_t found = Written;
-    for (uint32_t i = 0; i < bytes; ++i)
-      found &= flags[offset + i];
-    return found;
+    uint64_t found = ~uint64_t(0);
+    forWords(offset, bytes, [&](uint64_t word) { found &= word; });
+    return fold(found, [](uint64_t a, uint64_t b) { return a & b; }) & Written;
   }
   void set(uint32_t offset, uint32_t bytes, uint8_t what) {
     for (uint32_t i = 0; i < bytes; ++i)
@@ -73,6 +73,24 @@ public:
 
 private:
   static constexpr uint32_t kGranule = 16;
+
+  /// Eight flags at a time; a byte that is alone comes eight times.
+  template <typename F>
+  void forWords(uint32_t offset, uint32_t bytes, F f) const {
+    uint32_t i = 0;
+    for (uint64_t word; i + sizeof word <= bytes; i += sizeof word) {
+      std::memcpy(&word, &flags[offset + i], sizeof word);
+      f(word);
+    }
+    for (; i < bytes; ++i)
+      f(flags[offset + i] * 0x0101010101010101u);
+  }
+  template <typename F> static uint8_t fold(uint64_t word, F f) {
+    for (unsigned shift : {32u, 16u, 8u})
+      word = f(word, word >> shift);
+    return uint8_t(word);
+  }
+
   std::vector<uint8_t> flags;
   std::vector<uint16_t> readers; ///< per granule
   std::vector<uint64_t> epochs;  ///< of the last generic write

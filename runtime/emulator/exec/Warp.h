@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -134,7 +135,12 @@ private:
   void wakeSoftly();
   std::string describe() const;
 
-  std::unique_ptr<uint8_t[]> regs;
+  struct Release {
+    void operator()(uint8_t *p) const {
+      ::operator delete[](p, std::align_val_t(64));
+    }
+  };
+  std::unique_ptr<uint8_t[], Release> regs;
   std::vector<Lanes> preds;
   std::vector<Group> others; ///< groups that do not run now
   bool yielding = false;

@@ -14,7 +14,7 @@
 // matrix (Figures 104 to 110; CuTe's Copy_Traits<SM100_U8x8_LDSM_T>).
 #include "isa/MatrixMove.h"
 
-#include "exec/Cta.h"
+#include "isa/Address.h"
 #include "isa/Numbers.h"
 #include "isa/WarpMatrix.h"
 
@@ -34,15 +34,6 @@ struct Form {
   Format format;
   uint8_t registers, rows;
 };
-
-/// Inst::sub[1]: bytes of the address register; sub[2]: state space.
-uint64_t addressOf(Warp &w, const Inst &i, unsigned lane) {
-  if (!i.a.valid())
-    return i.imm;
-  if (i.sub[1] == 4)
-    return uint32_t(w.lanes<uint32_t>(i.a)[lane] + uint32_t(i.imm));
-  return w.lanes<uint64_t>(i.a)[lane] + i.imm;
-}
 
 uint8_t *rowAt(Warp &w, const Inst &i, unsigned lane, bool write) {
   uint64_t address = addressOf(w, i, lane);
@@ -154,25 +145,6 @@ void needVariant(Decoder &d, const char *what) {
             ": it needs sm_100a, sm_110a or the like");
 }
 
-void setAddress(Decoder &d, const ptx::Operand &operand) {
-  bool isShared = d.words().takeOf({"shared", "shared::cta"}) >= 0;
-  Decoder::Address address = d.address(operand);
-  Inst &inst = d.inst();
-  inst.sub[1] = uint8_t(address.bytes);
-  inst.sub[2] = uint8_t(isShared ? Space::Shared : Space::Generic);
-  inst.imm = uint64_t(address.offset);
-  inst.a = address.base;
-  if (address.symbol.empty())
-    return;
-  if (!isShared)
-    d.error("a variable is addressed without .shared");
-  ptx::Operand symbol;
-  symbol.kind = ptx::Operand::Kind::Symbol;
-  symbol.text = address.symbol;
-  inst.a = d.value(symbol, 4);
-  inst.sub[1] = 4;
-}
-
 /// .b16, .b8, .b8x16.b6x16_p32 or .b8x16.b4x16_p64; false: .b16.
 bool takeByteFormat(Decoder &d, Format &format) {
   format = Format::Bytes;
@@ -245,7 +217,9 @@ Form takeStoreForm(Decoder &d) {
 
 void setMove(Decoder &d, Form form, bool isLoad) {
   d.expectOperands(2, 2);
-  setAddress(d, d.operand(isLoad ? 1 : 0));
+  bool isShared = d.words().takeOf({"shared", "shared::cta"}) >= 0;
+  setSharedAddress(d, d.operand(isLoad ? 1 : 0),
+                   isShared ? Space::Shared : Space::Generic);
   std::vector<Ref> refs =
       registerList(d, isLoad ? 0 : 1, form.registers, "the fragment", isLoad);
   d.inst().extra = d.addRefs(refs);

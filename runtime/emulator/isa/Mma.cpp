@@ -59,34 +59,6 @@ void multiply(Warp &w, const Inst &i, Lanes lanes) {
 // Decoding
 //===----------------------------------------------------------------------===//
 
-/// The word that is next, taken.
-std::string_view takeNext(Decoder &d, const char *what) {
-  std::string_view word = d.words().rest();
-  if (word.empty())
-    d.error(std::string("names no ") + what);
-  d.words().take(word);
-  return word;
-}
-
-Accumulator takeAccumulator(Decoder &d) {
-  std::string_view word = takeNext(d, "type of D or C");
-  if (word == "f32")
-    return Accumulator::F32;
-  if (word == "f16")
-    return Accumulator::F16;
-  if (word == "s32")
-    return Accumulator::S32;
-  d.unsupported("accumulators of type ." + std::string(word));
-}
-
-Element takeElement(Decoder &d) {
-  std::string_view word = takeNext(d, "type of A or B");
-  Element element;
-  if (!tensor::parseElement(word, element))
-    d.unsupported("multiplicands of type ." + std::string(word));
-  return element;
-}
-
 bool isOneOf(unsigned k, std::initializer_list<unsigned> choices) {
   for (unsigned choice : choices)
     if (k == choice)

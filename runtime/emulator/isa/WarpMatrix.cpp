@@ -17,6 +17,33 @@ void nibble::emu::takeSyncAligned(Decoder &d) {
     d.error("needs .sync.aligned");
 }
 
+std::string_view nibble::emu::takeNext(Decoder &d, const char *what) {
+  std::string_view word = d.words().rest();
+  if (word.empty())
+    d.error(std::string("names no ") + what);
+  d.words().take(word);
+  return word;
+}
+
+Accumulator nibble::emu::takeAccumulator(Decoder &d) {
+  std::string_view word = takeNext(d, "type of D or C");
+  if (word == "f32")
+    return Accumulator::F32;
+  if (word == "f16")
+    return Accumulator::F16;
+  if (word == "s32")
+    return Accumulator::S32;
+  d.unsupported("type ." + std::string(word) + " of accumulators");
+}
+
+tensor::Element nibble::emu::takeElement(Decoder &d) {
+  std::string_view word = takeNext(d, "type of A or B");
+  tensor::Element element;
+  if (!tensor::parseElement(word, element))
+    d.unsupported("type ." + std::string(word) + " of A or B");
+  return element;
+}
+
 std::vector<Ref> nibble::emu::registerList(Decoder &d, size_t index,
                                            size_t count, const char *what,
                                            bool written) {

@@ -22,10 +22,20 @@
 namespace nibble {
 namespace emu {
 
+/// Types of C and D.
+enum class Accumulator : uint8_t { F16, F32, S32 };
+inline unsigned accumulatorRegisters(Accumulator type, unsigned n) {
+  return type == Accumulator::F16 ? n / 4 : n / 2;
+}
+
 //===--- Decoding ---------------------------------------------------------===
 
 /// Takes .sync and .aligned, which these instructions must have.
 void takeSyncAligned(Decoder &d);
+/// The word that is next, taken: types come in order. `what` it should be.
+std::string_view takeNext(Decoder &d, const char *what);
+Accumulator takeAccumulator(Decoder &d);
+tensor::Element takeElement(Decoder &d);
 /// The registers of {r, ...}, of 4 bytes each; there must be `count`. `what`
 /// names the operand in errors. Written ones must be registers or _.
 std::vector<Ref> registerList(Decoder &d, size_t index, size_t count,
@@ -47,12 +57,6 @@ void setWarpWide(Decoder &d, Handler run);
 /// True if all 32 lanes are here; false: others come first. Faults if a guard
 /// excludes lanes, or one has exited.
 bool wholeWarp(Warp &w, Lanes lanes);
-
-/// Types of C and D.
-enum class Accumulator : uint8_t { F16, F32, S32 };
-inline unsigned accumulatorRegisters(Accumulator type, unsigned n) {
-  return type == Accumulator::F16 ? n / 4 : n / 2;
-}
 
 /// The 16 rows of A that the registers of a warp hold, times `sign`.
 void readFragmentA(Warp &w, const Ref *refs, tensor::Factor &a,

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Wgmma.h"
 
+#include "isa/Copy.h"
 #include "tensor/Descriptor.h"
 
 using namespace nibble::emu;
@@ -14,22 +15,25 @@ constexpr unsigned kRows = 16; ///< of a warp
 constexpr unsigned kWarps = 4;
 constexpr unsigned kChunk = 16; ///< bytes
 
-/// Reads one multiplicand through its descriptor.
+/// One multiplicand in shared memory, read through its descriptor.
 class SharedMatrix {
 public:
-  SharedMatrix(Warp &w, uint64_t bits, const char *name) : w(w), name(name) {
+  /// `first`: the row of the matrix that the warp begins with.
+  SharedMatrix(Warp &w, uint64_t bits, const char *name, unsigned first,
+               bool mnMajor)
+      : w(w), name(name), first(first), mnMajor(mnMajor) {
     if (std::string error = MatrixDescriptor::parse(bits, descriptor);
         !error.empty())
       w.fault("matrix descriptor of " + std::string(name) + ": " + error);
   }
 
-  /// Rows `first` and following of the matrix, all K.
-  void read(Factor &factor, unsigned first, bool mnMajor, double sign) {
+  void read(Factor &factor, double sign) const {
     unsigned per = kChunk / tensor::bytesOf(factor.element);
-    if (mnMajor)
-      readMnMajor(factor, first, per);
-    else
-      readKMajor(factor, first, per);
+    forChunks(factor.rows, factor.k, per,
+              [&](uint32_t offset, unsigned r, unsigned k) {
+                checkReadable(offset);
+                decode(factor, w.cta.shared.data() + offset, r, k, per);
+              });
     double *values = factor.row(0);
     for (size_t i = 0; sign < 0 && i < size_t(factor.rows) * factor.k; ++i)
       values[i] = -values[i];
@@ -38,59 +42,80 @@ public:
         size_t(factor.rows) * factor.k * tensor::bytesOf(factor.element);
   }
 
-private:
-  void readKMajor(Factor &factor, unsigned first, unsigned per) {
-    for (unsigned r = 0; r < factor.rows; ++r)
-      for (unsigned chunk = 0; chunk < factor.k / per; ++chunk)
-        tensor::decodeChunk(factor.element,
-                            at(descriptor.chunkKMajor(first + r, chunk)),
-                            factor.row(r) + chunk * per);
-  }
-  void readMnMajor(Factor &factor, unsigned first, unsigned per) {
-    double values[kChunk];
-    for (unsigned chunk = 0; chunk < factor.rows / per; ++chunk)
-      for (unsigned k = 0; k < factor.k; ++k) {
-        tensor::decodeChunk(factor.element,
-                            at(descriptor.chunkMnMajor(first / per + chunk, k)),
-                            values);
-        for (unsigned i = 0; i < per; ++i)
-          factor.row(chunk * per + i)[k] = values[i];
+  /// Calls f(offset, row, k) for all chunks, with the row and k of the first of
+  /// their `per` elements.
+  template <typename F>
+  void forChunks(unsigned rows, unsigned depth, unsigned per, F f) const {
+    unsigned stepRow = mnMajor ? per : 1, stepK = mnMajor ? 1 : per;
+    for (unsigned r = 0; r < rows; r += stepRow)
+      for (unsigned k = 0; k < depth; k += stepK) {
+        uint32_t offset = mnMajor
+                              ? descriptor.chunkMnMajor((first + r) / per, k)
+                              : descriptor.chunkKMajor(first + r, k / per);
+        checkBounds(offset);
+        f(offset, r, k);
       }
   }
-  const uint8_t *at(uint32_t address) {
-    if (uint64_t(address) + kChunk > w.cta.shared.size())
+
+private:
+  void decode(Factor &factor, const uint8_t *bytes, unsigned r, unsigned k,
+              unsigned per) const {
+    if (!mnMajor)
+      return tensor::decodeChunk(factor.element, bytes, factor.row(r) + k);
+    double values[kChunk];
+    tensor::decodeChunk(factor.element, bytes, values);
+    for (unsigned i = 0; i < per; ++i)
+      factor.row(r + i)[k] = values[i];
+  }
+
+  void checkBounds(uint32_t offset) const {
+    if (uint64_t(offset) + kChunk > w.cta.shared.size())
       w.fault("matrix descriptor of " + std::string(name) +
-              " leads to shared address " + std::to_string(address) +
+              " leads to shared address " + std::to_string(offset) +
               ", but this CTA has " + std::to_string(w.cta.shared.size()) +
               " bytes of shared memory");
-    return w.cta.shared.data() + address;
+  }
+
+  /// wgmma reads through the asynchronous proxy: what is read must have been
+  /// written, waited for and fenced.
+  void checkReadable(uint32_t offset) const {
+    const SharedState &state = w.cta.state;
+    if (state.allWritten(offset, kChunk) && state.isFenced(offset, kChunk) &&
+        !(state.any(offset, kChunk) & SharedState::PendingWrite))
+      return;
+    beginRead(w, w.cta, offset, kChunk, -1); // faults, if checks are on
+    endRead(w.cta, offset, kChunk);
   }
 
   Warp &w;
   const char *name;
+  unsigned first;
+  bool mnMajor;
   MatrixDescriptor descriptor;
 };
 
+SharedMatrix matrixA(const WgmmaOperation &op) {
+  return {*op.warp, op.descriptorA, "A", op.warp->index % kWarps * kRows,
+          op.form.has(WgmmaForm::TransA)};
+}
+
+SharedMatrix matrixB(const WgmmaOperation &op) {
+  return {*op.warp, op.descriptorB, "B", 0, op.form.has(WgmmaForm::TransB)};
+}
+
 Factor readA(const WgmmaOperation &op) {
-  const WgmmaForm &form = op.form;
-  Factor a(form.a, kRows, form.k);
-  double sign = form.has(WgmmaForm::NegateA) ? -1 : 1;
-  if (op.registersA()) {
+  Factor a(op.form.a, kRows, op.form.k);
+  double sign = op.form.has(WgmmaForm::NegateA) ? -1 : 1;
+  if (op.registersA())
     readFragmentA(*op.warp, op.registersA(), a, sign);
-    return a;
-  }
-  SharedMatrix matrix(*op.warp, op.descriptorA, "A");
-  matrix.read(a, op.warp->index % kWarps * kRows, form.has(WgmmaForm::TransA),
-              sign);
+  else
+    matrixA(op).read(a, sign);
   return a;
 }
 
 Factor readB(const WgmmaOperation &op) {
-  const WgmmaForm &form = op.form;
-  Factor b(form.b, form.n, form.k);
-  SharedMatrix matrix(*op.warp, op.descriptorB, "B");
-  matrix.read(b, 0, form.has(WgmmaForm::TransB),
-              form.has(WgmmaForm::NegateB) ? -1 : 1);
+  Factor b(op.form.b, op.form.n, op.form.k);
+  matrixB(op).read(b, op.form.has(WgmmaForm::NegateB) ? -1 : 1);
   return b;
 }
 
@@ -120,13 +145,30 @@ void multiply(const WgmmaOperation &op, tensor::Precision precision) {
 }
 } // namespace
 
+/// Faults name the instruction of the operation, whatever the warp runs now.
+template <typename F> static void asIssued(const WgmmaOperation &op, F f) {
+  Warp &w = *op.warp;
+  const Inst *running = w.inst;
+  w.inst = op.inst;
+  f();
+  w.inst = running;
+}
+
 void nibble::emu::executeWgmma(const WgmmaOperation &operation,
                                tensor::Precision precision) {
-  Warp &w = *operation.warp;
-  const Inst *running = w.inst; // a fault is one of the operation
-  w.inst = operation.inst;
-  multiply(operation, precision);
-  w.inst = running;
+  asIssued(operation, [&] { multiply(operation, precision); });
+}
+
+void nibble::emu::forSharedReads(const WgmmaOperation &operation,
+                                 const std::function<void(uint32_t)> &f) {
+  const WgmmaForm &form = operation.form;
+  unsigned per = kChunk / tensor::bytesOf(form.a); // as wide in B
+  auto report = [&](uint32_t offset, unsigned, unsigned) { f(offset); };
+  asIssued(operation, [&] {
+    if (!operation.registersA())
+      matrixA(operation).forChunks(kRows, form.k, per, report);
+    matrixB(operation).forChunks(form.n, form.k, per, report);
+  });
 }
 
 void nibble::emu::submitWgmma(const WgmmaOperation &operation) {

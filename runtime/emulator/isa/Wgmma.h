@@ -5,6 +5,8 @@
 
 #include "isa/WarpMatrix.h"
 
+#include <functional>
+
 namespace nibble {
 namespace emu {
 
@@ -54,6 +56,11 @@ struct WgmmaOperation {
 /// operation.
 void executeWgmma(const WgmmaOperation &operation,
                   tensor::Precision precision = tensor::Precision::exact());
+
+/// Calls f(offset) for each 16 bytes of the CTA's shared memory that the
+/// operation reads. Faults as executeWgmma does.
+void forSharedReads(const WgmmaOperation &operation,
+                    const std::function<void(uint32_t)> &f);
 
 /// All that is asynchronous about wgmma passes here. For now an operation runs
 /// when it is issued, and fences, groups and waits have nothing to do.

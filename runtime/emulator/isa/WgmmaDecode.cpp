@@ -71,15 +71,6 @@ void order(Warp &w, const Inst &i, Lanes lanes) {
 // Decoding
 //===----------------------------------------------------------------------===//
 
-/// The word that is next, taken.
-std::string_view takeNext(Decoder &d, const char *what) {
-  std::string_view word = d.words().rest();
-  if (word.empty())
-    d.error(std::string("names no ") + what);
-  d.words().take(word);
-  return word;
-}
-
 /// "m64n128k16".
 void takeShape(Decoder &d, WgmmaForm &form) {
   std::string_view word = takeNext(d, "shape");
@@ -96,23 +87,6 @@ void takeShape(Decoder &d, WgmmaForm &form) {
     d.unsupported("shape ." + std::string(word));
   form.n = uint16_t(n);
   form.k = uint8_t(k);
-}
-
-Accumulator takeAccumulator(Decoder &d) {
-  static constexpr Accumulator kTypes[] = {Accumulator::F16, Accumulator::F32,
-                                           Accumulator::S32};
-  int type = d.words().takeOf({"f16", "f32", "s32"});
-  if (type < 0)
-    d.error("names no type of D");
-  return kTypes[type];
-}
-
-Element takeElement(Decoder &d) {
-  std::string_view word = takeNext(d, "type of A or B");
-  Element element;
-  if (!tensor::parseElement(word, element))
-    d.unsupported("multiplicands of type ." + std::string(word));
-  return element;
 }
 
 bool isByteFloat(Element e) { return e == Element::E4M3 || e == Element::E5M2; }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "tensor/Descriptor.h"
 
+using namespace nibble::emu;
 using namespace nibble::emu::tensor;
 
 static uint32_t field(uint64_t bits, unsigned at, unsigned count) {
@@ -11,12 +12,16 @@ static uint32_t field(uint64_t bits, unsigned at, unsigned count) {
 std::string MatrixDescriptor::parse(uint64_t bits,
                                     MatrixDescriptor &descriptor) {
   static constexpr uint32_t kSpans[] = {16, 128, 64, 32};
+  static constexpr TensorSwizzle kSwizzles[] = {
+      TensorSwizzle::None, TensorSwizzle::B128, TensorSwizzle::B64,
+      TensorSwizzle::B32};
   MatrixDescriptor &d = descriptor;
   d.start = field(bits, 0, 14) << 4;
   d.leading = field(bits, 16, 14) << 4;
   d.stride = field(bits, 32, 14) << 4;
   d.base = field(bits, 49, 3);
   d.span = kSpans[field(bits, 62, 2)];
+  d.swizzle = kSwizzles[field(bits, 62, 2)];
   if (field(bits, 46, 3))
     return "bits 46 to 48 are set: that is a descriptor for tcgen05";
   if (field(bits, 14, 2) || field(bits, 30, 2) || field(bits, 52, 10))
@@ -31,7 +36,7 @@ std::string MatrixDescriptor::parse(uint64_t bits,
 /// that many times 128 bytes behind.
 uint32_t MatrixDescriptor::place(uint32_t address) const {
   uint32_t back = base << 7;
-  return swizzle(address - back, span) + back;
+  return swizzleAddress(swizzle, address - back) + back;
 }
 
 /// ((8,m),(T,2k)) : ((span,stride),(1,16)), in bytes; the chunks of K lie

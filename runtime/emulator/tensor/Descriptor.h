@@ -3,6 +3,8 @@
 #ifndef NIBBLE_RT_EMULATOR_TENSOR_DESCRIPTOR_H
 #define NIBBLE_RT_EMULATOR_TENSOR_DESCRIPTOR_H
 
+#include "exec/TensorMap.h"
+
 #include <cstdint>
 #include <string>
 
@@ -10,20 +12,14 @@ namespace nibble {
 namespace emu {
 namespace tensor {
 
-/// A swizzle: chunks of 16 bytes trade places. Bits 4 and up of the address,
-/// log2(span / 16) of them, are XORed with the bits from 7 on (Swizzle<n,4,3>
-/// of 9.7.15.5.1.2.1.3). `span`: 16 (none), 32, 64, 128.
-inline uint32_t swizzle(uint32_t address, unsigned span) {
-  return address ^ ((address >> 7 & (span / 16 - 1)) << 4);
-}
-
 /// Descriptor of a matrix in shared memory for wgmma (PTX ISA
 /// 9.7.15.5.1.2.2), fields in bytes.
 struct MatrixDescriptor {
   uint32_t start = 0;
   uint32_t leading = 0, stride = 0; ///< byte offsets
-  uint32_t span = 16;               ///< of the swizzle; 16: none
-  uint32_t base = 0; ///< base offset: (start of the pattern >> 7) & 7
+  TensorSwizzle swizzle = TensorSwizzle::None;
+  uint32_t span = 16; ///< bytes of a row of the swizzle's pattern; 16: none
+  uint32_t base = 0;  ///< base offset: (start of the pattern >> 7) & 7
 
   /// "" or what is wrong with a field.
   static std::string parse(uint64_t bits, MatrixDescriptor &descriptor);

@@ -14,13 +14,14 @@
 #include <cstring>
 #include <immintrin.h>
 
+using namespace nibble::emu;
 using namespace nibble::emu::tensor;
 
 namespace {
 constexpr unsigned kLanes = 4;         ///< doubles of a vector
 constexpr unsigned kStep = 2 * kLanes; ///< columns at a time
 constexpr unsigned kRows = 4;          ///< rows at a time
-constexpr int kNotFinite = 1 << 20;    ///< beyond all exponents
+constexpr int kFar = 1 << 20;          ///< beyond all exponents
 constexpr int kDoubleBits = 53;
 
 using Vector = double __attribute__((vector_size(8 * kLanes)));
@@ -31,27 +32,10 @@ Vector load(const double *from) {
 }
 void store(double *to, Vector v) { std::memcpy(to, &v, sizeof v); }
 
-Factor::Span spanOf(const double *values, unsigned k) {
-  Factor::Span span{-kNotFinite, kNotFinite};
-  for (unsigned i = 0; i < k; ++i) {
-    if (values[i] == 0)
-      continue;
-    if (!std::isfinite(values[i]))
-      return {kNotFinite, -kNotFinite};
-    uint64_t bits = nibble::emu::bitCast<uint64_t>(values[i]);
-    int exponent = int(bits >> 52 & 2047) - 1023; // no double subnormals here
-    uint64_t mantissa = bits << 12;
-    int used = mantissa ? 52 - (__builtin_ctzll(mantissa) - 12) : 0;
-    span.high = std::max(span.high, exponent + 1);
-    span.low = std::min(span.low, exponent - used);
-  }
-  return span; // of zeros: exact with anything
-}
-
 int widthOf(Factor::Span span) { return span.high - span.low; }
 
 int widest(const std::vector<Factor::Span> &spans) {
-  int width = -2 * kNotFinite;
+  int width = -2 * kFar;
   for (const Factor::Span &span : spans)
     width = std::max(width, widthOf(span));
   return width;
@@ -157,8 +141,8 @@ double finish(const Compensated &found, unsigned n, const double *a,
 /// Exponent of x as the format has it: subnormal numbers have the least one.
 int exponentOf(double x, int least) {
   if (x == 0)
-    return -kNotFinite;
-  int exponent = int(nibble::emu::bitCast<uint64_t>(x) >> 52 & 2047) - 1023;
+    return -kFar;
+  int exponent = int(bitCast<uint64_t>(x) >> 52 & 2047) - 1023;
   return std::max(exponent, least);
 }
 
@@ -170,23 +154,57 @@ std::vector<int> exponentsOf(const Factor &factor) {
 }
 
 /// Aligns, truncates, adds (Precision). The exponent of a product is the sum of
-/// those of its factors: it is not normalized. `ex`, `ey`: exponents.
+/// those of its factors: it is not normalized. `ex`, `ey`: exponents. That of
+/// an accumulator is at least -126, also if it is zero.
 double sumReduced(const double *x, const int *ex, const double *y,
                   const int *ey, unsigned count, double c, int exponentOfC,
                   unsigned fraction) {
   double plain = c;
-  int top = exponentOfC;
+  int top = std::max(exponentOfC, FloatAccumulator::kLeastExponent);
   for (unsigned k = 0; k < count; ++k) {
     top = std::max(top, ex[k] + ey[k]);
     plain += x[k] * y[k];
   }
-  if (!std::isfinite(plain) || top <= -kNotFinite)
+  if (!std::isfinite(plain))
     return plain;
   double scale = powerOfTwo(int(fraction) - top);
   double sum = std::trunc(c * scale);
   for (unsigned k = 0; k < count; ++k)
     sum += std::trunc(x[k] * y[k] * scale);
   return sum / scale;
+}
+
+/// row[n] += sums[n] for four FP32 accumulators: addToOdd and store of
+/// FloatAccumulator.
+void addFour(const double *sums, float *row) {
+  __m256d sum = _mm256_loadu_pd(sums), c = _mm256_cvtps_pd(_mm_loadu_ps(row));
+  __m256d total = sum + c, error = sumError(sum, c, total);
+  __m256i bits = _mm256_castpd_si256(total);
+  __m256i one = _mm256_set1_epi64x(1);
+  __m256i isEven =
+      _mm256_cmpeq_epi64(_mm256_and_si256(bits, one), _mm256_setzero_si256());
+  __m256i isInexact = _mm256_castpd_si256(
+      _mm256_cmp_pd(error, _mm256_setzero_pd(), _CMP_NEQ_OQ)); // NaN: exact
+  __m256i inward =
+      _mm256_srli_epi64(_mm256_xor_si256(bits, _mm256_castpd_si256(error)), 63);
+  __m256i step = _mm256_sub_epi64(one, _mm256_slli_epi64(inward, 1));
+  step = _mm256_and_si256(step, _mm256_and_si256(isEven, isInexact));
+  __m256d odd = _mm256_castsi256_pd(_mm256_add_epi64(bits, step));
+  __m128 result = _mm256_cvtpd_ps(odd);
+  __m128 nan = _mm_castsi128_ps(_mm_set1_epi32(int(kFloatNan)));
+  __m128 isNan = _mm_cmpunord_ps(result, result);
+  _mm_storeu_ps(row, _mm_blendv_ps(result, nan, isNan));
+}
+
+unsigned addFours(const double *sums, float *row, unsigned count) {
+  unsigned n = 0;
+  for (; n + kLanes <= count; n += kLanes)
+    addFour(sums + n, row + n);
+  return n;
+}
+/// Other accumulators: one by one.
+template <typename Code> unsigned addFours(const double *, Code *, unsigned) {
+  return 0;
 }
 
 /// D += A B' for one kind of accumulators.
@@ -227,7 +245,7 @@ public:
 private:
   void addRow(unsigned m, const double *sums) {
     Code *row = d + m * stride;
-    for (unsigned n = 0; n < b.rows; ++n)
+    for (unsigned n = addFours(sums, row, b.rows); n < b.rows; ++n)
       row[n] = Acc::store(addToOdd(sums[n], Acc::load(row[n])));
   }
   void addCarefully(unsigned m, const Columns &columns, Compensated &found) {
@@ -253,15 +271,6 @@ void multiply(const Factor &a, const Factor &b, typename Acc::Code *d,
     product.run();
 }
 } // namespace
-
-Factor::Factor(Element element, unsigned rows, unsigned k)
-    : element(element), rows(rows), k(k), spans(rows),
-      values(size_t(rows) * k) {}
-
-void Factor::seal() {
-  for (unsigned r = 0; r < rows; ++r)
-    spans[r] = spanOf(row(r), k);
-}
 
 void nibble::emu::tensor::multiplyAdd(const Factor &a, const Factor &b,
                                       float *d, size_t stride,

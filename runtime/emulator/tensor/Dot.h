@@ -31,7 +31,14 @@ public:
   /// multiplication (9.7.14.3) is multiplication of scaled values.
   void set(unsigned r, unsigned column, uint32_t code, double scale = 1) {
     row(r)[column] = decode(element, code) * scale;
+    isScaled |= scale != 1 && scale != -1;
   }
+  /// The same for the elements of 16 bytes.
+  void setChunk(unsigned r, unsigned column, const uint8_t *bytes,
+                double scale = 1);
+  /// The same for `count` E2M1, two to a byte, the first in its lower half.
+  void setPacked(unsigned r, unsigned column, const uint8_t *bytes,
+                 unsigned count, double scale = 1);
   /// Finds which bits the rows use, so that products can tell where double
   /// arithmetic is exact.
   void seal();
@@ -45,21 +52,29 @@ public:
   std::vector<Span> spans;
 
 private:
+  Span spanOf(const double *row) const;
+
+  bool isScaled = false;
   std::vector<double> values;
 };
 
 /// How sums of products are rounded.
 struct Precision {
   /// 0: exactly, once. Otherwise products and accumulator are aligned to the
-  /// largest exponent among them and truncated to this many bits behind its
-  /// binary point, then added, and the sum is truncated to `result` bits.
+  /// largest exponent among them, truncated to this many bits behind its binary
+  /// point and added; an FP32 sum is truncated to `result` bits of mantissa, an
+  /// FP16 one rounded to nearest. (Not for factors with block scales.)
   unsigned fraction = 0;
   unsigned result = 23;
   static constexpr Precision exact() { return {}; }
-  /// Hopper's FP8 with FP32 accumulators: 13 bits (an 8-bit exponent, 13 bits
-  /// of mantissa); its 16-bit and TF32 formats: 25.
-  static constexpr Precision hopperFp8() { return {13, 13}; }
-  static constexpr Precision hopper() { return {25, 23}; }
+  /// What an H100 does for wgmma: 13 bits for FP8, 25 for other formats; its
+  /// mma.sync has 25 for all, as has tcgen05. (Xie et al., "MMA-Sim:
+  /// Bit-Accurate Reference Model of Tensor Cores and Matrix Cores", 2025.)
+  static constexpr Precision hopper(Element element) {
+    bool isFp8 = element == Element::E4M3 || element == Element::E5M2;
+    return isFp8 ? Precision{13, 13} : truncated();
+  }
+  static constexpr Precision truncated() { return {25, 23}; }
 };
 
 /// d[m][n] += sum over k of a[m][k] b[n][k]; rows of d lie `stride` apart. NaN

@@ -5,7 +5,7 @@
 #include "nibble/rt/float_codec.h"
 
 #include <cmath>
-#include <cstring>
+#include <immintrin.h>
 
 using namespace nibble;
 using namespace nibble::emu::tensor;
@@ -15,12 +15,15 @@ namespace {
 struct Info {
   const char *name;
   uint8_t bytes;
-  int8_t leastExponent;
+  int8_t least, greatest; ///< exponents
+  uint8_t significand;
 };
 constexpr Info kInfos[] = {
-    {"f16", 2, -14},  {"bf16", 2, -126}, {"tf32", 4, -126}, {"e4m3", 1, -6},
-    {"e5m2", 1, -14}, {"e2m3", 1, 0},    {"e3m2", 1, -2},   {"e2m1", 1, 0},
-    {"s8", 1, 0},     {"u8", 1, 0}};
+    {"f16", 2, -14, 15, 11},    {"bf16", 2, -126, 127, 8},
+    {"tf32", 4, -126, 127, 11}, {"e4m3", 1, -6, 8, 4},
+    {"e5m2", 1, -14, 15, 3},    {"e2m3", 1, 0, 2, 4},
+    {"e3m2", 1, -2, 4, 3},      {"e2m1", 1, 0, 2, 2},
+    {"s8", 1, 0, 7, 1},         {"u8", 1, 0, 7, 1}};
 
 /// The formats of 6 bits have neither infinity nor NaN (PTX ISA 5.2.3).
 double decodeSix(uint32_t code, int mantissaBits, int bias) {
@@ -53,7 +56,15 @@ unsigned nibble::emu::tensor::bytesOf(Element element) {
 }
 
 int nibble::emu::tensor::leastExponent(Element element) {
-  return kInfos[unsigned(element)].leastExponent;
+  return kInfos[unsigned(element)].least;
+}
+
+int nibble::emu::tensor::greatestExponent(Element element) {
+  return kInfos[unsigned(element)].greatest;
+}
+
+unsigned nibble::emu::tensor::significandBits(Element element) {
+  return kInfos[unsigned(element)].significand;
 }
 
 double nibble::emu::tensor::decode(Element element, uint32_t code) {
@@ -120,20 +131,30 @@ const double *byteTable(Element element) {
     return byteTable<Element::U8>();
   }
 }
+
+void storeDoubles(__m256 values, double *to) {
+  _mm256_storeu_pd(to, _mm256_cvtps_pd(_mm256_castps256_ps128(values)));
+  _mm256_storeu_pd(to + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(values, 1)));
+}
+
+void decodeWords(__m128i bits, double *to) {
+  __m128i kept = _mm_and_si128(bits, _mm_set1_epi32(~0x1FFF));
+  _mm256_storeu_pd(to, _mm256_cvtps_pd(_mm_castsi128_ps(kept)));
+}
 } // namespace
 
 void nibble::emu::tensor::decodeChunk(Element element, const uint8_t *bytes,
                                       double *values) {
-  unsigned size = bytesOf(element), count = 16 / size;
-  if (size == 1) {
-    const double *table = byteTable(element);
-    for (unsigned i = 0; i < count; ++i)
-      values[i] = table[bytes[i]];
-    return;
-  }
-  for (unsigned i = 0; i < count; ++i) {
-    uint32_t code = 0;
-    std::memcpy(&code, bytes + i * size, size);
-    values[i] = decode(element, code);
-  }
+  auto bits = _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes));
+  if (element == Element::F16)
+    return storeDoubles(_mm256_cvtph_ps(bits), values);
+  if (element == Element::BF16)
+    return storeDoubles(
+        _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)),
+        values);
+  if (element == Element::TF32)
+    return decodeWords(bits, values);
+  const double *table = byteTable(element);
+  for (unsigned i = 0; i < 16; ++i)
+    values[i] = table[bytes[i]];
 }

@@ -36,6 +36,10 @@ inline bool isInteger(Element e) {
 }
 /// Exponent of the smallest normal number; 0 for integers.
 int leastExponent(Element element);
+/// Exponent of the largest number of a type, and bits of a significand, with
+/// the one that is not stored. Of integers: of their magnitude.
+int greatestExponent(Element element);
+unsigned significandBits(Element element);
 
 /// The number that a code stands for, exactly. TF32 ignores the lower 13 bits
 /// (9.7.15.5.2), the small formats the bits above theirs.

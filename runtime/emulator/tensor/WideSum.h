@@ -66,7 +66,7 @@ private:
   /// Adds value * 2^position to the two's complement number.
   void addAt(int64_t value, unsigned position) {
     unsigned word = position / 64, shift = position % 64;
-    __int128 wide = __int128(value) << shift; // |value| < 2^53: fits
+    __int128 wide = value * (__int128(1) << shift); // |value| < 2^53: fits
     uint64_t sign = value < 0 ? ~uint64_t(0) : 0;
     unsigned carry = 0;
     for (unsigned i = word; i < kWords; ++i) {
