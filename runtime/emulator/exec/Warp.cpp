@@ -17,6 +17,8 @@
 using namespace nibble::emu;
 
 static constexpr uint32_t kTurn = 4096;
+/// Instructions that a group then runs, even if another one stands lower.
+static constexpr uint32_t kStay = 512;
 
 Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
     : cta(cta), code(code), index(index), live(lanes),
@@ -55,8 +57,8 @@ uint64_t Warp::run(uint64_t budget) {
     }
     Lanes lanes = current.lanes;
     if (next.guard >= 0)
-      lanes &= next.flags & Inst::Negated ? ~preds[next.guard]
-                                          : preds[next.guard];
+      lanes &=
+          next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
     inst = &next;
     if (!(next.flags & Inst::Ends))
       ++current.pc;
@@ -66,6 +68,7 @@ uint64_t Warp::run(uint64_t budget) {
       ++current.pc;
     ++count;
     ++sinceSwitch;
+    stay -= stay > 0;
   }
   if (!live)
     state = Run::Done;
@@ -120,9 +123,12 @@ bool Warp::choose(bool rotate) {
 void Warp::join() {
   if (sinceSwitch > kTurn) {
     choose(/*rotate=*/true);
+    stay = kStay;
     return;
   }
   mergeHere();
+  if (stay)
+    return;
   for (const Group &other : others)
     if (other.pc < current.pc && canRun(other)) {
       choose(/*rotate=*/false);

@@ -52,9 +52,9 @@ struct BarrierUse {
 
 /// A call that a lane is in.
 struct Frame {
-  uint32_t caller = 0;   ///< instruction of the call
-  uint32_t function = 0; ///< index in Code::functions
-  uint64_t top = 0;      ///< local memory in use before
+  uint32_t caller = 0;        ///< instruction of the call
+  uint32_t function = 0;      ///< index in Code::functions
+  uint64_t top = 0;           ///< local memory in use before
   std::vector<uint8_t> saved; ///< registers of an activation that is suspended
 };
 
@@ -145,6 +145,7 @@ private:
   std::vector<Group> others; ///< groups that do not run now
   bool yielding = false;
   uint32_t sinceSwitch = 0;
+  uint32_t stay = 0; ///< instructions before a lower group goes on
   std::vector<std::vector<Frame>> stacks; ///< per lane, if there are calls
   std::vector<uint64_t> stackTops;
 };

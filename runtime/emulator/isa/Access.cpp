@@ -4,8 +4,8 @@
 
 using namespace nibble::emu;
 
-void nibble::emu::countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
-                 bool write) {
+void nibble::emu::countAccess(Warp &w, const Inst &i, Lanes lanes,
+                              uint32_t bytes, bool write) {
   w.cta.cluster.progress += write;
   Counters &c = w.cta.cluster.counters;
   uint64_t all = uint64_t(bytes) * unsigned(__builtin_popcount(lanes));

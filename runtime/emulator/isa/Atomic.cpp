@@ -16,7 +16,16 @@ using ptx::Type;
 namespace {
 
 enum AtomicOp : uint8_t {
-  kAdd, kMin, kMax, kInc, kDec, kAnd, kOr, kXor, kExch, kCas
+  kAdd,
+  kMin,
+  kMax,
+  kInc,
+  kDec,
+  kAnd,
+  kOr,
+  kXor,
+  kExch,
+  kCas
 };
 
 /// Integers and bits.
@@ -112,7 +121,8 @@ Bits replace(uint8_t *where, AtomicOp op, Bits b, Bits c, bool global) {
 
 bool isGlobal(Space space, uint64_t address) {
   return space == Space::Global ||
-         (space == Space::Generic && !(address & (kSharedWindow | kLocalWindow)));
+         (space == Space::Generic &&
+          !(address & (kSharedWindow | kLocalWindow)));
 }
 
 /// sub[0]: operation. refs[extra]: `extras` operands b, then as many results if
@@ -147,14 +157,15 @@ void atomic128(Warp &w, const Inst &i, Lanes lanes) {
     c = w.lanes<Bits>(i.c);
   countAccess(w, i, lanes, sizeof(Bits), true);
   forLanes(lanes, [&](unsigned l) {
-    auto *at = reinterpret_cast<Bits *>(
-        w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l), sizeof(Bits),
-                      true, int(l)));
+    auto *at = reinterpret_cast<Bits *>(w.cta.resolve(
+        w, Space(i.sub[2]), addressOf(w, i, l), sizeof(Bits), true, int(l)));
     Bits old = __sync_val_compare_and_swap(at, 0, 0), seen;
     do {
       seen = old;
       old = __sync_val_compare_and_swap(at, seen,
-                                        !c ? b[l] : seen == b[l] ? c[l] : seen);
+                                        !c             ? b[l]
+                                        : seen == b[l] ? c[l]
+                                                       : seen);
     } while (old != seen);
     if (i.target)
       w.lanes<Bits>(refs[1])[l] = seen;
@@ -230,15 +241,16 @@ void checkVector(Decoder &d, Type type, unsigned count, Space space) {
 }
 
 /// Appends the registers of a scalar or vector operand.
-void addOperands(Decoder &d, std::vector<Ref> &refs, const ptx::Operand &operand,
-                 unsigned count, unsigned bytes) {
+void addOperands(Decoder &d, std::vector<Ref> &refs,
+                 const ptx::Operand &operand, unsigned count, unsigned bytes) {
   bool isVector = operand.kind == ptx::Operand::Kind::Vector;
   if (isVector ? operand.parts.size() != count : count != 1)
     d.error("needs " + std::to_string(count) + " registers");
   for (unsigned n = 0; n < count; ++n) {
     const ptx::Operand &part = isVector ? operand.parts[n] : operand;
-    refs.push_back(part.kind == ptx::Operand::Kind::Sink ? d.scratch(bytes)
-                                                         : d.value(part, bytes));
+    refs.push_back(part.kind == ptx::Operand::Kind::Sink
+                       ? d.scratch(bytes)
+                       : d.value(part, bytes));
   }
 }
 

@@ -20,7 +20,9 @@ struct Mul24Lo {
   template <class T> static T apply(T a, T b) { return T(product24(a, b)); }
 };
 struct Mul24Hi {
-  template <class T> static T apply(T a, T b) { return T(product24(a, b) >> 16); }
+  template <class T> static T apply(T a, T b) {
+    return T(product24(a, b) >> 16);
+  }
 };
 template <class Mul> struct Mad24 {
   template <class T> static T apply(T a, T b, T c) {
@@ -57,7 +59,8 @@ template <typename T, bool Clamp> struct Szext {
     if (Clamp && n >= 32)
       return D(a);
     unsigned width = n & 31;
-    return width == 0 ? D(0) : D(T(uint32_t(a) << (32 - width)) >> (32 - width));
+    return width == 0 ? D(0)
+                      : D(T(uint32_t(a) << (32 - width)) >> (32 - width));
   }
 };
 
@@ -116,8 +119,8 @@ namespace integer {
 void mul24(Decoder &d) {
   bool high = takeHigh(d);
   Type type = takeWord(d);
-  setBinary(d, type, high ? integerBinary<Mul24Hi>(type)
-                          : integerBinary<Mul24Lo>(type));
+  setBinary(d, type,
+            high ? integerBinary<Mul24Hi>(type) : integerBinary<Mul24Lo>(type));
 }
 
 void mad24(Decoder &d) {
@@ -159,8 +162,9 @@ void szext(Decoder &d) {
 void bmsk(Decoder &d) {
   bool clamp = takeClamp(d);
   takeType(d);
-  setBinary(d, Type::B32, clamp ? integerBinary<Bmsk<true>>(Type::B32)
-                                : integerBinary<Bmsk<false>>(Type::B32));
+  setBinary(d, Type::B32,
+            clamp ? integerBinary<Bmsk<true>>(Type::B32)
+                  : integerBinary<Bmsk<false>>(Type::B32));
 }
 
 } // namespace integer

@@ -24,8 +24,7 @@ uint8_t *locate(Warp &w, const Place &place, unsigned lane) {
   if (place.reg.valid())
     return w.lanes<uint8_t>(place.reg) +
            (place.reg.isConstant() ? 0 : lane * place.bytes);
-  uint64_t base =
-      place.base.valid() ? w.lanes<uint64_t>(place.base)[lane] : 0;
+  uint64_t base = place.base.valid() ? w.lanes<uint64_t>(place.base)[lane] : 0;
   return w.cta.local(w, lane) + base + place.offset;
 }
 
@@ -103,10 +102,9 @@ std::string readText(Warp &w, uint64_t address) {
 void checkArguments(Warp &w, const CallSite &site, const CalledFunction &f,
                     unsigned lane) {
   auto same = [](const std::vector<Place> &a, const std::vector<Place> &b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](const Place &x, const Place &y) {
-                        return x.bytes == y.bytes;
-                      });
+    return std::equal(
+        a.begin(), a.end(), b.begin(), b.end(),
+        [](const Place &x, const Place &y) { return x.bytes == y.bytes; });
   };
   if (!same(site.args, f.params) || !same(site.results, f.results))
     w.fault("calls '" + f.name + "' with other parameters than it has",
@@ -318,8 +316,8 @@ Place Decoder::place(const Operand &operand) {
   if (int64_t offset = localOffset(operand.text); offset >= 0) {
     place.base = frame();
     place.offset = uint32_t(offset);
-    for (const auto *list : {&function->variables, &function->parameters,
-                             &function->results})
+    for (const auto *list :
+         {&function->variables, &function->parameters, &function->results})
       for (const ptx::Variable &v : *list)
         if (v.name == operand.text)
           place.bytes = uint32_t(v.byteSize());

@@ -272,13 +272,13 @@ uint64_t encodeNarrow(double x, StorageFormat format, uint8_t flags) {
                           rt::Overflow::Saturate);
   }
   case StorageFormat::E4M3FN:
-    return std::isnan(x) ? kByteNan
-                         : rt::encodeAs<StorageFormat::E4M3FN>(
-                               x, rt::Overflow::Saturate);
+    return std::isnan(x)
+               ? kByteNan
+               : rt::encodeAs<StorageFormat::E4M3FN>(x, rt::Overflow::Saturate);
   case StorageFormat::E5M2:
-    return std::isnan(x) ? kByteNan
-                         : rt::encodeAs<StorageFormat::E5M2>(
-                               x, rt::Overflow::Saturate);
+    return std::isnan(x)
+               ? kByteNan
+               : rt::encodeAs<StorageFormat::E5M2>(x, rt::Overflow::Saturate);
   default: // E2M1: NaN becomes the largest number
     return std::isnan(x)
                ? 7
@@ -419,8 +419,8 @@ void toTf32(Warp &w, const Inst &i, Lanes lanes) {
   constexpr double kLargest = 0x1.ffcp127;
   forLanes(lanes, [=, flags = i.sub[2]](unsigned l) {
     Round mode = Round(flags & 7);
-    double x = clampOverflow(roundBits(double(a[l]), 10, -126, mode), kLargest,
-                             mode);
+    double x =
+        clampOverflow(roundBits(double(a[l]), 10, -126, mode), kLargest, mode);
     if (flags & kRelu && x <= 0)
       x = 0;
     if (flags & kFinite && std::isinf(x))
@@ -461,7 +461,8 @@ void convertPack(Decoder &d) {
   d.words().take("pack");
   if (!d.words().take("sat"))
     d.error("needs .sat");
-  int kind = d.words().takeOf({"u16", "s16", "u8", "s8", "u4", "s4", "u2", "s2"});
+  int kind =
+      d.words().takeOf({"u16", "s16", "u8", "s8", "u4", "s4", "u2", "s2"});
   if (kind < 0 || !d.words().take("s32"))
     d.error("packs s32 as u16, s16, u8, s8, u4, s4, u2 or s2");
   bool third = kind >= 2;

@@ -4,6 +4,7 @@
 
 #include "isa/Numbers.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace nibble::emu;
@@ -480,8 +481,20 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
     for (const ptx::Variable &v : each->variables)
       if (v.space == ptx::Space::Shared && !v.isExtern && !v.unsized)
         sharedEnd += int64_t(v.byteSize()) + v.align + 16; // room for alignment
-  externShared = order.size() == 1 ? -1 : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
+  externShared = order.size() == 1
+                     ? -1
+                     : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
   sharedEnd = symbols.sharedEnd();
+  // Without extern memory, what lies behind the variables is out of bounds.
+  auto isExtern = [](const ptx::Variable &v) {
+    return v.space == ptx::Space::Shared && (v.isExtern || v.unsized);
+  };
+  auto anyExtern = [&](const std::vector<ptx::Variable> &variables) {
+    return std::any_of(variables.begin(), variables.end(), isExtern);
+  };
+  bool pads = anyExtern(module.variables);
+  for (const ptx::Function *each : order)
+    pads |= anyExtern(each->variables);
   try {
     size_t next = 0;
     for (const ptx::Function *each : order) {
@@ -491,9 +504,10 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
         continue;
       (called ? called->start : code->start) = uint32_t(code->insts.size());
       declare(*each);
-      if (!called)
-        sharedEnd = externShared >= 0 ? externShared
-                                      : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
+      if (!called && pads)
+        sharedEnd = externShared >= 0
+                        ? externShared
+                        : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
       decodeBody(*each);
       if (called)
         keepRegisters(*called);

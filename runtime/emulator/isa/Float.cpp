@@ -34,7 +34,9 @@ struct Single {
   using Stored = float;
   using Math = float;
   static float read(float x) { return x; }
-  static float write(float x) { return std::isnan(x) ? bitCast<float>(kFloatNan) : x; }
+  static float write(float x) {
+    return std::isnan(x) ? bitCast<float>(kFloatNan) : x;
+  }
   static float flush(float x) { return flushBelow(x, 0x1p-126f); }
 };
 struct Double {
@@ -97,7 +99,9 @@ struct Mul {
 };
 struct Fma {
   static constexpr int operands = 3;
-  template <class T> static T nearest(T a, T b, T c) { return std::fma(a, b, c); }
+  template <class T> static T nearest(T a, T b, T c) {
+    return std::fma(a, b, c);
+  }
 };
 struct Div {
   static constexpr int operands = 2;
@@ -133,7 +137,9 @@ struct HalfFma {
 // documented errors are 1 to 2 units in the last place, or 2^-21 absolute.
 struct Rsqrt {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(1 / std::sqrt(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(1 / std::sqrt(double(a)));
+  }
 };
 /// rcp and rsqrt.approx.ftz.f64 know the upper half of a double.
 inline double upperHalf(double x) {
@@ -156,23 +162,33 @@ struct RsqrtGross {
 };
 struct Ex2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::exp2(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::exp2(double(a)));
+  }
 };
 struct Lg2 {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::log2(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::log2(double(a)));
+  }
 };
 struct Sin {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::sin(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::sin(double(a)));
+  }
 };
 struct Cos {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::cos(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::cos(double(a)));
+  }
 };
 struct Tanh {
   static constexpr int operands = 1;
-  template <class T> static T nearest(T a, T, T) { return T(std::tanh(double(a))); }
+  template <class T> static T nearest(T a, T, T) {
+    return T(std::tanh(double(a)));
+  }
 };
 struct Abs {
   static constexpr int operands = 1;
@@ -247,7 +263,8 @@ void computeMixed(Warp &w, const Inst &i, Lanes lanes) {
   const float *c = w.lanes<float>(i.c);
   forLanes(lanes, [=, flags = i.sub[1]](unsigned l) {
     float x = float(Value::read(a[l])), y = float(Value::read(b[l]));
-    d[l] = computeOne<Kept<Op>, Single>(x, Op::operands > 2 ? y : c[l], c[l], flags);
+    d[l] = computeOne<Kept<Op>, Single>(x, Op::operands > 2 ? y : c[l], c[l],
+                                        flags);
   });
 }
 
@@ -263,7 +280,9 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
   const P *c = Op::operands > 2 ? w.lanes<P>(i.c) : a;
   const uint8_t flags = i.sub[1];
   using U = std::conditional_t<sizeof(S) == 2, uint16_t, uint32_t>;
-  auto part = [](P pair, unsigned n) { return bitCast<S>(U(pair >> (n * kBits))); };
+  auto part = [](P pair, unsigned n) {
+    return bitCast<S>(U(pair >> (n * kBits)));
+  };
   forLanes(lanes, [=](unsigned l) {
     P result = 0;
     for (unsigned n = 0; n < 2; ++n)
@@ -276,7 +295,8 @@ void computePair(Warp &w, const Inst &i, Lanes lanes) {
 
 /// The larger or smaller; a number wins over NaN unless .NaN; -0 < +0.
 template <bool Max, typename T> T pick(T a, T b, uint8_t flags) {
-  T sign = flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
+  T sign =
+      flags & kXorSign ? std::copysign(T(1), a) * std::copysign(T(1), b) : T(0);
   if (flags & kAbs)
     a = std::fabs(a), b = std::fabs(b);
   T result;
@@ -288,7 +308,8 @@ template <bool Max, typename T> T pick(T a, T b, uint8_t flags) {
     result = Max == std::signbit(a) ? b : a;
   else
     result = Max == (a < b) ? b : a;
-  return sign != 0 && !std::isnan(result) ? std::copysign(result, sign) : result;
+  return sign != 0 && !std::isnan(result) ? std::copysign(result, sign)
+                                          : result;
 }
 
 template <bool Max, typename Value>
@@ -319,9 +340,10 @@ void minMaxPair(Warp &w, const Inst &i, Lanes lanes) {
   uint32_t *d = w.lanes<uint32_t>(i.d);
   const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [=, flags = i.sub[1]](unsigned l) {
-    uint32_t low = pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
-    uint32_t high =
-        pickStored<Max, Value>(uint16_t(a[l] >> 16), uint16_t(b[l] >> 16), flags);
+    uint32_t low =
+        pickStored<Max, Value>(uint16_t(a[l]), uint16_t(b[l]), flags);
+    uint32_t high = pickStored<Max, Value>(uint16_t(a[l] >> 16),
+                                           uint16_t(b[l] >> 16), flags);
     d[l] = high << 16 | low;
   });
 }
@@ -332,8 +354,7 @@ void copySign(Warp &w, const Inst &i, Lanes lanes) {
   U *d = w.lanes<U>(i.d);
   const U *a = w.lanes<U>(i.a), *b = w.lanes<U>(i.b);
   constexpr U kSign = U(1) << (8 * sizeof(U) - 1);
-  forLanes(lanes,
-           [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
+  forLanes(lanes, [=](unsigned l) { d[l] = (b[l] & ~kSign) | (a[l] & kSign); });
 }
 
 /// f16 without its mantissa where the exponent is zero, in each half.
@@ -362,9 +383,12 @@ template <typename T> void testProperty(Warp &w, const Inst &i, Lanes lanes) {
   Lanes result = 0;
   forLanes(lanes, [&](unsigned l) {
     int kind = std::fpclassify(a[l]);
-    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN, kind == FP_INFINITE,
-                    kind != FP_NAN,    kind == FP_NAN,
-                    kind == FP_NORMAL, kind == FP_SUBNORMAL};
+    bool holds[] = {kind != FP_INFINITE && kind != FP_NAN,
+                    kind == FP_INFINITE,
+                    kind != FP_NAN,
+                    kind == FP_NAN,
+                    kind == FP_NORMAL,
+                    kind == FP_SUBNORMAL};
     result |= Lanes(holds[i.sub[0]]) << l;
   });
   setPred(w, i.p, lanes, result);
@@ -431,15 +455,16 @@ template <typename Op> void mixed(Decoder &d, Type narrow) {
     d.inst().b = d.value(2, narrow);
   d.inst().c = d.value(count, Type::F32);
   d.inst().d = d.destination(0, 4);
-  d.inst().run = narrow == Type::F16 ? computeMixed<Op, Half>
-                                     : computeMixed<Op, BFloat>;
+  d.inst().run =
+      narrow == Type::F16 ? computeMixed<Op, Half> : computeMixed<Op, BFloat>;
 }
 
 template <typename Op, typename OfHalves = Op> void arithmetic(Decoder &d) {
   Round round = takeRounding(d);
   if (takePairOfFloats(d)) {
-    d.inst().run = round == Round::Nearest ? computePair<Op, Single>
-                                           : directed<computePair<Kept<Op>, Single>>;
+    d.inst().run = round == Round::Nearest
+                       ? computePair<Op, Single>
+                       : directed<computePair<Kept<Op>, Single>>;
     return setOperands(d, Op::operands, 8);
   }
   Type type = takeType(d), narrow;
@@ -476,8 +501,8 @@ template <typename Op> void exactOrApproximate(Decoder &d) {
   Type type = takeType(d);
   d.inst().run = singleOrDouble<Op>(type, round);
   if (approximate && type == Type::F64)
-    d.inst().run = std::is_same<Op, Rcp>::value ? compute<RcpGross, Double>
-                                                : nullptr;
+    d.inst().run =
+        std::is_same<Op, Rcp>::value ? compute<RcpGross, Double> : nullptr;
   if (!d.inst().run)
     d.unsupported("this type");
   setOperands(d, Op::operands, Decoder::bytesOf(type));

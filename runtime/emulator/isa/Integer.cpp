@@ -380,7 +380,8 @@ void pairOf16(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t *a = w.lanes<uint32_t>(i.a), *b = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [=](unsigned l) {
     uint16_t low = uint16_t(Op::template apply<T>(T(a[l]), T(b[l])));
-    uint16_t high = uint16_t(Op::template apply<T>(T(a[l] >> 16), T(b[l] >> 16)));
+    uint16_t high =
+        uint16_t(Op::template apply<T>(T(a[l] >> 16), T(b[l] >> 16)));
     d[l] = uint32_t(high) << 16 | low;
   });
 }
@@ -389,8 +390,8 @@ void pairOf16(Warp &w, const Inst &i, Lanes lanes) {
 template <typename Op> bool decodePair(Decoder &d) {
   int kind = d.words().takeOf({"u16x2", "s16x2"});
   if (kind >= 0)
-    setBinary(d, Type::B32, kind ? pairOf16<Op, int16_t>
-                                 : pairOf16<Op, uint16_t>);
+    setBinary(d, Type::B32,
+              kind ? pairOf16<Op, int16_t> : pairOf16<Op, uint16_t>);
   return kind >= 0;
 }
 
@@ -478,7 +479,8 @@ void product(Decoder &d, bool add, bool carryIn) {
   if (part == 2)
     return wideProduct(d, add);
   Type type = takeType(d);
-  if (saturate && !(add && part == 1 && type == Type::S32 && !carryIn && !carryOut))
+  if (saturate &&
+      !(add && part == 1 && type == Type::S32 && !carryIn && !carryOut))
     d.error(".sat is for mad.hi.s32 only");
   if (saturate)
     return setTernary(d, type, integerTernary<MadHiSat>(type));

@@ -118,8 +118,8 @@ template <typename T> void mapa(Warp &w, const Inst &i, Lanes lanes) {
       w.fault("maps to CTA " + std::to_string(rank[l]) + " of a cluster of " +
                   std::to_string(count),
               int(l));
-    d[l] = T(i.imm | uint64_t(rank[l]) << kRankShift |
-             (a[l] & kSharedOffsetMask));
+    d[l] =
+        T(i.imm | uint64_t(rank[l]) << kRankShift | (a[l] & kSharedOffsetMask));
   });
 }
 

@@ -107,7 +107,8 @@ template <typename T> void frameAddress(Warp &w, const Inst &i, Lanes lanes) {
 }
 void movFrameAddress(Decoder &d, unsigned bytes) {
   d.inst().a = d.frame();
-  d.inst().imm = uint64_t(d.localOffset(d.operand(1).text) + d.operand(1).offset);
+  d.inst().imm =
+      uint64_t(d.localOffset(d.operand(1).text) + d.operand(1).offset);
   d.inst().d = d.destination(0, bytes);
   d.inst().run = bytes == 8 ? frameAddress<uint64_t> : frameAddress<uint32_t>;
 }
@@ -427,9 +428,8 @@ void selectBySign(Warp &w, const Inst &i, Lanes lanes) {
   const T *a = w.lanes<T>(i.a), *b = w.lanes<T>(i.b);
   const C *c = w.lanes<C>(i.c);
   const C least = i.sub[2] ? C(-0x1p-126f) : C(0); // .ftz: subnormals are zero
-  forLanes(lanes, [=](unsigned l) {
-    d[l] = c[l] >= 0 || c[l] > least ? a[l] : b[l];
-  });
+  forLanes(lanes,
+           [=](unsigned l) { d[l] = c[l] >= 0 || c[l] > least ? a[l] : b[l]; });
 }
 
 Handler selectOf(unsigned bytes) {

@@ -96,6 +96,9 @@ bool nibble::emu::wholeWarp(Warp &w, Lanes lanes) {
   if (lanes != w.current.lanes)
     w.fault("a guard excludes lanes from an .aligned instruction of the warp",
             __builtin_ctz(w.current.lanes & ~lanes));
+  if (w.live != kAllLanes)
+    w.fault("needs all lanes of the warp, and one has exited",
+            __builtin_ctz(~w.live));
   return w.gather(kAllLanes);
 }
 

@@ -57,7 +57,8 @@ std::vector<Source> sources() {
   std::vector<uint64_t> halves, singles, wides;
   for (unsigned i = 0; i < 65536; i += 97)
     halves.push_back(i);
-  for (unsigned i : {0u, 1u, 0x7BFFu, 0x7C00u, 0x7E00u, 0x7F80u, 0x7FC0u, 0x3C00u, 0x3800u, 0xB800u, 0x3F00u, 0x8000u, 0xFC00u})
+  for (unsigned i : {0u, 1u, 0x7BFFu, 0x7C00u, 0x7E00u, 0x7F80u, 0x7FC0u,
+                     0x3C00u, 0x3800u, 0xB800u, 0x3F00u, 0x8000u, 0xFC00u})
     halves.push_back(i);
   for (uint32_t x : floatBits(300))
     singles.push_back(x);
@@ -72,7 +73,9 @@ std::vector<Source> sources() {
 
 //===--- Definitions ------------------------------------------------------===//
 
-bool isFloat(const std::string &type) { return type.find('f') != std::string::npos; }
+bool isFloat(const std::string &type) {
+  return type.find('f') != std::string::npos;
+}
 
 Real toIntegral(Real x, char mode) {
   switch (mode) {
@@ -90,15 +93,18 @@ Real toIntegral(Real x, char mode) {
 /// Result in a register of `registerBits`, extended by its type.
 uint64_t extend(const std::string &type, uint64_t bits, unsigned registerBits) {
   unsigned width = unsigned(std::stoi(type.substr(1)));
-  uint64_t value = type[0] == 's' ? uint64_t(int64_t(bits << (64 - width)) >> (64 - width))
-                                  : bits & (~0ull >> (64 - width));
+  uint64_t value = type[0] == 's'
+                       ? uint64_t(int64_t(bits << (64 - width)) >> (64 - width))
+                       : bits & (~0ull >> (64 - width));
   return value & (~0ull >> (64 - registerBits));
 }
 
-uint64_t toInteger(Real x, const std::string &from, const std::string &to, char mode, unsigned registerBits) {
+uint64_t toInteger(Real x, const std::string &from, const std::string &to,
+                   char mode, unsigned registerBits) {
   unsigned width = unsigned(std::stoi(to.substr(1)));
   if (std::isnan(x))
-    return extend(to, from == "f64" || width == 64 ? 1ull << (width - 1) : 0, registerBits);
+    return extend(to, from == "f64" || width == 64 ? 1ull << (width - 1) : 0,
+                  registerBits);
   Real low = to[0] == 's' ? -std::ldexp(Real(1), int(width) - 1) : 0;
   Real high = std::ldexp(Real(1), int(width) - (to[0] == 's')) - 1;
   x = std::min(std::max(toIntegral(x, mode), low), high);
@@ -139,7 +145,9 @@ void expectConversion(const std::string &text, const Source &s, F f) {
     std::vector<A> in(s.bits.begin(), s.bits.end());
     expectRows<D>(text, [&](A a) { return f(valueOf(s.type, a)); }, in);
   };
-  s.bytes == 2 ? run(uint16_t()) : s.bytes == 4 ? run(uint32_t()) : run(uint64_t());
+  s.bytes == 2   ? run(uint16_t())
+  : s.bytes == 4 ? run(uint32_t())
+                 : run(uint64_t());
 }
 
 /// As `D`, for the register that a type needs.
@@ -152,7 +160,8 @@ template <typename F> void byRegister(const std::string &type, F f) {
     f(uint16_t());
 }
 
-const std::vector<std::string> kIntegers{"u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64"};
+const std::vector<std::string> kIntegers{"u8",  "s8",  "u16", "s16",
+                                         "u32", "s32", "u64", "s64"};
 const std::vector<std::string> kFloats{"f16", "bf16", "f32", "f64"};
 
 TEST(Convert, FloatsToIntegers) {
@@ -161,50 +170,67 @@ TEST(Convert, FloatsToIntegers) {
       for (char mode : isFloat(s.type) ? std::string("nzmp") : std::string())
         byRegister(to, [&](auto t) {
           using D = decltype(t);
-          expectConversion<D>("cvt.r" + std::string(1, mode) + "i." + to + "." + s.type + " %z, %a;", s, [&](Real x) {
-            return toInteger(x, s.type, to, mode, 8 * sizeof(D));
-          });
+          expectConversion<D>("cvt.r" + std::string(1, mode) + "i." + to + "." +
+                                  s.type + " %z, %a;",
+                              s, [&](Real x) {
+                                return toInteger(x, s.type, to, mode,
+                                                 8 * sizeof(D));
+                              });
         });
 }
 
 TEST(Convert, IntegersToFloats) {
   for (const Source &s : sources())
-    for (const std::string &to : isFloat(s.type) ? std::vector<std::string>() : kFloats)
+    for (const std::string &to :
+         isFloat(s.type) ? std::vector<std::string>() : kFloats)
       for (const std::string &mode : kDirections)
         byRegister(to, [&](auto t) {
-          expectConversion<decltype(t)>("cvt." + mode + "." + to + "." + s.type + " %z, %a;", s, [&](Real x) { return toFloat(x, to, mode); });
+          expectConversion<decltype(t)>(
+              "cvt." + mode + "." + to + "." + s.type + " %z, %a;", s,
+              [&](Real x) { return toFloat(x, to, mode); });
         });
 }
 
 TEST(Convert, IntegersToIntegers) {
   for (const Source &s : sources())
-    for (const std::string &to : isFloat(s.type) ? std::vector<std::string>() : kIntegers)
+    for (const std::string &to :
+         isFloat(s.type) ? std::vector<std::string>() : kIntegers)
       for (bool saturate : {false, true})
         byRegister(to, [&](auto t) {
           using D = decltype(t);
           unsigned width = unsigned(std::stoi(to.substr(1)));
           Real low = to[0] == 's' ? -std::ldexp(Real(1), int(width) - 1) : 0;
           Real high = std::ldexp(Real(1), int(width) - (to[0] == 's')) - 1;
-          expectConversion<D>(std::string("cvt.") + (saturate ? "sat." : "") + to + "." + s.type + " %z, %a;", s, [&](Real x) {
-            if (saturate)
-              x = std::min(std::max(x, low), high);
-            return extend(to, x < 0 ? uint64_t(int64_t(x)) : uint64_t(x), 8 * sizeof(D));
-          });
+          expectConversion<D>(
+              std::string("cvt.") + (saturate ? "sat." : "") + to + "." +
+                  s.type + " %z, %a;",
+              s, [&](Real x) {
+                if (saturate)
+                  x = std::min(std::max(x, low), high);
+                return extend(to, x < 0 ? uint64_t(int64_t(x)) : uint64_t(x),
+                              8 * sizeof(D));
+              });
         });
 }
 
 /// 8-bit results in registers of 32 and 64 bits are extended by their sign.
 TEST(Convert, WiderRegisters) {
-  std::vector<uint32_t> v{0, 0x7F, 0x80, 0xFF, 0x100, 0x1234FF80, 0x8000, 0xFFFF};
-  expectUnary<uint32_t>("cvt.s8.s32 %z, %a;", [](uint32_t a) { return int32_t(int8_t(a)); }, v);
-  expectUnary<uint32_t>("cvt.u8.u32 %z, %a;", [](uint32_t a) { return uint8_t(a); }, v);
-  expectUnary<uint64_t>("cvt.s16.s32 %z, %a;", [](uint32_t a) { return int64_t(int16_t(a)); }, v);
-  expectUnary<uint64_t>("cvt.s64.s8 %z, %a;", [](uint32_t a) { return int64_t(int8_t(a)); }, v);
+  std::vector<uint32_t> v{0,     0x7F,       0x80,   0xFF,
+                          0x100, 0x1234FF80, 0x8000, 0xFFFF};
+  expectUnary<uint32_t>(
+      "cvt.s8.s32 %z, %a;", [](uint32_t a) { return int32_t(int8_t(a)); }, v);
+  expectUnary<uint32_t>(
+      "cvt.u8.u32 %z, %a;", [](uint32_t a) { return uint8_t(a); }, v);
+  expectUnary<uint64_t>(
+      "cvt.s16.s32 %z, %a;", [](uint32_t a) { return int64_t(int16_t(a)); }, v);
+  expectUnary<uint64_t>(
+      "cvt.s64.s8 %z, %a;", [](uint32_t a) { return int64_t(int8_t(a)); }, v);
 }
 
 TEST(Convert, FloatsToFloats) {
   for (const Source &s : sources())
-    for (const std::string &to : isFloat(s.type) ? kFloats : std::vector<std::string>())
+    for (const std::string &to :
+         isFloat(s.type) ? kFloats : std::vector<std::string>())
       for (const std::string &mode : kDirections)
         byRegister(to, [&](auto t) {
           if (to == s.type)
@@ -212,8 +238,14 @@ TEST(Convert, FloatsToFloats) {
           bool exact = to == "f64" || (to == "f32" && s.bytes == 2);
           if (exact && mode != "rn")
             return;
-          std::string nan = to == "f64" ? " testp.notanumber.f64 %p0, %z; selp.b64 %z, 0x7FF8000000000000, %z, %p0;" : "";
-          expectConversion<decltype(t)>("cvt" + (exact ? "" : "." + mode) + "." + to + "." + s.type + " %z, %a;" + nan, s, [&](Real x) { return toFloat(x, to, mode); });
+          std::string nan = to == "f64"
+                                ? " testp.notanumber.f64 %p0, %z; selp.b64 %z, "
+                                  "0x7FF8000000000000, %z, %p0;"
+                                : "";
+          expectConversion<decltype(t)>(
+              "cvt" + (exact ? "" : "." + mode) + "." + to + "." + s.type +
+                  " %z, %a;" + nan,
+              s, [&](Real x) { return toFloat(x, to, mode); });
         });
 }
 
@@ -221,27 +253,47 @@ TEST(Convert, ToIntegralValues) {
   for (const Source &s : sources())
     for (char mode : isFloat(s.type) ? std::string("nzmp") : std::string())
       byRegister(s.type, [&](auto t) {
-        std::string nan = s.type == "f64" ? " testp.notanumber.f64 %p0, %z; selp.b64 %z, 0x7FF8000000000000, %z, %p0;" : "";
-        expectConversion<decltype(t)>("cvt.r" + std::string(1, mode) + "i." + s.type + "." + s.type + " %z, %a;" + nan, s, [&](Real x) {
-          return toFloat(std::isnan(x) ? x : std::copysign(toIntegral(x, mode), x), s.type, "rn");
-        });
+        std::string nan = s.type == "f64"
+                              ? " testp.notanumber.f64 %p0, %z; selp.b64 %z, "
+                                "0x7FF8000000000000, %z, %p0;"
+                              : "";
+        expectConversion<decltype(t)>(
+            "cvt.r" + std::string(1, mode) + "i." + s.type + "." + s.type +
+                " %z, %a;" + nan,
+            s, [&](Real x) {
+              return toFloat(
+                  std::isnan(x) ? x : std::copysign(toIntegral(x, mode), x),
+                  s.type, "rn");
+            });
       });
 }
 
 TEST(Convert, Flags) {
   Source single = sources()[10];
   ASSERT_EQ(single.type, "f32");
-  auto flush = [](Real x) { return std::fabs(x) < 0x1p-126L ? std::copysign(Real(0), x) : x; };
-  expectConversion<uint32_t>("cvt.sat.f32.f32 %z, %a;", single, [](Real x) { return toFloat(x > 0 ? std::min(x, Real(1)) : 0, "f32", "rn"); });
-  expectConversion<uint32_t>("cvt.ftz.f32.f32 %z, %a;", single, [&](Real x) { return toFloat(flush(x), "f32", "rn"); });
-  expectConversion<uint32_t>("cvt.rpi.ftz.u32.f32 %z, %a;", single, [&](Real x) { return toInteger(flush(x), "f32", "u32", 'p', 32); });
-  expectConversion<uint16_t>("cvt.rn.relu.f16.f32 %z, %a;", single, [](Real x) { return x <= 0 ? 0 : toFloat(x, "f16", "rn"); });
-  expectConversion<uint16_t>("cvt.rz.satfinite.f16.f32 %z, %a;", single, [](Real x) {
-    return std::isnan(x) ? 0x7FFF : formatF16().encode(x, "rz", 0x7BFF);
+  auto flush = [](Real x) {
+    return std::fabs(x) < 0x1p-126L ? std::copysign(Real(0), x) : x;
+  };
+  expectConversion<uint32_t>("cvt.sat.f32.f32 %z, %a;", single, [](Real x) {
+    return toFloat(x > 0 ? std::min(x, Real(1)) : 0, "f32", "rn");
   });
-  expectConversion<uint16_t>("cvt.rn.satfinite.bf16.f32 %z, %a;", single, [](Real x) {
-    return std::isnan(x) ? 0x7FFF : formatBF16().encode(x, "rn", 0x7F7F);
+  expectConversion<uint32_t>("cvt.ftz.f32.f32 %z, %a;", single, [&](Real x) {
+    return toFloat(flush(x), "f32", "rn");
   });
+  expectConversion<uint32_t>(
+      "cvt.rpi.ftz.u32.f32 %z, %a;", single,
+      [&](Real x) { return toInteger(flush(x), "f32", "u32", 'p', 32); });
+  expectConversion<uint16_t>("cvt.rn.relu.f16.f32 %z, %a;", single, [](Real x) {
+    return x <= 0 ? 0 : toFloat(x, "f16", "rn");
+  });
+  expectConversion<uint16_t>(
+      "cvt.rz.satfinite.f16.f32 %z, %a;", single, [](Real x) {
+        return std::isnan(x) ? 0x7FFF : formatF16().encode(x, "rz", 0x7BFF);
+      });
+  expectConversion<uint16_t>(
+      "cvt.rn.satfinite.bf16.f32 %z, %a;", single, [](Real x) {
+        return std::isnan(x) ? 0x7FFF : formatBF16().encode(x, "rn", 0x7F7F);
+      });
   Source wide = sources()[11];
   expectConversion<uint32_t>("cvt.rn.ftz.f32.f64 %z, %a;", wide, [&](Real x) {
     return toFloat(flush(std::isnan(x) ? x : Real(float(x))), "f32", "rn");
@@ -252,9 +304,11 @@ TEST(Convert, Tf32) {
   SmallFormat tf32(8, 10, 127, 0x3FC00);
   Source single = sources()[10];
   for (const std::string mode : {"rna", "rn", "rz"})
-    expectConversion<uint32_t>("cvt." + mode + ".tf32.f32 %z, %a;", single, [&](Real x) {
-      return std::isnan(x) ? 0x7FFFFFFF : tf32.encode(x, mode, 0x3FC00) << 13;
-    });
+    expectConversion<uint32_t>(
+        "cvt." + mode + ".tf32.f32 %z, %a;", single, [&](Real x) {
+          return std::isnan(x) ? 0x7FFFFFFF
+                               : tf32.encode(x, mode, 0x3FC00) << 13;
+        });
 }
 
 //===--- Packed -----------------------------------------------------------===//
@@ -273,14 +327,18 @@ TEST(Pack, FloatsToNarrow) {
   std::vector<float> a = v, b(v.rbegin(), v.rend());
   for (const NarrowFormat &f : kNarrow)
     for (bool relu : {false, true})
-      expectRows<uint16_t>(std::string("cvt.rn.satfinite") + (relu ? ".relu." : ".") + f.name + ".f32 %z, %a, %b;", [&](float x, float y) {
-        auto code = [&](float z) {
-          if (std::isnan(z))
-            return f.nan;
-          return f.format.encode(relu && z <= 0 ? 0 : z, "rn", f.overflow);
-        };
-        return code(x) << f.format.bits | code(y);
-      }, a, b);
+      expectRows<uint16_t>(
+          std::string("cvt.rn.satfinite") + (relu ? ".relu." : ".") + f.name +
+              ".f32 %z, %a, %b;",
+          [&](float x, float y) {
+            auto code = [&](float z) {
+              if (std::isnan(z))
+                return f.nan;
+              return f.format.encode(relu && z <= 0 ? 0 : z, "rn", f.overflow);
+            };
+            return code(x) << f.format.bits | code(y);
+          },
+          a, b);
 }
 
 TEST(Pack, NarrowToHalves) {
@@ -289,15 +347,21 @@ TEST(Pack, NarrowToHalves) {
     unsigned bits = unsigned(f.format.bits), codes = 1u << bits;
     for (unsigned code = 0; code < codes; ++code)
       v.push_back(uint16_t(code << bits | ((code * 7 + 3) & (codes - 1))));
-    expectRows<uint32_t>(std::string("cvt.rn.f16x2.") + f.name + " %z, %a;", [&](uint16_t x) {
-      auto part = [&](unsigned code) -> uint32_t {
-        unsigned magnitude = code & (codes / 2 - 1);
-        if (magnitude > f.format.largest()) // E5M2 has infinities
-          return bits == 8 && f.format.values.size() == 0x7D && magnitude == 0x7C ? (code & 0x80) << 8 | 0x7C00 : 0x7FFF;
-        return formatF16().encode(f.format.decode(code), "rn", 0x7C00);
-      };
-      return part(x >> bits & (codes - 1)) << 16 | part(x & (codes - 1));
-    }, v);
+    expectRows<uint32_t>(
+        std::string("cvt.rn.f16x2.") + f.name + " %z, %a;",
+        [&](uint16_t x) {
+          auto part = [&](unsigned code) -> uint32_t {
+            unsigned magnitude = code & (codes / 2 - 1);
+            if (magnitude > f.format.largest()) // E5M2 has infinities
+              return bits == 8 && f.format.values.size() == 0x7D &&
+                             magnitude == 0x7C
+                         ? (code & 0x80) << 8 | 0x7C00
+                         : 0x7FFF;
+            return formatF16().encode(f.format.decode(code), "rn", 0x7C00);
+          };
+          return part(x >> bits & (codes - 1)) << 16 | part(x & (codes - 1));
+        },
+        v);
   }
 }
 
@@ -307,13 +371,18 @@ TEST(Pack, HalvesToNarrow) {
     v.push_back(i << 16 | ((i * 31 + 7) & 0xFFFF));
   for (const char *from : {"f16", "bf16"})
     for (const NarrowFormat &f : kNarrow)
-      expectRows<uint16_t>(std::string("cvt.rn.satfinite.") + f.name + "." + from + "x2 %z, %a;", [&](uint32_t x) {
-        auto code = [&](uint32_t h) {
-          Real value = valueOf(from, h & 0xFFFF);
-          return std::isnan(value) ? f.nan : f.format.encode(value, "rn", f.overflow);
-        };
-        return code(x >> 16) << f.format.bits | code(x);
-      }, v);
+      expectRows<uint16_t>(
+          std::string("cvt.rn.satfinite.") + f.name + "." + from + "x2 %z, %a;",
+          [&](uint32_t x) {
+            auto code = [&](uint32_t h) {
+              Real value = valueOf(from, h & 0xFFFF);
+              return std::isnan(value)
+                         ? f.nan
+                         : f.format.encode(value, "rn", f.overflow);
+            };
+            return code(x >> 16) << f.format.bits | code(x);
+          },
+          v);
 }
 
 TEST(Pack, FloatsToHalves) {
@@ -321,9 +390,12 @@ TEST(Pack, FloatsToHalves) {
   std::vector<float> a = v, b(v.rbegin(), v.rend());
   for (const std::string to : {"f16", "bf16"})
     for (const std::string mode : {"rn", "rz"})
-      expectRows<uint32_t>("cvt." + mode + "." + to + "x2.f32 %z, %a, %b;", [&](float x, float y) {
-        return toFloat(x, to, mode) << 16 | toFloat(y, to, mode);
-      }, a, b);
+      expectRows<uint32_t>(
+          "cvt." + mode + "." + to + "x2.f32 %z, %a, %b;",
+          [&](float x, float y) {
+            return toFloat(x, to, mode) << 16 | toFloat(y, to, mode);
+          },
+          a, b);
 }
 
 /// Powers of two; the sign is lost, zero is the least.
@@ -332,41 +404,66 @@ TEST(Pack, Scales) {
   for (float x : floats(200))
     v.push_back(std::fabs(x));
   for (const std::string mode : {"rz", "rp"})
-    expectRows<uint16_t>("cvt." + mode + ".satfinite.ue8m0x2.f32 %z, %a, %a;", [&](float x) {
-      unsigned code = 0;
-      if (std::isnan(x))
-        code = 0xFF;
-      else if (x > 0x1p127f)
-        code = 254;
-      else // the power below, or above if it is not exact
-        while (code < 254 && (mode == "rz" ? std::ldexp(1.0, int(code) + 1 - 127) <= x : std::ldexp(1.0, int(code) - 127) < x))
-          ++code;
-      return code << 8 | code;
-    }, v);
+    expectRows<uint16_t>(
+        "cvt." + mode + ".satfinite.ue8m0x2.f32 %z, %a, %a;",
+        [&](float x) {
+          unsigned code = 0;
+          if (std::isnan(x))
+            code = 0xFF;
+          else if (x > 0x1p127f)
+            code = 254;
+          else // the power below, or above if it is not exact
+            while (code < 254 &&
+                   (mode == "rz" ? std::ldexp(1.0, int(code) + 1 - 127) <= x
+                                 : std::ldexp(1.0, int(code) - 127) < x))
+              ++code;
+          return code << 8 | code;
+        },
+        v);
   std::vector<uint16_t> codes;
   for (unsigned c = 0; c < 256; ++c)
     codes.push_back(uint16_t(c << 8 | (255 - c)));
-  expectRows<uint32_t>("cvt.rn.bf16x2.ue8m0x2 %z, %a;", [](uint16_t x) {
-    auto part = [](unsigned c) -> uint32_t { return c == 255 ? 0x7FFF : formatBF16().encode(std::ldexp(Real(1), int(c) - 127), "rn", 0); };
-    return part(x >> 8) << 16 | part(x & 255);
-  }, codes);
+  expectRows<uint32_t>(
+      "cvt.rn.bf16x2.ue8m0x2 %z, %a;",
+      [](uint16_t x) {
+        auto part = [](unsigned c) -> uint32_t {
+          return c == 255 ? 0x7FFF
+                          : formatBF16().encode(
+                                std::ldexp(Real(1), int(c) - 127), "rn", 0);
+        };
+        return part(x >> 8) << 16 | part(x & 255);
+      },
+      codes);
 }
 
 TEST(Pack, Integers) {
   auto v = integers<int32_t>(20);
-  v.insert(v.end(), {127, 128, -128, -129, 255, 256, 7, 8, -8, -9, 15, 16, 32767, 32768, -32768, -32769, 65535, 65536});
+  v.insert(v.end(), {127, 128, -128, -129, 255, 256, 7, 8, -8, -9, 15, 16,
+                     32767, 32768, -32768, -32769, 65535, 65536});
   using S = int32_t;
   auto clamp = [](S x, int bits, bool isSigned) {
-    int64_t top = (int64_t(1) << (bits - isSigned)) - 1, low = isSigned ? -top - 1 : 0;
-    return uint32_t(std::min(std::max(int64_t(x), low), top)) & ((1u << bits) - 1);
+    int64_t top = (int64_t(1) << (bits - isSigned)) - 1,
+            low = isSigned ? -top - 1 : 0;
+    return uint32_t(std::min(std::max(int64_t(x), low), top)) &
+           ((1u << bits) - 1);
   };
   for (bool isSigned : {false, true}) {
     std::string t = isSigned ? "s" : "u";
-    expectBinary<uint32_t>("cvt.pack.sat." + t + "16.s32 %z, %a, %b;", [&](S a, S b) { return clamp(a, 16, isSigned) << 16 | clamp(b, 16, isSigned); }, v, v);
+    expectBinary<uint32_t>(
+        "cvt.pack.sat." + t + "16.s32 %z, %a, %b;",
+        [&](S a, S b) {
+          return clamp(a, 16, isSigned) << 16 | clamp(b, 16, isSigned);
+        },
+        v, v);
     for (int bits : {8, 4, 2})
-      expectBinary<uint32_t>("cvt.pack.sat." + t + std::to_string(bits) + ".s32.b32 %z, %a, %b, 0x89ABCDEF;", [&](S a, S b) {
-        return 0x89ABCDEFu << (2 * bits) | clamp(a, bits, isSigned) << bits | clamp(b, bits, isSigned);
-      }, v, v);
+      expectBinary<uint32_t>(
+          "cvt.pack.sat." + t + std::to_string(bits) +
+              ".s32.b32 %z, %a, %b, 0x89ABCDEF;",
+          [&](S a, S b) {
+            return 0x89ABCDEFu << (2 * bits) |
+                   clamp(a, bits, isSigned) << bits | clamp(b, bits, isSigned);
+          },
+          v, v);
   }
 }
 

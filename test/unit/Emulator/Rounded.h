@@ -1,5 +1,6 @@
-// Rounding by definition, for tests: the neighbours of an exact value, and which of them a direction picks.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rounding by definition, for tests: the neighbours of an exact value, and
+// which of them a direction picks. SPDX-License-Identifier: Apache-2.0 WITH
+// LLVM-exception
 #ifndef NIBBLE_TEST_EMULATOR_ROUNDED_H
 #define NIBBLE_TEST_EMULATOR_ROUNDED_H
 
@@ -34,7 +35,8 @@ public:
   }
   /// The code of |x| rounded, for a direction that is one of `kDirections` or
   /// "rna"; size() - 1 means that it overflows. `negative`: the sign of x.
-  unsigned magnitude(long double x, bool negative, const std::string &mode) const {
+  unsigned magnitude(long double x, bool negative,
+                     const std::string &mode) const {
     size_t least = 0, end = values.size() - 1;
     if (x >= values[end])
       return truncates(mode, negative) ? unsigned(end - 1) : unsigned(end);
@@ -56,7 +58,8 @@ public:
   }
   unsigned largest() const { return unsigned(values.size()) - 2; }
   /// Sign and magnitude of a finite x or infinity; overflow becomes `overflow`.
-  unsigned encode(long double x, const std::string &mode, unsigned overflow) const {
+  unsigned encode(long double x, const std::string &mode,
+                  unsigned overflow) const {
     bool negative = std::signbit(x);
     unsigned code = std::isinf(x) ? unsigned(values.size()) - 1
                                   : magnitude(std::fabs(x), negative, mode);
@@ -104,15 +107,15 @@ template <typename To, typename From> To asBits(From from) {
 
 /// Bits of floats: zeros, subnormals, largest, infinities, NaNs, ties, random.
 inline std::vector<uint32_t> floatBits(unsigned random = 200) {
-  std::vector<uint32_t> v{0, 1, 2, 0x007FFFFF, 0x00400000, 0x00800000, 0x00800001,
-                          0x3F800000, 0x3F800001, 0x3F7FFFFF, 0x3F000000, 0x3FC00000,
-                          0x40200000, 0x4B000001, 0x4B800001, 0x4EFFFFFF, 0x4F000000,
-                          0x4F7FFFFF, 0x4F800000, 0x5F000000, 0x5F800000, 0x7F7FFFFF,
-                          0x7F800000, 0x7F800001, 0x7FC00000, 0x7FFFFFFF, 0x477FE000,
-                          0x477FEFFF, 0x477FF000, 0x33000000, 0x33000001, 0x387FC000,
-                          0x38800000, 0x3F803000, 0x3F801000, 0x3F808000, 0x3F818000,
-                          0x43E00000, 0x43E80000, 0x43E80001, 0x47600000, 0x47680000,
-                          0x40C00000, 0x40E00000, 0x3E800000, 0x3F400000, 0x437F8000};
+  std::vector<uint32_t> v{
+      0,          1,          2,          0x007FFFFF, 0x00400000, 0x00800000,
+      0x00800001, 0x3F800000, 0x3F800001, 0x3F7FFFFF, 0x3F000000, 0x3FC00000,
+      0x40200000, 0x4B000001, 0x4B800001, 0x4EFFFFFF, 0x4F000000, 0x4F7FFFFF,
+      0x4F800000, 0x5F000000, 0x5F800000, 0x7F7FFFFF, 0x7F800000, 0x7F800001,
+      0x7FC00000, 0x7FFFFFFF, 0x477FE000, 0x477FEFFF, 0x477FF000, 0x33000000,
+      0x33000001, 0x387FC000, 0x38800000, 0x3F803000, 0x3F801000, 0x3F808000,
+      0x3F818000, 0x43E00000, 0x43E80000, 0x43E80001, 0x47600000, 0x47680000,
+      0x40C00000, 0x40E00000, 0x3E800000, 0x3F400000, 0x437F8000};
   std::mt19937 engine(7);
   for (unsigned i = 0; i < random; ++i) {
     uint32_t exponent = i % 3 ? 127 - 30 + engine() % 60 : engine() % 255;
@@ -134,8 +137,10 @@ inline std::vector<double> doubles(unsigned random = 100) {
     v.push_back(x);
   std::mt19937_64 engine(9);
   for (unsigned i = 0; i < random; ++i)
-    v.push_back(asBits<double>((1023 - 70 + engine() % 140) << 52 | engine() >> 12 | engine() << 63));
-  for (double x : {0x1p-1074, 0x1p-1022, 0x1.fffffffffffffp1023, 0x1p-149, 0x1p-150, 0x1.8p-149, 0x1.fffffep127, 0x1.ffffffp127})
+    v.push_back(asBits<double>((1023 - 70 + engine() % 140) << 52 |
+                               engine() >> 12 | engine() << 63));
+  for (double x : {0x1p-1074, 0x1p-1022, 0x1.fffffffffffffp1023, 0x1p-149,
+                   0x1p-150, 0x1.8p-149, 0x1.fffffep127, 0x1.ffffffp127})
     v.push_back(x), v.push_back(-x);
   return v;
 }

@@ -1,5 +1,5 @@
-// Kernels for tests: PTX text that runs on buffers, and single instructions on many values.
-// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Kernels for tests: PTX text that runs on buffers, and single instructions on
+// many values. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_TEST_EMULATOR_RUNHARNESS_H
 #define NIBBLE_TEST_EMULATOR_RUNHARNESS_H
 
@@ -68,7 +68,8 @@ mov.u32 %i, %tid.x; mov.u32 %r32, %ctaid.x; mov.u32 %r31, %ntid.x;
 mad.lo.u32 %i, %r32, %r31, %i; mov.u32 %lane, %laneid;
 ld.param.u64 %out, [out]; mad.wide.u32 %out, %i, 4, %out;
 ld.param.u64 %in, [in];
-)" + body + "\nret;\n}\n";
+)" + body +
+         "\nret;\n}\n";
 }
 
 /// out[i] of `count` threads of a CTA after `body`.
@@ -98,7 +99,8 @@ inline std::string refusalOf(const std::string &body) {
 //===--- Single instructions ----------------------------------------------===//
 
 template <typename T> std::string loadOf(const char *reg, int parameter) {
-  std::string p = std::to_string(parameter), bits = std::to_string(8 * sizeof(T));
+  std::string p = std::to_string(parameter),
+              bits = std::to_string(8 * sizeof(T));
   return ".reg .b" + bits + " " + reg + ";\n.reg .u64 %at" + p +
          ";\nld.param.u64 %at" + p + ", [p" + p + "];\nmad.wide.u32 %at" + p +
          ", %i, " + std::to_string(sizeof(T)) + ", %at" + p + ";\nld.global.b" +
@@ -172,7 +174,8 @@ void expectRows(const std::string &text, F definition,
     std::string inputs;
     ((inputs += " " + ::testing::PrintToString(bitsOfValue(in[i]))), ...);
     ADD_FAILURE() << text << " of" << std::hex << inputs << ": got 0x"
-                  << bitsOfValue(got[i]) << ", expected 0x" << bitsOfValue(want);
+                  << bitsOfValue(got[i]) << ", expected 0x"
+                  << bitsOfValue(want);
   }
 }
 template <typename D, typename F, typename A>
@@ -202,9 +205,18 @@ void expectTernary(const std::string &text, F f, const std::vector<A> &a,
 template <typename T> std::vector<T> integers(unsigned random = 8) {
   using U = std::make_unsigned_t<T>;
   constexpr unsigned bits = 8 * sizeof(T);
-  std::vector<T> values{0, 1, 2, 3, 7, T(-1), T(-2), T(U(1) << (bits - 1)),
-                        T((U(1) << (bits - 1)) - 1), T((U(1) << (bits - 1)) + 1),
-                        T(U(1) << (bits / 2)), T((U(1) << (bits / 2)) - 1)};
+  std::vector<T> values{0,
+                        1,
+                        2,
+                        3,
+                        7,
+                        T(-1),
+                        T(-2),
+                        T(U(1) << (bits - 1)),
+                        T((U(1) << (bits - 1)) - 1),
+                        T((U(1) << (bits - 1)) + 1),
+                        T(U(1) << (bits / 2)),
+                        T((U(1) << (bits / 2)) - 1)};
   std::mt19937_64 engine(bits);
   for (unsigned i = 0; i < random; ++i)
     values.push_back(T(engine() >> (engine() % bits)));
