@@ -43,6 +43,10 @@ std::string tcgen05::parseDescriptor(uint64_t bits,
   d.stride = field(32, 14) << 4;
   d.base = field(49, 3);
   d.span = kSpans[field(61, 3)];
+  d.swizzle = d.span == 128  ? TensorSwizzle::B128
+              : d.span == 64 ? TensorSwizzle::B64
+              : d.span == 32 ? TensorSwizzle::B32
+                             : TensorSwizzle::None;
   if (field(46, 3) != 1)
     return "bits 46 to 48 are " + std::to_string(field(46, 3)) +
            "; tcgen05 has 1 there";

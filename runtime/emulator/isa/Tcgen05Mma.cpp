@@ -238,6 +238,7 @@ double scaleOf(const Operation &op, Cta &cta, TensorAddress at, unsigned r,
 void applyScales(const Operation &op, Cta &cta, tensor::Factor &factor,
                  TensorAddress at, unsigned firstRow, unsigned rows,
                  unsigned firstScale, unsigned id) {
+  factor.noteScales();
   unsigned block = op.form.block, blocks = depthOf(op.form.kind) / block;
   for (unsigned r = 0; r < rows; ++r)
     for (unsigned k = 0; k < blocks; ++k) {

@@ -39,6 +39,8 @@ public:
   /// The same for `count` E2M1, two to a byte, the first in its lower half.
   void setPacked(unsigned r, unsigned column, const uint8_t *bytes,
                  unsigned count, double scale = 1);
+  /// Says that rows are multiplied by scales in place.
+  void noteScales() { isScaled = true; }
   /// Finds which bits the rows use, so that products can tell where double
   /// arithmetic is exact.
   void seal();
