@@ -57,6 +57,7 @@ extern "C" __global__ void __cluster_dims__(4, 1, 1) distributed(const int *a, u
   cluster.sync();
   int *other = cluster.map_shared_rank(mine, (cluster.block_rank() + 1) % 4);
   int x = other[255 - threadIdx.x];
+  cluster.sync(); // before what others read is changed
   atomicAdd(cluster.map_shared_rank(mine, 0) + threadIdx.x, cluster.block_rank() ? a[i] & 15 : 0);
   cluster.sync();
   out[i] = x ^ (cluster.block_rank() ? 0 : mine[threadIdx.x]);
