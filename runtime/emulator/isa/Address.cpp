@@ -44,6 +44,11 @@ SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
   return {ctas[rank].get(), offset, ctas[rank]->shared.data() + offset};
 }
 
+SharedPlace nibble::emu::findBarrierPlace(Warp &w, uint64_t address, int lane) {
+  return findSharedAt(w, Space::SharedCluster, address & ~kSharedWindow, 8,
+                      lane);
+}
+
 SharedPlace nibble::emu::findShared(Warp &w, const Inst &i, unsigned lane,
                                     uint32_t bytes) {
   return findSharedAt(w, Space(i.sub[2]), addressOf(w, i, lane), bytes,
@@ -71,6 +76,14 @@ Space nibble::emu::takeSharedSpace(Decoder &d) {
   }
 }
 
+/// Address of a variable: 4 bytes in shared memory, 8 elsewhere.
+static Ref addressOfSymbol(Decoder &d, std::string_view name, bool isShared) {
+  ptx::Operand symbol;
+  symbol.kind = ptx::Operand::Kind::Symbol;
+  symbol.text = name;
+  return d.value(symbol, isShared ? 4 : 8);
+}
+
 void nibble::emu::setAddress(Decoder &d, const ptx::Operand &operand,
                              Space space) {
   Inst &inst = d.inst();
@@ -89,18 +102,10 @@ void nibble::emu::setAddress(Decoder &d, const ptx::Operand &operand,
     inst.a = d.frame();
     return;
   }
-  ptx::Operand symbol;
-  symbol.kind = ptx::Operand::Kind::Symbol;
-  symbol.text = address.symbol;
   bool isShared = space == Space::Shared || space == Space::SharedCluster;
-  inst.a = d.value(symbol, isShared ? 4 : 8);
+  inst.a = addressOfSymbol(d, address.symbol, isShared);
   if (isShared)
     inst.sub[1] |= kNarrowAddress;
-}
-
-void nibble::emu::setSharedAddress(Decoder &d, const ptx::Operand &operand,
-                                   Space space) {
-  setAddress(d, operand, space);
 }
 
 bool nibble::emu::addWideAddress(Decoder &d, const ptx::Operand &operand,
@@ -108,11 +113,8 @@ bool nibble::emu::addWideAddress(Decoder &d, const ptx::Operand &operand,
   Decoder::Address address = d.address(operand);
   Ref base = address.base;
   if (!address.symbol.empty()) {
-    ptx::Operand symbol;
-    symbol.kind = ptx::Operand::Kind::Symbol;
-    symbol.text = address.symbol;
     address.bytes = isShared ? 4 : 8;
-    base = d.value(symbol, address.bytes);
+    base = addressOfSymbol(d, address.symbol, isShared);
   }
   refs.push_back(base);
   refs.push_back(d.constant(uint64_t(address.offset), 8));

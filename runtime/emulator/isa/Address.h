@@ -43,13 +43,14 @@ SharedPlace findSharedAt(Warp &w, Space space, uint64_t address, uint32_t bytes,
 /// The same for asynchronous work, which does its own checks: only the bounds
 /// of `bytes` are looked at, nothing counts as written.
 SharedPlace findSharedForRead(Warp &w, uint64_t address, int lane);
+/// Where the mbarrier of a copy lies; generic addresses are taken, too.
+SharedPlace findBarrierPlace(Warp &w, uint64_t address, int lane);
 /// The mbarrier that the address of a lane names.
 MBarrier &findBarrier(Warp &w, const Inst &i, unsigned lane);
 
 /// .shared, .shared::cta, .shared::cluster, or generic.
 Space takeSharedSpace(Decoder &d);
 /// Base and offset of an address operand.
-void setSharedAddress(Decoder &d, const ptx::Operand &operand, Space space);
 void setAddress(Decoder &d, const ptx::Operand &operand, Space space);
 
 } // namespace emu

@@ -4,6 +4,7 @@
 // Each element is replaced by compare-and-swap on the host's memory, so that
 // clusters on other host threads see it as a whole. Lanes go in order.
 #include "isa/Access.h"
+#include "isa/Combine.h"
 #include "isa/Half.h"
 #include "isa/Memory.h"
 #include "isa/Select.h"
@@ -14,50 +15,6 @@ using namespace nibble::emu;
 using ptx::Type;
 
 namespace {
-
-enum AtomicOp : uint8_t {
-  kAdd,
-  kMin,
-  kMax,
-  kInc,
-  kDec,
-  kAnd,
-  kOr,
-  kXor,
-  kExch,
-  kCas
-};
-
-/// Integers and bits.
-template <typename T> struct OfIntegers {
-  using Bits = std::make_unsigned_t<T>;
-  static Bits combine(AtomicOp op, Bits oldBits, Bits bBits, Bits c, bool) {
-    T old = T(oldBits), b = T(bBits);
-    switch (op) {
-    case kAdd:
-      return Bits(oldBits + bBits);
-    case kMin:
-      return Bits(b < old ? b : old);
-    case kMax:
-      return Bits(old < b ? b : old);
-    case kInc:
-      return oldBits >= bBits ? 0 : Bits(oldBits + 1);
-    case kDec:
-      return oldBits == 0 || oldBits > bBits ? bBits : Bits(oldBits - 1);
-    case kAnd:
-      return oldBits & bBits;
-    case kOr:
-      return oldBits | bBits;
-    case kXor:
-      return oldBits ^ bBits;
-    case kExch:
-      return bBits;
-    case kCas:
-      return oldBits == bBits ? c : oldBits;
-    }
-    return oldBits;
-  }
-};
 
 /// f32 and f64 add; f32 flushes subnormals in global memory.
 template <typename T, typename B> struct OfFloats {

@@ -39,23 +39,26 @@ void nibble::emu::endWrite(Cta &cta, uint32_t offset, uint32_t bytes) {
 void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
                             int lane) {
   const Checks &checks = w.cta.cluster.launch.checks;
-  std::string where = " (offset " + std::to_string(offset) + ", " +
-                      std::to_string(bytes) + " bytes)";
+  // Made only for a fault: every 16 bytes of every matrix come here.
+  auto where = [=] {
+    return " (offset " + std::to_string(offset) + ", " + std::to_string(bytes) +
+           " bytes)";
+  };
   if (checks.pending &&
       (cta.state.any(offset, bytes) & SharedState::PendingWrite))
     w.fault("an asynchronous operation reads shared memory that a copy writes "
             "which has not been waited for" +
-                where,
+                where(),
             lane);
   if (checks.uninitialized && !cta.state.allWritten(offset, bytes))
     w.fault("an asynchronous operation reads shared memory that nobody has "
             "written" +
-                where,
+                where(),
             lane);
   if (checks.proxies && !cta.state.isFenced(offset, bytes))
     w.fault("an asynchronous operation reads shared memory that was written "
             "without a fence.proxy.async since" +
-                where,
+                where(),
             lane);
   cta.state.addReader(offset, bytes, 1);
 }
@@ -67,6 +70,12 @@ void nibble::emu::endRead(Cta &cta, uint32_t offset, uint32_t bytes) {
 void nibble::emu::completeBytes(MBarrier *barrier, uint32_t bytes,
                                 const std::string &where) {
   std::string why = barrier->complete(bytes);
+  if (!why.empty())
+    throw Fault{where + ": " + why};
+}
+
+void nibble::emu::arriveAt(MBarrier *barrier, const std::string &where) {
+  std::string why = barrier->arrive(1);
   if (!why.empty())
     throw Fault{where + ": " + why};
 }
@@ -192,9 +201,7 @@ void arriveAfterCopies(Warp &w, const Inst &i, Lanes lanes) {
       return true;
     };
     op.complete = [barrier, place = w.place(int(l))] {
-      std::string why = barrier->arrive(1);
-      if (!why.empty())
-        throw Fault{place + ": " + why};
+      arriveAt(barrier, place);
     };
     async->submit(std::move(op));
   });
@@ -219,11 +226,18 @@ BulkOperands operandsOf(const Warp &w, const Inst &i) {
           r[7]};
 }
 
-void checkBulk(Warp &w, uint32_t bytes, uint64_t to, uint64_t from, int lane) {
-  if (bytes % 16 || to % 16 || from % 16)
-    w.fault("a bulk copy of " + std::to_string(bytes) +
+struct BulkSizes {
+  uint32_t bytes;
+  uint64_t to, from;
+};
+BulkSizes sizesOf(Warp &w, const BulkOperands &o, unsigned lane) {
+  BulkSizes s{w.lanes<uint32_t>(o.size)[lane], o.to.of(w, lane),
+              o.from.of(w, lane)};
+  if (s.bytes % 16 || s.to % 16 || s.from % 16)
+    w.fault("a bulk copy of " + std::to_string(s.bytes) +
                 " bytes: size and addresses must be multiples of 16",
-            lane);
+            int(lane));
+  return s;
 }
 
 /// Every byte of global memory must belong to one allocation.
@@ -239,18 +253,14 @@ uint8_t *resolveRange(Warp &w, uint64_t address, uint32_t bytes, bool write,
 void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
   BulkOperands o = operandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    uint32_t bytes = w.lanes<uint32_t>(o.size)[l];
-    uint64_t to = o.to.of(w, l);
-    uint64_t from = o.from.of(w, l);
-    checkBulk(w, bytes, to, from, int(l));
-    SharedPlace place = findSharedForRead(w, to, int(l));
+    const BulkSizes sizes = sizesOf(w, o, l);
+    const uint32_t bytes = sizes.bytes;
+    SharedPlace place = findSharedForRead(w, sizes.to, int(l));
     std::vector<Cta *> targets{place.cta};
     if (o.mask.valid())
       targets = maskedCtas(w, w.lanes<uint16_t>(o.mask)[l], int(l));
-    const uint8_t *source = resolveRange(w, from, bytes, false, int(l));
-    SharedPlace where =
-        findSharedAt(w, Space::SharedCluster,
-                     o.barrier.of(w, l) & ~kSharedWindow, 8, int(l));
+    const uint8_t *source = resolveRange(w, sizes.from, bytes, false, int(l));
+    SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     auto barriers = barriersOf(w, targets, where, o.mask.valid(), int(l));
     for (Cta *cta : targets)
       beginWrite(w, *cta, place.offset, bytes, int(l));
@@ -271,15 +281,11 @@ void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
 void bulkSend(Warp &w, const Inst &i, Lanes lanes) {
   BulkOperands o = operandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    uint32_t bytes = w.lanes<uint32_t>(o.size)[l];
-    uint64_t to = o.to.of(w, l);
-    uint64_t from = o.from.of(w, l);
-    checkBulk(w, bytes, to, from, int(l));
-    SharedPlace target = findSharedForRead(w, to, int(l));
-    SharedPlace source = findSharedForRead(w, from, int(l));
-    SharedPlace where =
-        findSharedAt(w, Space::SharedCluster,
-                     o.barrier.of(w, l) & ~kSharedWindow, 8, int(l));
+    const BulkSizes sizes = sizesOf(w, o, l);
+    const uint32_t bytes = sizes.bytes;
+    SharedPlace target = findSharedForRead(w, sizes.to, int(l));
+    SharedPlace source = findSharedForRead(w, sizes.from, int(l));
+    SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     MBarrier *barrier = barriersOf(w, {target.cta}, where, false, int(l))[0];
     beginRead(w, *source.cta, source.offset, bytes, int(l));
     beginWrite(w, *target.cta, target.offset, bytes, int(l));
@@ -298,12 +304,10 @@ void bulkSend(Warp &w, const Inst &i, Lanes lanes) {
 void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
   BulkOperands o = operandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    uint32_t bytes = w.lanes<uint32_t>(o.size)[l];
-    uint64_t to = o.to.of(w, l);
-    uint64_t from = o.from.of(w, l);
-    checkBulk(w, bytes, to, from, int(l));
-    SharedPlace source = findSharedForRead(w, from, int(l));
-    uint8_t *target = resolveRange(w, to, bytes, true, int(l));
+    const BulkSizes sizes = sizesOf(w, o, l);
+    const uint32_t bytes = sizes.bytes;
+    SharedPlace source = findSharedForRead(w, sizes.from, int(l));
+    uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
     beginRead(w, *source.cta, source.offset, bytes, int(l));
     w.cta.cluster.counters.globalWritten += bytes;
     auto data = std::make_shared<std::vector<uint8_t>>();

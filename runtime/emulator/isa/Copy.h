@@ -19,6 +19,8 @@ void endRead(Cta &cta, uint32_t offset, uint32_t bytes);
 
 /// complete_tx; `where` is for the fault.
 void completeBytes(MBarrier *barrier, uint32_t bytes, const std::string &where);
+/// One arrival of asynchronous work; `where` is for the fault.
+void arriveAt(MBarrier *barrier, const std::string &where);
 /// Adds an operation to the group that a thread fills.
 void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk);
 

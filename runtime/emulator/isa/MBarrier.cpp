@@ -150,7 +150,7 @@ void decodeArrive(Decoder &d, bool drop) {
   Inst &inst = d.inst();
   inst.sub[0] = drop ? (expect ? kDropExpect : kDrop)
                      : (expect ? kArriveExpect : kArrive);
-  setSharedAddress(d, d.operand(at), space);
+  setAddress(d, d.operand(at), space);
   if (n > at + 1)
     (expect ? inst.c : inst.b) = d.value(d.operand(at + 1), 4);
   if (hasState && d.operand(0).kind != ptx::Operand::Kind::Sink)
@@ -163,7 +163,7 @@ void decodeTransactions(Decoder &d, bool expect) {
   Space space = takeSharedSpace(d);
   takeType(d);
   d.expectOperands(2, 2);
-  setSharedAddress(d, d.operand(0), space);
+  setAddress(d, d.operand(0), space);
   d.inst().c = d.value(d.operand(1), 4);
   d.inst().sub[0] = expect ? kExpect : kComplete;
   d.inst().run = change;
@@ -177,7 +177,7 @@ void decodeWait(Decoder &d, bool tries) {
   d.expectOperands(3, tries ? 4 : 3);
   Inst &inst = d.inst();
   inst.p = d.predicate(d.operand(0));
-  setSharedAddress(d, d.operand(1), space);
+  setAddress(d, d.operand(1), space);
   inst.b = d.value(d.operand(2), parity ? 4 : 8);
   if (tries && d.source().operands.size() == 4)
     d.value(d.operand(3), 4); // a hint in nanoseconds
@@ -191,7 +191,7 @@ void decodeInit(Decoder &d) {
   Space space = takeSharedSpace(d);
   takeType(d);
   d.expectOperands(2, 2);
-  setSharedAddress(d, d.operand(0), space);
+  setAddress(d, d.operand(0), space);
   d.inst().b = d.value(d.operand(1), 4);
   d.inst().run = initialize;
 }
@@ -200,7 +200,7 @@ void decodeInvalidate(Decoder &d) {
   Space space = takeSharedSpace(d);
   takeType(d);
   d.expectOperands(1, 1);
-  setSharedAddress(d, d.operand(0), space);
+  setAddress(d, d.operand(0), space);
   d.inst().run = invalidate;
 }
 

@@ -218,8 +218,8 @@ Form takeStoreForm(Decoder &d) {
 void setMove(Decoder &d, Form form, bool isLoad) {
   d.expectOperands(2, 2);
   bool isShared = d.words().takeOf({"shared", "shared::cta"}) >= 0;
-  setSharedAddress(d, d.operand(isLoad ? 1 : 0),
-                   isShared ? Space::Shared : Space::Generic);
+  setAddress(d, d.operand(isLoad ? 1 : 0),
+             isShared ? Space::Shared : Space::Generic);
   std::vector<Ref> refs =
       registerList(d, isLoad ? 0 : 1, form.registers, "the fragment", isLoad);
   d.inst().extra = d.addRefs(refs);

@@ -132,9 +132,6 @@ Element elementOf(Shape shape, unsigned thread, unsigned r, unsigned split) {
   switch (shape) {
   case k32x32b:
     return {thread, r};
-  case k16x64b: // registers: rows 0-7 and 8-15
-    return {thread / 4 + 8 * (r & 1),
-            (r >> 1) * 2 + (thread % 4 >= 2) + 0 * split};
   case k16x128b:
     return {thread / 4 + 8 * (r & 1), (r >> 1) * 4 + thread % 4};
   case k16x256b:
@@ -145,8 +142,8 @@ Element elementOf(Shape shape, unsigned thread, unsigned r, unsigned split) {
   }
 }
 
-/// sub[0]: shape; sub[1]: 1 pack or unpack 16 bits, 2 store; sub[2]: number of
-/// registers (0: 256..); imm: offset of the second half. a: address.
+/// sub[0]: shape; sub[1]: 1 pack or unpack 16 bits; extras: registers; target:
+/// columns to the second half. a, imm: address.
 struct Access {
   Warp &w;
   const Inst &i;
@@ -171,17 +168,12 @@ struct Access {
   }
 
   unsigned perWord() const { return i.sub[1] & 1 ? 2 : 1; }
+  /// The last thread has the last column of the last register.
   unsigned columns() const {
-    unsigned last = 0;
-    for (unsigned r : {count * perWord() - 1})
-      for (unsigned l : {0u, 31u})
-        last =
-            std::max(last, elementOf(Shape(i.sub[0]), l, r, i.target).column);
-    return last + 1;
-  }
-  uint32_t &at(unsigned l, unsigned r) {
-    Element e = elementOf(Shape(i.sub[0]), l, r, i.target);
-    return w.cta.tensor.at(base.lane + e.lane, base.column + e.column);
+    return elementOf(Shape(i.sub[0]), kWarpSize - 1, count * perWord() - 1,
+                     i.target)
+               .column +
+           1;
   }
   Element where(unsigned l, unsigned r) const {
     Element e = elementOf(Shape(i.sub[0]), l, r, i.target);
@@ -212,7 +204,7 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
                       std::to_string(e.column) +
                       " of tensor memory, which nobody has written",
                   int(l));
-        uint32_t word = a.at(l, r * a.perWord() + h);
+        uint32_t word = w.cta.tensor.at(e.lane, e.column);
         value |= a.perWord() == 2 ? (word & 0xFFFF) << (16 * h) : word;
       }
       a.reg(r)[l] = value;
@@ -233,9 +225,9 @@ void storeTensor(Warp &w, const Inst &i, Lanes lanes) {
     for (unsigned l = 0; l < kWarpSize; ++l)
       for (unsigned h = 0; h < a.perWord(); ++h) {
         uint32_t value = a.reg(r)[l];
-        a.at(l, r * a.perWord() + h) =
-            a.perWord() == 2 ? (value >> (16 * h)) & 0xFFFF : value;
         Element e = a.where(l, r * a.perWord() + h);
+        w.cta.tensor.at(e.lane, e.column) =
+            a.perWord() == 2 ? (value >> (16 * h)) & 0xFFFF : value;
         w.cta.tensor.setWritten(e.lane, e.column, 1);
       }
   w.next();
@@ -324,8 +316,7 @@ void commit(Warp &w, const Inst &i, Lanes lanes) {
     op.queue = queueOf(group);
     op.complete = [barriers, place = w.place(int(l))] {
       for (MBarrier *barrier : barriers)
-        if (std::string why = barrier->arrive(1); !why.empty())
-          throw Fault{place + ": " + why};
+        arriveAt(barrier, place);
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -341,7 +332,7 @@ void decodeAlloc(Decoder &d) {
   Space space = takeSharedSpace(d);
   takeType(d);
   d.expectOperands(2, 2);
-  setSharedAddress(d, d.operand(0), space);
+  setAddress(d, d.operand(0), space);
   d.inst().b = d.value(d.operand(1), 4);
   setWarpWide(d, allocate);
 }
@@ -429,7 +420,7 @@ void decodeCommit(Decoder &d) {
   bool multicast = d.words().take("multicast::cluster");
   takeType(d);
   d.expectOperands(1 + multicast, 1 + multicast);
-  setSharedAddress(d, d.operand(0), space);
+  setAddress(d, d.operand(0), space);
   if (multicast)
     d.inst().c = d.value(d.operand(1), 2);
   d.inst().run = commit;

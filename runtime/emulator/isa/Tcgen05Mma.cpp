@@ -96,11 +96,7 @@ std::string checkShape(const Form &f) {
   bool pair = f.group == 2;
   bool okM = pair ? f.m == 128 || f.m == 256
                   : f.m == 128 || (f.m == 64 && !isScaled(f.kind));
-  unsigned unit = pair                                             ? 16
-                  : f.m == 64 || isScaled(f.kind) || f.kind != F16 ? 8
-                                                                   : 16;
-  if (f.kind == F16 || f.kind == TF32 || f.kind == F8F6F4)
-    unit = pair ? (f.m == 256 ? 16 : 16) : (f.m == 64 ? 8 : 16);
+  unsigned unit = !pair && (f.m == 64 || isScaled(f.kind)) ? 8 : 16;
   if (!okM)
     return "M = " + number(f.m) + " with .cta_group::" + number(f.group);
   if (f.n < unit || f.n > 256 || f.n % unit)
@@ -110,9 +106,7 @@ std::string checkShape(const Form &f) {
 }
 
 std::string parseForm(uint32_t bits, Form &f) {
-  if (field(bits, 0, 3) && !isScaled(f.kind))
-    return "sparse products are not emulated";
-  if (isScaled(f.kind) ? field(bits, 2, 1) : 0)
+  if (isScaled(f.kind) ? field(bits, 2, 1) : field(bits, 0, 3))
     return "sparse products are not emulated";
   f.n = field(bits, 17, 6) << 3;
   f.negateA = field(bits, 13, 1);

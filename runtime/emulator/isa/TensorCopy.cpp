@@ -1,6 +1,7 @@
 // cp.async.bulk.tensor and cp.reduce.async.bulk.tensor: boxes of tensors to and
 // from shared memory. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/TensorMap.h"
+#include "isa/Combine.h"
 #include "isa/Copy.h"
 #include "isa/Half.h"
 #include "isa/Select.h"
@@ -242,9 +243,7 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
     checkRank(w, map, dims, int(l));
     std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
     SharedPlace place = findSharedForRead(w, o.shared.of(w, l), int(l));
-    uint64_t barrierAt = o.barrier.of(w, l) & ~kSharedWindow;
-    SharedPlace where =
-        findSharedAt(w, Space::SharedCluster, barrierAt, 8, int(l));
+    SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     std::vector<Cta *> targets{place.cta};
     bool multicast = o.mask.valid();
     if (multicast)
@@ -265,48 +264,22 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
 
 //===--- Stores and reductions --------------------------------------------===
 
-enum Reduction : uint8_t {
-  kStore,
-  kAdd,
-  kMin,
-  kMax,
-  kInc,
-  kDec,
-  kAnd,
-  kOr,
-  kXor
-};
-
-template <typename T> T reduced(Reduction op, T a, T b) {
-  switch (op) {
-  case kAdd:
-    return T(a + b);
-  case kMin:
-    return std::min(a, b);
-  case kMax:
-    return std::max(a, b);
-  default:
-    break;
-  }
+/// A store is an exchange whose old value nobody wants. Floats know add, min
+/// and max.
+template <typename T> T reduced(AtomicOp op, T a, T b) {
   if constexpr (std::is_integral<T>::value) {
-    switch (op) {
-    case kInc:
-      return a >= b ? T(0) : T(a + 1);
-    case kDec:
-      return a == 0 || a > b ? b : T(a - 1);
-    case kAnd:
-      return T(a & b);
-    case kOr:
-      return T(a | b);
-    default:
-      return T(a ^ b);
-    }
+    using Bits = typename OfIntegers<T>::Bits;
+    return T(OfIntegers<T>::combine(op, Bits(a), Bits(b)));
+  } else {
+    return op == kAdd   ? a + b
+           : op == kMin ? std::min(a, b)
+           : op == kMax ? std::max(a, b)
+                        : b;
   }
-  return b;
 }
 
 template <typename T>
-void reduceRow(Reduction op, uint8_t *to, const uint8_t *from, uint64_t bytes) {
+void reduceRow(AtomicOp op, uint8_t *to, const uint8_t *from, uint64_t bytes) {
   for (uint64_t i = 0; i + sizeof(T) <= bytes; i += sizeof(T)) {
     T a, b;
     std::memcpy(&a, to + i, sizeof a);
@@ -316,7 +289,7 @@ void reduceRow(Reduction op, uint8_t *to, const uint8_t *from, uint64_t bytes) {
   }
 }
 
-void reduceHalves(Reduction op, bool brain, uint8_t *to, const uint8_t *from,
+void reduceHalves(AtomicOp op, bool brain, uint8_t *to, const uint8_t *from,
                   uint64_t bytes) {
   for (uint64_t i = 0; i + 2 <= bytes; i += 2) {
     uint16_t a, b;
@@ -330,9 +303,9 @@ void reduceHalves(Reduction op, bool brain, uint8_t *to, const uint8_t *from,
   }
 }
 
-void writeRow(Reduction op, TensorType type, uint8_t *to, const uint8_t *from,
+void writeRow(AtomicOp op, TensorType type, uint8_t *to, const uint8_t *from,
               uint64_t bytes) {
-  if (op == kStore) {
+  if (op == kExch) {
     std::memcpy(to, from, bytes);
     return;
   }
@@ -359,7 +332,7 @@ void writeRow(Reduction op, TensorType type, uint8_t *to, const uint8_t *from,
 
 void finishStore(Cluster &cluster, const TensorMap &map,
                  const std::vector<int32_t> &at,
-                 const std::vector<uint8_t> &box, Reduction op,
+                 const std::vector<uint8_t> &box, AtomicOp op,
                  const std::string &place) {
   Box(map, at.data())
       .forEachRow([&](uint32_t inBox, uint64_t address, int64_t from,
@@ -371,7 +344,7 @@ void finishStore(Cluster &cluster, const TensorMap &map,
                                   bytes, true, place);
         static std::mutex reductions; // of several host threads
         std::unique_lock lock(reductions, std::defer_lock);
-        if (op != kStore)
+        if (op != kExch)
           lock.lock();
         writeRow(op, map.type, target,
                  &box[inBox + size_t(from) * map.bits() / 8], bytes);
@@ -400,7 +373,7 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
                   box->data() + done, row);
       endRead(*from.cta, from.offset, map.boxBytes());
     };
-    op.complete = [=, text = w.place(int(l)), how = Reduction(i.target)] {
+    op.complete = [=, text = w.place(int(l)), how = AtomicOp(i.target)] {
       finishStore(*cluster, map, at, *box, how, text);
     };
     addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
@@ -486,7 +459,7 @@ void decodeLoad(Decoder &d, unsigned dims) {
   d.inst().run = load;
 }
 
-void decodeStore(Decoder &d, unsigned dims, Reduction op) {
+void decodeStore(Decoder &d, unsigned dims, AtomicOp op) {
   d.words().take("global");
   d.words().take("shared::cta");
   takeMode(d);
@@ -523,5 +496,5 @@ void nibble::emu::tensorCopy(Decoder &d) {
     return decodeLoad(d, dims);
   int op =
       d.words().takeOf({"add", "min", "max", "inc", "dec", "and", "or", "xor"});
-  decodeStore(d, dims, op < 0 ? kStore : Reduction(op + 1));
+  decodeStore(d, dims, op < 0 ? kExch : AtomicOp(op));
 }

@@ -8,15 +8,6 @@ namespace {
 
 using U = uint32_t;
 
-bool has(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
-#define EXPECT_FAULT(text, part)                                               \
-  do {                                                                         \
-    std::string fault = text;                                                  \
-    EXPECT_TRUE(has(fault, part)) << fault;                                    \
-  } while (0)
-
 template <typename F> void expectAll(const std::vector<U> &got, F f) {
   for (U i = 0; i < got.size(); ++i)
     EXPECT_EQ(got[i], U(f(i))) << "thread " << i;
@@ -426,11 +417,11 @@ TEST(Call, ByAddress) {
           kStore,
       64, "", kFunctions);
   expectAll(got, [](U i) { return i & 1 ? i * i : 2 * i; });
-  EXPECT_FAULT(
-      faultOf(proto + "mov.u64 %d2, 64; { .param .u32 a; .param .u32 b; "
-                      "st.param.u32 [a], 1; call (b), %d2, (a), P; }",
-              32, "", kFunctions),
-      "no function's");
+  EXPECT_FAULT(faultOf(proto +
+                           "mov.u64 %d2, 64; { .param .u32 a; .param .u32 b; "
+                           "st.param.u32 [a], 1; call (b), %d2, (a), P; }",
+                       32, "", kFunctions),
+               "no function's");
   EXPECT_FAULT(
       faultOf(proto + "mov.u64 %d2, table; mov.u64 %d2, sum; { .param .u64 a; "
                       "st.param.u64 [a], 1; call %d2, (a), P; }",

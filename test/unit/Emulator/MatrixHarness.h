@@ -4,6 +4,7 @@
 #define NIBBLE_TEST_EMULATOR_MATRIXHARNESS_H
 
 #include "exec/Module.h"
+#include "isa/Numbers.h"
 
 #include <gtest/gtest.h>
 
@@ -116,13 +117,6 @@ inline std::string registerNames(const char *name, unsigned first,
   for (unsigned r = 0; r < count; ++r)
     s += (r ? ", %" : "%") + (name + std::to_string(first + r));
   return s + "}";
-}
-
-template <typename To, typename From> To bitsAs(From from) {
-  static_assert(sizeof(To) == sizeof(From), "sizes differ");
-  To to;
-  std::memcpy(&to, &from, sizeof to);
-  return to;
 }
 
 } // namespace emu

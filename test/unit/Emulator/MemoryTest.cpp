@@ -10,15 +10,6 @@ namespace {
 using U = uint32_t;
 const std::string kStore = "st.global.u32 [%out], %r0;";
 
-bool has(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
-#define EXPECT_FAULT(text, part)                                               \
-  do {                                                                         \
-    std::string fault = text;                                                  \
-    EXPECT_TRUE(has(fault, part)) << fault;                                    \
-  } while (0)
-
 /// out[0..15] after one thread has run `body` with `in` = the given words.
 std::vector<U> once(const std::string &body, std::vector<U> in,
                     uint32_t threads = 1, const std::string &outside = "",

@@ -67,7 +67,7 @@ struct Type {
   std::function<uint32_t(double)> encode;
 };
 
-uint32_t encodeF32(double x) { return bitsAs<uint32_t>(float(x)); }
+uint32_t encodeF32(double x) { return bitCast<uint32_t>(float(x)); }
 template <rt::StorageFormat F> uint32_t encodeTo(double x) {
   return uint32_t(rt::encodeAs<F>(x));
 }
@@ -136,7 +136,7 @@ struct Multiplication {
       return rt::decodeF16(
           uint16_t(kernel.output(i / 2, lane) >> (16 * (i % 2))));
     uint32_t word = kernel.output(i, lane);
-    return d == "f32" ? double(bitsAs<float>(word)) : double(int32_t(word));
+    return d == "f32" ? double(bitCast<float>(word)) : double(int32_t(word));
   }
 
   static void fill(MatrixKernel &kernel, unsigned first, unsigned count,
@@ -262,7 +262,7 @@ TEST(Mma, MayUseOneRegisterAsAccumulatorAndResult) {
                 "{%o0, %o1, %o2, %o3};\n";
   ASSERT_EQ(kernel.run(), "");
   for (unsigned r = 0; r < 4; ++r)
-    EXPECT_EQ(bitsAs<float>(kernel.output(r, 31)), float(17 + r));
+    EXPECT_EQ(bitCast<float>(kernel.output(r, 31)), float(17 + r));
 }
 
 //===----------------------------------------------------------------------===//

@@ -223,6 +223,15 @@ template <typename T> std::vector<T> integers(unsigned random = 8) {
   return values;
 }
 
+inline bool has(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
+#define EXPECT_FAULT(text, part)                                               \
+  do {                                                                         \
+    std::string fault = text;                                                  \
+    EXPECT_TRUE(has(fault, part)) << fault;                                    \
+  } while (0)
+
 } // namespace emu
 } // namespace nibble
 

@@ -21,7 +21,7 @@ struct Type {
 const Type kTypes[] = {
     {"f16", 2, [](double x) { return uint32_t(rt::encodeAs<F::F16>(x)); }},
     {"bf16", 2, [](double x) { return uint32_t(rt::encodeAs<F::BF16>(x)); }},
-    {"tf32", 4, [](double x) { return bitsAs<uint32_t>(float(x)); }},
+    {"tf32", 4, [](double x) { return bitCast<uint32_t>(float(x)); }},
     {"e4m3", 1, [](double x) { return uint32_t(rt::encodeAs<F::E4M3FN>(x)); }},
     {"e5m2", 1, [](double x) { return uint32_t(rt::encodeAs<F::E5M2>(x)); }},
     {"s8", 1, [](double x) { return uint32_t(uint8_t(int(x))); }},
@@ -135,7 +135,7 @@ struct Wgmma {
 
   uint32_t codeOfC(double x) const {
     return d == "f16"   ? typeOf("f16").encode(x)
-           : d == "f32" ? bitsAs<uint32_t>(float(x))
+           : d == "f32" ? bitCast<uint32_t>(float(x))
                         : uint32_t(int32_t(x));
   }
 
@@ -194,7 +194,7 @@ struct Wgmma {
       return rt::decodeF16(
           uint16_t(kernel.output(i / 2, thread) >> (16 * (i % 2))));
     uint32_t word = kernel.output(i, thread);
-    return d == "f32" ? double(bitsAs<float>(word)) : double(int32_t(word));
+    return d == "f32" ? double(bitCast<float>(word)) : double(int32_t(word));
   }
 
   void expectResult(bool accumulated = true) const {
