@@ -17,8 +17,17 @@ static constexpr uint64_t kTurn = 4096;
 /// Times that soft waits are resumed in vain before this is a deadlock.
 static constexpr uint32_t kSoftRounds = 1000;
 
-Cluster::Cluster(const Launch &launch, Dim3 id)
-    : launch(launch), id(id),
+bool ClusterQueue::take(Dim3 &id) {
+  uint64_t i = next++;
+  if (i >= clusters.count())
+    return false;
+  id = {uint32_t(i % clusters.x), uint32_t(i / clusters.x % clusters.y),
+        uint32_t(i / clusters.x / clusters.y)};
+  return true;
+}
+
+Cluster::Cluster(const Launch &launch, Dim3 id, ClusterQueue &queue)
+    : launch(launch), id(id), queue(queue),
       random(launch.seed * 0x9E3779B97F4A7C15ull + id.x +
              (uint64_t(id.y) << 20) + (uint64_t(id.z) << 40)) {
   Dim3 size = launch.cluster;
@@ -126,7 +135,8 @@ public:
       : launch(launch), counters(counters),
         clusters{launch.grid.x / launch.cluster.x,
                  launch.grid.y / launch.cluster.y,
-                 launch.grid.z / launch.cluster.z} {}
+                 launch.grid.z / launch.cluster.z},
+        queue(clusters) {}
 
   std::string run(unsigned threads) {
     uint64_t count = clusters.count();
@@ -142,12 +152,10 @@ public:
 
 private:
   std::unique_ptr<Cluster> take() {
-    uint64_t i = next++;
-    if (i >= clusters.count() || failed)
+    Dim3 id;
+    if (failed || !queue.take(id))
       return nullptr;
-    Dim3 id{uint32_t(i % clusters.x), uint32_t(i / clusters.x % clusters.y),
-            uint32_t(i / clusters.x / clusters.y)};
-    return std::make_unique<Cluster>(launch, id);
+    return std::make_unique<Cluster>(launch, id, queue);
   }
 
   /// A cluster that does not end in its turn may wait for another one.
@@ -184,7 +192,7 @@ private:
   const Launch &launch;
   Counters &counters;
   const Dim3 clusters;
-  std::atomic<uint64_t> next{0};
+  ClusterQueue queue;
   std::atomic<bool> failed{false};
   std::mutex mutex;
   std::string message;

@@ -11,6 +11,7 @@
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
 
+#include <atomic>
 #include <random>
 
 namespace nibble {
@@ -54,6 +55,18 @@ struct Counters {
 
 class Cluster;
 
+/// Clusters of a grid that have not started. Thread-safe.
+class ClusterQueue {
+public:
+  explicit ClusterQueue(Dim3 clusters) : clusters(clusters) {}
+  /// The next one, or false.
+  bool take(Dim3 &id);
+
+private:
+  const Dim3 clusters;
+  std::atomic<uint64_t> next{0};
+};
+
 /// A named barrier of a CTA.
 struct Barrier {
   uint32_t expected = 0; ///< threads; 0: nobody waits
@@ -89,6 +102,7 @@ public:
   TensorMemory tensor;
   std::vector<std::unique_ptr<Warp>> warps;
   uint32_t threads = 0, exited = 0;
+  bool sawNoCluster = false; ///< of a clusterlaunchcontrol request
 
 private:
   void checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
@@ -102,7 +116,7 @@ private:
 /// CTAs that run together, on one host thread.
 class Cluster {
 public:
-  Cluster(const Launch &launch, Dim3 id);
+  Cluster(const Launch &launch, Dim3 id, ClusterQueue &queue);
   ~Cluster();
 
   /// Runs warps until all are done or nothing can run; true when done. Faults
@@ -112,7 +126,8 @@ public:
   std::string describeWaits() const;
 
   const Launch &launch;
-  const Dim3 id; ///< in the grid of clusters
+  const Dim3 id;       ///< in the grid of clusters
+  ClusterQueue &queue; ///< those that have not started
   std::vector<std::unique_ptr<Cta>> ctas;
   Barrier barrier; ///< barrier.cluster
   Counters counters;

@@ -12,7 +12,7 @@ void bra(Decoder &), brx(Decoder &), ret(Decoder &), exit(Decoder &),
     setmaxnreg(Decoder &), griddepcontrol(Decoder &), bar(Decoder &),
     shfl(Decoder &), vote(Decoder &), match(Decoder &), redux(Decoder &),
     activemask(Decoder &), elect(Decoder &), call(Decoder &),
-    returnFromFunction(Decoder &);
+    returnFromFunction(Decoder &), clusterLaunchControl(Decoder &);
 } // namespace control
 } // namespace emu
 } // namespace nibble

@@ -119,6 +119,7 @@ DecodeFn nibble::emu::findDecoder(std::string_view opcode) {
       {"redux", control::redux},
       {"activemask", control::activemask},
       {"elect", control::elect},
+      {"clusterlaunchcontrol", control::clusterLaunchControl},
       {"mma", matrix::mma},
       {"ldmatrix", matrix::ldmatrix},
       {"stmatrix", matrix::stmatrix},
