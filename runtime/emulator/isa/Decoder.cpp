@@ -431,6 +431,8 @@ void Decoder::decodeOne(const ptx::Instruction &source, Inst &inst) {
   decode(*this);
   if (std::string_view rest = words.rest(); !rest.empty())
     error("modifier ." + std::string(rest) + " is not emulated here");
+  if (std::string missing = missingOn(target, source); !missing.empty())
+    error(missing + "; the target is " + std::string(module.target));
 }
 
 void Decoder::begin(const ptx::Function &f) {

@@ -4,6 +4,7 @@
 #define NIBBLE_RT_EMULATOR_ISA_DECODER_H
 
 #include "isa/Inst.h"
+#include "isa/Targets.h"
 
 #include <map>
 #include <unordered_map>
@@ -114,7 +115,7 @@ private:
 class Decoder {
 public:
   Decoder(const ptx::Module &module, const Symbols &symbols)
-      : module(module), symbols(symbols) {}
+      : module(module), symbols(symbols), target(parseTarget(module.target)) {}
 
   ptx::Error decode(const ptx::Function &function, Code &code,
                     std::vector<SpecialUse> &specials);
@@ -199,6 +200,7 @@ private:
 
   const ptx::Module &module;
   const Symbols &symbols;
+  const TargetName target;
   const ptx::Function *function = nullptr;
   Code *code = nullptr;
   std::vector<SpecialUse> *specials = nullptr;

@@ -138,13 +138,6 @@ unsigned takeCount(Decoder &d) {
   return 1u << count;
 }
 
-void needVariant(Decoder &d, const char *what) {
-  if (!hasBlackwellVariant(d))
-    d.error(std::string(what) + " is not there on " +
-            std::string(d.getModule().target) +
-            ": it needs sm_100a, sm_110a or the like");
-}
-
 /// .b16, .b8, .b8x16.b6x16_p32 or .b8x16.b4x16_p64; false: .b16.
 bool takeByteFormat(Decoder &d, Format &format) {
   format = Format::Bytes;
@@ -169,8 +162,6 @@ void checkLoad(Decoder &d, Form form, bool bytes, unsigned count) {
     d.error(".m8n16 needs elements of 6 or 4 bits");
   if (form.shape == Shape::M16N16Trans && count == 4)
     d.error(".m16n16 is loaded once or twice, not four times");
-  if (wide)
-    needVariant(d, "ldmatrix of this shape");
 }
 
 Form takeLoadForm(Decoder &d) {
@@ -207,8 +198,6 @@ Form takeStoreForm(Decoder &d) {
   if (takeByteFormat(d, form.format) != (shape == 1) ||
       form.format != Format::Bytes)
     d.error("this shape has no such elements");
-  if (shape == 1)
-    needVariant(d, "stmatrix of this shape");
   form.shape = shape == 1   ? Shape::M16N8Trans
                : transposed ? Shape::M8N8Trans
                             : Shape::M8N8;

@@ -435,8 +435,6 @@ void decodeWait(Decoder &d) {
 } // namespace
 
 void tcgen05::decode(Decoder &d) {
-  if (!hasBlackwellVariant(d))
-    d.unsupported("tcgen05 on target " + std::string(d.getModule().target));
   switch (d.words().takeOf({"alloc", "dealloc", "relinquish_alloc_permit", "ld",
                             "st", "cp", "commit", "wait::ld", "wait::st",
                             "fence::before_thread_sync",

@@ -68,21 +68,6 @@ std::vector<Ref> nibble::emu::registerList(Decoder &d, size_t index,
   return refs;
 }
 
-TargetName nibble::emu::targetOf(Decoder &d) {
-  TargetName name;
-  for (char c : d.getModule().target)
-    if (std::isdigit(static_cast<unsigned char>(c)))
-      name.number = name.number * 10 + unsigned(c - '0');
-    else if (name.number)
-      name.variant = c;
-  return name;
-}
-
-bool nibble::emu::hasBlackwellVariant(Decoder &d) {
-  TargetName name = targetOf(d);
-  return name.number >= 100 && name.variant;
-}
-
 void nibble::emu::setWarpWide(Decoder &d, Handler run) {
   d.inst().run = run;
   d.inst().flags |= Inst::Ends | Inst::Collective;

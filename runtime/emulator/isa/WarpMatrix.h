@@ -40,15 +40,6 @@ tensor::Element takeElement(Decoder &d);
 /// names the operand in errors. Written ones must be registers or _.
 std::vector<Ref> registerList(Decoder &d, size_t index, size_t count,
                               const char *what, bool written);
-/// Targets of the module: sm_90a has number 90 and variant 'a'; 0: none.
-struct TargetName {
-  unsigned number = 0;
-  char variant = 0;
-};
-TargetName targetOf(Decoder &d);
-/// True for sm_100a, sm_100f, sm_110a and the like: what sm_100 brought only to
-/// targets with a variant.
-bool hasBlackwellVariant(Decoder &d);
 /// Ends: all lanes of the warp run it together.
 void setWarpWide(Decoder &d, Handler run);
 

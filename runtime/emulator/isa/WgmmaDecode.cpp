@@ -203,10 +203,6 @@ void decodeOrder(Decoder &d, WgmmaOrder kind) {
 } // namespace
 
 void nibble::emu::matrix::wgmma(Decoder &d) {
-  TargetName target = targetOf(d);
-  if (target.number != 90 || target.variant != 'a')
-    d.error("wgmma is there on sm_90a only, not on " +
-            std::string(d.getModule().target));
   static constexpr WgmmaOrder kOrders[] = {
       WgmmaOrder::Fence, WgmmaOrder::Commit, WgmmaOrder::Wait};
   int order = d.words().takeOf({"fence", "commit_group", "wait_group"});

@@ -121,12 +121,14 @@ std::vector<D> evaluate(const std::string &text, const std::vector<A> &...in) {
   for (int i = 1; i <= number; ++i)
     params += ", .param .u64 p" + std::to_string(i);
   Device device(".entry k(" + params + ") {\n.reg .u32 %i, %j, %s<4>;\n" +
-                ".reg .pred %p<4>;\n.reg .b" + bits + " %z;\n.reg .u64 %to;\n" +
-                "mov.u32 %i, %ctaid.x;\nmov.u32 %j, %tid.x;\n" +
-                "mad.lo.u32 %i, %i, 32, %j;\n" + loads + text +
-                "\nld.param.u64 %to, [p0];\nmad.wide.u32 %to, %i, " +
-                std::to_string(sizeof(D)) + ", %to;\nst.global.b" + bits +
-                " [%to], %z;\nret;\n}\n");
+                    ".reg .pred %p<4>;\n.reg .b" + bits +
+                    " %z;\n.reg .u64 %to;\n" +
+                    "mov.u32 %i, %ctaid.x;\nmov.u32 %j, %tid.x;\n" +
+                    "mad.lo.u32 %i, %i, 32, %j;\n" + loads + text +
+                    "\nld.param.u64 %to, [p0];\nmad.wide.u32 %to, %i, " +
+                    std::to_string(sizeof(D)) + ", %to;\nst.global.b" + bits +
+                    " [%to], %z;\nret;\n}\n",
+                "sm_100a");
   size_t padded = (n + 31) / 32 * 32;
   auto pad = [&](auto values) {
     values.resize(padded);
