@@ -89,7 +89,8 @@ bool Cluster::run(uint64_t budget) {
         any = true;
       }
     if (!any && !all.empty() && !resumeSoftly())
-      throw Fault{"deadlock: all warps wait:" + describeWaits()};
+      throw Fault{"deadlock: all warps wait:" + describeWaits(),
+                  FaultKind::Deadlock};
   }
   if (all.empty())
     finish();
@@ -109,7 +110,7 @@ void Cluster::finish() {
   }
   for (auto &cta : ctas)
     if (std::string left = cta->tensor.leftovers(); !left.empty())
-      throw Fault{where + left};
+      throw Fault{where + left, FaultKind::TensorLeak};
 }
 
 std::string Cluster::describeWaits() const {
@@ -147,7 +148,10 @@ public:
     work();
     for (std::thread &helper : helpers)
       helper.join();
-    return message;
+    return first.message;
+  }
+  FaultKind kind() const {
+    return first.message.empty() ? FaultKind::None : first.kind;
   }
 
 private:
@@ -177,8 +181,8 @@ private:
       }
     } catch (const Fault &fault) {
       std::lock_guard lock(mutex);
-      if (message.empty())
-        message = fault.message;
+      if (first.message.empty())
+        first = fault;
       failed = true;
     }
   }
@@ -195,12 +199,16 @@ private:
   ClusterQueue queue;
   std::atomic<bool> failed{false};
   std::mutex mutex;
-  std::string message;
+  Fault first;
 };
 
 } // namespace
 
 std::string nibble::emu::runGrid(const Launch &launch, unsigned threads,
-                                 Counters &counters) {
-  return Grid(launch, counters).run(threads);
+                                 Counters &counters, FaultKind *kind) {
+  Grid grid(launch, counters);
+  std::string message = grid.run(threads);
+  if (kind)
+    *kind = grid.kind();
+  return message;
 }

@@ -162,7 +162,7 @@ void Cta::outside(Warp &warp, Space space, uint64_t address, uint32_t bytes,
                      " address " + hex(address);
   if (address % bytes)
     warp.fault(what + ", which is no multiple of " + std::to_string(bytes),
-               lane);
+               lane, FaultKind::Misaligned);
   if (space == Space::Shared || space == Space::SharedCluster)
     what += ", but this CTA has " + std::to_string(shared.size()) +
             " bytes of shared memory";
@@ -172,7 +172,7 @@ void Cta::outside(Warp &warp, Space space, uint64_t address, uint32_t bytes,
             " bytes of local memory";
   else
     what += ", " + cluster.launch.memory->describe(address);
-  warp.fault(what, lane);
+  warp.fault(what, lane, FaultKind::Address);
 }
 
 uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
@@ -196,7 +196,7 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
                      " of the cluster, which " +
                      (owner >= cluster.ctas.size() ? "does not exist"
                                                    : "is another one"),
-                 lane);
+                 lane, FaultKind::Address);
     Cta &target = *cluster.ctas[owner];
     if (offset + bytes > target.shared.size())
       outside(warp, space, address, bytes, write, lane);
@@ -217,7 +217,8 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   if (!last || at + bytes > last->end)
     outside(warp, space, address, bytes, write, lane);
   if (write && !last->writable)
-    warp.fault("writes to " + last->name + ", which is read-only", lane);
+    warp.fault("writes to " + last->name + ", which is read-only", lane,
+               FaultKind::Address);
   return reinterpret_cast<uint8_t *>(at);
 }
 

@@ -144,8 +144,10 @@ private:
   uint64_t progressSeen = 0;
 };
 
-/// Runs a grid on `threads` host threads. "" or the report of the fault.
-std::string runGrid(const Launch &launch, unsigned threads, Counters &counters);
+/// Runs a grid on `threads` host threads. "" or the report of the fault; `kind`
+/// says what a device would call it.
+std::string runGrid(const Launch &launch, unsigned threads, Counters &counters,
+                    FaultKind *kind = nullptr);
 
 } // namespace emu
 } // namespace nibble

@@ -4,6 +4,7 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_MEMORY_H
 #define NIBBLE_RT_EMULATOR_EXEC_MEMORY_H
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -65,7 +66,8 @@ private:
   mutable std::shared_mutex mutex;
   std::map<uint64_t, std::shared_ptr<const Allocation>> byBegin;
   std::map<uint64_t, void *> owned;
-  uint64_t changes = 0, number = 0;
+  std::atomic<uint64_t> changes{0};
+  uint64_t number = 0;
 };
 
 } // namespace emu

@@ -171,7 +171,10 @@ std::string Module::check(const Kernel &kernel,
 }
 
 std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
-                           const void *params, Counters &counters) {
+                           const void *params, Counters &counters,
+                           FaultKind *kind) {
+  if (kind)
+    *kind = FaultKind::None;
   LaunchConfig adjusted = config;
   const uint32_t *required = kernel.code.requiredCluster;
   if (required[0] && config.cluster.count() == 1)
@@ -198,7 +201,7 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.gridId = grids++;
   unsigned threads =
       adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();
-  std::string fault = runGrid(launch, threads, counters);
+  std::string fault = runGrid(launch, threads, counters, kind);
   memory.release(copy);
   return fault;
 }

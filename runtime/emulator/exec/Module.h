@@ -5,6 +5,8 @@
 
 #include "exec/Cta.h"
 
+#include <atomic>
+
 namespace nibble {
 namespace emu {
 
@@ -40,9 +42,10 @@ public:
     unsigned threads = 0; ///< of the host; 0: all
   };
   /// Runs a kernel on `params`, code.paramBytes of them. "" or what is wrong:
-  /// the configuration, or the fault of the program.
+  /// the configuration (`kind` is None then), or the fault of the program.
   std::string launch(const Kernel &kernel, const LaunchConfig &config,
-                     const void *params, Counters &counters);
+                     const void *params, Counters &counters,
+                     FaultKind *kind = nullptr);
 
 private:
   uint64_t addressOf(std::string_view variable) const override;
@@ -62,7 +65,7 @@ private:
   std::map<std::string_view, int64_t> shared;
   int64_t sharedBytes = 0;
   std::map<std::string, std::unique_ptr<Kernel>, std::less<>> kernels;
-  uint64_t grids = 0;
+  std::atomic<uint64_t> grids{0};
 };
 
 } // namespace emu

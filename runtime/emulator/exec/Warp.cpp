@@ -280,6 +280,6 @@ std::string Warp::place(int lane) const {
   return text;
 }
 
-void Warp::fault(const std::string &message, int lane) {
-  throw Fault{place(lane) + ": " + message};
+void Warp::fault(const std::string &message, int lane, FaultKind kind) {
+  throw Fault{place(lane) + ": " + message, kind};
 }

@@ -22,9 +22,21 @@ struct CopyGroups {
   std::vector<std::vector<uint64_t>> committed; ///< oldest first
 };
 
+/// What a device would call a fault of the program.
+enum class FaultKind : uint8_t {
+  None,
+  Address, ///< outside of memory, or not to be written
+  Misaligned,
+  Assert,
+  Deadlock,   ///< a device would run until somebody ends it
+  TensorLeak, ///< tensor memory that was not released
+  Other
+};
+
 /// A fault of the program: what happened, where. Ends the grid.
 struct Fault {
   std::string message;
+  FaultKind kind = FaultKind::Other;
 };
 
 /// What a group waits for.
@@ -78,7 +90,8 @@ public:
   Lanes &pred(int32_t index) { return preds[index]; }
 
   /// Ends the program with a message about lanes at the current instruction.
-  [[noreturn]] void fault(const std::string &message, int lane = -1);
+  [[noreturn]] void fault(const std::string &message, int lane = -1,
+                          FaultKind kind = FaultKind::Other);
   /// "kernel k, CTA (0, 0, 0), thread (5, 0, 0), PTX line 12".
   std::string place(int lane = -1) const;
 

@@ -40,7 +40,8 @@ SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
   uint32_t offset = uint32_t(address) & kSharedOffsetMask;
   auto &ctas = w.cta.cluster.ctas;
   if (rank >= ctas.size() || offset >= ctas[rank]->shared.size())
-    w.fault("an address outside of the shared memory of the cluster", lane);
+    w.fault("an address outside of the shared memory of the cluster", lane,
+            FaultKind::Address);
   return {ctas[rank].get(), offset, ctas[rank]->shared.data() + offset};
 }
 

@@ -94,7 +94,7 @@ std::string readText(Warp &w, uint64_t address) {
     std::memcpy(&line, &args[16], 4);
     w.fault("assertion failed: " + readText(w, message) + " (" +
                 readText(w, file) + ":" + std::to_string(line) + ")",
-            int(lane));
+            int(lane), FaultKind::Assert);
   }
   w.fault("calls '" + f.name + "', which has no body here", int(lane));
 }

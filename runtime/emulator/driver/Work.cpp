@@ -1,0 +1,198 @@
+// What streams and graphs do: kernels, copies, fills.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "driver/Driver.h"
+
+#include <cstring>
+
+using namespace nibble::cuda;
+using namespace nibble::emu;
+
+/// Bytes from the first to behind the last byte of rows; false on overflow.
+static bool footprint(uint64_t width, uint64_t height, uint64_t depth,
+                      uint64_t pitch, uint64_t slice, uint64_t &bytes) {
+  uint64_t rows, slices;
+  return !__builtin_mul_overflow(height - 1, pitch, &rows) &&
+         !__builtin_mul_overflow(depth - 1, slice, &slices) &&
+         !__builtin_add_overflow(rows, slices, &bytes) &&
+         !__builtin_add_overflow(bytes, width, &bytes);
+}
+
+static std::string checkRange(const Driver &driver, uint64_t address,
+                              uint64_t bytes, const char *what) {
+  if (driver.contains(address, bytes))
+    return "";
+  return std::string(what) + " of " + std::to_string(bytes) + " bytes at " +
+         driver.memory.describe(address) + ": not within one allocation";
+}
+
+static std::string checkSide(const Driver &driver, const CopyWork &copy,
+                             const CopyWork::Side &side, const char *what) {
+  uint64_t bytes;
+  if ((copy.height > 1 || copy.depth > 1) && side.pitch < copy.width)
+    return std::string(what) + ": the pitch of " + std::to_string(side.pitch) +
+           " bytes is less than the width of " + std::to_string(copy.width);
+  if (!footprint(copy.width, copy.height, copy.depth, side.pitch, side.slice,
+                 bytes))
+    return std::string(what) + ": more bytes than there are addresses";
+  if (!side.host)
+    return checkRange(driver, side.address, bytes, what);
+  return side.address ? "" : std::string(what) + ": a null pointer";
+}
+
+std::string nibble::emu::checkWork(const Driver &driver, const CopyWork &copy) {
+  if (copy.width == 0 || copy.height == 0 || copy.depth == 0)
+    return "";
+  std::string wrong = checkSide(driver, copy, copy.from, "source");
+  return wrong.empty() ? checkSide(driver, copy, copy.to, "destination")
+                       : wrong;
+}
+
+std::string nibble::emu::checkWork(const Driver &driver, const FillWork &fill) {
+  if (fill.elementBytes != 1 && fill.elementBytes != 2 &&
+      fill.elementBytes != 4)
+    return "elements of " + std::to_string(fill.elementBytes) + " bytes";
+  if (fill.address % fill.elementBytes || fill.pitch % fill.elementBytes)
+    return "the address or the pitch is no multiple of the element";
+  if (fill.width == 0 || fill.height == 0)
+    return "";
+  uint64_t width, bytes;
+  if (__builtin_mul_overflow(fill.width, uint64_t(fill.elementBytes), &width) ||
+      !footprint(width, fill.height, 1, fill.pitch, 0, bytes))
+    return "more bytes than there are addresses";
+  if (fill.height > 1 && fill.pitch < width)
+    return "the pitch is less than the width";
+  return checkRange(driver, fill.address, bytes, "a fill");
+}
+
+static void perform(const CopyWork &copy) {
+  for (uint64_t z = 0; z < copy.depth; ++z)
+    for (uint64_t y = 0; y < copy.height; ++y) {
+      auto at = [&](const CopyWork::Side &side) {
+        return reinterpret_cast<void *>(side.address + z * side.slice +
+                                        y * side.pitch);
+      };
+      if (copy.width)
+        std::memmove(at(copy.to), at(copy.from), copy.width);
+    }
+}
+
+static void perform(const FillWork &fill) {
+  for (uint64_t y = 0; y < fill.height; ++y)
+    for (uint64_t x = 0; x < fill.width; ++x)
+      std::memcpy(reinterpret_cast<uint8_t *>(fill.address + y * fill.pitch) +
+                      x * fill.elementBytes,
+                  &fill.value, fill.elementBytes);
+}
+
+static CUresult resultOf(FaultKind kind) {
+  switch (kind) {
+  case FaultKind::Address:
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+  case FaultKind::Misaligned:
+    return CUDA_ERROR_MISALIGNED_ADDRESS;
+  case FaultKind::Assert:
+    return CUDA_ERROR_ASSERT;
+  case FaultKind::Deadlock:
+    return CUDA_ERROR_LAUNCH_TIMEOUT;
+  case FaultKind::TensorLeak:
+    return CUDA_ERROR_TENSOR_MEMORY_LEAK;
+  default:
+    return CUDA_ERROR_LAUNCH_FAILED;
+  }
+}
+
+/// A fault is told by the next call, as on a device.
+static CUresult fail(Driver &driver, Context &context, CUresult result,
+                     const std::string &text) {
+  reportFault(result, text);
+  std::lock_guard lock(driver.state);
+  context.sticky = result;
+  context.faultText = text;
+  return CUDA_SUCCESS;
+}
+
+static CUresult run(Driver &driver, Context &context, const KernelWork &work) {
+  Module::LaunchConfig config;
+  config.grid = work.grid;
+  config.block = work.block;
+  config.cluster = work.cluster;
+  config.dynamicShared = work.dynamicShared;
+  config.seed = driver.options.seed + driver.launches++;
+  config.threads = driver.options.threads;
+  Counters counters;
+  FaultKind kind;
+  std::string text = work.module->module.launch(
+      *work.function->kernel, config, work.params.data(), counters, &kind);
+  if (text.empty())
+    return CUDA_SUCCESS;
+  if (kind == FaultKind::None)
+    return refuse(CUDA_ERROR_INVALID_VALUE, text);
+  return fail(driver, context, resultOf(kind), text);
+}
+
+template <typename T>
+static CUresult checked(Driver &driver, Context &context, const T &work) {
+  // Memory of a graph may have gone since.
+  if (std::string wrong = checkWork(driver, work); !wrong.empty())
+    return fail(driver, context, CUDA_ERROR_ILLEGAL_ADDRESS, wrong);
+  perform(work);
+  return CUDA_SUCCESS;
+}
+
+CUresult nibble::emu::execute(Driver &driver, Context &context,
+                              const Work &work) {
+  std::lock_guard lock(driver.work);
+  if (auto *kernel = std::get_if<KernelWork>(&work))
+    return run(driver, context, *kernel);
+  if (auto *copy = std::get_if<CopyWork>(&work))
+    return checked(driver, context, *copy);
+  if (auto *fill = std::get_if<FillWork>(&work))
+    return checked(driver, context, *fill);
+  if (auto *host = std::get_if<HostWork>(&work))
+    host->function(host->data);
+  return CUDA_SUCCESS;
+}
+
+/// The legacy stream waits for all blocking streams, which a capture cannot.
+static CUresult checkLegacy(Driver &driver, const Context &context) {
+  bool implicit = false;
+  driver.streams.each([&](Stream &stream) {
+    if (stream.capture && !(stream.flags & CU_STREAM_NON_BLOCKING) &&
+        stream.context.lock().get() == &context) {
+      driver.invalidate(*stream.capture);
+      implicit = true;
+    }
+  });
+  if (!implicit)
+    return CUDA_SUCCESS;
+  return refuse(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
+                "work on the legacy stream while a blocking stream captures");
+}
+
+CUresult nibble::emu::submit(Driver &driver,
+                             const std::shared_ptr<Context> &context,
+                             CUstream handle, Work work) {
+  {
+    std::lock_guard lock(driver.state);
+    auto stream = driver.findStream(*context, handle);
+    if (!stream || stream->context.lock() != context)
+      return refuse(CUDA_ERROR_INVALID_HANDLE,
+                    "there is no such stream in the current context");
+    if (stream->capture) {
+      if (stream->capture->invalid)
+        return refuse(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED,
+                      "the capture failed before");
+      auto node = std::make_shared<Node>();
+      node->graph = stream->capture->graph.get();
+      node->work = std::move(work);
+      node->after = stream->last;
+      stream->last = {node.get()};
+      stream->capture->graph->nodes.push_back(std::move(node));
+      return CUDA_SUCCESS;
+    }
+    if (stream->builtIn && stream->id == 1)
+      if (CUresult wrong = checkLegacy(driver, *context))
+        return wrong;
+  }
+  return execute(driver, *context, work);
+}
