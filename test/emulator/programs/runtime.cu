@@ -215,6 +215,8 @@ static void faults() {
 
 int main() {
   launches();
+  if (failures)
+    return 1; // nothing else would work
   clusters();
   streamsAndGraphs();
   planes();

@@ -57,8 +57,8 @@ template <typename T> void put(std::string &out, T value) {
 /// A fat binary with one Zstandard entry.
 std::string fatBinary(const std::string &ptx) {
   std::string payload(ptx.size() + 1000, '\0');
-  size_t size = ZSTD_compress(&payload[0], payload.size(), ptx.data(),
-                              ptx.size(), 3);
+  size_t size =
+      ZSTD_compress(&payload[0], payload.size(), ptx.data(), ptx.size(), 3);
   payload.resize((size + 7) / 8 * 8);
   std::string out;
   for (uint32_t word : {0xBA55ED50u, 0x00100001u})
@@ -94,7 +94,8 @@ public:
     dim3 grid, block;
     size_t shared = 0;
     CUstream stream = nullptr;
-    if (auto error = __cudaPopCallConfiguration(&grid, &block, &shared, &stream))
+    if (auto error =
+            __cudaPopCallConfiguration(&grid, &block, &shared, &stream))
       return error;
     void *arguments[] = {&data, &n};
     return cudaLaunchKernel(&kernel, grid, block, arguments, shared, stream);

@@ -80,9 +80,9 @@ std::string chosen(const std::string &fat, const std::string &device) {
 
 TEST(FatBinary, UnpacksEveryKind) {
   for (auto packing : {FatEntry::Plain, FatEntry::Lz4, FatEntry::Zstd})
-    EXPECT_EQ(chosen(fatOf(entryOf(1, ptxFor("sm_90a"), packing, 90)),
-                     "sm_90a"),
-              ptxFor("sm_90a"))
+    EXPECT_EQ(
+        chosen(fatOf(entryOf(1, ptxFor("sm_90a"), packing, 90)), "sm_90a"),
+        ptxFor("sm_90a"))
         << packing;
 }
 
