@@ -3,6 +3,7 @@
 #include "driver/Driver.h"
 
 #include <cstdio>
+#include <unistd.h>
 
 using namespace nibble::cuda;
 using namespace nibble::emu;
@@ -12,9 +13,23 @@ Driver &Driver::get() {
   return *driver;
 }
 
+namespace {
+/// The main thread keeps its state to the very end: programs free memory in
+/// destructors that run after those of its thread-local objects.
+struct StateOwner {
+  ThreadState *state = new ThreadState();
+  ~StateOwner() {
+    if (::gettid() == ::getpid())
+      return;
+    delete state;
+    state = nullptr;
+  }
+};
+} // namespace
+
 ThreadState &nibble::emu::thread() {
-  thread_local ThreadState state;
-  return state;
+  static thread_local StateOwner owner;
+  return *owner.state;
 }
 
 CUresult nibble::emu::refuse(CUresult result, const std::string &why) {

@@ -3,6 +3,7 @@
 #include "driver/Target.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <unistd.h>
@@ -95,10 +96,11 @@ bool nibble::emu::attributeOf(const Target &t, int attribute, int &value) {
 std::string nibble::emu::checkPtxTarget(const Target &target,
                                         const std::string &ptx) {
   int wanted = std::atoi(ptx.c_str() + std::min<size_t>(3, ptx.size()));
-  int have = target.major * 10 + target.minor;
+  // Not its compute capability: programs may be told another one.
+  int have = std::atoi(target.arch + 3);
   char suffix = ptx.empty() ? ' ' : ptx.back();
   bool fits = suffix == 'a'   ? ptx == target.arch
-              : suffix == 'f' ? wanted / 10 == target.major && wanted <= have
+              : suffix == 'f' ? wanted / 10 == have / 10 && wanted <= have
                               : wanted <= have;
   if (ptx.compare(0, 3, "sm_") == 0 && fits)
     return "";
@@ -122,6 +124,13 @@ template <typename T> static bool readNumber(const char *name, T &number) {
   return !*end && *text != '-';
 }
 
+static bool readCapability(const char *text, Target &machine) {
+  int end = 0;
+  return std::sscanf(text, "%2d.%1d%n", &machine.major, &machine.minor, &end) ==
+             2 &&
+         !text[end] && machine.major > 0 && machine.minor >= 0;
+}
+
 static uint64_t hostMemory() {
   return uint64_t(::sysconf(_SC_PHYS_PAGES)) *
          uint64_t(::sysconf(_SC_PAGESIZE));
@@ -129,10 +138,16 @@ static uint64_t hostMemory() {
 
 std::string nibble::emu::readOptions(Options &options) {
   const char *arch = variable("NIBBLE_EMU_TARGET");
-  options.target = findTarget(arch ? arch : "sm_90a");
-  if (!options.target)
+  const Target *target = findTarget(arch ? arch : "sm_90a");
+  if (!target)
     return std::string("NIBBLE_EMU_TARGET is '") + arch +
            "'; wanted sm_90a, sm_100a or sm_110a";
+  options.machine = *target;
+  options.target = &options.machine;
+  if (const char *told = variable("NIBBLE_EMU_CAPABILITY"))
+    if (!readCapability(told, options.machine))
+      return std::string("NIBBLE_EMU_CAPABILITY is '") + told +
+             "'; wanted major.minor, such as 10.0";
   options.memory = std::min(options.target->memory, hostMemory() / 2);
   unsigned verbose = 0;
   if (!readNumber("NIBBLE_EMU_SEED", options.seed))

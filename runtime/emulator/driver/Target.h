@@ -15,7 +15,7 @@ namespace emu {
 struct Target {
   const char *arch; ///< "sm_90a"
   const char *name; ///< "Nibble emulated H100"
-  int major, minor;
+  int major, minor; ///< compute capability that programs are told
   int sms;
   int threadsPerSm, blocksPerSm;
   uint64_t memory;
@@ -38,13 +38,17 @@ std::string checkPtxTarget(const Target &target, const std::string &ptx);
 
 /// What the environment says:
 ///   NIBBLE_EMU_TARGET   sm_90a (default), sm_100a, sm_110a
+///   NIBBLE_EMU_CAPABILITY  "10.0": what programs are told instead of the
+///                       machine's own compute capability; for those that
+///                       look for one that they know
 ///   NIBBLE_EMU_SEED     of the orders of warps and asynchronous work (1)
 ///   NIBBLE_EMU_THREADS  of the host (all)
 ///   NIBBLE_EMU_MEMORY   bytes of device memory (what the machine has, at most
 ///                       half of the host's)
 ///   NIBBLE_EMU_VERBOSE  1: also prints why calls are refused
 struct Options {
-  const Target *target = nullptr;
+  Target machine = {};
+  const Target *target = nullptr; ///< &machine
   uint64_t seed = 1, memory = 0;
   unsigned threads = 0; ///< 0: all
   bool verbose = false;

@@ -2,11 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/Async.h"
 
+#include "exec/Warp.h"
+#include "isa/Inst.h"
+
 #include <algorithm>
+#include <map>
 
 using namespace nibble::emu;
 
 uint64_t AsyncWork::submit(AsyncOp op) {
+  op.line = running ? running->inst->line : 0;
   pending.push_back({next, std::move(op)});
   return next++;
 }
@@ -54,9 +59,22 @@ bool AsyncWork::hasRead(uint64_t number) const {
   });
 }
 
+static bool usesMemory(const AsyncOp &op) { return !op.read; }
+
 size_t AsyncWork::countUsers() const {
   return size_t(
-      std::count_if(pending.begin(), pending.end(), [](const Pending &p) {
-        return !(p.op.read && p.op.hasRead);
-      }));
+      std::count_if(pending.begin(), pending.end(),
+                    [](const Pending &p) { return usesMemory(p.op); }));
+}
+
+std::string AsyncWork::linesOfUsers() const {
+  std::map<uint32_t, unsigned> counts;
+  for (const Pending &p : pending)
+    if (usesMemory(p.op))
+      ++counts[p.op.line];
+  std::string text;
+  for (auto [line, count] : counts)
+    text += (text.empty() ? "" : ", ") + std::to_string(line) +
+            (count > 1 ? " (" + std::to_string(count) + " times)" : "");
+  return text;
 }

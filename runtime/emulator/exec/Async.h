@@ -12,10 +12,13 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace nibble {
 namespace emu {
+
+class Warp;
 
 /// One piece of asynchronous work.
 struct AsyncOp {
@@ -27,6 +30,7 @@ struct AsyncOp {
   std::function<bool()> ready;
   uint32_t queue = 0; ///< 0: none; others complete in order
   bool hasRead = false;
+  uint32_t line = 0; ///< of the PTX text; set when it is submitted
 };
 
 class AsyncWork {
@@ -36,12 +40,17 @@ public:
   /// Completes one operation that may complete; false if there is none.
   bool step(std::mt19937_64 &random);
   bool empty() const { return pending.empty(); }
-  /// Operations that still use the memory of the cluster: all but those that
-  /// have read what they write elsewhere.
+  /// Operations that still write memory of the cluster, or read it without end:
+  /// all but stores, which read shared memory before anybody else gets it
+  /// (kernels in use end without waiting for their last ones).
   size_t countUsers() const;
+  /// The PTX lines that issued them: "12 (3 times), 40".
+  std::string linesOfUsers() const;
   /// True if the operation has completed.
   bool isDone(uint64_t number) const;
   bool hasRead(uint64_t number) const;
+
+  const Warp *running = nullptr; ///< whose instruction submits
 
 private:
   struct Pending {

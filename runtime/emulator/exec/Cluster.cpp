@@ -77,6 +77,7 @@ bool Cluster::run(uint64_t budget) {
         continue;
       any = true;
       ++slice;
+      async.running = &warp;
       counters.instructions += warp.run(kSlice);
     }
     all.erase(std::remove_if(all.begin(), all.end(),
@@ -105,7 +106,8 @@ void Cluster::finish() {
   if (size_t users = async.countUsers(); users && launch.checks.pending)
     throw Fault{where + "ends while " + std::to_string(users) +
                 " asynchronous operations still use its shared or tensor "
-                "memory: they have not been waited for"};
+                "memory: they have not been waited for (PTX lines " +
+                async.linesOfUsers() + ")"};
   while (async.step(random)) {
   }
   for (auto &cta : ctas)

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/Memory.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -95,5 +96,8 @@ std::string GlobalMemory::describe(uint64_t address) const {
   if (next != byBegin.end() && next->second->begin - address < (1 << 20))
     return std::to_string(next->second->begin - address) + " bytes before " +
            next->second->name;
-  return "near no allocation";
+  char text[64];
+  std::snprintf(text, sizeof text, "address 0x%llx, near no allocation",
+                static_cast<unsigned long long>(address));
+  return text;
 }

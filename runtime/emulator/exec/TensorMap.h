@@ -48,6 +48,9 @@ enum class TensorInterleave : uint32_t { None, B16, B32 };
 struct TensorMap {
   static constexpr uint64_t kMark = 0x4E42544D41503031; ///< "NBTMAP01"
   uint64_t mark = 0;
+  /// Programs for some drivers clear bit 21 of this word after encoding, so
+  /// nothing may lie here.
+  uint64_t reserved = 0;
   uint64_t address = 0;
   TensorType type = TensorType::U8;
   uint32_t rank = 0;

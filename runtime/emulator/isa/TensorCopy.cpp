@@ -165,14 +165,29 @@ uint64_t byteOf(const TensorMap &map, uint64_t row, int64_t coordinate,
   return row + uint64_t(coordinate + i) * map.bits() / 8;
 }
 
+/// "box 64x8 at (0, 16) of a tensor of 64x20, which begins at ..."
+std::string describeBox(const GlobalMemory &memory, const TensorMap &map,
+                        const std::vector<int32_t> &at) {
+  std::string box, corner, sizes;
+  for (unsigned d = 0; d < map.rank; ++d) {
+    box += (d ? "x" : "") + std::to_string(map.box[d]);
+    corner += (d ? ", " : "") + std::to_string(at[d]);
+    sizes += (d ? "x" : "") + std::to_string(map.sizes[d]);
+  }
+  return "box " + box + " at (" + corner + ") of a tensor of " + sizes +
+         ", which begins at " + memory.describe(map.address);
+}
+
 /// Global memory of a row's elements; a fault with `place` if it is outside.
-uint8_t *findRow(Cluster &cluster, uint64_t address, uint64_t bytes, bool write,
-                 const std::string &place) {
+uint8_t *findRow(Cluster &cluster, const TensorMap &map,
+                 const std::vector<int32_t> &at, uint64_t address,
+                 uint64_t bytes, bool write, const std::string &place) {
   GlobalMemory &memory = *cluster.launch.memory;
   auto allocation = memory.find(address);
   if (!allocation || address + bytes > allocation->end)
-    throw Fault{place + ": a tensor's box reaches " + std::to_string(bytes) +
-                " bytes at " + memory.describe(address) +
+    throw Fault{place + ": " + describeBox(memory, map, at) + ", reaches " +
+                std::to_string(bytes) + " bytes at " +
+                memory.describe(address) +
                 ": the tensor map does not fit the memory"};
   if (write && !allocation->writable)
     throw Fault{place + ": a tensor's box writes to " + allocation->name +
@@ -221,8 +236,9 @@ void finishLoad(Cluster &cluster, const TensorMap &map,
         fillOutside(map, row.data());
         if (from < to) {
           uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
-          const uint8_t *source = findRow(
-              cluster, byteOf(map, address, at[0], from), bytes, false, place);
+          const uint8_t *source =
+              findRow(cluster, map, at, byteOf(map, address, at[0], from),
+                      bytes, false, place);
           unpackRow(map, source, row.data() + from * map.sharedBits() / 8,
                     to - from);
         }
@@ -335,20 +351,21 @@ void finishStore(Cluster &cluster, const TensorMap &map,
                  const std::vector<uint8_t> &box, AtomicOp op,
                  const std::string &place) {
   Box(map, at.data())
-      .forEachRow([&](uint32_t inBox, uint64_t address, int64_t from,
-                      int64_t to) {
-        if (from >= to)
-          return;
-        uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
-        uint8_t *target = findRow(cluster, byteOf(map, address, at[0], from),
-                                  bytes, true, place);
-        static std::mutex reductions; // of several host threads
-        std::unique_lock lock(reductions, std::defer_lock);
-        if (op != kExch)
-          lock.lock();
-        writeRow(op, map.type, target,
-                 &box[inBox + size_t(from) * map.bits() / 8], bytes);
-      });
+      .forEachRow(
+          [&](uint32_t inBox, uint64_t address, int64_t from, int64_t to) {
+            if (from >= to)
+              return;
+            uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
+            uint8_t *target =
+                findRow(cluster, map, at, byteOf(map, address, at[0], from),
+                        bytes, true, place);
+            static std::mutex reductions; // of several host threads
+            std::unique_lock lock(reductions, std::defer_lock);
+            if (op != kExch)
+              lock.lock();
+            writeRow(op, map.type, target,
+                     &box[inBox + size_t(from) * map.bits() / 8], bytes);
+          });
 }
 
 void store(Warp &w, const Inst &i, Lanes lanes) {
