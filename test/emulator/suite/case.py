@@ -1,7 +1,7 @@
 # One launch of a kernel: its arguments, what must come out, how exactly.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -80,10 +80,8 @@ class Case:
     args: list
     grid: tuple = (1, 1, 1)
     block: int = 32
-    cluster: int = 1  # CTAs, where the kernel does not say so itself
     shared: int = 0
     device_only: bool = False  # nothing to compare with until a device has run it
-    notes: dict = field(default_factory=dict)
 
     def outputs(self):
         found = []

@@ -8,11 +8,13 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = {'tma': 'tensors', 'async': 'copies', 'cluster': 'clusters', 'matrix': 'matrices', 'wgmma': 'warpgroups', 'warpgroup': 'products',
-           'atomics': 'atomics', 'lanes': 'lanes', 'approximate': 'functions', 'arithmetic': 'arithmetic'}
+           'atomics': 'atomics', 'lanes': 'lanes', 'approximate': 'functions', 'arithmetic': 'arithmetic',
+           **dict.fromkeys(['control', 'convert', 'integer', 'memory', 'warp'], 'basic')}
 
 
 def cases_of(file):
-    cases = importlib.import_module(f'.{MODULES[file]}', __package__).cases()
+    module = importlib.import_module(f'.{MODULES[file]}', __package__)
+    cases = list(module.cases(file) if MODULES[file] == 'basic' else module.cases())
     names = [c.name for c in cases]
     assert len(set(names)) == len(names), 'two cases have one name'
     return cases
@@ -29,6 +31,8 @@ def recording_of(folder, file):
     if not path.exists():
         return None
     arrays = dict(np.load(path))
+    if 'ptx' not in arrays:
+        return None
     if str(arrays.pop('ptx')) != digest_of(file):
         raise SystemExit(f'{path} was recorded from another {file}.ptx: scripts/emulator-record')
     return {k: str(v) if k == 'device' else v for k, v in arrays.items()}
