@@ -49,7 +49,7 @@ class Out:
 
     def sample(self):
         """Elements of a bounded result that are recorded."""
-        return np.arange(0, self.start.size, max(1, self.start.size // 192))[:256]
+        return np.arange(0, self.start.size, max(1, self.start.size // 96))[:128]
 
     def digest(self, got):
         """What is recorded: 8 bytes for each 256 of equal bits, or a sample of numbers."""
