@@ -132,9 +132,19 @@ static bool parseSizes(const std::string &text, T *sizes, size_t count) {
   return true;
 }
 
+/// "steps=1x2", "fill=nan".
+static bool parseOption(const std::string &text, TensorMap &map) {
+  if (text == "fill=nan") {
+    map.fill = 1;
+    return true;
+  }
+  return text.substr(0, 6) == "steps=" &&
+         parseSizes(text.substr(6), map.elementStrides, map.rank);
+}
+
 std::string Arguments::addMap(const Code &code, const std::string &text) {
   std::vector<std::string> parts = split(text, ':');
-  if (parts.size() != 6)
+  if (parts.size() < 6)
     return "is not map=FILE:TYPE:SIZES:STRIDES:BOX:SWIZZLE";
   TensorMap map;
   map.mark = TensorMap::kMark;
@@ -153,13 +163,19 @@ std::string Arguments::addMap(const Code &code, const std::string &text) {
   map.swizzle = uint8_t(swizzle);
   for (uint8_t &stride : map.elementStrides)
     stride = 1;
-  rt::Result<rt::Array> array = rt::readNpy(parts[0]);
+  for (size_t i = 6; i < parts.size(); ++i)
+    if (!parseOption(parts[i], map))
+      return "has the unknown option '" + parts[i] + "'";
+  std::vector<std::string> files = split(parts[0], ',');
+  rt::Result<rt::Array> array = rt::readNpy(files[0]);
   if (!array.ok())
     return array.status().str();
-  void *at = memory.allocate(array->data.size(), parts[0]);
+  void *at = memory.allocate(array->data.size(), files[0]);
   if (!at)
-    return "no memory for " + parts[0];
+    return "no memory for " + files[0];
   std::memcpy(at, array->data.data(), array->data.size());
+  if (files.size() > 1)
+    outputs.push_back({files[1], *array, at});
   map.address = uint64_t(at);
   if (std::string problem = checkTensorMap(map); !problem.empty())
     return problem;

@@ -22,7 +22,10 @@ namespace emu {
 ///                            a tensor map over the bytes of a file: type (u8
 ///                            u16 f16 bf16 f32 ... u4x16a8 u4x16a16), sizes
 ///                            (fastest first), strides in bytes of all but the
-///                            first, box, swizzle (none 32B 64B 128B)
+///                            first, box, swizzle (none 32B 64B 128B); then,
+///                            if wanted, steps=1x2 (element strides) and
+///                            fill=nan. map=FILE.npy,OUT.npy:... writes the
+///                            file's bytes after the run
 class Arguments {
 public:
   explicit Arguments(GlobalMemory &memory) : memory(memory) {}

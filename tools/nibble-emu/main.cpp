@@ -18,7 +18,7 @@ struct Options {
   std::vector<std::string> arguments;
   uint32_t shared = 0;
   unsigned threads = 0;
-  uint64_t seed = 1;
+  uint64_t seed = 1, maxInstructions = 0;
   bool json = false, list = false;
 };
 
@@ -57,6 +57,7 @@ int launch(Module &module, GlobalMemory &memory, const Options &options) {
   config.dynamicShared = options.shared;
   config.threads = options.threads;
   config.seed = options.seed;
+  config.maxInstructions = options.maxInstructions;
   Arguments arguments(memory);
   for (const std::string &text : options.arguments)
     if (std::string problem = arguments.add(text, kernel->code);
@@ -110,6 +111,8 @@ int main(int argc, char **argv) {
       ->delimiter('\0');
   app.add_option("--seed", options.seed,
                  "of the orders of warps and asynchronous work");
+  app.add_option("--max-instructions", options.maxInstructions,
+                 "of a cluster's warps; more is a fault (0: any number)");
   app.add_option("--threads", options.threads, "of the host");
   app.add_flag("--json", options.json, "counters as JSON");
   app.add_flag("--list", options.list, "names of the kernels");

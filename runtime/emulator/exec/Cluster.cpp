@@ -80,6 +80,11 @@ bool Cluster::run(uint64_t budget) {
       async.running = &warp;
       counters.instructions += warp.run(kSlice);
     }
+    if (launch.maxInstructions &&
+        counters.instructions > launch.maxInstructions)
+      throw Fault{
+          "more than " + std::to_string(launch.maxInstructions) +
+          " instructions in a cluster: it does not end:" + describeWaits()};
     all.erase(std::remove_if(all.begin(), all.end(),
                              [](Warp *w) { return w->state == Run::Done; }),
               all.end());

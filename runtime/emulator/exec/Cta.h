@@ -43,6 +43,7 @@ struct Launch {
   bool eager = true; ///< asynchronous work may also be done early
   Checks checks;
   uint64_t gridId = 0;
+  uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
 };
 
 /// Counters of a launch; threads add theirs at the end.

@@ -80,6 +80,16 @@ void nibble::emu::arriveAt(MBarrier *barrier, const std::string &where) {
     throw Fault{where + ": " + why};
 }
 
+/// Every byte of global memory must belong to one allocation.
+uint8_t *nibble::emu::resolveRange(Warp &w, uint64_t address, uint32_t bytes,
+                                   bool write, int lane) {
+  if (bytes == 0)
+    return nullptr;
+  uint8_t *first = w.cta.resolve(w, Space::Global, address, 1, write, lane);
+  w.cta.resolve(w, Space::Global, address + bytes - 1, 1, write, lane);
+  return first;
+}
+
 void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number,
                              bool bulk) {
   (bulk ? w.bulkCopies : w.copies)[lane].open.push_back(number);
@@ -240,16 +250,6 @@ BulkSizes sizesOf(Warp &w, const BulkOperands &o, unsigned lane) {
   return s;
 }
 
-/// Every byte of global memory must belong to one allocation.
-uint8_t *resolveRange(Warp &w, uint64_t address, uint32_t bytes, bool write,
-                      int lane) {
-  if (bytes == 0)
-    return nullptr;
-  uint8_t *first = w.cta.resolve(w, Space::Global, address, 1, write, lane);
-  w.cta.resolve(w, Space::Global, address + bytes - 1, 1, write, lane);
-  return first;
-}
-
 void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
   BulkOperands o = operandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
@@ -387,11 +387,23 @@ void decodeArrive(Decoder &d) {
   d.inst().run = arriveAfterCopies;
 }
 
-/// Into the L2 cache: nothing that is seen here.
-void prefetched(Warp &, const Inst &, Lanes) {}
+/// Into the L2 cache, which is not seen here. a, imm, sub[1]: address; b: size.
+void prefetched(Warp &w, const Inst &i, Lanes lanes) {
+  forLanes(lanes, [&](unsigned l) {
+    uint32_t bytes = w.lanes<uint32_t>(i.b)[l];
+    if (bytes % 16 || addressOf(w, i, l) % 16)
+      w.fault("a bulk prefetch of " + std::to_string(bytes) +
+                  " bytes: size and address must be multiples of 16",
+              int(l));
+  });
+}
 void decodePrefetch(Decoder &d) {
-  while (!d.words().rest().empty())
-    d.words().take(d.words().rest());
+  if (!d.words().take("L2") || !d.words().take("global"))
+    d.error("needs .L2.global");
+  bool policy = d.words().take("L2::cache_hint");
+  d.expectOperands(2 + policy, 2 + policy);
+  setAddress(d, d.operand(0), Space::Global);
+  d.inst().b = d.value(d.operand(1), 4);
   d.inst().run = prefetched;
 }
 
@@ -461,11 +473,15 @@ nibble::emu::barriersOf(Warp &w, const std::vector<Cta *> &targets,
 }
 
 void nibble::emu::async::cp(Decoder &d) {
+  bool reduces = d.words().take("reduce");
   if (d.words().take("async")) {
     if (d.words().take("bulk"))
-      return d.words().take("tensor")     ? tensorCopy(d)
+      return d.words().take("tensor")     ? tensorCopy(d, reduces)
+             : reduces                    ? bulkReduce(d)
              : d.words().take("prefetch") ? decodePrefetch(d)
                                           : decodeBulk(d);
+    if (reduces)
+      d.error("needs .bulk");
     if (d.words().take("mbarrier"))
       return decodeArrive(d);
     if (d.words().has("commit_group") || d.words().has("wait_group") ||

@@ -32,8 +32,17 @@ std::vector<MBarrier *> barriersOf(Warp &w, const std::vector<Cta *> &targets,
                                    const SharedPlace &where, bool multicast,
                                    int lane);
 
-/// cp.async.bulk.tensor and cp.reduce.async.bulk.tensor.
-void tensorCopy(Decoder &d);
+/// Where `bytes` of global memory lie, every one in the same allocation.
+uint8_t *resolveRange(Warp &w, uint64_t address, uint32_t bytes, bool write,
+                      int lane);
+
+/// cp.async.bulk.tensor, and cp.reduce.async.bulk.tensor if `reduces`.
+void tensorCopy(Decoder &d, bool reduces);
+/// cp.reduce.async.bulk.
+void bulkReduce(Decoder &d);
+/// st.async, red.async.
+void storeAsync(Decoder &d);
+void reduceAsync(Decoder &d);
 
 } // namespace emu
 } // namespace nibble
