@@ -159,6 +159,9 @@ static void buildStage(OpPassManager &pm, Stage stage,
     FuseOptions fuse;
     fuse.disabled.assign(options.disabledFusions.begin(),
                          options.disabledFusions.end());
+    fuse.forced.assign(options.forcedFusions.begin(),
+                       options.forcedFusions.end());
+    fuse.target = target;
     if (options.splitOutputRounding) {
       pm.addNestedPass<func::FuncOp>(createSplitOutputRounding());
       // Accumulators can be seen only between kernels.

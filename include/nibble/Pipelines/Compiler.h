@@ -52,6 +52,8 @@ struct CompileOptions {
   bool splitOutputRounding = false;
   /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
+  /// Fusions that run where they do not pay, by name (getForcibleFusionNames).
+  std::vector<std::string> forcedFusions;
   /// Rewrites that are not exact and may run, by name (getInexactRewrites).
   std::vector<std::string> allowedRewrites;
   std::string command; ///< recorded in the engine
