@@ -58,7 +58,8 @@ struct CompileOptions {
   std::vector<std::string> allowedRewrites;
   std::string command; ///< recorded in the engine
   /// Folder for the reproducer bundle of a stage that fails for a reason that
-  /// no model should cause; nothing: none is written.
+  /// no model should cause (of stage `lower`, the passes and, as "code", the
+  /// code generator); nothing: none is written.
   std::optional<std::string> reproducerDir;
   /// Called when a stage begins.
   std::function<void(Stage)> progress;
@@ -100,7 +101,8 @@ private:
   mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
-  void reproduce(mlir::ModuleOp before, mlir::PassManager &pm, Stage stage);
+  void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
+                 llvm::StringRef stage);
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();
