@@ -143,6 +143,7 @@ static Status open(const ExecuteOptions &options, Execution &e) {
   e.entry = *entry;
   DeviceOptions deviceOptions;
   deviceOptions.threads = options.threads;
+  deviceOptions.target = std::string(e.engine->info().target);
   auto device = createDevice(options.device, deviceOptions);
   if (!device.ok())
     return device.status();

@@ -1,9 +1,11 @@
-// What every device must do. Run against cpu (1, 2 and 5 threads) and null.
+// What every device must do. Run against cpu (1, 2 and 5 threads), null, emu,
+// and cuda where there is one.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TestEngine.h"
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -16,6 +18,8 @@ struct DeviceCase {
   const char *name;
   unsigned threads;
   bool computes; ///< null does not
+  const char *target = "cpu";
+  bool isGpu() const { return std::string(target) != "cpu"; }
 };
 
 std::ostream &operator<<(std::ostream &out, const DeviceCase &c) {
@@ -27,7 +31,11 @@ protected:
   void SetUp() override {
     DeviceOptions options;
     options.threads = GetParam().threads;
+    options.target = GetParam().target;
     auto created = createDevice(GetParam().name, options);
+    if (!created.ok() && std::string(GetParam().name) == "cuda" &&
+        !std::getenv("NIBBLE_REQUIRE_CUDA"))
+      GTEST_SKIP() << created.status().str();
     ASSERT_TRUE(created.ok()) << created.status().str();
     device = *created;
   }
@@ -44,11 +52,13 @@ protected:
   }
 
   std::shared_ptr<Session> openSample(int64_t size) {
-    EXPECT_TRUE(writeSample(file.path(), size).ok());
+    EXPECT_TRUE(writeSample(file.path(), size, GetParam().target).ok());
     return open(file.path());
   }
 
   bool computes() const { return GetParam().computes; }
+  /// Ranges, grains and scratch are of the cpu.
+  bool hasRanges() const { return computes() && !GetParam().isGpu(); }
 
   TempFile file{"engine.nbl"};
   std::shared_ptr<Device> device;
@@ -110,8 +120,8 @@ void writeMark(const std::string &path, int64_t extent, int64_t grain,
 }
 
 TEST_P(Conformance, RangesCoverTheExtentExactlyOnce) {
-  if (!computes())
-    GTEST_SKIP() << "needs a device that computes";
+  if (!hasRanges())
+    GTEST_SKIP() << "needs a device that computes ranges";
   for (Split split : {Split::Dynamic, Split::Static})
     for (int64_t extent : {0, 1, 2, 7, 64, 1000, 4097})
       for (int64_t grain : {1, 3, 16, 5000}) {
@@ -131,8 +141,8 @@ TEST_P(Conformance, RangesCoverTheExtentExactlyOnce) {
 }
 
 TEST_P(Conformance, CoversTheExtentUnderRepetition) {
-  if (!computes())
-    GTEST_SKIP() << "needs a device that computes";
+  if (!hasRanges())
+    GTEST_SKIP() << "needs a device that computes ranges";
   const int64_t n = 64;
   writeMark(file.path(), n, 1, Split::Dynamic);
   auto session = open(file.path());
@@ -151,8 +161,8 @@ TEST_P(Conformance, CoversTheExtentUnderRepetition) {
 }
 
 TEST_P(Conformance, ScratchIsAlignedAndPrivate) {
-  if (!computes())
-    GTEST_SKIP() << "needs a device that computes";
+  if (!hasRanges())
+    GTEST_SKIP() << "needs a device that computes ranges";
   for (int64_t bytes : {1, 64, 1000, 65537}) {
     const int64_t n = 200;
     EngineBuilder b(file.path());
@@ -275,28 +285,72 @@ TEST_P(Conformance, SingleLaunchesRunOnTheBuffersAsTheyAre) {
   EXPECT_EQ(context->runLaunch(0, 2).code(), Code::InvalidArgument);
 }
 
+/// Memory of a device that a test binds.
+class Bound {
+public:
+  Bound(Device &device, uint64_t bytes)
+      : device(device), bytes(bytes), memory(*device.allocate(bytes)) {}
+  ~Bound() { device.release(memory, bytes); }
+  void *data() const { return memory; }
+  void set(const std::vector<float> &from) {
+    EXPECT_OK(device.copyIn(memory, from.data(), bytes));
+  }
+  float get(size_t i) const {
+    std::vector<float> to(bytes / 4);
+    EXPECT_OK(device.copyOut(to.data(), memory, bytes));
+    return to[i];
+  }
+
+private:
+  Device &device;
+  uint64_t bytes;
+  void *memory;
+};
+
 TEST_P(Conformance, BoundMemoryIsUsedInPlace) {
-  const int64_t n = 64;
+  const int64_t n = 64, bytes = 4 * n;
   auto session = openSample(n);
   ASSERT_TRUE(session);
+  Bound x(*device, bytes), y(*device, bytes), y2(*device, bytes);
   auto context = *Context::create(session);
-  alignas(64) float x[n], y[n], y2[n] = {};
-  for (int64_t i = 0; i < n; ++i)
-    x[i] = 1.0f;
-  EXPECT_OK(context->bindInput(0, 0, x, sizeof(x)));
-  EXPECT_OK(context->bindOutput(0, 0, y, sizeof(y)));
+  std::vector<float> values(n, 1.0f);
+  x.set(values);
+  EXPECT_OK(context->bindInput(0, 0, x.data(), bytes));
+  EXPECT_OK(context->bindOutput(0, 0, y.data(), bytes));
   EXPECT_OK(context->run(0));
-  EXPECT_OK(context->bindOutput(0, 0, y2, sizeof(y2)));
-  x[3] = 5.0f;
+  EXPECT_OK(context->bindOutput(0, 0, y2.data(), bytes));
+  values[3] = 5.0f;
+  x.set(values);
   EXPECT_OK(context->run(0));
   if (computes()) {
-    EXPECT_EQ(y[3], 6.0f);
-    EXPECT_EQ(y2[3], 18.0f);
+    EXPECT_EQ(y.get(3), 6.0f);
+    EXPECT_EQ(y2.get(3), 18.0f);
   }
-  EXPECT_EQ(context->bindInput(0, 0, x + 1, sizeof(x)).code(),
+  EXPECT_EQ(
+      context->bindInput(0, 0, static_cast<char *>(x.data()) + 4, bytes).code(),
+      Code::InvalidArgument);
+  EXPECT_EQ(context->writeValue(0, 0, values.data(), bytes).code(),
             Code::InvalidArgument);
-  EXPECT_EQ(context->writeValue(0, 0, y, sizeof(y)).code(),
-            Code::InvalidArgument);
+}
+
+TEST_P(Conformance, RunsAgainWithNewInputsAndAddresses) {
+  const int64_t n = 77, bytes = 4 * n;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  Bound y(*device, bytes);
+  auto context = *Context::create(session);
+  std::vector<float> x(n), out(n);
+  for (int run = 0; run < 6; ++run) {
+    // Twice each: with the context's buffer, the caller's, the context's again.
+    EXPECT_OK(
+        context->bindOutput(0, 0, run / 2 == 1 ? y.data() : nullptr, bytes));
+    x.assign(n, float(run));
+    EXPECT_OK(context->setInput(0, 0, x.data(), bytes));
+    EXPECT_OK(context->run(0));
+    EXPECT_OK(context->getOutput(0, 0, out.data(), bytes));
+    for (int64_t i = 0; computes() && i < n; ++i)
+      ASSERT_EQ(out[i], float(run + 1) * float(i)) << run;
+  }
 }
 
 TEST_P(Conformance, WrongCallsAreErrorsThatNameThings) {
@@ -322,14 +376,14 @@ TEST_P(Conformance, WrongCallsAreErrorsThatNameThings) {
 }
 
 TEST_P(Conformance, EmptyEntryPointsAndBuffersWork) {
-  EngineBuilder b(file.path());
+  EngineBuilder b(file.path(), GetParam().target);
   EntryDesc entry;
   entry.name = "empty";
   entry.inputs = {port("x", "f32", 0)};
   entry.outputs = {port("y", "f32", 0)};
   entry.values = {value("x", "f32", 0, Storage::Input, 0),
                   value("y", "f32", 0, Storage::Output, 0)};
-  entry.launches = {launch(b.kernel("add_one"), {0, 1}, 0)};
+  entry.launches = {b.launch("add_one", {0, 1}, 0, "nothing")};
   ASSERT_TRUE(b.writer().addEntry(entry).ok());
   EXPECT_OK(b.writer().finish());
   auto session = open(file.path());
@@ -342,7 +396,9 @@ TEST_P(Conformance, EmptyEntryPointsAndBuffersWork) {
 INSTANTIATE_TEST_SUITE_P(
     Devices, Conformance,
     ::testing::Values(DeviceCase{"cpu", 1, true}, DeviceCase{"cpu", 2, true},
-                      DeviceCase{"cpu", 5, true}, DeviceCase{"null", 0, false}),
+                      DeviceCase{"cpu", 5, true}, DeviceCase{"null", 0, false},
+                      DeviceCase{"cuda", 0, true, "sm_90a"},
+                      DeviceCase{"emu", 0, true, "sm_90a"}),
     [](const auto &info) -> std::string {
       return info.param.name + std::to_string(info.param.threads);
     });

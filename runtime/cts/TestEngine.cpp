@@ -41,9 +41,25 @@ const std::string &cts::kernelObject() {
   return object;
 }
 
-EngineBuilder::EngineBuilder(const std::string &path) {
-  if (!engine.open(path, "cpu").ok())
+std::string cts::kernelPtx(const std::string &target) {
+  std::string text = readFile(NIBBLE_CTS_PTX);
+  const std::string version = ".version 8.0", own = "sm_90a";
+  if (target == own)
+    return text;
+  text.replace(text.find(version), version.size(), ".version 9.0");
+  return text.replace(text.find(own), own.size(), target);
+}
+
+EngineBuilder::EngineBuilder(const std::string &path, const std::string &target)
+    : gpu(target != "cpu") {
+  if (!engine.open(path, target).ok())
     std::abort();
+  if (gpu) {
+    std::string ptx = kernelPtx(target);
+    code =
+        *engine.addCode(CodeKind::Ptx, "kernels", ptx.c_str(), ptx.size() + 1);
+    return;
+  }
   const std::string &object = kernelObject();
   code = *engine.addCode(CodeKind::CpuObject, "kernels", object.data(),
                          object.size());
@@ -92,6 +108,22 @@ LaunchDesc cts::launch(uint32_t kernel, std::vector<uint32_t> args,
   return desc;
 }
 
+LaunchDesc EngineBuilder::launch(const std::string &symbol,
+                                 std::vector<uint32_t> args, int64_t extent,
+                                 const std::string &layer) {
+  LaunchDesc desc =
+      cts::launch(kernel(symbol), std::move(args), extent, 16, layer);
+  if (!gpu)
+    return desc;
+  desc.gpu.emplace();
+  desc.gpu->block.x = 128;
+  desc.gpu->grid.x = uint32_t(std::max<int64_t>(extent + 127, 128) / 128);
+  for (uint32_t i = 0; i < desc.args.size(); ++i)
+    desc.gpu->args.push_back(GpuArgDesc::pointer(i));
+  desc.gpu->args.push_back(GpuArgDesc::scalar(uint32_t(extent)));
+  return desc;
+}
+
 static EntryDesc forwardEntry(EngineBuilder &b, uint32_t weights, int64_t n) {
   EntryDesc entry;
   entry.name = "forward";
@@ -102,8 +134,8 @@ static EntryDesc forwardEntry(EngineBuilder &b, uint32_t weights, int64_t n) {
                   value("t", "f32", n, Storage::Arena, 0),
                   value("w", "f32", n, Storage::Constant, weights),
                   value("y", "f32", n, Storage::Output, 0)};
-  entry.launches = {launch(b.kernel("add_one"), {0, 1}, n, 16, "add"),
-                    launch(b.kernel("multiply"), {1, 2, 3}, n, 16, "scale")};
+  entry.launches = {b.launch("add_one", {0, 1}, n, "add"),
+                    b.launch("multiply", {1, 2, 3}, n, "scale")};
   return entry;
 }
 
@@ -113,7 +145,7 @@ static EntryDesc accumulateEntry(EngineBuilder &b, int64_t n) {
   entry.inputs = {port("x", "f32", n)};
   entry.values = {value("x", "f32", n, Storage::Input, 0),
                   value("sum", "f32", n, Storage::State, 0)};
-  entry.launches = {launch(b.kernel("accumulate"), {0, 1}, n, 16, "sum")};
+  entry.launches = {b.launch("accumulate", {0, 1}, n, "sum")};
   return entry;
 }
 
@@ -129,8 +161,9 @@ static EntryDesc readEntry(int64_t n) {
   return entry;
 }
 
-Status cts::writeSample(const std::string &path, int64_t size) {
-  EngineBuilder b(path);
+Status cts::writeSample(const std::string &path, int64_t size,
+                        const std::string &target) {
+  EngineBuilder b(path, target);
   std::vector<float> weights(size);
   for (int64_t i = 0; i < size; ++i)
     weights[i] = float(i);

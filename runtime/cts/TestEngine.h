@@ -30,14 +30,24 @@ void writeFile(const std::string &path, const std::string &bytes);
 /// The shared object made of kernels.c.
 const std::string &kernelObject();
 
-/// A writer with the kernels of kernels.c added; `kernel` finds their numbers.
+/// kernels.ptx for a target: "sm_90a", "sm_110a".
+std::string kernelPtx(const std::string &target);
+
+/// A writer with the kernels of kernels.c (target "cpu") or kernels.ptx added;
+/// `kernel` finds their numbers.
 class EngineBuilder {
 public:
-  explicit EngineBuilder(const std::string &path);
+  explicit EngineBuilder(const std::string &path,
+                         const std::string &target = "cpu");
   EngineWriter &writer() { return engine; }
   uint32_t kernel(const std::string &symbol);
+  /// A launch over [0, extent): on a GPU, of a kernel that takes the addresses
+  /// of `args` and the extent as u32.
+  LaunchDesc launch(const std::string &symbol, std::vector<uint32_t> args,
+                    int64_t extent, const std::string &layer);
 
 private:
+  bool gpu;
   EngineWriter engine;
   uint32_t code = 0;
   std::vector<std::string> symbols;
@@ -52,7 +62,8 @@ LaunchDesc launch(uint32_t kernel, std::vector<uint32_t> args, int64_t extent,
 /// One engine with all there is: entry "forward" computes
 /// y = (x + 1) * w through the arena, w[i] = i; entry "accumulate" adds x to
 /// the state "sum", entry "read" copies the state to y. `size` floats each.
-Status writeSample(const std::string &path, int64_t size);
+Status writeSample(const std::string &path, int64_t size,
+                   const std::string &target = "cpu");
 
 } // namespace cts
 } // namespace rt

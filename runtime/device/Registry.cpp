@@ -12,10 +12,13 @@ nibble::rt::createDevice(const std::string &name,
   if (name == "null")
     return createNullDevice();
   if (name == "cuda" || name == "emu")
-    return error(Code::Device,
-                 "device '%s' is not in this build: use --device cpu or null",
-                 name.c_str());
+    return createCudaDevice(options, name == "emu");
   return error(Code::InvalidArgument,
                "unknown device '%s': wanted cpu, null, cuda or emu",
                name.c_str());
+}
+
+Result<std::unique_ptr<Recording>>
+Device::record(const std::function<Status()> &) {
+  return error(Code::Unsupported, "the %s device records nothing", name());
 }

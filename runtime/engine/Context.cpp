@@ -31,6 +31,8 @@ struct EntryState {
   std::vector<void *> args;
   std::vector<size_t> argsBegin;
   bool resolved = false;
+  /// Of the launches with these arguments; null if there is none yet.
+  std::unique_ptr<Recording> recording;
 };
 
 } // namespace
@@ -62,6 +64,8 @@ struct Context::Impl {
   Status resolve(uint32_t entry);
   Status checkInputs(uint32_t entry) const;
   Status launch(uint32_t entry, uint32_t index);
+  Status launchAll(uint32_t entry);
+  Status runRecorded(uint32_t entry);
   Result<void *> checkValue(uint32_t entry, uint32_t value, uint64_t bytes);
   Result<Buffer *> checkState(uint32_t state, uint64_t bytes);
 };
@@ -83,6 +87,8 @@ Context::~Context() {
   if (!impl->session)
     return;
   (void)impl->device().synchronize();
+  for (EntryState &entry : impl->entries)
+    entry.recording = nullptr;
   impl->release(impl->arena);
   for (Buffer &state : impl->states)
     impl->release(state);
@@ -310,6 +316,7 @@ Status Context::Impl::resolve(uint32_t index) {
       NIBBLE_RETURN_IF_ERROR(ensureOwn(index, false, i));
   if (state.resolved)
     return Status();
+  std::vector<void *> before = std::move(state.args);
   state.args.clear();
   state.argsBegin.clear();
   for (const LaunchInfo &launch : entry.launches) {
@@ -318,6 +325,8 @@ Status Context::Impl::resolve(uint32_t index) {
       state.args.push_back(valueAddress(entry, state, entry.values[arg]));
   }
   state.resolved = true;
+  if (state.args != before)
+    state.recording = nullptr;
   return Status();
 }
 
@@ -355,16 +364,35 @@ Status Context::Impl::launch(uint32_t entryIndex, uint32_t index) {
   return std::move(status).withContext("layer " + quoted(info.layer));
 }
 
+Status Context::Impl::launchAll(uint32_t entry) {
+  for (uint32_t i = 0; i < info().entries[entry].launches.size(); ++i)
+    NIBBLE_RETURN_IF_ERROR(launch(entry, i));
+  return Status();
+}
+
+/// Records the entry point at the first run with these addresses.
+Status Context::Impl::runRecorded(uint32_t entry) {
+  std::unique_ptr<Recording> &recording = entries[entry].recording;
+  if (!recording) {
+    auto made = device().record([&] { return launchAll(entry); });
+    if (!made.ok())
+      return made.status();
+    recording = std::move(*made);
+  }
+  return recording->replay();
+}
+
 Status Context::run(uint32_t entry, const RunOptions &options) {
   NIBBLE_RETURN_IF_ERROR(impl->checkEntry(entry));
   NIBBLE_RETURN_IF_ERROR(impl->checkInputs(entry));
   NIBBLE_RETURN_IF_ERROR(impl->resolve(entry));
+  if (!options.probe) {
+    NIBBLE_RETURN_IF_ERROR(impl->device().canRecord() ? impl->runRecorded(entry)
+                                                      : impl->launchAll(entry));
+    return impl->device().synchronize();
+  }
   const EntryInfo &info = impl->info().entries[entry];
   for (uint32_t i = 0; i < info.launches.size(); ++i) {
-    if (!options.probe) {
-      NIBBLE_RETURN_IF_ERROR(impl->launch(entry, i));
-      continue;
-    }
     auto start = std::chrono::steady_clock::now();
     NIBBLE_RETURN_IF_ERROR(impl->launch(entry, i));
     NIBBLE_RETURN_IF_ERROR(impl->device().synchronize());

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Validate.h"
 
+#include "ValidateGpu.h"
+
 #include "nibble/rt/dtype.h"
 #include "nibble/rt/schema/engine_generated.h"
 
@@ -69,6 +71,8 @@ private:
   Status checkPlace(const ValueInfo &value, const EntryInfo &entry);
   Status readLaunch(const fb::Launch &table, const EntryInfo &entry,
                     LaunchInfo &launch);
+  Status readGpu(const fb::GpuLaunch *table, const EntryInfo &entry,
+                 LaunchInfo &launch);
   Status checkArgs(const LaunchInfo &launch, const EntryInfo &entry);
   Status checkOutputs(const EntryInfo &entry);
   Status checkName(const char *what, size_t index, std::string_view name);
@@ -324,7 +328,7 @@ Status MetadataReader::readLaunch(const fb::Launch &table,
     if (entry.values[launch.args[0]].byteSize !=
         entry.values[launch.args[1]].byteSize)
       return bad("a copy between buffers of different size");
-    return Status();
+    return table.gpu() ? bad("a copy with a launch of a GPU kernel") : Status();
   }
   if (launch.kernel >= info.kernels.size())
     return bad("kernel " + std::to_string(launch.kernel) +
@@ -336,7 +340,23 @@ Status MetadataReader::readLaunch(const fb::Launch &table,
   if (launch.scratchBytes > kMaxScratch)
     return bad(std::to_string(launch.scratchBytes) +
                " bytes of scratch, more than 4 GiB");
-  return Status();
+  return readGpu(table.gpu(), entry, launch);
+}
+
+/// Kernels of a GPU, and only they, have a grid.
+Status MetadataReader::readGpu(const fb::GpuLaunch *table,
+                               const EntryInfo &entry, LaunchInfo &launch) {
+  const KernelInfo &kernel = info.kernels[launch.kernel];
+  CodeKind kind = info.code[kernel.code].kind;
+  bool wanted = kind != CodeKind::CpuObject;
+  if (!table)
+    return wanted ? bad("kernel " + quote(kernel.symbol) + " is " +
+                        codeKindName(kind) + " code, but there is no grid")
+                  : Status();
+  if (!wanted)
+    return bad("kernel " + quote(kernel.symbol) +
+               " is cpu-object code, but there is a grid");
+  return readGpuLaunch(*table, entry, launch);
 }
 
 /// An output that nobody writes would be zeros or old results: never silently.

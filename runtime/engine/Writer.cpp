@@ -181,15 +181,55 @@ static Offset<fb::Value> buildValue(FlatBufferBuilder &b,
                          value.offset);
 }
 
+static Offset<fb::TensorMap> buildMap(FlatBufferBuilder &b,
+                                      const TensorMapDesc &map) {
+  auto sizes = b.CreateVector(map.sizes);
+  auto strides = b.CreateVector(map.strides);
+  auto box = b.CreateVector(map.box);
+  auto elementStrides = b.CreateVector(map.elementStrides);
+  return fb::CreateTensorMap(b, map.type, sizes, strides, box, elementStrides,
+                             map.interleave, map.swizzle, map.l2Promotion,
+                             map.fill);
+}
+
+static Offset<fb::GpuArg> buildGpuArg(FlatBufferBuilder &b,
+                                      const GpuArgDesc &arg) {
+  Offset<flatbuffers::Vector<uint8_t>> bytes;
+  Offset<fb::TensorMap> map;
+  if (arg.kind == GpuArgKind::Bytes)
+    bytes = b.CreateVector(arg.bytes);
+  if (arg.kind == GpuArgKind::TensorMap)
+    map = buildMap(b, arg.map);
+  return fb::CreateGpuArg(b, static_cast<fb::GpuArgKind>(arg.kind), arg.arg,
+                          arg.offset, bytes, map);
+}
+
+static fb::Dim3 dim3(Dim3 d) { return fb::Dim3(d.x, d.y, d.z); }
+
+static Offset<fb::GpuLaunch> buildGpu(FlatBufferBuilder &b,
+                                      const GpuLaunchDesc &gpu) {
+  std::vector<Offset<fb::GpuArg>> offsets;
+  for (const GpuArgDesc &arg : gpu.args)
+    offsets.push_back(buildGpuArg(b, arg));
+  auto args = b.CreateVector(offsets);
+  fb::Dim3 grid = dim3(gpu.grid), block = dim3(gpu.block),
+           cluster = dim3(gpu.cluster);
+  return fb::CreateGpuLaunch(b, &grid, &block, &cluster, gpu.sharedBytes, args,
+                             gpu.overlap);
+}
+
 static Offset<fb::Launch> buildLaunch(FlatBufferBuilder &b,
                                       const LaunchDesc &l) {
   auto args = b.CreateVector(l.args);
   auto layer = b.CreateSharedString(l.layer);
   auto op = b.CreateSharedString(l.op);
+  Offset<fb::GpuLaunch> gpu;
+  if (l.gpu)
+    gpu = buildGpu(b, *l.gpu);
   return fb::CreateLaunch(b, static_cast<fb::LaunchKind>(l.kind), l.kernel,
                           args, l.results, l.extent, l.grain,
                           static_cast<fb::Split>(l.split), l.scratchBytes,
-                          layer, op, l.bytes, l.flops);
+                          layer, op, l.bytes, l.flops, gpu);
 }
 
 /// A vector of tables, built in order.

@@ -23,6 +23,9 @@ extern "C" {
 /// of this thread was refused; "" if there was none. Valid until the next call
 /// of this function by this thread.
 const char *nibbleEmuLastFault();
+/// Chooses the machine, before cuInit; NIBBLE_EMU_TARGET has the last word.
+/// Refused if there is none such, or cuInit has chosen another already.
+CUresult nibbleEmuSelect(const char *arch);
 /// The machine that is emulated.
 const char *nibbleEmuTarget(); ///< "sm_90a"
 }

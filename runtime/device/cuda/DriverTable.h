@@ -30,13 +30,15 @@ public:
   /// The real driver: libcuda.so.1 of the system.
   static rt::Result<std::shared_ptr<const DriverTable>> openReal();
   /// The emulated one: the file in NIBBLE_EMU_LIBRARY, else
-  /// emu/libcuda.so.1 or ../lib/emu/libcuda.so.1 beside the executable or this
-  /// library. Device errors say where it was looked for and what to do.
+  /// emu/libcuda.so.1 or lib/emu/libcuda.so.1 in the folder of the executable
+  /// or one above. Device errors say where it was looked for and what to do.
   static rt::Result<std::shared_ptr<const DriverTable>> openEmulated();
 
   /// Ok, or what failed: the name and text of the driver's error and, on the
   /// emulated driver, what it has to say about it.
   rt::Status check(CUresult result, const std::string &what) const;
+  /// On the emulated driver: which machine, before cuInit. Empty: any.
+  rt::Status selectMachine(const std::string &arch) const;
   bool isEmulated() const { return lastFault != nullptr; }
   const std::string &path() const { return file; }
 
@@ -47,7 +49,8 @@ private:
 
   void *handle = nullptr;
   std::string file;
-  const char *(*lastFault)() = nullptr; ///< nibbleEmuLastFault
+  const char *(*lastFault)() = nullptr;       ///< nibbleEmuLastFault
+  CUresult (*select)(const char *) = nullptr; ///< nibbleEmuSelect
 };
 
 } // namespace cuda

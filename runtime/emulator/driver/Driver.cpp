@@ -48,7 +48,7 @@ CUresult nibble::emu::reportFault(CUresult result, const std::string &why) {
 CUresult Driver::initialize() {
   if (initialized)
     return CUDA_SUCCESS;
-  if (std::string wrong = readOptions(options); !wrong.empty())
+  if (std::string wrong = readOptions(selected, options); !wrong.empty())
     return reportFault(CUDA_ERROR_NO_DEVICE, wrong);
   blocks.limit = options.memory;
   primary->primary = true;

@@ -25,6 +25,7 @@ public:
   std::mutex work;
 
   bool initialized = false;
+  std::string selected; ///< by nibbleEmuSelect
   Options options;
   GlobalMemory memory;
   Blocks blocks{memory};

@@ -100,6 +100,21 @@ const char *nibble::cuda::nibbleEmuLastFault() {
   return thread().handedOut.c_str();
 }
 
+CUresult nibble::cuda::nibbleEmuSelect(const char *arch) {
+  Driver &driver = Driver::get();
+  std::lock_guard lock(driver.state);
+  if (!arch || !findTarget(arch))
+    return refuse(CUDA_ERROR_INVALID_VALUE,
+                  std::string("no machine '") + (arch ? arch : "") +
+                      "' to emulate: sm_90a, sm_100a or sm_110a");
+  if (driver.initialized && std::string(arch) != driver.options.target->arch)
+    return refuse(CUDA_ERROR_ILLEGAL_STATE,
+                  std::string("this process emulates ") +
+                      driver.options.target->arch + " already, not " + arch);
+  driver.selected = arch;
+  return CUDA_SUCCESS;
+}
+
 const char *nibble::cuda::nibbleEmuTarget() {
   const Target *target = Driver::get().options.target;
   return target ? target->arch : "";

@@ -136,11 +136,13 @@ static uint64_t hostMemory() {
          uint64_t(::sysconf(_SC_PAGESIZE));
 }
 
-std::string nibble::emu::readOptions(Options &options) {
+std::string nibble::emu::readOptions(const std::string &wanted,
+                                     Options &options) {
   const char *arch = variable("NIBBLE_EMU_TARGET");
-  const Target *target = findTarget(arch ? arch : "sm_90a");
+  const Target *target =
+      findTarget(arch ? arch : wanted.empty() ? "sm_90a" : wanted);
   if (!target)
-    return std::string("NIBBLE_EMU_TARGET is '") + arch +
+    return "NIBBLE_EMU_TARGET is '" + std::string(arch) +
            "'; wanted sm_90a, sm_100a or sm_110a";
   options.machine = *target;
   options.target = &options.machine;

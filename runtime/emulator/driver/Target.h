@@ -53,8 +53,9 @@ struct Options {
   unsigned threads = 0; ///< 0: all
   bool verbose = false;
 };
-/// "" or which variable is wrong.
-std::string readOptions(Options &options);
+/// "" or which variable is wrong. `arch` is the machine if the environment
+/// names none; empty: sm_90a.
+std::string readOptions(const std::string &arch, Options &options);
 
 } // namespace emu
 } // namespace nibble

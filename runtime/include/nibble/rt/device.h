@@ -1,10 +1,11 @@
-// Device: the small interface behind which cpu, null and later cuda live.
+// Device: the small interface behind which cpu, null, cuda and emu live.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_RT_DEVICE_H
 #define NIBBLE_RT_DEVICE_H
 
 #include "nibble/rt/engine.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,15 @@ struct LaunchParams {
   /// For errors and for devices that do not really launch.
   const LaunchInfo *info = nullptr;
   const EntryInfo *entry = nullptr;
+};
+
+/// Launches that were recorded once and can be issued again as a whole, with
+/// the same addresses. Ends before its device.
+class Recording {
+public:
+  virtual ~Recording() = default;
+  /// Enqueues them.
+  virtual Status replay() = 0;
 };
 
 /// Memory, code and launches. All functions may be called from several threads.
@@ -68,18 +78,32 @@ public:
   virtual Status launch(const LaunchParams &params) = 0;
   /// Waits for all launches and copies.
   virtual Status synchronize() = 0;
+
+  /// Whether record() works. It pays where launches cost more than replays.
+  virtual bool canRecord() const { return false; }
+  /// Records what `issue` launches and copies, without running it.
+  virtual Result<std::unique_ptr<Recording>>
+  record(const std::function<Status()> &issue);
 };
 
 struct DeviceOptions {
   unsigned threads = 0; ///< cpu: threads including the caller; 0 = 2
+  /// emu: the machine to emulate, "sm_90a"; empty: sm_90a. NIBBLE_EMU_TARGET
+  /// has the last word.
+  std::string target;
+  bool graphs = true; ///< cuda, emu: record entry points and replay them
 };
 
-/// "cpu", "null"; "cuda" and "emu" are known but not in this build.
+/// "cpu", "null", "cuda" (the driver of the system), "emu" (the same device on
+/// the emulated driver). A Device error says what is missing and what to do.
 Result<std::shared_ptr<Device>> createDevice(const std::string &name,
                                              const DeviceOptions &options = {});
 
 /// Threads of a pool: `threads` - 1 workers beside the caller.
 Result<std::shared_ptr<Device>> createCpuDevice(const DeviceOptions &options);
+/// The device behind a CUDA driver: the real one, or the emulated one.
+Result<std::shared_ptr<Device>> createCudaDevice(const DeviceOptions &options,
+                                                 bool emulated);
 /// Validates like a device and computes nothing: every result of a launch is
 /// filled with the poison byte 0xCB, so that nobody mistakes it for data.
 Result<std::shared_ptr<Device>> createNullDevice();

@@ -32,6 +32,32 @@ struct ValueInfo {
   uint64_t offset = 0; ///< from the start of that, or of the arena
 };
 
+/// A tensor map, checked as cuTensorMapEncodeTiled checks; numbers as in CUDA.
+/// The tensor lies within its value.
+struct TensorMapInfo {
+  uint8_t type = 0, interleave = 0, swizzle = 0, l2Promotion = 0, fill = 0;
+  Span<const uint64_t> sizes, strides; ///< elements; bytes, one less
+  Span<const uint32_t> box, elementStrides;
+};
+
+/// A parameter of a GPU kernel.
+struct GpuArgInfo {
+  GpuArgKind kind = GpuArgKind::Pointer;
+  uint32_t arg = 0;          ///< index into LaunchInfo::args
+  uint64_t offset = 0;       ///< bytes behind that value's address
+  Span<const uint8_t> bytes; ///< of GpuArgKind::Bytes
+  std::shared_ptr<const TensorMapInfo> map;
+  /// Bytes of the parameter.
+  uint64_t size() const;
+};
+
+struct GpuLaunchInfo {
+  Dim3 grid, block, cluster;
+  uint32_t sharedBytes = 0;
+  bool overlap = false;
+  std::vector<GpuArgInfo> args;
+};
+
 struct LaunchInfo {
   LaunchKind kind = LaunchKind::Kernel;
   uint32_t kernel = 0;
@@ -42,6 +68,7 @@ struct LaunchInfo {
   uint64_t scratchBytes = 0;
   std::string_view layer, op;
   uint64_t bytes = 0, flops = 0;
+  std::shared_ptr<const GpuLaunchInfo> gpu; ///< null on the cpu
 };
 
 struct EntryInfo {

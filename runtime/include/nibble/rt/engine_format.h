@@ -49,6 +49,18 @@ enum class CodeKind : uint8_t { CpuObject, Ptx, Cubin };
 enum class LaunchKind : uint8_t { Kernel, Copy };
 enum class Split : uint8_t { Dynamic, Static };
 
+/// Where the bytes of a parameter of a GPU kernel come from.
+enum class GpuArgKind : uint8_t { Pointer, Bytes, TensorMap };
+
+struct Dim3 {
+  uint32_t x = 1, y = 1, z = 1;
+  uint64_t count() const { return uint64_t(x) * y * z; }
+};
+
+/// Limits of all targets: CUDA Programming Guide, "Compute Capabilities".
+constexpr uint32_t kGpuMaxThreads = 1024, kGpuMaxCluster = 16,
+                   kGpuMaxShared = 227 * 1024, kGpuMaxParamBytes = 32764;
+
 const char *storageName(Storage storage);
 const char *codeKindName(CodeKind kind);
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,39 @@ struct ValueDesc {
   uint64_t byteSize = 0;
 };
 
+/// A tensor map over memory of a value. Enumerations have CUDA's numbers
+/// (CUtensorMapDataType and so on); rules: cuTensorMapEncodeTiled.
+struct TensorMapDesc {
+  uint8_t type = 0, interleave = 0, swizzle = 0, l2Promotion = 0, fill = 0;
+  std::vector<uint64_t> sizes;   ///< elements, fastest dimension first
+  std::vector<uint64_t> strides; ///< bytes, of dimensions 1 and up
+  std::vector<uint32_t> box, elementStrides;
+};
+
+/// One parameter of a GPU kernel.
+struct GpuArgDesc {
+  GpuArgKind kind = GpuArgKind::Pointer;
+  uint32_t arg = 0;    ///< Pointer, TensorMap: index into LaunchDesc::args
+  uint64_t offset = 0; ///< Pointer, TensorMap: bytes behind the address
+  std::vector<uint8_t> bytes; ///< Bytes
+  TensorMapDesc map;          ///< TensorMap
+
+  static GpuArgDesc pointer(uint32_t arg, uint64_t offset = 0);
+  /// A scalar or structure as it lies in memory.
+  template <typename T> static GpuArgDesc scalar(T value);
+  static GpuArgDesc tensorMap(uint32_t arg, TensorMapDesc map,
+                              uint64_t offset = 0);
+};
+
+/// How a GPU kernel is launched. All of LaunchDesc::args must be passed by some
+/// parameter; extent, grain, split and scratch mean nothing then.
+struct GpuLaunchDesc {
+  Dim3 grid, block, cluster;
+  uint32_t sharedBytes = 0;     ///< dynamic shared memory
+  bool overlap = false;         ///< may begin before the launch before it ends
+  std::vector<GpuArgDesc> args; ///< one per parameter, in order
+};
+
 /// One kernel launch, or a plain copy of args[0] to args[1] (`kernel`,
 /// `extent`, `grain` and scratch are then ignored).
 ///
@@ -64,6 +98,7 @@ struct LaunchDesc {
   std::string op;            ///< kind of operation, for tables
   uint64_t bytes = 0;        ///< predicted memory traffic
   uint64_t flops = 0;
+  std::optional<GpuLaunchDesc> gpu; ///< for kernels in PTX or cubins
 };
 
 /// Launches run in order. Constants and states are those of the engine, so all
@@ -137,6 +172,27 @@ private:
   struct Impl;
   std::unique_ptr<Impl> impl;
 };
+
+inline GpuArgDesc GpuArgDesc::pointer(uint32_t arg, uint64_t offset) {
+  GpuArgDesc desc;
+  desc.arg = arg;
+  desc.offset = offset;
+  return desc;
+}
+template <typename T> GpuArgDesc GpuArgDesc::scalar(T value) {
+  GpuArgDesc desc;
+  desc.kind = GpuArgKind::Bytes;
+  auto *first = reinterpret_cast<const uint8_t *>(&value);
+  desc.bytes.assign(first, first + sizeof value);
+  return desc;
+}
+inline GpuArgDesc GpuArgDesc::tensorMap(uint32_t arg, TensorMapDesc map,
+                                        uint64_t offset) {
+  GpuArgDesc desc = pointer(arg, offset);
+  desc.kind = GpuArgKind::TensorMap;
+  desc.map = std::move(map);
+  return desc;
+}
 
 } // namespace rt
 } // namespace nibble

@@ -1,0 +1,81 @@
+// Memory of the device behind a CUDA driver.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "CudaDevice.h"
+
+using namespace nibble::cuda;
+using namespace nibble::rt;
+
+static std::string describe(const char *what, uint64_t bytes) {
+  return std::string(what) + " " + std::to_string(bytes) + " bytes";
+}
+
+Result<void *> CudaDevice::allocate(uint64_t bytes) {
+  const DriverTable &driver = context->driver();
+  CudaContext::Use use(*context);
+  CUdeviceptr address = 0;
+  // Size 0 still gets an address of its own.
+  uint64_t size = bytes ? bytes : 1;
+  NIBBLE_RETURN_IF_ERROR(context->check(driver.cuMemAlloc_v2(&address, size),
+                                        describe("allocating", bytes)));
+  Status zeroed = context->check(
+      driver.cuMemsetD8Async(address, 0, size, context->stream()),
+      describe("zeroing", bytes));
+  void *memory = reinterpret_cast<void *>(address);
+  if (zeroed.ok())
+    return memory;
+  release(memory, bytes);
+  return zeroed;
+}
+
+void CudaDevice::release(void *memory, uint64_t) {
+  CudaContext::Use use(*context);
+  if (memory)
+    (void)context->driver().cuMemFree_v2(CUdeviceptr(memory));
+}
+
+Status CudaDevice::copyIn(void *to, const void *from, uint64_t bytes) {
+  if (bytes == 0)
+    return Status();
+  CudaContext::Use use(*context);
+  NIBBLE_RETURN_IF_ERROR(
+      context->check(context->driver().cuMemcpyHtoDAsync_v2(
+                         CUdeviceptr(to), from, bytes, context->stream()),
+                     describe("copying in", bytes)));
+  return synchronize(); // the caller may change its memory
+}
+
+Status CudaDevice::copyOut(void *to, const void *from, uint64_t bytes) {
+  if (bytes == 0)
+    return Status();
+  CudaContext::Use use(*context);
+  NIBBLE_RETURN_IF_ERROR(
+      context->check(context->driver().cuMemcpyDtoHAsync_v2(
+                         to, CUdeviceptr(from), bytes, context->stream()),
+                     describe("copying out", bytes)));
+  return synchronize();
+}
+
+Status CudaDevice::copy(void *to, const void *from, uint64_t bytes) {
+  if (bytes == 0)
+    return Status();
+  CudaContext::Use use(*context);
+  return context->check(
+      context->driver().cuMemcpyDtoDAsync_v2(CUdeviceptr(to), CUdeviceptr(from),
+                                             bytes, context->stream()),
+      describe("copying", bytes));
+}
+
+Result<void *> CudaDevice::importConstant(const void *mapped, uint64_t bytes) {
+  Result<void *> memory = allocate(bytes);
+  if (!memory.ok())
+    return memory;
+  Status copied = copyIn(*memory, mapped, bytes);
+  if (copied.ok())
+    return memory;
+  release(*memory, bytes);
+  return copied;
+}
+
+void CudaDevice::releaseConstant(void *address, uint64_t bytes) {
+  release(address, bytes);
+}
