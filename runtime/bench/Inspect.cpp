@@ -16,6 +16,48 @@ static void printPorts(std::ostream &out, const char *what,
         << describePort(port) << "\n";
 }
 
+static std::string print(Dim3 d) {
+  return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" +
+         std::to_string(d.z);
+}
+
+static std::string describe(const GpuArgInfo &arg, const LaunchInfo &launch,
+                            const EntryInfo &entry) {
+  if (arg.kind == GpuArgKind::Bytes)
+    return std::to_string(arg.bytes.size()) + " bytes";
+  std::string text = arg.kind == GpuArgKind::TensorMap ? "map of " : "";
+  text += printable(entry.values[launch.args[arg.arg]].name);
+  if (arg.offset)
+    text += "+" + std::to_string(arg.offset);
+  if (!arg.map)
+    return text;
+  text += " (";
+  for (size_t i = 0; i < arg.map->sizes.size(); ++i)
+    text += (i ? "x" : "") + std::to_string(arg.map->sizes[i]);
+  text += ", box ";
+  for (size_t i = 0; i < arg.map->box.size(); ++i)
+    text += (i ? "x" : "") + std::to_string(arg.map->box[i]);
+  return text + ")";
+}
+
+/// "grid 4x5x1 block 128x1x1 (map of x (50x37, box 16x8), y, 4 bytes)".
+static std::string describeWork(const LaunchInfo &launch,
+                                const EntryInfo &entry) {
+  if (!launch.gpu)
+    return "extent " + std::to_string(launch.extent) + " grain " +
+           std::to_string(launch.grain);
+  const GpuLaunchInfo &gpu = *launch.gpu;
+  std::string text = "grid " + print(gpu.grid) + " block " + print(gpu.block);
+  if (gpu.cluster.count() > 1)
+    text += " cluster " + print(gpu.cluster);
+  if (gpu.sharedBytes)
+    text += " shared " + std::to_string(gpu.sharedBytes);
+  text += gpu.overlap ? " overlap (" : " (";
+  for (size_t i = 0; i < gpu.args.size(); ++i)
+    text += (i ? ", " : "") + describe(gpu.args[i], launch, entry);
+  return text + ")";
+}
+
 static void printLaunches(std::ostream &out, const EngineInfo &info,
                           const EntryInfo &entry) {
   for (size_t i = 0; i < entry.launches.size(); ++i) {
@@ -24,9 +66,8 @@ static void printLaunches(std::ostream &out, const EngineInfo &info,
         << printable(l.op) << ") "
         << (l.kind == LaunchKind::Copy
                 ? "copy"
-                : printable(info.kernels[l.kernel].symbol) + " extent " +
-                      std::to_string(l.extent) + " grain " +
-                      std::to_string(l.grain))
+                : printable(info.kernels[l.kernel].symbol) + " " +
+                      describeWork(l, entry))
         << (l.scratchBytes ? " scratch " + std::to_string(l.scratchBytes) : "")
         << "\n";
   }
@@ -76,6 +117,55 @@ static void writePorts(JsonWriter &json, const char *name,
   json.endArray();
 }
 
+static void writeDim(JsonWriter &json, const char *name, Dim3 d) {
+  json.key(name).beginArray().value(uint64_t(d.x));
+  json.value(uint64_t(d.y)).value(uint64_t(d.z)).endArray();
+}
+
+template <typename T>
+static void writeNumbers(JsonWriter &json, const char *name,
+                         Span<const T> numbers) {
+  json.key(name).beginArray();
+  for (T number : numbers)
+    json.value(uint64_t(number));
+  json.endArray();
+}
+
+static void writeMap(JsonWriter &json, const TensorMapInfo &map) {
+  json.key("map").beginObject();
+  json.field("type", uint64_t(map.type));
+  writeNumbers(json, "sizes", map.sizes);
+  writeNumbers(json, "strides", map.strides);
+  writeNumbers(json, "box", map.box);
+  writeNumbers(json, "element_strides", map.elementStrides);
+  json.field("interleave", uint64_t(map.interleave));
+  json.field("swizzle", uint64_t(map.swizzle));
+  json.field("l2_promotion", uint64_t(map.l2Promotion));
+  json.field("fill", uint64_t(map.fill)).endObject();
+}
+
+static void writeGpu(JsonWriter &json, const GpuLaunchInfo &gpu) {
+  static const char *const kKinds[] = {"pointer", "bytes", "tensor_map"};
+  json.key("gpu").beginObject();
+  writeDim(json, "grid", gpu.grid);
+  writeDim(json, "block", gpu.block);
+  writeDim(json, "cluster", gpu.cluster);
+  json.field("shared_bytes", uint64_t(gpu.sharedBytes));
+  json.field("overlap", gpu.overlap);
+  json.key("params").beginArray();
+  for (const GpuArgInfo &arg : gpu.args) {
+    json.beginObject().field("kind", kKinds[int(arg.kind)]);
+    if (arg.kind == GpuArgKind::Bytes)
+      writeNumbers(json, "bytes", arg.bytes);
+    else
+      json.field("arg", uint64_t(arg.arg)).field("offset", arg.offset);
+    if (arg.map)
+      writeMap(json, *arg.map);
+    json.endObject();
+  }
+  json.endArray().endObject();
+}
+
 static void writeLaunch(JsonWriter &json, const EngineInfo &info,
                         const LaunchInfo &l) {
   bool copy = l.kind == LaunchKind::Copy;
@@ -88,7 +178,10 @@ static void writeLaunch(JsonWriter &json, const EngineInfo &info,
   json.endArray().field("results", l.results);
   json.field("extent", l.extent).field("grain", l.grain);
   json.field("scratch_bytes", l.scratchBytes);
-  json.field("bytes", l.bytes).field("flops", l.flops).endObject();
+  json.field("bytes", l.bytes).field("flops", l.flops);
+  if (l.gpu)
+    writeGpu(json, *l.gpu);
+  json.endObject();
 }
 
 static void writeValue(JsonWriter &json, const ValueInfo &value) {

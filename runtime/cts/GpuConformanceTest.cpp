@@ -47,40 +47,12 @@ protected:
   std::shared_ptr<Device> device;
 };
 
-/// Rows of 50 floats, 52 apart; tiles of 8 x 16 reach over the edges.
-constexpr uint32_t kRows = 37, kColumns = 50, kPitch = 52, kOutRows = 40,
-                   kOutPitch = 64;
-
-TensorMapDesc tiles() {
-  TensorMapDesc map;
-  map.type = 7; // FLOAT32
-  map.sizes = {kColumns, kRows};
-  map.strides = {kPitch * 4};
-  map.box = {16, 8};
-  map.elementStrides = {1, 1};
-  return map;
-}
-
-LaunchDesc tileLaunch(EngineBuilder &b) {
-  LaunchDesc desc = launch(b.kernel("tma_double"), {0, 1}, 1, 1, "double");
-  desc.gpu.emplace();
-  desc.gpu->grid = {kOutPitch / 16, kOutRows / 8, 1};
-  desc.gpu->block.x = 128;
-  desc.gpu->args = {GpuArgDesc::tensorMap(0, tiles()), GpuArgDesc::pointer(1),
-                    GpuArgDesc::scalar(kOutPitch)};
-  return desc;
-}
-
 TEST_P(GpuConformance, TensorMapsReadTilesAndFillWithZeros) {
-  EngineBuilder b(file.path(), "sm_90a");
-  EntryDesc entry;
-  entry.inputs = {port("x", "f32", kRows * kPitch)};
-  entry.outputs = {port("y", "f32", kOutRows * kOutPitch)};
-  entry.values = {value("x", "f32", kRows * kPitch, Storage::Input, 0),
-                  value("y", "f32", kOutRows * kOutPitch, Storage::Output, 0)};
-  entry.launches = {tileLaunch(b)};
-  auto context = open(b, entry);
-  ASSERT_TRUE(context);
+  using namespace tiles;
+  EXPECT_OK(writeTileSample(file.path(), "sm_90a"));
+  auto session = Session::create(*Engine::load(file.path()), device);
+  ASSERT_TRUE(session.ok()) << session.status().str();
+  auto context = *Context::create(*session);
   std::vector<float> x(kRows * kPitch), y(kOutRows * kOutPitch, -1.0f);
   for (int run = 0; run < 2; ++run) { // the second one is a replay
     for (size_t i = 0; i < x.size(); ++i)

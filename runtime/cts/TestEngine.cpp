@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TestEngine.h"
 
+#include "KernelPtx.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -42,7 +44,7 @@ const std::string &cts::kernelObject() {
 }
 
 std::string cts::kernelPtx(const std::string &target) {
-  std::string text = readFile(NIBBLE_CTS_PTX);
+  std::string text(kKernelPtx);
   const std::string version = ".version 8.0", own = "sm_90a";
   if (target == own)
     return text;
@@ -176,5 +178,36 @@ Status cts::writeSample(const std::string &path, int64_t size,
   (void)*b.writer().addEntry(forwardEntry(b, w, size));
   (void)*b.writer().addEntry(accumulateEntry(b, size));
   (void)*b.writer().addEntry(readEntry(size));
+  return b.writer().finish();
+}
+
+static TensorMapDesc tileMap() {
+  TensorMapDesc map;
+  map.type = 7; // FLOAT32
+  map.sizes = {tiles::kColumns, tiles::kRows};
+  map.strides = {tiles::kPitch * 4};
+  map.box = {16, 8};
+  map.elementStrides = {1, 1};
+  return map;
+}
+
+Status cts::writeTileSample(const std::string &path,
+                            const std::string &target) {
+  using namespace tiles;
+  EngineBuilder b(path, target);
+  EntryDesc entry;
+  entry.name = "main";
+  entry.inputs = {port("x", "f32", kRows * kPitch)};
+  entry.outputs = {port("y", "f32", kOutRows * kOutPitch)};
+  entry.values = {value("x", "f32", kRows * kPitch, Storage::Input, 0),
+                  value("y", "f32", kOutRows * kOutPitch, Storage::Output, 0)};
+  LaunchDesc desc = launch(b.kernel("tma_double"), {0, 1}, 1, 1, "double");
+  desc.gpu.emplace();
+  desc.gpu->grid = {kOutPitch / 16, kOutRows / 8, 1};
+  desc.gpu->block.x = 128;
+  desc.gpu->args = {GpuArgDesc::tensorMap(0, tileMap()), GpuArgDesc::pointer(1),
+                    GpuArgDesc::scalar(kOutPitch)};
+  entry.launches = {desc};
+  (void)*b.writer().addEntry(entry);
   return b.writer().finish();
 }

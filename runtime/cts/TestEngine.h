@@ -65,6 +65,15 @@ LaunchDesc launch(uint32_t kernel, std::vector<uint32_t> args, int64_t extent,
 Status writeSample(const std::string &path, int64_t size,
                    const std::string &target = "cpu");
 
+/// Rows of 50 floats, 52 apart; tiles of 8 x 16 reach over the edges.
+namespace tiles {
+constexpr uint32_t kRows = 37, kColumns = 50, kPitch = 52, kOutRows = 40,
+                   kOutPitch = 64;
+} // namespace tiles
+/// Entry "main": y = 2 * x by tiles that are read through a tensor map; y has
+/// zeros where a tile reaches beyond x.
+Status writeTileSample(const std::string &path, const std::string &target);
+
 } // namespace cts
 } // namespace rt
 } // namespace nibble

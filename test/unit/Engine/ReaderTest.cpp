@@ -1,20 +1,9 @@
 // The reader against corrupt, truncated, foreign and hostile engine files: each
 // is refused with a message, or harmless; never a crash.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "TestEngine.h"
+#include "ReaderHarness.h"
 
-#include "object_api/engine_generated.h"
-
-#include <gtest/gtest.h>
-
-#include <cstring>
 #include <random>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-using namespace nibble::rt;
-using namespace nibble::rt::cts;
 
 namespace {
 
@@ -28,62 +17,9 @@ const std::string &sample() {
   return bytes;
 }
 
-/// Engine::load of bytes, through memory of the right alignment.
-class Loaded {
-public:
-  explicit Loaded(const std::string &bytes)
-      : memory(std::aligned_alloc(64, (bytes.size() + 127) / 64 * 64)) {
-    std::memcpy(memory, bytes.data(), bytes.size());
-    auto result = Engine::fromMemory(memory, bytes.size(), "test.nbl");
-    status = result.status();
-    if (result.ok())
-      engine = *result;
-  }
-  ~Loaded() {
-    engine.reset();
-    std::free(memory);
-  }
-
-  void *memory;
-  Status status;
-  std::shared_ptr<const Engine> engine;
-};
-
-EngineHeader header(const std::string &bytes) {
-  EngineHeader h;
-  std::memcpy(&h, bytes.data(), sizeof(h));
-  return h;
-}
-
-void setHeader(std::string &bytes, const EngineHeader &h) {
-  std::memcpy(bytes.data(), &h, sizeof(h));
-}
-
-/// Replaces the metadata and makes sizes and hashes fit, as an attacker would.
-std::string reseal(const std::string &bytes, const std::string &metadata) {
-  EngineHeader h = header(bytes);
-  std::string out = bytes.substr(0, kEnginePage + h.blobsSize) + metadata;
-  h.metadataSize = metadata.size();
-  h.metadataHash = XXH3_64bits(metadata.data(), metadata.size());
-  setHeader(out, h);
-  return out;
-}
-
-std::string metadataOf(const std::string &bytes) {
-  return bytes.substr(kEnginePage + header(bytes).blobsSize);
-}
-
 /// The sample after `change` was applied to its metadata.
 std::string withMetadata(const std::function<void(fb::EngineT &)> &change) {
-  std::string metadata = metadataOf(sample());
-  fb::EngineT engine;
-  fb::GetEngine(metadata.data())->UnPackTo(&engine);
-  change(engine);
-  flatbuffers::FlatBufferBuilder builder;
-  fb::FinishEngineBuffer(builder, fb::CreateEngine(builder, &engine));
-  return reseal(sample(), std::string(reinterpret_cast<const char *>(
-                                          builder.GetBufferPointer()),
-                                      builder.GetSize()));
+  return ::withMetadata(sample(), change);
 }
 
 /// Whatever loads must also run on the null device, or fail politely.
