@@ -10,6 +10,8 @@ class DriverGraphTest : public DriverTest {
 protected:
   void SetUp() override {
     DriverTest::SetUp();
+    if (HasFatalFailure())
+      return;
     p = allocate(64);
     ASSERT_EQ(d().cuGraphCreate(&graph, 0), CUDA_SUCCESS);
     kernel.func = function("add");
@@ -87,6 +89,8 @@ class DriverTensorMapTest : public DriverTest {
 protected:
   void SetUp() override {
     DriverTest::SetUp();
+    if (HasFatalFailure())
+      return;
     p = allocate(1 << 16);
   }
   CUresult encode(int type = CU_TENSOR_MAP_DATA_TYPE_FLOAT16,

@@ -12,6 +12,8 @@ class DriverLaunchTest : public DriverTest {
 protected:
   void SetUp() override {
     DriverTest::SetUp();
+    if (HasFatalFailure())
+      return;
     p = allocate(4096);
     config.gridDimX = config.gridDimY = config.gridDimZ = 1;
     config.blockDimX = config.blockDimY = config.blockDimZ = 1;

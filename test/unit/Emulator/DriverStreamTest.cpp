@@ -12,6 +12,8 @@ class DriverStreamTest : public DriverTest {
 protected:
   void SetUp() override {
     DriverTest::SetUp();
+    if (HasFatalFailure())
+      return;
     p = allocate(64);
     for (CUstream *s : {&stream, &other})
       ASSERT_EQ(d().cuStreamCreate(s, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
