@@ -172,7 +172,7 @@ nibble::rt::createCudaDevice(const DeviceOptions &options, bool emulated) {
   auto table = emulated ? DriverTable::openEmulated() : DriverTable::openReal();
   if (!table.ok())
     return table.status();
-  // A machine that cannot be emulated is told by supports(), with the engine.
+  // An engine for something else is refused by supports().
   if (options.target.substr(0, 3) == "sm_")
     NIBBLE_RETURN_IF_ERROR((*table)->selectMachine(options.target));
   auto context = CudaContext::create(*table);

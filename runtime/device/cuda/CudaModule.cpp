@@ -72,6 +72,9 @@ Result<void *> CudaModule::kernel(const std::string &symbol) {
   NIBBLE_RETURN_IF_ERROR(context->check(
       driver.cuModuleGetFunction(&made->function, module, symbol.c_str()),
       "kernel '" + symbol + "'"));
+  // Now, not lazily while launches are recorded.
+  NIBBLE_RETURN_IF_ERROR(context->check(driver.cuFuncLoad(made->function),
+                                        "loading kernel '" + symbol + "'"));
   int shared = 0;
   NIBBLE_RETURN_IF_ERROR(context->check(
       driver.cuFuncGetAttribute(&shared,

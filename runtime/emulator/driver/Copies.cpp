@@ -24,6 +24,12 @@ static CUresult issue(const char *function, Driver &driver,
                   std::string(function) + ": " + wrong);
   if (stream)
     return submit(driver, context, *stream, work);
+  {
+    std::lock_guard lock(driver.state);
+    if (driver.breaksCapture())
+      return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                    std::string(function) + ": a stream captures");
+  }
   CUresult result = submit(driver, context, streamLegacy(), work);
   if (result)
     return result;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "driver/Driver.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace nibble::cuda;
@@ -76,12 +77,19 @@ static void perform(const CopyWork &copy) {
     }
 }
 
-static void perform(const FillWork &fill) {
+template <typename T> static void fillRows(const FillWork &fill) {
   for (uint64_t y = 0; y < fill.height; ++y)
-    for (uint64_t x = 0; x < fill.width; ++x)
-      std::memcpy(reinterpret_cast<uint8_t *>(fill.address + y * fill.pitch) +
-                      x * fill.elementBytes,
-                  &fill.value, fill.elementBytes);
+    std::fill_n(reinterpret_cast<T *>(fill.address + y * fill.pitch),
+                fill.width, T(fill.value));
+}
+
+static void perform(const FillWork &fill) {
+  if (fill.elementBytes == 1)
+    fillRows<uint8_t>(fill);
+  else if (fill.elementBytes == 2)
+    fillRows<uint16_t>(fill);
+  else
+    fillRows<uint32_t>(fill);
 }
 
 static CUresult resultOf(FaultKind kind) {

@@ -38,7 +38,7 @@ protected:
 
 TEST_F(DriverFaultTest, OutsideOfMemory) {
   CUdeviceptr p = allocate(64);
-  expectFault(launch("store", p + (1 << 20), 1), CUDA_ERROR_ILLEGAL_ADDRESS,
+  expectFault(launch("store", p + (1ull << 40), 1), CUDA_ERROR_ILLEGAL_ADDRESS,
               "kernel store, CTA (0, 0, 0), thread (0, 0, 0)");
 }
 
@@ -71,7 +71,7 @@ TEST_F(DriverFaultTest, InAGraph) {
   ASSERT_EQ(d().cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
   ASSERT_EQ(d().cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_RELAXED),
             CUDA_SUCCESS);
-  EXPECT_EQ(launch("store", p + (1 << 20), 1, 1, 0, stream), CUDA_SUCCESS);
+  EXPECT_EQ(launch("store", p + (1ull << 40), 1, 1, 0, stream), CUDA_SUCCESS);
   EXPECT_EQ(launch("store", p, 1, 1, 0, stream), CUDA_SUCCESS);
   ASSERT_EQ(d().cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
   ASSERT_EQ(d().cuGraphInstantiateWithFlags(&exec, graph, 0), CUDA_SUCCESS);

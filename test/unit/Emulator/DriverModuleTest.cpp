@@ -99,7 +99,8 @@ TEST_F(DriverModuleTest, RefusesMachineCodeAndJunk) {
   EXPECT_EQ(d().cuModuleLoadData(&other, "garbage"), CUDA_ERROR_INVALID_IMAGE);
   if (testsRealDriver())
     return;
-  nibble::rt::Status status = d().check(d().cuModuleLoadData(&other, elf), "loading");
+  nibble::rt::Status status =
+      d().check(d().cuModuleLoadData(&other, elf), "loading");
   EXPECT_NE(status.str().find("embed PTX"), std::string::npos) << status.str();
 }
 
