@@ -1,5 +1,5 @@
 // What every device must do. Run against cpu (1, 2 and 5 threads), null, emu,
-// and cuda where there is one.
+// and cuda where there is one; these two (0) with graphs and (1) without.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TestEngine.h"
 
@@ -18,8 +18,9 @@ struct DeviceCase {
   const char *name;
   unsigned threads;
   bool computes; ///< null does not
-  const char *target = "cpu";
-  bool isGpu() const { return std::string(target) != "cpu"; }
+  bool isGpu = false;
+  bool graphs = true;
+  std::string target() const { return isGpu ? gpuTarget() : "cpu"; }
 };
 
 std::ostream &operator<<(std::ostream &out, const DeviceCase &c) {
@@ -31,7 +32,8 @@ protected:
   void SetUp() override {
     DeviceOptions options;
     options.threads = GetParam().threads;
-    options.target = GetParam().target;
+    options.graphs = GetParam().graphs;
+    options.target = GetParam().target();
     auto created = createDevice(GetParam().name, options);
     if (!created.ok() && std::string(GetParam().name) == "cuda" &&
         !std::getenv("NIBBLE_REQUIRE_CUDA"))
@@ -52,13 +54,13 @@ protected:
   }
 
   std::shared_ptr<Session> openSample(int64_t size) {
-    EXPECT_TRUE(writeSample(file.path(), size, GetParam().target).ok());
+    EXPECT_TRUE(writeSample(file.path(), size, GetParam().target()).ok());
     return open(file.path());
   }
 
   bool computes() const { return GetParam().computes; }
   /// Ranges, grains and scratch are of the cpu.
-  bool hasRanges() const { return computes() && !GetParam().isGpu(); }
+  bool hasRanges() const { return computes() && !GetParam().isGpu; }
 
   TempFile file{"engine.nbl"};
   std::shared_ptr<Device> device;
@@ -376,7 +378,7 @@ TEST_P(Conformance, WrongCallsAreErrorsThatNameThings) {
 }
 
 TEST_P(Conformance, EmptyEntryPointsAndBuffersWork) {
-  EngineBuilder b(file.path(), GetParam().target);
+  EngineBuilder b(file.path(), GetParam().target());
   EntryDesc entry;
   entry.name = "empty";
   entry.inputs = {port("x", "f32", 0)};
@@ -397,8 +399,10 @@ INSTANTIATE_TEST_SUITE_P(
     Devices, Conformance,
     ::testing::Values(DeviceCase{"cpu", 1, true}, DeviceCase{"cpu", 2, true},
                       DeviceCase{"cpu", 5, true}, DeviceCase{"null", 0, false},
-                      DeviceCase{"cuda", 0, true, "sm_90a"},
-                      DeviceCase{"emu", 0, true, "sm_90a"}),
+                      DeviceCase{"cuda", 0, true, true},
+                      DeviceCase{"cuda", 1, true, true, false},
+                      DeviceCase{"emu", 0, true, true},
+                      DeviceCase{"emu", 1, true, true, false}),
     [](const auto &info) -> std::string {
       return info.param.name + std::to_string(info.param.threads);
     });

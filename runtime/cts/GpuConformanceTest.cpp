@@ -22,7 +22,7 @@ class GpuConformance : public ::testing::TestWithParam<const char *> {
 protected:
   void SetUp() override {
     DeviceOptions options;
-    options.target = "sm_90a";
+    options.target = gpuTarget();
     auto created = createDevice(GetParam(), options);
     if (!created.ok() && std::string(GetParam()) == "cuda" &&
         !std::getenv("NIBBLE_REQUIRE_CUDA"))
@@ -49,7 +49,7 @@ protected:
 
 TEST_P(GpuConformance, TensorMapsReadTilesAndFillWithZeros) {
   using namespace tiles;
-  EXPECT_OK(writeTileSample(file.path(), "sm_90a"));
+  EXPECT_OK(writeTileSample(file.path(), gpuTarget()));
   auto session = Session::create(*Engine::load(file.path()), device);
   ASSERT_TRUE(session.ok()) << session.status().str();
   auto context = *Context::create(*session);
@@ -73,7 +73,7 @@ TEST_P(GpuConformance, TensorMapsReadTilesAndFillWithZeros) {
 TEST_P(GpuConformance, ClustersAndLargeSharedMemory) {
   for (uint32_t cluster : {1, 2, 8, 16}) {
     const uint32_t ctas = 16, bytes = 100 * 1024;
-    EngineBuilder b(file.path(), "sm_90a");
+    EngineBuilder b(file.path(), gpuTarget());
     EntryDesc entry;
     entry.outputs = {port("ranks", "ui32", ctas)};
     entry.values = {value("ranks", "ui32", ctas, Storage::Output, 0)};
@@ -101,7 +101,7 @@ Status runWith(Context *context) {
 
 TEST_P(GpuConformance, ParametersMustBeThoseOfTheKernel) {
   for (bool tooFew : {true, false}) {
-    EngineBuilder b(file.path(), "sm_90a");
+    EngineBuilder b(file.path(), gpuTarget());
     EntryDesc entry;
     entry.outputs = {port("y", "f32", 8)};
     entry.values = {value("y", "f32", 8, Storage::Output, 0)};
@@ -127,7 +127,7 @@ TEST_P(GpuConformance, MissingKernelsAndBadCodeAreErrors) {
   ASSERT_FALSE(module.ok());
   EXPECT_EQ(module.status().code(), Code::Device);
   EXPECT_NE(module.status().str().find("'junk'"), std::string::npos);
-  std::string ptx = kernelPtx("sm_90a");
+  std::string ptx = kernelPtx(gpuTarget());
   auto loaded =
       device->loadModule(CodeKind::Ptx, "k", ptx.c_str(), ptx.size() + 1);
   ASSERT_TRUE(loaded.ok()) << loaded.status().str();
@@ -140,7 +140,7 @@ TEST_P(GpuConformance, MissingKernelsAndBadCodeAreErrors) {
 }
 
 TEST_P(GpuConformance, ForeignTargetsAreRefused) {
-  for (const char *target : {"cpu", "sm_110a"}) {
+  for (const char *target : {"cpu", "sm_100a"}) {
     EXPECT_TRUE(writeSample(file.path(), 16, target).ok());
     Status status =
         Session::create(*Engine::load(file.path()), device).status();
@@ -151,7 +151,7 @@ TEST_P(GpuConformance, ForeignTargetsAreRefused) {
 
 // The last one: a fault ends the context, on a real device for the process.
 TEST_P(GpuConformance, ZFaultsAreDeviceErrors) {
-  EngineBuilder b(file.path(), "sm_90a");
+  EngineBuilder b(file.path(), gpuTarget());
   EntryDesc entry;
   entry.outputs = {port("y", "f32", 8)};
   entry.values = {value("y", "f32", 8, Storage::Output, 0)};

@@ -43,6 +43,11 @@ const std::string &cts::kernelObject() {
   return object;
 }
 
+std::string cts::gpuTarget() {
+  const char *given = std::getenv("NIBBLE_CTS_TARGET");
+  return given ? given : "sm_90a";
+}
+
 std::string cts::kernelPtx(const std::string &target) {
   std::string text(kKernelPtx);
   const std::string version = ".version 8.0", own = "sm_90a";

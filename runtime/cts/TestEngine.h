@@ -30,6 +30,8 @@ void writeFile(const std::string &path, const std::string &bytes);
 /// The shared object made of kernels.c.
 const std::string &kernelObject();
 
+/// The target that GPUs are tested with: NIBBLE_CTS_TARGET, or "sm_90a".
+std::string gpuTarget();
 /// kernels.ptx for a target: "sm_90a", "sm_110a".
 std::string kernelPtx(const std::string &target);
 

@@ -50,6 +50,8 @@ int CudaContext::attribute(CUdevice_attribute which) const {
 }
 
 std::string CudaContext::arch() const {
+  if (table->isEmulated())
+    return table->machine();
   int major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
       minor = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
   // Architecture-specific features exist from 9.0 on.

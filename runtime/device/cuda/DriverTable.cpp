@@ -39,6 +39,7 @@ DriverTable::open(const std::string &file) {
                  file.c_str(), missing.c_str());
   find(table->handle, "nibbleEmuLastFault", table->lastFault);
   find(table->handle, "nibbleEmuSelect", table->select);
+  find(table->handle, "nibbleEmuTarget", table->target);
   return std::shared_ptr<const DriverTable>(std::move(table));
 }
 

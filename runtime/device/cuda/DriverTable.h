@@ -39,6 +39,9 @@ public:
   rt::Status check(CUresult result, const std::string &what) const;
   /// On the emulated driver: which machine, before cuInit. Empty: any.
   rt::Status selectMachine(const std::string &arch) const;
+  /// The machine that is emulated, whatever programs are told; "" on a real
+  /// driver.
+  std::string machine() const { return target ? target() : ""; }
   bool isEmulated() const { return lastFault != nullptr; }
   const std::string &path() const { return file; }
 
@@ -51,6 +54,7 @@ private:
   std::string file;
   const char *(*lastFault)() = nullptr;       ///< nibbleEmuLastFault
   CUresult (*select)(const char *) = nullptr; ///< nibbleEmuSelect
+  const char *(*target)() = nullptr;          ///< nibbleEmuTarget
 };
 
 } // namespace cuda

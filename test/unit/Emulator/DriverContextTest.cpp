@@ -74,6 +74,16 @@ TEST_F(DriverContextTest, ErrorsHaveNamesAndTexts) {
   EXPECT_EQ(text, nullptr);
 }
 
+TEST_F(DriverContextTest, ErrorTextsAreThoseOfTheDriver) {
+  const char *name = nullptr, *text = nullptr;
+#define NIBBLE_DRIVER_ERROR(NAME, VALUE, TEXT)                                 \
+  EXPECT_EQ(d().cuGetErrorName(NAME, &name), CUDA_SUCCESS);                    \
+  EXPECT_EQ(d().cuGetErrorString(NAME, &text), CUDA_SUCCESS);                  \
+  EXPECT_STREQ(name, #NAME);                                                   \
+  EXPECT_STREQ(text, TEXT) << #NAME;
+#include "device/cuda/DriverErrors.def"
+}
+
 TEST_F(DriverContextTest, StackOfContexts) {
   CUcontext made = nullptr, now = nullptr;
   ASSERT_EQ(d().cuCtxCreate_v2(&made, 0, 0), CUDA_SUCCESS);
