@@ -16,6 +16,8 @@ static void complete(Barrier &b) {
   b.lastAll = b.votes == b.voters;
   b.arrived = b.expected = b.votes = b.voters = 0;
   b.whole = false;
+  b.released.join(b.gathered);
+  b.gathered.clear();
   ++b.phase;
 }
 
@@ -56,10 +58,11 @@ void nibble::emu::arriveAtBarrier(Warp &warp, uint32_t number, Lanes lanes,
   b.votes += popcount(votes & lanes);
   b.voters += popcount(lanes);
   use.arrived |= lanes;
+  warp.cta.cluster.races.release(warp, b.gathered);
   arriveWarp(warp, b, use);
 }
 
-void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes) {
+void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed) {
   Cluster &cluster = warp.cta.cluster;
   Barrier &b = cluster.barrier;
   if (b.expected == 0)
@@ -71,6 +74,10 @@ void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes) {
   warp.clusterArrived |= lanes;
   warp.clusterPhase = b.phase;
   b.arrived += popcount(lanes);
+  if (relaxed)
+    cluster.races.releaseFenced(warp, b.gathered);
+  else
+    cluster.races.release(warp, b.gathered);
   complete(b);
 }
 
@@ -87,6 +94,7 @@ static void exitFromCluster(Warp &warp, Lanes lanes) {
 }
 
 void nibble::emu::exitFromBarriers(Warp &warp, Lanes lanes) {
+  warp.cta.cluster.races.release(warp, warp.cta.cluster.exited);
   exitFromCluster(warp, lanes);
   for (uint32_t number = 0; number < 16; ++number) {
     Barrier &b = warp.cta.barriers[number];

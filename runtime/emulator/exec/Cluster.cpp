@@ -37,6 +37,9 @@ Cluster::Cluster(const Launch &launch, Dim3 id, ClusterQueue &queue)
              id.z * size.z + inside.z};
     ctas.push_back(std::make_unique<Cta>(*this, rank, cta));
   }
+  if (launch.checks.races && !ctas[0]->shared.empty() &&
+      (ctas.size() > 1 || ctas[0]->warps.size() > 1))
+    races.enable(*this);
 }
 
 Cluster::~Cluster() = default;

@@ -39,7 +39,8 @@ ptx::Error Module::place(const ptx::Variable &v) {
     return fail(v, "no memory for " + std::to_string(v.byteSize()) + " bytes");
   std::memset(at, 0, v.byteSize());
   if (v.space == ptx::Space::Const) // kernels only read it
-    memory.add(at, v.byteSize(), false, "constant '" + std::string(v.name) + "'");
+    memory.add(at, v.byteSize(), false,
+               "constant '" + std::string(v.name) + "'");
   placed[v.name] = {uint64_t(at), v.byteSize()};
   return {};
 }
@@ -182,6 +183,9 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
                         std::max(required[2], 1u)};
   if (std::string problem = check(kernel, adjusted); !problem.empty())
     return "kernel " + kernel.code.name + ": " + problem;
+  if (std::string problem = adjusted.checks.disableFromEnvironment();
+      !problem.empty())
+    return problem;
   uint32_t bytes = kernel.code.paramBytes;
   void *copy = memory.allocate(bytes, "parameters of " + kernel.code.name);
   if (!copy)
@@ -198,6 +202,8 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.params = static_cast<const uint8_t *>(copy);
   launch.memory = &memory;
   launch.seed = adjusted.seed;
+  launch.checks = adjusted.checks;
+  launch.reducedPrecision = adjusted.reducedPrecision;
   launch.gridId = grids++;
   unsigned threads =
       adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();

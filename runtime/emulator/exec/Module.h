@@ -40,6 +40,8 @@ public:
     uint32_t dynamicShared = 0;
     uint64_t seed = 1;
     unsigned threads = 0; ///< of the host; 0: all
+    Checks checks;        ///< less those that NIBBLE_EMU_NO_CHECK names
+    bool reducedPrecision = false; ///< Launch::reducedPrecision
   };
   /// Runs a kernel on `params`, code.paramBytes of them. "" or what is wrong:
   /// the configuration (`kind` is None then), or the fault of the program.

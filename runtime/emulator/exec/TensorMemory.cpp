@@ -121,6 +121,27 @@ bool TensorMemory::hasPendingRead(uint32_t column, uint32_t count) const {
   return anyOf(reads, column, count);
 }
 
+void TensorMemory::beginUnwaited(uint32_t column, uint32_t count, bool write,
+                                 uint8_t quarters) {
+  for (uint32_t c = column; c < column + count; ++c)
+    unwaited[write][c] |= quarters;
+  anyUnwaited[write] |= quarters;
+}
+void TensorMemory::endUnwaited(bool write, uint8_t quarters) {
+  if (!(anyUnwaited[write] & quarters))
+    return;
+  for (uint8_t &column : unwaited[write])
+    column &= uint8_t(~quarters);
+  anyUnwaited[write] &= uint8_t(~quarters);
+}
+bool TensorMemory::isUnwaited(uint32_t column, uint32_t count, bool write,
+                              uint8_t quarters) const {
+  if (!(anyUnwaited[write] & quarters))
+    return false;
+  return std::any_of(unwaited[write] + column, unwaited[write] + column + count,
+                     [&](uint8_t q) { return q & quarters; });
+}
+
 void TensorMemory::setWritten(unsigned lane, uint32_t column, uint32_t count) {
   for (uint32_t c = column; c < column + count; ++c)
     written[lane * kColumns + c] = 1;

@@ -45,6 +45,13 @@ public:
   void end(uint32_t column, uint32_t count, bool write);
   bool hasPendingWrite(uint32_t column, uint32_t count) const;
   bool hasPendingRead(uint32_t column, uint32_t count) const;
+  /// Columns that tcgen05.st (`write`) or .ld of the warps of some quarters of
+  /// the lanes (bits) use, until their tcgen05.wait.
+  void beginUnwaited(uint32_t column, uint32_t count, bool write,
+                     uint8_t quarters);
+  void endUnwaited(bool write, uint8_t quarters);
+  bool isUnwaited(uint32_t column, uint32_t count, bool write,
+                  uint8_t quarters) const;
   void setWritten(unsigned lane, uint32_t column, uint32_t count);
   bool isWritten(unsigned lane, uint32_t column, uint32_t count) const;
 
@@ -54,7 +61,9 @@ private:
   std::vector<uint32_t> words;         ///< made with the first allocation
   std::vector<uint8_t> written;        ///< per lane and column
   std::vector<uint16_t> writes, reads; ///< operations, per column
-  int32_t owner[kColumns / 32] = {};   ///< of each 32 columns: 0 nobody
+  uint8_t unwaited[2][kColumns] = {};  ///< quarters, of loads and of stores
+  uint8_t anyUnwaited[2] = {};
+  int32_t owner[kColumns / 32] = {}; ///< of each 32 columns: 0 nobody
   int32_t next = 1;
   bool mayAllocate = true;
 };

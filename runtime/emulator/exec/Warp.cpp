@@ -21,7 +21,7 @@ static constexpr uint32_t kTurn = 4096;
 static constexpr uint32_t kStay = 512;
 
 Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
-    : cta(cta), code(code), index(index), live(lanes),
+    : cta(cta), code(code), index(index), live(lanes), registers(code),
       regs(new (std::align_val_t(64)) uint8_t[code.regBytes + 64]()),
       preds(code.preds) {
   current.pc = code.start;
@@ -60,6 +60,8 @@ uint64_t Warp::run(uint64_t budget) {
       lanes &=
           next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
     inst = &next;
+    if (next.flags & registers.watches())
+      registers.check(*this, next, lanes);
     if (!(next.flags & Inst::Ends))
       ++current.pc;
     if (lanes)
@@ -243,6 +245,9 @@ bool Warp::canRun() const {
 void Warp::exit(Lanes lanes) {
   live &= ~lanes;
   current.lanes &= ~lanes;
+  if (!live && registers.isInFlight() && wgmmaIssued &&
+      cta.cluster.launch.checks.waits)
+    fault("ends before its wgmma.mma_async have been waited for");
   exitFromBarriers(*this, lanes);
   if (current.lanes) {
     ++current.pc;

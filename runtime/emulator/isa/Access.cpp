@@ -41,8 +41,16 @@ Space nibble::emu::takeSpace(Decoder &d, Space otherwise) {
 }
 
 void nibble::emu::takeHints(Decoder &d) {
-  d.words().takeOf(
-      {"relaxed", "acquire", "release", "acq_rel", "volatile", "weak", "mmio"});
+  static constexpr uint8_t kOrders[] = {kStrong,
+                                        kStrong | kAcquire,
+                                        kStrong | kRelease,
+                                        kStrong | kAcquire | kRelease,
+                                        kStrong,
+                                        kStrong,
+                                        0};
+  int order = d.words().takeOf(
+      {"relaxed", "acquire", "release", "acq_rel", "volatile", "mmio", "weak"});
+  d.inst().order = order < 0 ? 0 : kOrders[order];
   d.words().takeOf({"cta", "cluster", "gpu", "sys"});
   d.words().takeOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
   d.words().take("nc");

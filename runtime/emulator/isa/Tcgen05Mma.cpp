@@ -350,17 +350,27 @@ void execute(const Operation &op) {
 
 /// What the operation has in hand until it is done.
 void take(Warp &w, const Operation &op, int lane) {
+  Epoch epoch = w.cta.cluster.races.tickTensor(op.group[0]->rank);
   for (Cta *cta : op.group) {
     auto read = [&](uint32_t at, unsigned, unsigned) {
       if (at + 16 > cta->shared.size())
         w.fault("a matrix descriptor reaches beyond shared memory (offset " +
                     std::to_string(at) + ")",
                 lane);
-      beginRead(w, *cta, at, 16, lane);
+      beginRead(w, *cta, at, 16, lane, epoch);
     };
     if (!op.aInTensor)
       op.a.forEachChunk(read);
     op.b.forEachChunk(read);
+    checkUnwaited(w, *cta, op.d.column, op.columns(), true, lane);
+    if (op.aInTensor)
+      checkUnwaited(w, *cta, op.aAt.column, 8, false, lane);
+    if (isScaled(op.form.kind)) {
+      checkUnwaited(w, *cta, op.scaleA.column, op.scaleColumns(op.form.rows()),
+                    false, lane);
+      checkUnwaited(w, *cta, op.scaleB.column, op.scaleColumns(op.form.n),
+                    false, lane);
+    }
     cta->tensor.begin(op.d.column, op.columns(), true);
   }
 }

@@ -128,8 +128,9 @@ void accumulate(const WgmmaOperation &op, Multiply multiply) {
   writeAccumulators(*op.warp, op.accumulators(), op.form.n, tile.data());
 }
 
-void multiply(const WgmmaOperation &op, tensor::Precision precision) {
-  Factor a = readA(op), b = readB(op);
+void multiply(const WgmmaOperation &op, const Factor &b,
+              tensor::Precision precision) {
+  Factor a = readA(op);
   const WgmmaForm &form = op.form;
   if (form.d == Accumulator::F32)
     accumulate<float>(
@@ -154,12 +155,21 @@ template <typename F> static void asIssued(const WgmmaOperation &op, F f) {
   w.inst = running;
 }
 
-void nibble::emu::executeWgmma(const WgmmaOperation &operation,
-                               tensor::Precision precision) {
-  asIssued(operation, [&] { multiply(operation, precision); });
+void nibble::emu::executeWgmma(const std::vector<WgmmaOperation> &operations,
+                               bool reduced) {
+  const WgmmaOperation &first = operations[0];
+  tensor::Precision precision = reduced
+                                    ? tensor::Precision::hopper(first.form.a)
+                                    : tensor::Precision::exact();
+  // All four warps read the same B.
+  asIssued(first, [&] {
+    Factor b = readB(first);
+    for (const WgmmaOperation &op : operations)
+      asIssued(op, [&] { multiply(op, b, precision); });
+  });
 }
 
-void nibble::emu::forSharedReads(const WgmmaOperation &operation,
+void nibble::emu::forSharedReads(const WgmmaOperation &operation, bool alsoB,
                                  const std::function<void(uint32_t)> &f) {
   const WgmmaForm &form = operation.form;
   unsigned per = kChunk / tensor::bytesOf(form.a); // as wide in B
@@ -167,12 +177,7 @@ void nibble::emu::forSharedReads(const WgmmaOperation &operation,
   asIssued(operation, [&] {
     if (!operation.registersA())
       matrixA(operation).forChunks(kRows, form.k, per, report);
-    matrixB(operation).forChunks(form.n, form.k, per, report);
+    if (alsoB)
+      matrixB(operation).forChunks(form.n, form.k, per, report);
   });
 }
-
-void nibble::emu::submitWgmma(const WgmmaOperation &operation) {
-  executeWgmma(operation);
-}
-
-void nibble::emu::orderWgmma(Warp &, WgmmaOrder, uint32_t) {}
