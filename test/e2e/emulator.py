@@ -67,6 +67,19 @@ class Ring(Kernel):
         self.wanted, self.tolerance = 2.0 * x, 0
 
 
+class WgmmaRing(Kernel):
+    """FP16 on Hopper: TMA, mbarriers, one wgmma group in flight."""
+
+    def __init__(self, work, m=128, n=64, k=448):
+        super().__init__("wgmma_ring", work)
+        rng = np.random.default_rng(3)
+        a, b = (rng.integers(-8, 9, (rows, k)).astype(np.float16) for rows in (m, n))
+        self.launch = ["--grid", f"{m // 64},{n // 64}", "--block", 160, "--shared", 3 * 16384]
+        self.arguments = [f"map={self.save(s, x)}:f16:{k}x{rows}:{2 * k}:64x64:128B" for s, x, rows in (("a", a, m), ("b", b, n))]
+        self.arguments += [f"out={work}/wgmma_ring_y.npy:f32:{m}x{n}", f"s32={n}", f"s32={k // 64}"]
+        self.wanted, self.tolerance = a.astype(np.float64) @ b.astype(np.float64).T, 0
+
+
 class Gemm(Kernel):
     """NVFP4, with block scales drawn from all of E4M3's positive numbers."""
 
@@ -181,10 +194,11 @@ def main():
     a = p.parse_args()
     work, tools, goals = Path(a.work), Tools(a.build), Goals()
     work.mkdir(parents=True, exist_ok=True)
-    kernels = {k.name: k for k in (Softmax(work), Ring(work), Gemm(work))}
+    kernels = {k.name: k for k in (Softmax(work), Ring(work), WgmmaRing(work), Gemm(work))}
     check_mutants(kernels, tools, goals, 3)
     check_correct(Softmax(work), "softmax", tools, goals, a.seeds)
     check_correct(Ring(work), "TMA ring", tools, goals, a.seeds)
+    check_correct(WgmmaRing(work), "wgmma ring", tools, goals, a.seeds)
     for k in (256, 1024, 4096):
         check_correct(Gemm(work, k), f"NVFP4 GEMM, K = {k}", tools, goals, a.seeds)
     check_correct(Gemm(work, 512, 256, 384), "NVFP4 GEMM, 6 CTAs", tools, goals, a.seeds)

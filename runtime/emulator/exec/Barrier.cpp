@@ -8,16 +8,19 @@ static uint32_t popcount(Lanes lanes) {
   return uint32_t(__builtin_popcount(lanes));
 }
 
-/// Ends a phase when all are there.
-static void complete(Barrier &b) {
+/// Ends a phase when all are there. Where all warps are waited for, those that
+/// have exited count as there.
+static void complete(Barrier &b, const Clock &exited) {
   if (b.expected == 0 || b.arrived < b.expected)
     return;
   b.lastVotes = b.votes;
   b.lastAll = b.votes == b.voters;
   b.arrived = b.expected = b.votes = b.voters = 0;
-  b.whole = false;
   b.released.join(b.gathered);
+  if (b.whole)
+    b.released.join(exited);
   b.gathered.clear();
+  b.whole = false;
   ++b.phase;
 }
 
@@ -37,7 +40,7 @@ static void arriveWarp(Warp &warp, Barrier &b, BarrierUse &use) {
   if (b.arrived > b.expected)
     warp.fault("more threads arrive at a barrier than the " +
                std::to_string(b.expected) + " that it waits for");
-  complete(b);
+  complete(b, warp.cta.cluster.exited);
 }
 
 void nibble::emu::arriveAtBarrier(Warp &warp, uint32_t number, Lanes lanes,
@@ -71,6 +74,7 @@ void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed) {
         b.expected += popcount(other->live);
   if (warp.clusterArrived & lanes)
     warp.fault("arrives at the cluster's barrier twice without waiting");
+  b.whole = true;
   warp.clusterArrived |= lanes;
   warp.clusterPhase = b.phase;
   b.arrived += popcount(lanes);
@@ -78,7 +82,7 @@ void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed) {
     cluster.races.releaseFenced(warp, b.gathered);
   else
     cluster.races.release(warp, b.gathered);
-  complete(b);
+  complete(b, warp.cta.cluster.exited);
 }
 
 static void exitFromCluster(Warp &warp, Lanes lanes) {
@@ -90,7 +94,7 @@ static void exitFromCluster(Warp &warp, Lanes lanes) {
   if (warp.clusterPhase == b.phase)
     b.arrived -= popcount(arrived);
   b.expected -= popcount(lanes);
-  complete(b);
+  complete(b, warp.cta.cluster.exited);
 }
 
 void nibble::emu::exitFromBarriers(Warp &warp, Lanes lanes) {
@@ -105,6 +109,6 @@ void nibble::emu::exitFromBarriers(Warp &warp, Lanes lanes) {
     if (warp.live || !b.expected || !b.whole)
       continue;
     b.expected -= kWarpSize;
-    complete(b);
+    complete(b, warp.cta.cluster.exited);
   }
 }

@@ -122,7 +122,6 @@ void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
                   });
   use.waiting &= ~lanes;
   w.cta.cluster.races.acquire(w, b.released);
-  w.cta.cluster.races.acquire(w, w.cta.cluster.exited);
   finishBarrier(w, i, lanes, b);
 }
 
@@ -148,7 +147,6 @@ void clusterWait(Warp &w, const Inst &, Lanes lanes) {
                   [&b] { return "barrier.cluster, " + b.describe(); });
   w.clusterArrived &= ~lanes;
   w.cta.cluster.races.acquire(w, b.released);
-  w.cta.cluster.races.acquire(w, w.cta.cluster.exited);
   w.next();
 }
 
