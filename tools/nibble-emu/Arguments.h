@@ -23,6 +23,10 @@ namespace emu {
 ///                            u16 f16 bf16 f32 ... u4x16a8 u4x16a16), sizes
 ///                            (fastest first), strides in bytes of all but the
 ///                            first, box, swizzle (none 32B 64B 128B)
+///   mapout=FILE.npy:f32:8x4:f32:4x8:16:4x8:none
+///                            the same over a new buffer of a type and shape,
+///                            written after the run
+///   mapinout=A.npy,B.npy:... over the bytes of a file, written to another
 class Arguments {
 public:
   explicit Arguments(GlobalMemory &memory) : memory(memory) {}
@@ -42,12 +46,18 @@ private:
     const void *from;
   };
   std::string put(const Code &code, const void *data, uint64_t bytes);
+  /// Buffers: from a file (and, if named, to another one), or new ones.
+  std::string load(const std::string &path, const std::string &output,
+                   void *&at);
+  std::string create(const std::string &path, const std::string &type,
+                     const std::string &shape, void *&at);
   std::string addInput(const Code &code, const std::string &path,
                        const std::string &output);
   std::string addOutput(const Code &code, const std::string &text);
   std::string addScalar(const Code &code, const std::string &type,
                         const std::string &value);
-  std::string addMap(const Code &code, const std::string &text);
+  std::string addMap(const Code &code, const std::string &kind,
+                     const std::string &text);
   std::string addBytes(const Code &code, const std::string &hex);
 
   GlobalMemory &memory;

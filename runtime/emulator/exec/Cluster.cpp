@@ -81,7 +81,7 @@ bool Cluster::run(uint64_t budget) {
       any = true;
       ++slice;
       async.running = &warp;
-      counters.instructions += warp.run(kSlice);
+      warp.run(kSlice);
     }
     all.erase(std::remove_if(all.begin(), all.end(),
                              [](Warp *w) { return w->state == Run::Done; }),
@@ -113,9 +113,24 @@ void Cluster::finish() {
                 async.linesOfUsers() + ")"};
   while (async.step(random)) {
   }
+  count();
   for (auto &cta : ctas)
     if (std::string left = cta->tensor.leftovers(); !left.empty())
       throw Fault{where + left, FaultKind::TensorLeak};
+}
+
+/// What is known at the end only.
+void Cluster::count() {
+  for (uint64_t each : counters.byClass)
+    counters.instructions += each;
+  counters.ctas = ctas.size();
+  for (auto &cta : ctas) {
+    counters.sharedBytes = cta->shared.size();
+    counters.sharedPeak =
+        std::max<uint64_t>(counters.sharedPeak, cta->state.endOfWritten());
+    counters.tensorPeak =
+        std::max<uint64_t>(counters.tensorPeak, cta->tensor.peak());
+  }
 }
 
 std::string Cluster::describeWaits() const {

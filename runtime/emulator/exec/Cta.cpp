@@ -12,15 +12,6 @@ using namespace nibble::emu;
 
 static constexpr uint8_t kPoison = 0xCB;
 
-void Counters::add(const Counters &other) {
-  instructions += other.instructions;
-  lanes += other.lanes;
-  globalRead += other.globalRead;
-  globalWritten += other.globalWritten;
-  sharedRead += other.sharedRead;
-  sharedWritten += other.sharedWritten;
-}
-
 /// Registers that a warp knows from the start.
 static uint64_t valueOf(Special which, const Cta &cta, unsigned warp,
                         unsigned lane) {

@@ -5,6 +5,7 @@
 
 #include "exec/Async.h"
 #include "exec/Checks.h"
+#include "exec/Counters.h"
 #include "exec/MBarrier.h"
 #include "exec/Memory.h"
 #include "exec/Races.h"
@@ -40,14 +41,6 @@ struct Launch {
   /// Sums of wgmma as an H100 forms them, not exact (tensor::Precision).
   bool reducedPrecision = false;
   uint64_t gridId = 0;
-};
-
-/// Counters of a launch; threads add theirs at the end.
-struct Counters {
-  uint64_t instructions = 0, lanes = 0;
-  uint64_t globalRead = 0, globalWritten = 0; ///< bytes of lanes
-  uint64_t sharedRead = 0, sharedWritten = 0;
-  void add(const Counters &other);
 };
 
 class Cluster;
@@ -155,6 +148,7 @@ public:
 private:
   bool resumeSoftly();
   void finish();
+  void count();
   uint32_t softRounds = 0; ///< without anything that others could wait for
   uint64_t progressSeen = 0;
 };

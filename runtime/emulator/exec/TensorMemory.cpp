@@ -36,6 +36,10 @@ int TensorMemory::allocate(uint32_t columns, std::string &why) {
   for (uint32_t u = 0; column >= 0 && u < columns / kUnit; ++u)
     owner[uint32_t(column) / kUnit + u] = next;
   ++next;
+  uint32_t used = 0;
+  for (int32_t each : owner)
+    used += each ? kUnit : 0;
+  most = std::max(most, used);
   return column;
 }
 

@@ -31,6 +31,8 @@ public:
   bool hasRoom(uint32_t columns) const;
   /// Allocations that are left, for the report of a leak.
   std::string leftovers() const;
+  /// Most columns that were allocated at once.
+  uint32_t peak() const { return most; }
   /// Gives up the right to allocate.
   void relinquish() { mayAllocate = false; }
 
@@ -65,6 +67,7 @@ private:
   uint8_t anyUnwaited[2] = {};
   int32_t owner[kColumns / 32] = {}; ///< of each 32 columns: 0 nobody
   int32_t next = 1;
+  uint32_t most = 0;
   bool mayAllocate = true;
 };
 

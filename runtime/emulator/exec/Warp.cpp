@@ -34,6 +34,7 @@ Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
+  uint64_t *classes = cta.cluster.counters.byClass;
   state = Run::Ready;
   yielding = false;
   if (resumedSoftly)
@@ -68,6 +69,8 @@ uint64_t Warp::run(uint64_t budget) {
       next.run(*this, next, lanes);
     else if (next.flags & Inst::Ends)
       ++current.pc;
+    // What waits comes again.
+    classes[next.kind] += !current.waiting && !current.wanted;
     ++count;
     ++sinceSwitch;
     stay -= stay > 0;

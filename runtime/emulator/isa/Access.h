@@ -11,6 +11,8 @@ namespace emu {
 /// Adds to the counters of the cluster what some lanes access.
 void countAccess(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes,
                  bool write);
+/// The same for banks of shared memory, if the text says that it is that.
+void countBanksOf(Warp &w, const Inst &i, Lanes lanes, uint32_t bytes);
 /// A state space, or `otherwise`.
 Space takeSpace(Decoder &d, Space otherwise = Space::Generic);
 /// Order words go to Inst::order; scope and cache words change nothing here.

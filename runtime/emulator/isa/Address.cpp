@@ -29,7 +29,7 @@ static SharedPlace barrierAt(Warp &w, Space space, uint64_t address,
   if (address % 8)
     w.fault("an mbarrier at shared address " + std::to_string(address) +
                 ", which is no multiple of 8",
-            lane);
+            lane, FaultKind::Misaligned);
   Cta &cta = w.cta.ownerOf(w, space, address, 8, writes, lane);
   uint32_t offset = uint32_t(address) & kSharedOffsetMask;
   cta.checkBarrier(w, offset, writes, lane);

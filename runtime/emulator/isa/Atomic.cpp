@@ -90,6 +90,7 @@ template <typename Kind> void atomic(Warp &w, const Inst &i, Lanes lanes) {
   const Bits *c = i.c.valid() ? w.lanes<Bits>(i.c) : nullptr;
   const uint32_t bytes = sizeof(Bits) * i.extras;
   countAccess(w, i, lanes, bytes, true);
+  countBanksOf(w, i, lanes, bytes);
   forLanes(lanes, [&](unsigned l) {
     uint64_t address = addressOf(w, i, l);
     Space space = Space(i.sub[2]);

@@ -16,6 +16,8 @@ using ptx::Type;
 /// Accesses of the warp itself, or of what it issues.
 static void noteAccess(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
                        bool write, Epoch as, int lane) {
+  Counters &counters = w.cta.cluster.counters;
+  (write ? counters.sharedAsyncWritten : counters.sharedAsyncRead) += bytes;
   Races &races = w.cta.cluster.races;
   if (as.time)
     races.access(w, cta, offset, bytes, write, as, lane);
@@ -292,6 +294,7 @@ void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
     for (size_t t = 0; t < targets.size(); ++t)
       beginWrite(w, *targets[t], place.offset, bytes, int(l), epochs[t]);
     w.cta.cluster.counters.globalRead += bytes;
+    w.cta.cluster.counters.copyRead += bytes;
     AsyncOp op;
     op.complete = [=, at = w.place(int(l)), offset = place.offset] {
       for (size_t t = 0; t < targets.size(); ++t) {
@@ -338,6 +341,7 @@ void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
     uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
     beginRead(w, *source.cta, source.offset, bytes, int(l));
     w.cta.cluster.counters.globalWritten += bytes;
+    w.cta.cluster.counters.copyWritten += bytes;
     auto data = std::make_shared<std::vector<uint8_t>>();
     AsyncOp op;
     op.read = [=] {

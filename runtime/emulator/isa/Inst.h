@@ -60,6 +60,7 @@ struct Inst {
   uint32_t extra = 0, extras = 0; ///< more operands: Kernel::refs
   uint64_t imm = 0;
   uint32_t line = 0; ///< of the PTX text
+  uint8_t kind = 0;  ///< InstClass
   uint8_t order = 0; ///< of an access to memory or of an arrival: Order
 };
 

@@ -40,6 +40,7 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
   const unsigned bytes = i.sub[0], toBytes = i.target, count = i.extras;
   const Ref *refs = &w.code.refs[i.extra];
   countAccess(w, i, lanes, bytes * count, false);
+  countBanksOf(w, i, lanes, bytes * count);
   forLanes(lanes, [&](unsigned l) {
     uint64_t address = addressOf(w, i, l);
     const uint8_t *from = w.cta.resolve(w, Space(i.sub[2]), address,
@@ -56,6 +57,7 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
   const unsigned bytes = i.sub[0], fromBytes = i.target, count = i.extras;
   const Ref *refs = &w.code.refs[i.extra];
   countAccess(w, i, lanes, bytes * count, true);
+  countBanksOf(w, i, lanes, bytes * count);
   uint8_t values[32 + 16];
   w.stored = values;
   forLanes(lanes, [&](unsigned l) {

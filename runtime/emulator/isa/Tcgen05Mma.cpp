@@ -435,6 +435,11 @@ void mma(Warp &w, const Inst &i, Lanes lanes) {
     for (unsigned n = 0; n < i.extras; ++n)
       op.disabled[n] = word(16 + n);
     take(w, op, int(l));
+    uint64_t products = uint64_t(op.form.m) * op.form.n * depth;
+    if (packed) // kinds with two elements to a byte
+      w.cta.cluster.counters.multiplies[unsigned(TensorKind::F4)] += products;
+    else
+      countMultiplies(w, op.form.a, products);
     AsyncOp async;
     async.queue = queueOf(op.group);
     async.complete = [op = std::move(op)] {

@@ -194,6 +194,7 @@ uint8_t *findRow(Cluster &cluster, const TensorMap &map,
                 ", which is read-only"};
   (write ? cluster.counters.globalWritten : cluster.counters.globalRead) +=
       bytes;
+  (write ? cluster.counters.copyWritten : cluster.counters.copyRead) += bytes;
   return reinterpret_cast<uint8_t *>(address);
 }
 

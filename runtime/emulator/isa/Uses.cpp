@@ -3,6 +3,7 @@
 //
 // In PTX the result comes first, unless the first operand is an address or the
 // opcode has none; all other registers are read.
+#include "exec/Counters.h"
 #include "isa/Decoder.h"
 
 #include <algorithm>
@@ -73,6 +74,46 @@ static Flow flowOf(const ptx::Instruction &i) {
                                                       : Flow::Next;
 }
 
+static InstClass spaceOf(const ptx::Instruction &i) {
+  if (has(i, "global"))
+    return InstClass::Global;
+  if (has(i, "local"))
+    return InstClass::Local;
+  for (std::string_view word : {"shared", "shared::cta", "shared::cluster"})
+    if (has(i, word))
+      return InstClass::Shared;
+  for (std::string_view word :
+       {"param", "param::entry", "param::func", "const"})
+    if (has(i, word))
+      return InstClass::Param;
+  return InstClass::Generic;
+}
+
+static InstClass classOf(const ptx::Instruction &i) {
+  if (isOneOf(i.opcode, {"ld", "ldu", "st", "atom", "red"}))
+    return spaceOf(i);
+  if (isOneOf(i.opcode,
+              {"mma", "wgmma", "tcgen05", "ldmatrix", "stmatrix", "movmatrix"}))
+    return InstClass::Tensor;
+  if (i.opcode == "cp")
+    return InstClass::Copy;
+  if (isOneOf(i.opcode, {"bra", "brx", "call", "ret", "exit", "trap"}))
+    return InstClass::Control;
+  if (isOneOf(i.opcode, {"bar", "barrier", "mbarrier", "fence", "membar"}))
+    return InstClass::Barrier;
+  if (isOneOf(i.opcode, {"shfl", "vote", "match", "redux", "elect"}))
+    return InstClass::Warp;
+  if (isOneOf(i.opcode, {"mov", "selp", "slct", "prmt", "cvta", "mapa"}))
+    return InstClass::Move;
+  if (i.opcode == "cvt")
+    return InstClass::Conversion;
+  for (std::string_view word :
+       {"f32", "f64", "f16", "f16x2", "bf16", "bf16x2", "f32x2"})
+    if (has(i, word))
+      return InstClass::Float;
+  return ruleOf(i) == Rule::Strict ? InstClass::Other : InstClass::Integer;
+}
+
 void Decoder::collect(const Operand &operand, std::vector<uint32_t> &slots) {
   if (operand.kind == Kind::Symbol)
     if (const Register *reg = find(operand.text))
@@ -83,6 +124,7 @@ void Decoder::collect(const Operand &operand, std::vector<uint32_t> &slots) {
 
 void Decoder::noteUses(const ptx::Instruction &source) {
   Uses uses;
+  current->kind = uint8_t(classOf(source));
   uses.rule = ruleOf(source);
   uses.flow = flowOf(source);
   std::vector<uint32_t> strict, values, writes;

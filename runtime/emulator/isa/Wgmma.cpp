@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Wgmma.h"
 
-#include "isa/Copy.h"
 #include "tensor/Descriptor.h"
 
 using namespace nibble::emu;
@@ -31,15 +30,12 @@ public:
     unsigned per = kChunk / tensor::bytesOf(factor.element);
     forChunks(factor.rows, factor.k, per,
               [&](uint32_t offset, unsigned r, unsigned k) {
-                checkReadable(offset);
                 decode(factor, w.cta.shared.data() + offset, r, k, per);
               });
     double *values = factor.row(0);
     for (size_t i = 0; sign < 0 && i < size_t(factor.rows) * factor.k; ++i)
       values[i] = -values[i];
     factor.seal();
-    w.cta.cluster.counters.sharedRead +=
-        size_t(factor.rows) * factor.k * tensor::bytesOf(factor.element);
   }
 
   /// Calls f(offset, row, k) for all chunks, with the row and k of the first of
@@ -74,17 +70,6 @@ private:
               " leads to shared address " + std::to_string(offset) +
               ", but this CTA has " + std::to_string(w.cta.shared.size()) +
               " bytes of shared memory");
-  }
-
-  /// wgmma reads through the asynchronous proxy: what is read must have been
-  /// written, waited for and fenced.
-  void checkReadable(uint32_t offset) const {
-    const SharedState &state = w.cta.state;
-    if (state.allWritten(offset, kChunk) && state.isFenced(offset, kChunk) &&
-        !(state.any(offset, kChunk) & SharedState::PendingWrite))
-      return;
-    beginRead(w, w.cta, offset, kChunk, -1); // faults, if checks are on
-    endRead(w.cta, offset, kChunk);
   }
 
   Warp &w;

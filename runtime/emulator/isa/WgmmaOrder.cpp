@@ -98,6 +98,7 @@ void nibble::emu::submitWgmma(const WgmmaOperation &operation) {
     job->chunks.push_back(offset);
   });
   job->operations.push_back(operation);
+  countMultiplies(w, form.a, uint64_t(64 / kWarps) * form.n * form.k);
   ++w.cta.cluster.progress;
 }
 
