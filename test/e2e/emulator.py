@@ -12,11 +12,14 @@ import re
 import sys
 from pathlib import Path
 
-from common import DEVICE, OK, ROOT, UNSUPPORTED, Goals, Tools, build_argument, in_venv
+from common import DEVICE, OK, ROOT, UNSUPPORTED, USAGE, Goals, Tools, build_argument, in_venv
 
 in_venv()
+import jsonschema  # noqa: E402
 import numpy as np  # noqa: E402
 
+SCHEMA = json.loads((ROOT / "docs" / "schema" / "nibble.emu.1.json").read_text())
+TARGETS = ROOT / "runtime" / "emulator" / "targets"
 KERNELS = ROOT / "test" / "emulator" / "kernels"
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
 
@@ -34,10 +37,11 @@ class Kernel:
         self.text = (KERNELS / f"{name}.ptx").read_text()
 
     def run(self, tools, text=None, seed=1, *more):
+        """`seed` None: `more` says which."""
         path = self.work / f"{self.name}.ptx"
         path.write_text(text or self.text)
         arguments = [word for a in self.arguments for word in ("--arg", a)]
-        return tools.call("nibble-emu", path, *self.launch, "--seed", seed, *arguments, *more, timeout=120)
+        return tools.call("nibble-emu", path, *self.launch, *(() if seed is None else ("--seed", seed)), *arguments, *more, timeout=900)
 
     def output(self):
         return np.load(self.work / f"{self.name}_y.npy").astype(np.float64)
@@ -110,17 +114,20 @@ def error(kernel):
 
 
 def check_correct(kernel, title, tools, goals, seeds):
-    worst, reports = 0, 0
-    for seed in range(1, seeds + 1):
-        done = kernel.run(tools, None, seed, "--json")
-        if done.returncode != OK:
-            reports += 1
-            print(f"    seed {seed}: {done.stderr[:400]}")
-            continue
-        json.loads(done.stdout)
-        worst = max(worst, error(kernel))
-    goals.check(f"{title}: reports over {seeds} seeds", reports, 0)
-    goals.check(f"{title}: relative error", worst, kernel.tolerance)
+    done = kernel.run(tools, None, None, "--seeds", f"1..{seeds}", "--json")
+    goals.check(f"{title}: reports over {seeds} seeds", reports(done), 0)
+    goals.check(f"{title}: relative error", error(kernel) if done.returncode == OK else 1, kernel.tolerance)
+
+
+def reports(done):
+    """Seeds that end with a report; the first one is printed."""
+    if done.returncode not in (OK, DEVICE):
+        raise SystemExit(done.stderr)
+    if done.returncode == DEVICE:
+        print(f"    {done.stderr[:400]}")
+    document = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    return document["seeds"]["failed"]
 
 
 # kernel, what is wrong, pattern, replacement, part of the report. Patterns are regular expressions.
@@ -154,8 +161,26 @@ MUTANTS = [
     ("tma_ring", "expect_tx for half a tile", r"mov.u32 \t%r(\d+), 1024;", r"mov.u32 \t%r\1, 512;", "deadlock"),
     ("tma_ring", "no barrier after mbarrier.init", r"bar.sync \t0;", "", "never initialized|re-init|nobody has written|deadlock"),
     ("softmax", "no barrier before the partial maxima are read", r"bar.sync \t0;", "", "nobody has written"),
+    ("softmax", "no barrier between the partial maxima and sums", r"(?s)(bar.sync \t0;.*?)bar.sync \t0;", r"\1", "a race: "),
+    ("softmax", "a maximum that does not begin", r"mov.f32 \t%f\d+, 0fF149F2CA;", "", "which has no value"),
     ("softmax", "shuffle with lanes that are not there", r"mov.u32 \t%r20, -1;", "mov.u32 \t%r20, 1;", "mask does not name|does not name"),
     ("softmax", "index beyond the row", r"mul.wide.s32 \t%rd(\d+), %r(\d+), 4;", r"mul.wide.s32 \t%rd\1, %r\2, 64;", "behind the end of"),
+    ("tma_ring", "slots are given back by relaxed arrivals", r"mbarrier.arrive.shared::cta.b64", "mbarrier.arrive.relaxed.cta.shared::cta.b64", "a race: "),
+    ("tma_ring", "the coordinate of a tile has no value", r"mov.u32 \t%r(\d+), 1024;", "", "which has no value"),
+    ("nvfp4_gemm", "the accumulator is read before its load is done", r"tcgen05.wait::ld.sync.aligned;", "", "before a tcgen05.wait::ld"),
+    ("nvfp4_gemm", "expect_tx of nothing that is known", r"mov.b32 \t%r25, 36864;", "", "which has no value"),
+    ("nvfp4_gemm", "no barrier between allocation and use", r"bar.sync \t0;\n\ttcgen05.fence::after", "tcgen05.fence::after", "a race: |nobody has written"),
+    ("wgmma_ring", "accumulators are read before the last wait", r"wgmma.wait_group.sync.aligned 0;", "", "before a wgmma.wait_group that covers it"),
+    ("wgmma_ring", "no wgmma.fence", r"wgmma.fence.sync.aligned;", "", "before any wgmma.fence"),
+    ("wgmma_ring", "no commit", r"wgmma.commit_group.sync.aligned;", "", "no wgmma.commit_group has followed|still reads"),
+    ("wgmma_ring", "slots are given back while they are read", r"wait_group.sync.aligned 1;", "wait_group.sync.aligned 3;", "another operation still reads"),
+    ("wgmma_ring", "an accumulator is set between issue and wait", r"wgmma.commit_group.sync.aligned;", r"wgmma.commit_group.sync.aligned; mov.f32 %f386, 0f00000000;", "register %f386"),
+    ("wgmma_ring", "an accumulator is set behind the fence", r"wgmma.fence.sync.aligned;", r"wgmma.fence.sync.aligned; mov.f32 %f386, 0f00000000;", "since the last wgmma.fence|before a wgmma.wait_group"),
+    ("wgmma_ring", "accumulators that nobody has set are added to", r"setp.ne.b32 p, %r101, 0;", "setp.eq.b32 p, 0, 0;", "which has no value"),
+    ("wgmma_ring", "the warpgroup does not wait for the tile", r"mbarrier.try_wait[^;]*p, \[%r23\], [^;]*;", "setp.eq.u32 p, 0, 0;", "a race: |not been waited for|nobody has written"),
+    ("wgmma_ring", "the warpgroup waits for the other parity", r"(p, \[%r23\]), %r24", r"\1, 1", "a race: |not been waited for|nobody has written"),
+    ("wgmma_ring", "the producer does not wait for slots", r"mbarrier.try_wait[^;]*p, \[%r76\], [^;]*;", "setp.eq.u32 p, 0, 0;", "still reads|writes too|a race: |more arrivals"),
+    ("wgmma_ring", "slots wait for five of four warps", r"(mbarrier.init[^;]*), 4", r"\1, 5", "deadlock"),
     ("softmax", "misaligned load", r"ld.global.f32 \t%f14, \[%rd5\]", "ld.global.f32 \t%f14, [%rd5+2]", "multiple of 4"),
 ]
 
@@ -173,6 +198,92 @@ def check_mutants(kernels, tools, goals, seeds):
         if not good:
             print(f"    {name}: {what}: {found[0].returncode if found else 0} {found[0].stderr[:300] if found else 'no report'}")
     goals.check(f"planted faults not reported, of {len(MUTANTS)}", missed, 0)
+
+
+# file of cuda kernels: launched as test/emulator/cases.py says, with inputs of its own; results are compared elsewhere.
+def check_compiled(work, tools, goals, seeds):
+    """No reports for what nvcc makes of correct sources."""
+    sys.path.insert(0, str(ROOT / "test" / "emulator"))
+    import cases
+
+    failed, count = 0, 0
+    for file, kernels in cases.CASES.items():
+        for kernel, (_, words, shared, *_) in kernels.items():
+            arguments = []
+            for i, x in enumerate(cases.inputs_of(file, kernel)):
+                np.save(work / f"cuda_{i}.npy", x)
+                arguments += ["--arg", f"in={work}/cuda_{i}.npy"]
+            np.save(work / "cuda_zero.npy", np.zeros(cases.N * words, np.uint32))
+            arguments += ["--arg", f"inout={work}/cuda_zero.npy,{work}/cuda_y.npy"]
+            done = tools.call("nibble-emu", ROOT / "test" / "emulator" / "cuda" / f"{file}.ptx", "--kernel", kernel, "--grid", cases.GRID, "--block", cases.BLOCK,
+                              "--cluster", cases.CLUSTERS.get(kernel, 1), "--shared", shared, *arguments, "--seeds", f"1..{seeds}", "--json", timeout=900)
+            failed += reports(done) > 0
+            count += 1
+    goals.check(f"kernels of nvcc with reports over {seeds} seeds, of {count}", failed, 0)
+
+
+def check_counters(work, tools, goals):
+    """What the NVFP4 GEMM must count, from its sizes."""
+    k, m, n = 512, 256, 128
+    gemm = Gemm(work, k, m, n)
+    done = gemm.run(tools, None, 1, "--json", "--target", TARGETS / "thor.json")
+    counters = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(SCHEMA).validate(counters)
+    tiles = (m // 128) * (n // 128)
+    wanted = {
+        "ctas": tiles,
+        "multiply_adds": {"f16": 0, "tf32": 0, "f8": 0, "i8": 0, "f4": m * n * k},
+        "copy_read": tiles * 2 * 128 * (k // 2 + k // 16),  # codes and scales of A and B
+        "global_written": m * n * 4,
+        "tensor_columns_peak": 256,
+        "shared_bytes": 147584,
+    }
+    wrong = {f: (counters[f], x) for f, x in wanted.items() if counters[f] != x}
+    if wrong:
+        print(f"    counted, wanted: {wrong}")
+    goals.check("counters of the NVFP4 GEMM that are wrong", len(wrong), 0)
+    estimate, share = counters["estimate"], m * n * k / tiles
+    goals.check("tensor cores of Thor, cycles off", abs(estimate["tensor_cycles"] - share / 16384), 1e-6)
+    goals.check("DRAM of Thor, us off", abs(estimate["dram_us"] - (counters["global_read"] + counters["global_written"]) / 273e3), 1e-9)
+    h100 = json.loads(gemm.run(tools, None, 1, "--json", "--target", TARGETS / "h100.json").stdout)["estimate"]
+    goals.check("a machine without FP4 claims to know its time", h100["tensor_known"], False)
+
+
+def check_tool(work, tools, goals):
+    """Launch files, tensor maps over outputs, switches, seeds."""
+    np.save(work / "ones.npy", np.ones((8, 4), np.float32))
+    layout = {"type": "f32", "sizes": [4, 8], "strides": [16], "box": [4, 8], "swizzle": "none"}
+    launch = {"schema": "nibble.emu-launch/1", "ptx": str(KERNELS / "tma_store.ptx"), "kernel": "tma_store", "block": [32],
+              "args": [{"mapout": "stored.npy", "dtype": "f32", "shape": [8, 4], **layout}, {"mapinout": "ones.npy", "to": "summed.npy", **layout}]}
+    path, wrong = work / "launch.json", []
+
+    def run(document, *more, expect=OK, says=""):
+        path.write_text(json.dumps(document))
+        done = tools.call("nibble-emu", "--launch", path, *more)
+        if done.returncode != expect or says not in done.stderr:
+            wrong.append((document, done.returncode, done.stderr))
+        return done
+
+    run(launch)
+    stored, summed = (np.load(work / f"{name}.npy") for name in ("stored", "summed"))
+    wrong += [stored] * (not np.array_equal(stored, 100 + np.arange(32, dtype=np.float32).reshape(8, 4))) + [summed] * (not np.array_equal(summed, stored + 1))
+    run({**launch, "seeds": "1..20"}, "--json")
+    run({**launch, "blocks": [32]}, expect=USAGE, says="unknown field 'blocks'")
+    run({**launch, "schema": "nibble.emu-launch/2"}, expect=USAGE, says="nibble.emu-launch/1")
+    run({**launch, "args": [{"map": "ones.npy"}]}, expect=USAGE, says="lacks the field 'type'")
+    run({**launch, "args": launch["args"] + [{"u32": 5}]}, expect=USAGE, says="only 2 parameters")
+    run({**launch, "seeds": "5..1"}, expect=USAGE, says="is not FIRST..LAST")
+    run({**launch, "no_check": ["nonsense"]}, expect=USAGE, says="is no check")
+    broken = work / "unfenced.ptx"
+    broken.write_text((KERNELS / "tma_store.ptx").read_text().replace("fence.proxy.async.shared::cta;", ""))
+    run({**launch, "ptx": str(broken)}, expect=DEVICE, says="without a fence.proxy.async")
+    run({**launch, "ptx": str(broken), "no_check": ["proxies"]})
+    seeds = run({**launch, "ptx": str(broken), "seeds": "3..12"}, "--json", expect=DEVICE, says="10 of 10 seeds fail, the first is 3: ")
+    told = json.loads(seeds.stdout)["seeds"]
+    wrong += [told] * (told != {"first": 3, "last": 12, "failed": 10, "first_failed": 3})
+    for each in wrong:
+        print(f"    {each}")
+    goals.check("launch files, maps and switches that go wrong", len(wrong), 0)
 
 
 def check_errors(kernels, tools, goals):
@@ -202,6 +313,9 @@ def main():
     for k in (256, 1024, 4096):
         check_correct(Gemm(work, k), f"NVFP4 GEMM, K = {k}", tools, goals, a.seeds)
     check_correct(Gemm(work, 512, 256, 384), "NVFP4 GEMM, 6 CTAs", tools, goals, a.seeds)
+    check_compiled(work, tools, goals, a.seeds)
+    check_counters(work, tools, goals)
+    check_tool(work, tools, goals)
     check_errors(kernels, tools, goals)
     sys.exit(not goals.met)
 

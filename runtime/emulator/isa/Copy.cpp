@@ -495,6 +495,8 @@ nibble::emu::barriersOf(Warp &w, const std::vector<Cta *> &targets,
 
 void nibble::emu::async::cp(Decoder &d) {
   if (d.words().take("async")) {
+    if (d.words().has("reduce") && !d.words().has("tensor"))
+      d.unsupported("a reduction without a tensor map");
     if (d.words().take("bulk"))
       return d.words().take("tensor")     ? tensorCopy(d)
              : d.words().take("prefetch") ? decodePrefetch(d)

@@ -515,7 +515,10 @@ void nibble::emu::tensorCopy(Decoder &d) {
       d.source().operands.size() > 1 && d.operand(0).parts.size() == 1;
   if (isLoad)
     return decodeLoad(d, dims);
+  bool reduces = d.words().take("reduce");
   int op =
       d.words().takeOf({"add", "min", "max", "inc", "dec", "and", "or", "xor"});
+  if (reduces != (op >= 0))
+    d.error(reduces ? "names no operation" : "an operation without .reduce");
   decodeStore(d, dims, op < 0 ? kExch : AtomicOp(op));
 }
