@@ -18,7 +18,8 @@ void Races::enable(const Cluster &c) {
   groupsPerCta = (warpsPerCta + 3) / 4;
   size_t count = c.ctas.size();
   firstBarrier = count * warpsPerCta;
-  firstGroup = firstBarrier + kBarrierActors;
+  firstCopies = firstBarrier + kBarrierActors;
+  firstGroup = firstCopies + 2 * count * warpsPerCta;
   firstTensor = firstGroup + count * groupsPerCta;
   times.assign(firstTensor + count, 0);
   warps.resize(count * warpsPerCta);
@@ -49,6 +50,9 @@ Epoch Races::tickBarrier(const void *barrier) {
   size_t hash = size_t(barrier) / 8;
   return enabled ? tick(firstBarrier + (hash ^ hash / 16) % kBarrierActors)
                  : Epoch();
+}
+Epoch Races::tickCopies(const Warp &w, bool bulk) {
+  return enabled ? tick(firstCopies + 2 * numberOf(w) + bulk) : Epoch();
 }
 Epoch Races::tickWgmma(const Warp &w) {
   return enabled ? tick(firstGroup + w.cta.rank * groupsPerCta + w.index / 4)
@@ -88,6 +92,10 @@ void Races::acquire(Warp &w, const Clock &from) {
 void Races::acquire(Warp &w, Epoch epoch) {
   if (enabled)
     warps[numberOf(w)].clock.join(epoch);
+}
+
+bool Races::covers(const Warp &w, Epoch epoch) const {
+  return !enabled || !epoch.time || warps[numberOf(w)].clock.covers(epoch);
 }
 
 void Races::acquireRelaxed(Warp &w, const Clock &from) {

@@ -3,8 +3,9 @@
 //
 // Happens-before by vector clocks (Flanagan and Freund, "FastTrack", 2009). The
 // actors are the warps of a cluster; the operations that are announced through
-// an mbarrier, of which a few share an actor; the operations of each
-// warpgroup's wgmma, and of each CTA's tcgen05. An actor's clock is handed on
+// an mbarrier, of which a few share an actor; the copies of each warp that it
+// waits for by groups; the operations of each warpgroup's wgmma, and of each
+// CTA's tcgen05. An actor's clock is handed on
 // where the PTX memory model says so: barriers, arrivals and waits of
 // mbarriers, acquire and release, fences around strong accesses, waits for
 // groups. Lanes of one warp are not told apart. For each 4 bytes the last write
@@ -56,9 +57,10 @@ public:
 
   //===--- Actors -----------------------------------------------------------===
   Epoch now(const Warp &warp) const;
-  /// The next moment of what an mbarrier announces, of a warpgroup's wgmma, of
-  /// a CTA's tcgen05.
+  /// The next moment of what an mbarrier announces, of a warp's cp.async or of
+  /// its bulk copies in groups, of a warpgroup's wgmma, of a CTA's tcgen05.
   Epoch tickBarrier(const void *barrier);
+  Epoch tickCopies(const Warp &warp, bool bulk);
   Epoch tickWgmma(const Warp &warp);
   Epoch tickTensor(unsigned rank);
   /// The last moment of that.
@@ -77,6 +79,9 @@ public:
   /// A strong access to memory (any space): order as in isa/Inst.h.
   void strong(Warp &warp, uint64_t address, bool reads, bool writes,
               uint8_t order);
+
+  /// True if it has happened before what the warp does now.
+  bool covers(const Warp &warp, Epoch epoch) const;
 
   //===--- Accesses ---------------------------------------------------------===
   /// By a warp, or (`as`) by asynchronous work that it issues. Faults if
@@ -106,7 +111,7 @@ private:
   bool enabled = false;
   const Cluster *cluster = nullptr;
   size_t warpsPerCta = 0, groupsPerCta = 0;
-  size_t firstBarrier = 0, firstGroup = 0, firstTensor = 0;
+  size_t firstBarrier = 0, firstCopies = 0, firstGroup = 0, firstTensor = 0;
   std::vector<uint32_t> times; ///< of all actors
   std::vector<WarpClocks> warps;
   std::vector<Clock> locations; ///< what strong accesses released, by hash

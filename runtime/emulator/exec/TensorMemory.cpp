@@ -15,6 +15,7 @@ void TensorMemory::create() {
   words.assign(kLanes * kColumns, kPoison);
   written.assign(kLanes * kColumns, 0);
   writes.assign(kColumns, 0);
+  logs.assign(kColumns, ColumnLog());
   reads.assign(kColumns, 0);
 }
 

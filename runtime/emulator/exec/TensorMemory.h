@@ -3,6 +3,8 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_TENSORMEMORY_H
 #define NIBBLE_RT_EMULATOR_EXEC_TENSORMEMORY_H
 
+#include "exec/Clock.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -54,14 +56,25 @@ public:
   void endUnwaited(bool write, uint8_t quarters);
   bool isUnwaited(uint32_t column, uint32_t count, bool write,
                   uint8_t quarters) const;
+  /// The last accesses of a column, for races: by operations, and by
+  /// tcgen05.ld and .st of each quarter of the lanes.
+  struct Access {
+    Epoch epoch;
+    uint32_t line = 0; ///< of the PTX text
+  };
+  struct ColumnLog {
+    Access written, read, loads[4], stores[4];
+  };
+  ColumnLog &log(uint32_t column) { return logs[column]; }
   void setWritten(unsigned lane, uint32_t column, uint32_t count);
   bool isWritten(unsigned lane, uint32_t column, uint32_t count) const;
 
 private:
   void create();
   int findRoom(uint32_t columns) const;
-  std::vector<uint32_t> words;         ///< made with the first allocation
-  std::vector<uint8_t> written;        ///< per lane and column
+  std::vector<uint32_t> words;  ///< made with the first allocation
+  std::vector<uint8_t> written; ///< per lane and column
+  std::vector<ColumnLog> logs;
   std::vector<uint16_t> writes, reads; ///< operations, per column
   uint8_t unwaited[2][kColumns] = {};  ///< quarters, of loads and of stores
   uint8_t anyUnwaited[2] = {};

@@ -3,6 +3,7 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_WARP_H
 #define NIBBLE_RT_EMULATOR_EXEC_WARP_H
 
+#include "exec/Clock.h"
 #include "exec/Registers.h"
 #include "isa/Inst.h"
 
@@ -21,6 +22,8 @@ class Cta;
 struct CopyGroups {
   std::vector<uint64_t> open;                   ///< since the last commit
   std::vector<std::vector<uint64_t>> committed; ///< oldest first
+  Epoch newest;              ///< the last operation, for races
+  std::vector<Epoch> epochs; ///< that of each group
 };
 
 /// What a device would call a fault of the program.

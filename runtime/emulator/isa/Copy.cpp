@@ -103,9 +103,11 @@ void nibble::emu::arriveAt(MBarrier *barrier, const std::string &where) {
     throw Fault{where + ": " + why};
 }
 
-void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number,
-                             bool bulk) {
-  (bulk ? w.bulkCopies : w.copies)[lane].open.push_back(number);
+void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
+                             Epoch operation) {
+  CopyGroups &groups = (bulk ? w.bulkCopies : w.copies)[lane];
+  groups.open.push_back(number);
+  groups.newest = operation;
 }
 
 namespace {
@@ -121,6 +123,7 @@ void commitGroup(Warp &w, const Inst &i, Lanes lanes) {
     if ((i.sub[0] & 4) && groups.open.empty())
       return;
     groups.committed.push_back(std::move(groups.open));
+    groups.epochs.push_back(groups.newest);
     groups.open.clear();
   });
 }
@@ -132,9 +135,16 @@ bool groupsDone(Warp &w, CopyGroups &groups, size_t keep, bool onlyRead) {
     for (uint64_t number : groups.committed[g])
       if (onlyRead ? !async.hasRead(number) : !async.isDone(number))
         return false;
-  if (!onlyRead && groups.committed.size() > keep)
+  if (groups.committed.size() <= keep)
+    return true;
+  size_t count = groups.committed.size() - keep;
+  w.cta.cluster.races.acquire(w, groups.epochs[count - 1]);
+  if (!onlyRead) {
     groups.committed.erase(groups.committed.begin(),
-                           groups.committed.end() - long(keep));
+                           groups.committed.begin() + long(count));
+    groups.epochs.erase(groups.epochs.begin(),
+                        groups.epochs.begin() + long(count));
+  }
   return true;
 }
 
@@ -171,6 +181,7 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t size = i.sub[0];
   const Ref *refs = &w.code.refs[i.extra];
   const WideAddress from{refs[0], refs[1], false};
+  const Epoch epoch = w.cta.cluster.races.tickCopies(w, false);
   forLanes(lanes, [&](unsigned l) {
     uint32_t bytes = i.c.valid() ? w.lanes<uint32_t>(i.c)[l] : size;
     if (i.p >= 0 && (w.pred(i.p) >> l & 1))
@@ -187,7 +198,7 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
         bytes ? w.cta.resolve(w, Space::Global, address,
                               bytes == size ? size : 1, false, int(l))
               : nullptr;
-    beginWrite(w, w.cta, to.offset, size, int(l));
+    beginWrite(w, w.cta, to.offset, size, int(l), epoch);
     pieces.push_back({to.offset, bytes, source});
     w.cta.cluster.counters.globalRead += bytes;
   });
@@ -204,7 +215,7 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
     }
   };
   uint64_t number = w.cta.cluster.async.submit(std::move(op));
-  forLanes(lanes, [&](unsigned l) { addToGroup(w, l, number, false); });
+  forLanes(lanes, [&](unsigned l) { addToGroup(w, l, number, false, epoch); });
 }
 
 /// Arrives at an mbarrier when all earlier cp.async of the thread are done.
@@ -214,6 +225,7 @@ void arriveAfterCopies(Warp &w, const Inst &i, Lanes lanes) {
     MBarrier *barrier = &findBarrier(w, i, l);
     Clock done;
     w.cta.cluster.races.release(w, done);
+    done.join(w.copies[l].newest);
     std::vector<uint64_t> before = w.copies[l].open;
     for (const auto &group : w.copies[l].committed)
       before.insert(before.end(), group.begin(), group.end());
@@ -339,7 +351,8 @@ void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
     const uint32_t bytes = sizes.bytes;
     SharedPlace source = findSharedForRead(w, sizes.from, int(l));
     uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
-    beginRead(w, *source.cta, source.offset, bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
+    beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
     w.cta.cluster.counters.globalWritten += bytes;
     w.cta.cluster.counters.copyWritten += bytes;
     auto data = std::make_shared<std::vector<uint8_t>>();
@@ -350,7 +363,7 @@ void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
       endRead(*source.cta, source.offset, bytes);
     };
     op.complete = [=] { std::memcpy(target, data->data(), data->size()); };
-    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true, epoch);
   });
 }
 

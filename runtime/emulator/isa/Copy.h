@@ -27,8 +27,10 @@ void completeBytes(MBarrier *barrier, uint32_t bytes, Epoch operation,
 std::vector<Epoch> tickAll(Warp &w, const std::vector<MBarrier *> &barriers);
 /// One arrival of asynchronous work; `where` is for the fault.
 void arriveAt(MBarrier *barrier, const std::string &where);
-/// Adds an operation to the group that a thread fills.
-void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk);
+/// Adds an operation to the group that a thread fills; its moment is one of
+/// Races::tickCopies.
+void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
+                Epoch operation);
 
 /// CTAs that a multicast mask names.
 std::vector<Cta *> maskedCtas(Warp &w, uint16_t mask, int lane);

@@ -3,7 +3,8 @@
 //
 // Forward data flow over the basic blocks of a code: a register has a value
 // where it has one on every way there. The others are watched when the kernel
-// runs (exec/Registers.h).
+// runs (exec/Registers.h). Code that is so large that this would take long,
+// which no compiler writes, is watched as a whole.
 #include "isa/Decoder.h"
 
 #include <deque>
@@ -11,6 +12,9 @@
 using namespace nibble::emu;
 
 namespace {
+
+/// Bits of all sets, and instructions looked at, before it is too large.
+constexpr uint64_t kMaxBits = uint64_t(1) << 31, kMaxSteps = 20'000'000;
 
 /// A set of registers.
 class Slots {
@@ -44,26 +48,42 @@ public:
         reached(code.insts.size()) {}
 
   void run(const Given &given) {
+    code.undefined.assign(code.registerNames.size(), false);
+    code.ofWgmma.assign(code.registerNames.size(), false);
+    if (!decide(given))
+      code.undefined.assign(code.registerNames.size(), true);
+    for (uint32_t at = 0; at < code.insts.size(); ++at)
+      noteWgmma(at);
+    mark();
+  }
+
+private:
+  /// False if it is too large.
+  bool decide(const Given &given) {
+    uint64_t leaders = 0;
+    for (const Inst &inst : code.insts)
+      leaders += (inst.flags & Inst::Leader) != 0;
+    if (leaders * code.registerNames.size() > kMaxBits)
+      return false;
     for (auto &[first, slots] : given) {
       Slots known(code.registerNames.size());
       for (uint32_t slot : slots)
         known.put(slot, true);
       enter(first, known);
     }
-    while (!work.empty()) {
+    while (!work.empty() && steps < kMaxSteps) {
       uint32_t at = work.front();
       work.pop_front();
       walk(at, [](uint32_t, const Slots &) {});
     }
-    code.undefined.assign(code.registerNames.size(), false);
-    code.ofWgmma.assign(code.registerNames.size(), false);
+    if (!work.empty())
+      return false;
     for (uint32_t at = 0; at < code.insts.size(); ++at)
       if (reached[at])
         walk(at, [&](uint32_t i, const Slots &known) { note(i, known); });
-    mark();
+    return true;
   }
 
-private:
   const uint32_t *slotsOf(uint32_t i) const {
     return code.slots.data() + code.uses[i].first;
   }
@@ -86,6 +106,7 @@ private:
     for (;; ++at) {
       f(at, known);
       step(at, known);
+      ++steps;
       const Uses &uses = code.uses[at];
       const Inst &inst = code.insts[at];
       if (uses.flow == Flow::Branch)
@@ -138,9 +159,12 @@ private:
     for (unsigned n = 0; n < reads; ++n)
       if (!known.has(slotsOf(at)[n]))
         code.undefined[slotsOf(at)[n]] = true;
-    if (uses.rule == Rule::Wgmma)
-      for (unsigned n = uses.strict; n < reads; ++n)
-        code.ofWgmma[slotsOf(at)[n]] = true;
+  }
+
+  void noteWgmma(uint32_t at) {
+    const Uses &uses = code.uses[at];
+    for (unsigned n = 0; uses.rule == Rule::Wgmma && n < uses.values; ++n)
+      code.ofWgmma[slotsOf(at)[uses.strict + n]] = true;
   }
 
   /// Instructions that meet such registers.
@@ -158,6 +182,7 @@ private:
   std::vector<Slots> entries;
   std::vector<bool> reached;
   std::deque<uint32_t> work;
+  uint64_t steps = 0;
 };
 
 } // namespace

@@ -83,6 +83,53 @@ void tcgen05::checkUnwaited(Warp &w, const Cta &cta, uint32_t column,
             lane);
 }
 
+using TensorLog = TensorMemory::ColumnLog;
+
+/// Faults if an access to a column has not happened before.
+static void expectBefore(Warp &w, const TensorMemory::Access &access,
+                         uint32_t column, bool wrote, int lane) {
+  if (w.cta.cluster.races.covers(w, access.epoch))
+    return;
+  w.fault("a race: uses column " + std::to_string(column) +
+              " of tensor memory, which the tcgen05 instruction of PTX line " +
+              std::to_string(access.line) + (wrote ? " writes" : " reads") +
+              "; nothing orders the two",
+          lane);
+}
+
+void tcgen05::noteOperation(Warp &w, Cta &cta, uint32_t column, uint32_t count,
+                            bool write, Epoch as, int lane) {
+  if (!as.time)
+    return;
+  for (uint32_t c = column; c < column + count; ++c) {
+    TensorLog &log = cta.tensor.log(c);
+    for (unsigned quarter = 0; quarter < 4; ++quarter) {
+      expectBefore(w, log.stores[quarter], c, true, lane);
+      if (write)
+        expectBefore(w, log.loads[quarter], c, false, lane);
+    }
+    (write ? log.written : log.read) = {as, w.inst->line};
+  }
+}
+
+/// tcgen05.ld or .st of a warp.
+static void noteAccess(Warp &w, uint32_t column, uint32_t count, bool write) {
+  Races &races = w.cta.cluster.races;
+  if (!races.isEnabled())
+    return;
+  unsigned quarter = w.index % 4;
+  for (uint32_t c = column; c < column + count; ++c) {
+    TensorLog &log = w.cta.tensor.log(c);
+    expectBefore(w, log.written, c, true, -1);
+    expectBefore(w, log.stores[quarter], c, true, -1);
+    if (write) {
+      expectBefore(w, log.read, c, false, -1);
+      expectBefore(w, log.loads[quarter], c, false, -1);
+    }
+    (write ? log.stores : log.loads)[quarter] = {races.now(w), w.inst->line};
+  }
+}
+
 namespace {
 
 using namespace nibble::emu::tcgen05;
@@ -215,6 +262,7 @@ void beginAccess(Access &a, bool write) {
                     "tcgen05.wait::ld"
                   : "reads tensor memory that a tcgen05.st writes, before its "
                     "tcgen05.wait::st");
+  noteAccess(w, a.base.column, a.columns(), write);
   memory.beginUnwaited(a.base.column, a.columns(), write, quarter);
 }
 
@@ -316,6 +364,7 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
         for (unsigned c = 0; c < shape.chunks; ++c)
           beginRead(w, *cta, from.chunkKMajor(r, c), 16, int(l), epoch);
       checkUnwaited(w, *cta, to.column, shape.chunks * 4u, true, int(l));
+      noteOperation(w, *cta, to.column, shape.chunks * 4u, true, epoch, int(l));
       cta->tensor.begin(to.column, shape.chunks * 4u, true);
     }
     AsyncOp op;

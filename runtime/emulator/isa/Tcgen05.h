@@ -38,6 +38,11 @@ void checkColumns(Warp &w, const std::vector<Cta *> &group, uint32_t column,
 void checkUnwaited(Warp &w, const Cta &cta, uint32_t column, uint32_t count,
                    bool write, int lane);
 
+/// The same as an access `as` (Races), which loads and stores of warps must be
+/// ordered with.
+void noteOperation(Warp &w, Cta &cta, uint32_t column, uint32_t count,
+                   bool write, Epoch as, int lane);
+
 } // namespace tcgen05
 } // namespace emu
 } // namespace nibble

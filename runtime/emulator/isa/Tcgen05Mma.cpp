@@ -362,14 +362,16 @@ void take(Warp &w, const Operation &op, int lane) {
     if (!op.aInTensor)
       op.a.forEachChunk(read);
     op.b.forEachChunk(read);
-    checkUnwaited(w, *cta, op.d.column, op.columns(), true, lane);
+    auto use = [&](TensorAddress at, uint32_t count, bool write) {
+      checkUnwaited(w, *cta, at.column, count, write, lane);
+      noteOperation(w, *cta, at.column, count, write, epoch, lane);
+    };
+    use(op.d, op.columns(), true);
     if (op.aInTensor)
-      checkUnwaited(w, *cta, op.aAt.column, 8, false, lane);
+      use(op.aAt, 8, false);
     if (isScaled(op.form.kind)) {
-      checkUnwaited(w, *cta, op.scaleA.column, op.scaleColumns(op.form.rows()),
-                    false, lane);
-      checkUnwaited(w, *cta, op.scaleB.column, op.scaleColumns(op.form.n),
-                    false, lane);
+      use(op.scaleA, op.scaleColumns(op.form.rows()), false);
+      use(op.scaleB, op.scaleColumns(op.form.n), false);
     }
     cta->tensor.begin(op.d.column, op.columns(), true);
   }

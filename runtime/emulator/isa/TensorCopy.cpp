@@ -383,7 +383,8 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
     std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
     SharedPlace from = findSharedForRead(w, o.shared.of(w, l), int(l));
     checkPlace(w, map, from.offset, *from.cta, int(l));
-    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l));
+    Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
+    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l), epoch);
     auto box = std::make_shared<std::vector<uint8_t>>(map.boxBytes());
     Cluster *cluster = &w.cta.cluster;
     AsyncOp op;
@@ -397,7 +398,7 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
     op.complete = [=, text = w.place(int(l)), how = AtomicOp(i.target)] {
       finishStore(*cluster, map, at, *box, how, text);
     };
-    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true, epoch);
   });
 }
 

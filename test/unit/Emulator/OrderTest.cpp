@@ -266,6 +266,36 @@ TEST(TensorWaits, LoadsAndStores) {
   EXPECT_EQ(runTensor(kStore + kLoad, false), "");
 }
 
+/// Warps 0 and 4 reach the same lanes.
+std::string shareTensor(const std::string &between, const std::string &last) {
+  MatrixKernel kernel;
+  kernel.target = "sm_110a";
+  kernel.threads = 160;
+  kernel.inputs = kernel.outputs = 1;
+  kernel.in.assign(160, 7);
+  kernel.image.resize(16);
+  kernel.body =
+      "setp.ge.u32 %p1, %tid_, 32;\nsetp.lt.u32 %p2, %tid_, 128;\n"
+      "@%p1 bra A;\n"
+      "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [%s], 32;\n"
+      "A:\nbar.sync 0;\nld.shared.b32 %a, [%s];\n@%p1 bra B;\n" +
+      kStore + kWaitStore + "B:\n" + between + "@%p2 bra C;\n" + last +
+      "C:\nbar.sync 0;\n@%p1 bra D;\n"
+      "tcgen05.dealloc.cta_group::1.sync.aligned.b32 %a, 32;\nD:\n";
+  return kernel.run();
+}
+
+TEST(TensorWaits, WarpsAreOrderedByBarriers) {
+  EXPECT_EQ(shareTensor("bar.sync 0;\n", kLoad + kWaitLoad), "");
+  EXPECT_EQ(shareTensor("bar.sync 0;\n", kStore + kWaitStore), "");
+  for (const std::string &last : {kLoad + kWaitLoad, kStore + kWaitStore}) {
+    std::string fault = shareTensor("", last);
+    EXPECT_TRUE(fault.find("a race: uses column 0") != std::string::npos ||
+                fault.find("nobody has written") != std::string::npos)
+        << fault;
+  }
+}
+
 /// Compilers move registers before the wait; what comes of that waits, too.
 TEST(TensorWaits, MovesNameLoadedRegistersAnew) {
   std::string moved = kStore + kWaitStore + kLoad + "mov.b64 %g, {%o0, %o0};\n";

@@ -141,6 +141,37 @@ TEST(Race, AsynchronousCopies) {
   expectRace(split(copy, kRead + "bar.sync 1, 32;" + wait), "PTX line");
 }
 
+/// Whether a copy is done or not when it should be waited for.
+TEST(Race, CopiesInGroups) {
+  std::string copy = "@%p2 cp.async.ca.shared.global [s+4], [%in], 4;"
+                     "cp.async.commit_group;";
+  std::string delay = "mov.u32 %r5, 0; D: add.u32 %r5, %r5, 1; setp.lt.u32 "
+                      "%p4, %r5, 2000; @%p4 bra D;";
+  auto expectEither = [](const std::string &body) {
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
+      std::string text = raceOf(body, seed);
+      EXPECT_TRUE(has(text, "a race: ") ||
+                  has(text, "has not been waited for") ||
+                  has(text, "asynchronous operation still reads"))
+          << text;
+    }
+  };
+  expectNone("@!%p1 bra END;" + copy + delay + "cp.async.wait_group 0;" +
+             kRead + "END:");
+  expectEither("@!%p1 bra END;" + copy + delay + kRead + "END:");
+  expectEither("@!%p1 bra END; @%p2 cp.async.ca.shared.global [s+8], [%in], "
+               "4; cp.async.commit_group;" +
+               copy + "cp.async.wait_group 1;" + delay + kRead + "END:");
+  std::string store =
+      "fence.proxy.async; @%p2 cp.async.bulk.global.shared::cta.bulk_group "
+      "[%out], [s], 16; @%p2 cp.async.bulk.commit_group;" +
+      delay;
+  std::string wait = "@%p2 cp.async.bulk.wait_group.read 0;";
+  std::string all = "@%p2 cp.async.bulk.wait_group 0; END:";
+  expectNone("@!%p1 bra END;" + store + wait + kWriteOne + all);
+  expectEither("@!%p1 bra END;" + store + kWriteOne + all);
+}
+
 TEST(Race, AreSwitchedOff) {
   EXPECT_EQ(raceOf(kWrite, 1, "races"), "");
   EXPECT_FAULT(raceOf(kWrite, 1, "registers"), "a race: ");

@@ -106,6 +106,18 @@ TEST(Registers, AreDecidedWhenDecoded) {
             2u);
 }
 
+/// Code that is too large to decide is watched as a whole, and means the same.
+TEST(Registers, LargeCodeIsWatchedAsAWhole) {
+  std::string body = "mov.u32 %r0, 1;", inside = ".reg .b32 %x<50000>;";
+  for (unsigned i = 0; i < 50000; ++i) {
+    std::string n = std::to_string(i);
+    body += "L" + n + ": mov.u32 %x" + n + ", %r0;\n";
+  }
+  EXPECT_EQ(faultOf(body + kStore, 32, inside), "");
+  EXPECT_FAULT(faultOf(body + "st.global.u32 [%out], %r1;", 32, inside),
+               "register %r1, which has no value");
+}
+
 TEST(Registers, AFunctionHasItsParameters) {
   std::string function = ".func (.reg .b32 %res) twice(.reg .b32 %x) { add.u32 "
                          "%res, %x, %x; ret; }";
