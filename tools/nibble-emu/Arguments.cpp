@@ -146,9 +146,23 @@ static bool parseSizes(const std::string &text, T *sizes, size_t count) {
   return true;
 }
 
-/// TYPE:SIZES:STRIDES:BOX:SWIZZLE, the last five parts of a map.
-static bool parseMap(const std::vector<std::string> &all, TensorMap &map) {
-  const std::string *parts = all.data() + all.size() - 5;
+/// "steps=1x2", "fill=nan".
+static bool parseOption(const std::string &text, TensorMap &map) {
+  if (text == "fill=nan") {
+    map.fill = 1;
+    return true;
+  }
+  return text.substr(0, 6) == "steps=" &&
+         parseSizes(text.substr(6), map.elementStrides, map.rank);
+}
+
+/// TYPE:SIZES:STRIDES:BOX:SWIZZLE from part `first` of a map on, then options.
+/// "" or what is wrong.
+static std::string parseMap(const std::vector<std::string> &all, size_t first,
+                            TensorMap &map) {
+  if (all.size() < first + 5)
+    return "has too few parts";
+  const std::string *parts = all.data() + first;
   map.mark = TensorMap::kMark;
   int type = indexOf(parts[0], {"u8", "u16", "u32", "s32", "u64", "s64", "f16",
                                 "f32", "f64", "bf16", "f32.ftz", "tf32",
@@ -160,34 +174,32 @@ static bool parseMap(const std::vector<std::string> &all, TensorMap &map) {
       !parseSizes(parts[1], map.sizes, map.rank) ||
       !parseSizes(parts[2], map.strides, map.rank - 1) ||
       !parseSizes(parts[3], map.box, map.rank))
-    return false;
+    return "has a malformed type, size, stride, box or swizzle";
   map.type = TensorType(type);
   map.swizzle = uint8_t(swizzle);
   for (uint8_t &stride : map.elementStrides)
     stride = 1;
-  return true;
+  for (size_t i = first + 5; i < all.size(); ++i)
+    if (!parseOption(all[i], map))
+      return "has the unknown option '" + all[i] + "'";
+  return "";
 }
 
-std::string Arguments::addMap(const Code &code, const std::string &kind,
-                              const std::string &text) {
+std::string Arguments::addMap(const Code &code, const std::string &text,
+                              bool creates) {
   std::vector<std::string> parts = split(text, ':');
-  bool creates = kind == "mapout";
-  size_t comma = parts[0].find(',');
-  bool both = kind == "mapinout";
-  if (parts.size() != (creates ? 8 : 6) || both != (comma != std::string::npos))
-    return "is not " + kind + "=FILE" +
-           (creates ? ":TYPE:SHAPE"
-            : both  ? ",FILE"
-                    : "") +
-           ":TYPE:SIZES:STRIDES:BOX:SWIZZLE";
   TensorMap map;
-  if (!parseMap(parts, map))
-    return "has a malformed type, size, stride, box or swizzle";
+  std::string problem = parseMap(parts, creates ? 3 : 1, map);
+  if (!problem.empty())
+    return problem + "; wanted FILE" + (creates ? ":TYPE:SHAPE" : "[,FILE]") +
+           ":TYPE:SIZES:STRIDES:BOX:SWIZZLE";
   void *at = nullptr;
-  std::string problem = creates
-                            ? create(parts[0], parts[1], parts[2], at)
-                            : load(parts[0].substr(0, comma),
-                                   both ? parts[0].substr(comma + 1) : "", at);
+  size_t comma = std::min(parts[0].find(','), parts[0].size());
+  problem =
+      creates
+          ? create(parts[0], parts[1], parts[2], at)
+          : load(parts[0].substr(0, comma),
+                 comma < parts[0].size() ? parts[0].substr(comma + 1) : "", at);
   if (!problem.empty())
     return problem;
   map.address = uint64_t(at);
@@ -224,8 +236,8 @@ std::string Arguments::add(const std::string &text, const Code &code) {
       problem = addInput(code, value.substr(0, comma), value.substr(comma + 1));
     else if (kind == "out")
       problem = addOutput(code, value);
-    else if (kind == "map" || kind == "mapout" || kind == "mapinout")
-      problem = addMap(code, kind, value);
+    else if (kind == "map" || kind == "mapout")
+      problem = addMap(code, value, kind == "mapout");
     else if (kind == "bytes")
       problem = addBytes(code, value);
     else if (kind.size() > 1 && strchr("usbf", kind[0]))
@@ -233,7 +245,7 @@ std::string Arguments::add(const std::string &text, const Code &code) {
     else
       problem = "'" + kind +
                 "' is no kind of argument: in, out, inout, map, mapout, "
-                "mapinout, bytes, or a type";
+                "bytes, or a type";
   }
   return problem.empty() ? "" : "--arg " + text + ": " + problem;
 }

@@ -22,11 +22,13 @@ namespace emu {
 ///                            a tensor map over the bytes of a file: type (u8
 ///                            u16 f16 bf16 f32 ... u4x16a8 u4x16a16), sizes
 ///                            (fastest first), strides in bytes of all but the
-///                            first, box, swizzle (none 32B 64B 128B)
+///                            first, box, swizzle (none 32B 64B 128B); then,
+///                            if wanted, steps=1x2 (element strides) and
+///                            fill=nan. map=FILE.npy,OUT.npy:... writes the
+///                            file's bytes after the run
 ///   mapout=FILE.npy:f32:8x4:f32:4x8:16:4x8:none
 ///                            the same over a new buffer of a type and shape,
 ///                            written after the run
-///   mapinout=A.npy,B.npy:... over the bytes of a file, written to another
 class Arguments {
 public:
   explicit Arguments(GlobalMemory &memory) : memory(memory) {}
@@ -56,8 +58,7 @@ private:
   std::string addOutput(const Code &code, const std::string &text);
   std::string addScalar(const Code &code, const std::string &type,
                         const std::string &value);
-  std::string addMap(const Code &code, const std::string &kind,
-                     const std::string &text);
+  std::string addMap(const Code &code, const std::string &text, bool creates);
   std::string addBytes(const Code &code, const std::string &hex);
 
   GlobalMemory &memory;

@@ -114,7 +114,12 @@ private:
     std::string text = ":" + stringOf(take(object, "type"), "type");
     for (const char *name : {"sizes", "strides", "box"})
       text += ":" + join(take(object, name), name, 'x');
-    return text + ":" + stringOf(take(object, "swizzle"), "swizzle");
+    text += ":" + stringOf(take(object, "swizzle"), "swizzle");
+    if (object.find("steps"))
+      text += ":steps=" + join(take(object, "steps"), "steps", 'x');
+    if (object.find("fill"))
+      text += ":fill=" + stringOf(take(object, "fill"), "fill");
+    return text;
   }
 
   /// One argument, as --arg has it.
@@ -127,11 +132,11 @@ private:
     if (has("mapout")) {
       text = "mapout=" + path("mapout");
       text += shapeOf(object) + mapOf(object);
-    } else if (has("mapinout")) {
-      text = "mapinout=" + path("mapinout");
-      text += "," + path("to") + mapOf(object);
     } else if (has("map")) {
-      text = "map=" + path("map") + mapOf(object);
+      text = "map=" + path("map");
+      if (has("to"))
+        text += "," + path("to");
+      text += mapOf(object);
     } else if (has("inout")) {
       text = "inout=" + path("inout");
       text += "," + path("to");

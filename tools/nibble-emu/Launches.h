@@ -17,7 +17,7 @@ struct Options {
   std::vector<std::string> arguments;
   uint32_t shared = 0;
   unsigned threads = 0;
-  uint64_t seed = 1;
+  uint64_t seed = 1, maxInstructions = 0;
   std::string seeds; ///< "A..B", or empty: only `seed`
   std::vector<std::string> withoutChecks;
   std::string launch; ///< a file that says all of the above

@@ -65,6 +65,7 @@ std::string configure(const Options &options, Module::LaunchConfig &config) {
     return "--grid, --block and --cluster are X,Y,Z";
   config.dynamicShared = options.shared;
   config.threads = options.threads;
+  config.maxInstructions = options.maxInstructions;
   config.reducedPrecision = options.reducedPrecision;
   for (const std::string &names : options.withoutChecks)
     if (std::string problem = config.checks.disable(names); !problem.empty())
@@ -254,7 +255,7 @@ int main(int argc, char **argv) {
   app.add_option("--shared", options.shared, "bytes of dynamic shared memory");
   app.add_option("--arg", options.arguments,
                  "argument: in=A.npy, out=C.npy:f32:4x8, inout=A.npy,B.npy, "
-                 "u32=5, bytes=00ff, map=.., mapout=.., mapinout=..")
+                 "u32=5, bytes=00ff, map=.., mapout=..")
       ->delimiter('\0');
   auto *seed = app.add_option("--seed", options.seed,
                               "of the orders of warps and asynchronous work");
@@ -265,6 +266,8 @@ int main(int argc, char **argv) {
                  "proxies, waits, races, all; several with commas");
   app.add_flag("--reduced-precision", options.reducedPrecision,
                "sums of wgmma as an H100 forms them");
+  app.add_option("--max-instructions", options.maxInstructions,
+                 "of a cluster's warps; more is a fault (0: any number)");
   app.add_option("--threads", options.threads, "of the host");
   app.add_option("--target", options.target,
                  "JSON file with the limits of a machine, for times");

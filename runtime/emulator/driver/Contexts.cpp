@@ -188,7 +188,7 @@ CUresult nibble::cuda::cuCtxSynchronize() {
                       "cuCtxSynchronize: a stream captures");
     }
     std::lock_guard work(driver.work); // another thread may be at work
-    return context->sticky;
+    return context->sticky.load();
   });
 }
 

@@ -33,7 +33,7 @@ static CUresult issue(const char *function, Driver &driver,
   CUresult result = submit(driver, context, streamLegacy(), work);
   if (result)
     return result;
-  return context->sticky;
+  return context->sticky.load();
 }
 
 template <typename MakeFrom, typename MakeTo>

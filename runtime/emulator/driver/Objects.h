@@ -6,6 +6,7 @@
 #include "device/cuda/DriverTypes.h"
 #include "exec/Module.h"
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -47,8 +48,8 @@ struct Context {
   unsigned flags = 0;
   bool alive = true; ///< false: destroyed, or the primary one after its reset
   bool primary = false;
-  unsigned references = 0;                    ///< of the primary one
-  cuda::CUresult sticky = cuda::CUDA_SUCCESS; ///< after a fault
+  unsigned references = 0; ///< of the primary one
+  std::atomic<cuda::CUresult> sticky{cuda::CUDA_SUCCESS}; ///< after a fault
   std::string faultText;
   std::map<int, size_t> limits;
   int cacheConfig = 0;

@@ -73,7 +73,7 @@ static CUresult waitFor(const char *name, CUstream handle) {
     return wrong;
   return withWork([&](Driver &driver, std::shared_ptr<Context> &context) {
     std::lock_guard work(driver.work); // another thread may be at work
-    return context->sticky;
+    return context->sticky.load();
   });
 }
 

@@ -81,8 +81,12 @@ bool Cluster::run(uint64_t budget) {
       any = true;
       ++slice;
       async.running = &warp;
-      warp.run(kSlice);
+      executed += warp.run(kSlice);
     }
+    if (launch.maxInstructions && executed > launch.maxInstructions)
+      throw Fault{
+          "more than " + std::to_string(launch.maxInstructions) +
+          " instructions in a cluster: it does not end:" + describeWaits()};
     all.erase(std::remove_if(all.begin(), all.end(),
                              [](Warp *w) { return w->state == Run::Done; }),
               all.end());

@@ -41,6 +41,7 @@ struct Launch {
   /// Sums of wgmma as an H100 forms them, not exact (tensor::Precision).
   bool reducedPrecision = false;
   uint64_t gridId = 0;
+  uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
 };
 
 class Cluster;
@@ -149,6 +150,7 @@ private:
   bool resumeSoftly();
   void finish();
   void count();
+  uint64_t executed = 0;   ///< instructions, those that wait again and again
   uint32_t softRounds = 0; ///< without anything that others could wait for
   uint64_t progressSeen = 0;
 };

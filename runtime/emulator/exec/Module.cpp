@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/Module.h"
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -52,7 +53,7 @@ ptx::Error Module::initialize(const ptx::Variable &v) {
   auto *at = reinterpret_cast<uint8_t *>(found->second.address);
   if (v.bytes.size() > found->second.bytes)
     return fail(v, "has more initial values than elements");
-  std::memcpy(at, v.bytes.data(), v.bytes.size());
+  std::copy(v.bytes.begin(), v.bytes.end(), at);
   for (const ptx::Variable::Reference &reference : v.references) {
     uint64_t address = addressOf(reference.symbol);
     if (!address)
@@ -168,6 +169,9 @@ std::string Module::check(const Kernel &kernel,
   if (uint64_t(code.sharedEnd) + config.dynamicShared > kMaxShared)
     return std::to_string(uint64_t(code.sharedEnd) + config.dynamicShared) +
            " bytes of shared memory; a CTA has " + std::to_string(kMaxShared);
+  if (code.localBytes > kMaxLocal)
+    return std::to_string(code.localBytes) +
+           " bytes of local memory; a thread has " + std::to_string(kMaxLocal);
   return "";
 }
 
@@ -205,6 +209,7 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.checks = adjusted.checks;
   launch.reducedPrecision = adjusted.reducedPrecision;
   launch.gridId = grids++;
+  launch.maxInstructions = adjusted.maxInstructions;
   unsigned threads =
       adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();
   std::string fault = runGrid(launch, threads, counters, kind);

@@ -12,7 +12,8 @@ namespace emu {
 
 /// Limits of the emulated device.
 constexpr uint32_t kMaxThreads = 1024, kMaxCluster = 16,
-                   kMaxShared = 227 * 1024;
+                   kMaxShared = 227 * 1024,
+                   kMaxLocal = 512 * 1024; ///< bytes of a thread
 
 class Module : Symbols {
 public:
@@ -42,6 +43,9 @@ public:
     unsigned threads = 0; ///< of the host; 0: all
     Checks checks;        ///< less those that NIBBLE_EMU_NO_CHECK names
     bool reducedPrecision = false; ///< Launch::reducedPrecision
+    /// Instructions that the warps of a cluster may run; 0: any number. A
+    /// kernel that runs more is a fault.
+    uint64_t maxInstructions = 0;
   };
   /// Runs a kernel on `params`, code.paramBytes of them. "" or what is wrong:
   /// the configuration (`kind` is None then), or the fault of the program.

@@ -171,13 +171,13 @@ void Races::access(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
 }
 
 void Races::access(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
-                   bool write, Epoch as, int lane) {
+                   bool write, Epoch as, int lane, bool strong) {
   if (!enabled)
     return;
   all({w,
        cta,
        warps[numberOf(w)].clock,
-       {as.time, as.actor, 0, false, w.inst->line << kLaneBits | kNoLane},
+       {as.time, as.actor, 0, strong, w.inst->line << kLaneBits | kNoLane},
        write,
        lane,
        offset},

@@ -89,7 +89,7 @@ public:
   void access(Warp &warp, Cta &cta, uint32_t offset, uint32_t bytes, bool write,
               bool strong, int lane);
   void access(Warp &warp, Cta &cta, uint32_t offset, uint32_t bytes, bool write,
-              Epoch as, int lane);
+              Epoch as, int lane, bool strong);
 
 private:
   struct Request;

@@ -5,6 +5,7 @@
 // clusters on other host threads see it as a whole. Lanes go in order.
 #include "isa/Access.h"
 #include "isa/Combine.h"
+#include "isa/Copy.h"
 #include "isa/Half.h"
 #include "isa/Memory.h"
 #include "isa/Select.h"
@@ -257,6 +258,6 @@ void nibble::emu::memory::atom(Decoder &d) { decodeAtomic(d, true); }
 
 void nibble::emu::memory::red(Decoder &d) {
   if (d.words().has("async"))
-    d.unsupported("red.async");
+    return reduceAsync(d);
   decodeAtomic(d, false);
 }

@@ -20,7 +20,7 @@ static void noteAccess(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
   (write ? counters.sharedAsyncWritten : counters.sharedAsyncRead) += bytes;
   Races &races = w.cta.cluster.races;
   if (as.time)
-    races.access(w, cta, offset, bytes, write, as, lane);
+    races.access(w, cta, offset, bytes, write, as, lane, false);
   else
     races.access(w, cta, offset, bytes, write, false, lane);
 }
@@ -49,8 +49,9 @@ void nibble::emu::endWrite(Cta &cta, uint32_t offset, uint32_t bytes) {
   cta.state.set(offset, bytes, SharedState::Written);
 }
 
-void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
-                            int lane, Epoch as) {
+/// What asynchronous work may read.
+static void checkReadable(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
+                          int lane) {
   const Checks &checks = w.cta.cluster.launch.checks;
   // Made only for a fault: every 16 bytes of every matrix come here.
   auto where = [=] {
@@ -73,7 +74,21 @@ void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
             "without a fence.proxy.async since" +
                 where(),
             lane);
+}
+
+void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
+                            int lane, Epoch as) {
+  checkReadable(w, cta, offset, bytes, lane);
   noteAccess(w, cta, offset, bytes, false, as, lane);
+  cta.state.addReader(offset, bytes, 1);
+}
+
+void nibble::emu::beginReduce(Warp &w, Cta &cta, uint32_t offset,
+                              uint32_t bytes, int lane, Epoch as) {
+  checkReadable(w, cta, offset, bytes, lane);
+  w.cta.cluster.counters.sharedAsyncRead += bytes;
+  w.cta.cluster.counters.sharedAsyncWritten += bytes;
+  w.cta.cluster.races.access(w, cta, offset, bytes, true, as, lane, true);
   cta.state.addReader(offset, bytes, 1);
 }
 
@@ -101,6 +116,16 @@ void nibble::emu::arriveAt(MBarrier *barrier, const std::string &where) {
   std::string why = barrier->arrive(1);
   if (!why.empty())
     throw Fault{where + ": " + why};
+}
+
+/// Every byte of global memory must belong to one allocation.
+uint8_t *nibble::emu::resolveRange(Warp &w, uint64_t address, uint32_t bytes,
+                                   bool write, int lane) {
+  if (bytes == 0)
+    return nullptr;
+  uint8_t *first = w.cta.resolve(w, Space::Global, address, 1, write, lane);
+  w.cta.resolve(w, Space::Global, address + bytes - 1, 1, write, lane);
+  return first;
 }
 
 void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
@@ -280,16 +305,6 @@ BulkSizes sizesOf(Warp &w, const BulkOperands &o, unsigned lane) {
   return s;
 }
 
-/// Every byte of global memory must belong to one allocation.
-uint8_t *resolveRange(Warp &w, uint64_t address, uint32_t bytes, bool write,
-                      int lane) {
-  if (bytes == 0)
-    return nullptr;
-  uint8_t *first = w.cta.resolve(w, Space::Global, address, 1, write, lane);
-  w.cta.resolve(w, Space::Global, address + bytes - 1, 1, write, lane);
-  return first;
-}
-
 void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
   BulkOperands o = operandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
@@ -433,11 +448,23 @@ void decodeArrive(Decoder &d) {
   d.inst().run = arriveAfterCopies;
 }
 
-/// Into the L2 cache: nothing that is seen here.
-void prefetched(Warp &, const Inst &, Lanes) {}
+/// Into the L2 cache, which is not seen here. a, imm, sub[1]: address; b: size.
+void prefetched(Warp &w, const Inst &i, Lanes lanes) {
+  forLanes(lanes, [&](unsigned l) {
+    uint32_t bytes = w.lanes<uint32_t>(i.b)[l];
+    if (bytes % 16 || addressOf(w, i, l) % 16)
+      w.fault("a bulk prefetch of " + std::to_string(bytes) +
+                  " bytes: size and address must be multiples of 16",
+              int(l));
+  });
+}
 void decodePrefetch(Decoder &d) {
-  while (!d.words().rest().empty())
-    d.words().take(d.words().rest());
+  if (!d.words().take("L2") || !d.words().take("global"))
+    d.error("needs .L2.global");
+  bool policy = d.words().take("L2::cache_hint");
+  d.expectOperands(2 + policy, 2 + policy);
+  setAddress(d, d.operand(0), Space::Global);
+  d.inst().b = d.value(d.operand(1), 4);
   d.inst().run = prefetched;
 }
 
@@ -507,13 +534,15 @@ nibble::emu::barriersOf(Warp &w, const std::vector<Cta *> &targets,
 }
 
 void nibble::emu::async::cp(Decoder &d) {
+  bool reduces = d.words().take("reduce");
   if (d.words().take("async")) {
-    if (d.words().has("reduce") && !d.words().has("tensor"))
-      d.unsupported("a reduction without a tensor map");
     if (d.words().take("bulk"))
-      return d.words().take("tensor")     ? tensorCopy(d)
+      return d.words().take("tensor")     ? tensorCopy(d, reduces)
+             : reduces                    ? bulkReduce(d)
              : d.words().take("prefetch") ? decodePrefetch(d)
                                           : decodeBulk(d);
+    if (reduces)
+      d.error("needs .bulk");
     if (d.words().take("mbarrier"))
       return decodeArrive(d);
     if (d.words().has("commit_group") || d.words().has("wait_group") ||

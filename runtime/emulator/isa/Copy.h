@@ -18,6 +18,9 @@ void beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
 void endWrite(Cta &cta, uint32_t offset, uint32_t bytes);
 void beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
                Epoch as = {});
+/// The same of what a reduction reads and writes: others may do so, too.
+void beginReduce(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
+                 Epoch as);
 void endRead(Cta &cta, uint32_t offset, uint32_t bytes);
 
 /// complete_tx of an operation; `where` is for the fault.
@@ -40,8 +43,17 @@ std::vector<MBarrier *> barriersOf(Warp &w, const std::vector<Cta *> &targets,
                                    const SharedPlace &where, bool multicast,
                                    int lane);
 
-/// cp.async.bulk.tensor and cp.reduce.async.bulk.tensor.
-void tensorCopy(Decoder &d);
+/// Where `bytes` of global memory lie, every one in the same allocation.
+uint8_t *resolveRange(Warp &w, uint64_t address, uint32_t bytes, bool write,
+                      int lane);
+
+/// cp.async.bulk.tensor, and cp.reduce.async.bulk.tensor if `reduces`.
+void tensorCopy(Decoder &d, bool reduces);
+/// cp.reduce.async.bulk.
+void bulkReduce(Decoder &d);
+/// st.async, red.async.
+void storeAsync(Decoder &d);
+void reduceAsync(Decoder &d);
 
 } // namespace emu
 } // namespace nibble

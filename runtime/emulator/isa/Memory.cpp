@@ -5,6 +5,7 @@
 #include "exec/Cta.h"
 #include "isa/Access.h"
 #include "isa/Address.h"
+#include "isa/Copy.h"
 #include "isa/Numbers.h"
 #include "isa/Select.h"
 
@@ -311,7 +312,11 @@ namespace emu {
 namespace memory {
 void ld(Decoder &d) { access(d, true); }
 void ldu(Decoder &d) { access(d, true); }
-void st(Decoder &d) { access(d, false); }
+void st(Decoder &d) {
+  if (d.words().has("async"))
+    return storeAsync(d);
+  access(d, false);
+}
 void cvta(Decoder &d) { convertAddress(d); }
 void isspacep(Decoder &d) { whichSpace(d); }
 void mapa(Decoder &d) { mapAddress(d); }

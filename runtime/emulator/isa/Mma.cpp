@@ -146,6 +146,8 @@ Form takeForm(Decoder &d) {
 } // namespace
 
 void nibble::emu::matrix::mma(Decoder &d) {
+  if (d.words().has("f64"))
+    return mmaDouble(d);
   refuseOthers(d);
   takeSyncAligned(d);
   Form form = takeForm(d);

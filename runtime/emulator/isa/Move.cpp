@@ -40,6 +40,13 @@ Handler moveOf(unsigned bytes) {
   }
 }
 
+void moveSpecialPred(Warp &w, const Inst &i, Lanes lanes) {
+  const uint32_t *a = w.lanes<uint32_t>(i.a);
+  Lanes value = 0;
+  forLanes(lanes, [&](unsigned l) { value |= Lanes(a[l] != 0) << l; });
+  setPred(w, i.p, lanes, value);
+}
+
 void movePred(Warp &w, const Inst &i, Lanes lanes) {
   Lanes value = i.q < 0 ? Lanes(0 - i.imm) : w.pred(i.q);
   setPred(w, i.p, lanes, i.sub[0] ? ~value : value);
@@ -450,6 +457,11 @@ void mov(Decoder &d) {
   if (type == Type::Pred) {
     const ptx::Operand &from = d.operand(1);
     d.inst().p = d.predicate(d.operand(0));
+    if (from.text == "%is_explicit_cluster") { // the one that is a predicate
+      d.inst().a = d.value(from, 4);
+      d.inst().run = moveSpecialPred;
+      return;
+    }
     if (from.kind == ptx::Operand::Kind::Integer)
       d.inst().imm = from.bits != 0;
     else

@@ -3,6 +3,7 @@
 #include "isa/Tcgen05.h"
 
 #include "isa/Copy.h"
+#include "isa/Half.h"
 #include "isa/Select.h"
 #include "isa/WarpMatrix.h"
 
@@ -188,26 +189,30 @@ enum Shape : uint8_t { k32x32b, k16x64b, k16x128b, k16x256b, k16x32bx2 };
 
 /// PTX ISA, "Data movement shape": 32x32b: one lane of tensor memory for each
 /// thread. 16x..: 16 lanes; a row of 64, 128 or 256 bits lies in 2, 4 or 4
-/// threads, as fragments of mma have it.
+/// threads, as fragments of mma have it (CuTe, copy_traits_sm100.hpp: in 16x64b
+/// bit 0 of the thread chooses the upper rows, bit 1 the column).
 struct Element {
   unsigned lane, column;
 };
-Element elementOf(Shape shape, unsigned thread, unsigned r, unsigned split) {
+Element elementOf(Shape shape, unsigned thread, unsigned r) {
   switch (shape) {
   case k32x32b:
     return {thread, r};
+  case k16x64b:
+    return {thread / 4 + 8 * (thread & 1), r * 2 + (thread >> 1 & 1)};
   case k16x128b:
     return {thread / 4 + 8 * (r & 1), (r >> 1) * 4 + thread % 4};
   case k16x256b:
     return {thread / 4 + 8 * (r >> 1 & 1),
             (r >> 2) * 8 + thread % 4 * 2 + (r & 1)};
-  default: // two halves of the warp, `split` columns apart
-    return {thread % 16, r + (thread >= 16 ? split : 0)};
+  default: // two halves of the warp, some columns apart
+    return {thread % 16, r};
   }
 }
 
 /// sub[0]: shape; sub[1]: 1 pack or unpack 16 bits; extras: registers; target:
-/// columns to the second half. a, imm: address.
+/// columns to the second half. a, imm: address. Of ld.red: d: result; sub[2]:
+/// flags (Reduction).
 struct Access {
   Warp &w;
   const Inst &i;
@@ -234,14 +239,14 @@ struct Access {
   unsigned perWord() const { return i.sub[1] & 1 ? 2 : 1; }
   /// The last thread has the last column of the last register.
   unsigned columns() const {
-    return elementOf(Shape(i.sub[0]), kWarpSize - 1, count * perWord() - 1,
-                     i.target)
-               .column +
+    return where(kWarpSize - 1, count - 1, perWord() - 1).column - base.column +
            1;
   }
-  Element where(unsigned l, unsigned r) const {
-    Element e = elementOf(Shape(i.sub[0]), l, r, i.target);
-    return {base.lane + e.lane, base.column + e.column};
+  /// What half `h` of register r is; packed registers hold two columns.
+  Element where(unsigned l, unsigned r, unsigned h) const {
+    Element e = elementOf(Shape(i.sub[0]), l, r);
+    unsigned split = i.sub[0] == k16x32bx2 && l >= 16 ? i.target : 0;
+    return {base.lane + e.lane, base.column + e.column * perWord() + h + split};
   }
   uint32_t *reg(unsigned r) {
     return w.lanes<uint32_t>(w.code.refs[i.extra + r]);
@@ -266,6 +271,44 @@ void beginAccess(Access &a, bool write) {
   memory.beginUnwaited(a.base.column, a.columns(), write, quarter);
 }
 
+/// tcgen05.ld.red: the least or largest of what a thread has loaded. As min and
+/// max do: numbers win over NaNs unless .NaN, and -0 < +0.
+enum Reduction : uint8_t {
+  kReduces = 1,
+  kLargest = 2,
+  kMagnitude = 4,
+  kKeepsNan = 8,
+  kIsFloat = 16,
+  kIsSigned = 32
+};
+bool isLess(uint32_t a, uint32_t b, uint8_t how) {
+  if (how & kIsFloat) {
+    float x = bitCast<float>(a), y = bitCast<float>(b);
+    return x < y || (x == y && std::signbit(x) && !std::signbit(y));
+  }
+  return how & kIsSigned ? int32_t(a) < int32_t(b) : a < b;
+}
+uint32_t reduceTwo(uint32_t a, uint32_t b, uint8_t how) {
+  auto isNan = [how](uint32_t x) {
+    return (how & kIsFloat) && std::isnan(bitCast<float>(x));
+  };
+  if (isNan(a) || isNan(b))
+    return (how & kKeepsNan) || (isNan(a) && isNan(b)) ? kFloatNan
+           : isNan(a)                                  ? b
+                                                       : a;
+  return isLess(a, b, how) == !(how & kLargest) ? a : b;
+}
+void reduceLoaded(Access &a) {
+  uint8_t how = a.i.sub[2];
+  uint32_t mask = how & kMagnitude ? 0x7FFFFFFF : ~0u;
+  uint32_t *d = a.w.lanes<uint32_t>(a.i.d);
+  for (unsigned l = 0; l < kWarpSize; ++l) {
+    d[l] = a.reg(0)[l] & mask;
+    for (unsigned r = 1; r < a.count; ++r)
+      d[l] = reduceTwo(d[l], a.reg(r)[l] & mask, how);
+  }
+}
+
 void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
   if (!wholeWarp(w, lanes))
     return;
@@ -281,7 +324,7 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
     for (unsigned l = 0; l < kWarpSize; ++l) {
       uint32_t value = 0;
       for (unsigned h = 0; h < a.perWord(); ++h) {
-        Element e = a.where(l, r * a.perWord() + h);
+        Element e = a.where(l, r, h);
         if (checks.uninitialized &&
             !w.cta.tensor.isWritten(e.lane, e.column, 1))
           w.fault("reads lane " + std::to_string(e.lane) + ", column " +
@@ -293,6 +336,8 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
       }
       a.reg(r)[l] = value;
     }
+  if (i.sub[2] & kReduces)
+    reduceLoaded(a);
   w.next();
 }
 
@@ -310,7 +355,7 @@ void storeTensor(Warp &w, const Inst &i, Lanes lanes) {
     for (unsigned l = 0; l < kWarpSize; ++l)
       for (unsigned h = 0; h < a.perWord(); ++h) {
         uint32_t value = a.reg(r)[l];
-        Element e = a.where(l, r * a.perWord() + h);
+        Element e = a.where(l, r, h);
         w.cta.tensor.at(e.lane, e.column) =
             a.perWord() == 2 ? (value >> (16 * h)) & 0xFFFF : value;
         w.cta.tensor.setWritten(e.lane, e.column, 1);
@@ -333,17 +378,23 @@ void nothing(Warp &, const Inst &, Lanes) {}
 // Copies from shared memory
 //===----------------------------------------------------------------------===//
 
-/// Rows (lanes) and 16-byte chunks of a copy, and where else it goes.
+/// Rows (lanes) and 16-byte chunks of a copy, and where else it goes. With
+/// multicast to pairs of warps each gets one half of the rows (PTX ISA,
+/// tcgen05.cp; CuTe, SM100_UTCCP_2x64dp128bitlw0213 and 0123).
 struct CopyShape {
-  std::string_view word;
+  std::string_view word, multicast;
   uint8_t rows, chunks;
   uint8_t copies; ///< how many times, `apart` lanes each
   uint8_t apart;
+  uint8_t half; ///< lanes that the rows from 32 on lie further
 };
-constexpr CopyShape kCopyShapes[] = {{"128x256b", 128, 2, 1, 0},
-                                     {"4x256b", 4, 2, 1, 0},
-                                     {"128x128b", 128, 1, 1, 0},
-                                     {"32x128b", 32, 1, 4, 32}};
+constexpr CopyShape kCopyShapes[] = {
+    {"128x256b", "", 128, 2, 1, 0, 0},
+    {"4x256b", "", 4, 2, 1, 0, 0},
+    {"128x128b", "", 128, 1, 1, 0, 0},
+    {"32x128b", "warpx4", 32, 1, 4, 32, 0},
+    {"64x128b", "warpx2::02_13", 64, 1, 2, 64, 0},
+    {"64x128b", "warpx2::01_23", 64, 1, 2, 32, 32}};
 
 /// sub[0]: group; target: shape. a, imm: address of tensor memory; b:
 /// descriptor.
@@ -377,7 +428,8 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
             std::memcpy(words, cta->shared.data() + at, 16);
             endRead(*cta, at, 16);
             for (unsigned n = 0; n < shape.copies; ++n) {
-              unsigned lane = to.lane + r + n * shape.apart;
+              unsigned lane =
+                  to.lane + r + n * shape.apart + (r >= 32 ? shape.half : 0);
               for (unsigned k = 0; k < 4; ++k)
                 cta->tensor.at(lane, to.column + c * 4 + k) = words[k];
               cta->tensor.setWritten(lane, to.column + c * 4, 4);
@@ -468,21 +520,42 @@ unsigned takeRepeat(Decoder &d) {
   return 1u << repeat;
 }
 
+/// The words of .red, and its result. `fits`: what is loaded can be reduced.
+void takeReduction(Decoder &d, bool fits) {
+  int op = d.words().takeOf({"min", "max"});
+  uint8_t how = uint8_t(kReduces | (op == 1 ? kLargest : 0) |
+                        (d.words().take("abs") ? kMagnitude : 0) |
+                        (d.words().take("NaN") ? kKeepsNan : 0));
+  Type type = takeType(d);
+  bool isFloat = type == Type::F32;
+  if (op < 0 || (!isFloat && type != Type::U32 && type != Type::S32) ||
+      (!isFloat && how & (kMagnitude | kKeepsNan)))
+    d.error("has no such reduction");
+  if (!fits)
+    d.unsupported("a reduction of this shape"); // across which lanes?
+  d.inst().sub[2] = uint8_t(how | (isFloat ? kIsFloat : 0) |
+                            (type == Type::S32 ? kIsSigned : 0));
+  d.inst().d = d.destination(1, 4);
+}
+
 void decodeAccess(Decoder &d, bool isStore) {
+  bool reduces = !isStore && d.words().take("red");
   takeSyncAligned(d);
   int shape =
       d.words().takeOf({"32x32b", "16x64b", "16x128b", "16x256b", "16x32bx2"});
   if (shape < 0)
     d.error("names no shape");
-  if (shape == k16x64b)
-    d.unsupported("shape .16x64b");
   static constexpr unsigned kRegisters[] = {1, 1, 2, 4, 1};
   unsigned count = takeRepeat(d) * kRegisters[shape];
   bool packs = d.words().takeOf({"pack::16b", "unpack::16b"}) >= 0;
-  takeType(d);
+  if (reduces)
+    takeReduction(d, shape == k32x32b && count > 1 && !packs);
+  else
+    takeType(d);
   bool split = shape == k16x32bx2;
-  d.expectOperands(2 + split, 2 + split);
-  size_t at = isStore ? 0 : 1, registers = isStore ? (split ? 2 : 1) : 0;
+  d.expectOperands(2 + split + reduces, 2 + split + reduces);
+  size_t at = isStore ? 0 : 1 + reduces,
+         registers = isStore ? (split ? 2 : 1) : 0;
   setTensorAddress(d, d.operand(at));
   if (split)
     d.inst().target = uint32_t(d.operand(at + 1).bits);
@@ -497,13 +570,17 @@ void decodeAccess(Decoder &d, bool isStore) {
 void decodeCopy(Decoder &d) {
   d.inst().sub[0] = uint8_t(takeGroup(d));
   int shape = -1;
-  for (unsigned s = 0; s < std::size(kCopyShapes); ++s)
-    if (d.words().take(kCopyShapes[s].word))
+  for (unsigned s = 0; s < std::size(kCopyShapes); ++s) {
+    const CopyShape &each = kCopyShapes[s];
+    if (d.words().has(each.word) &&
+        (each.multicast.empty() || d.words().take(each.multicast)))
       shape = int(s);
+  }
   if (shape < 0)
-    d.unsupported("this shape");
-  if (shape == 3 && !d.words().take("warpx4"))
-    d.error("needs .warpx4");
+    d.error("has no such shape, or not with this multicast");
+  d.words().take(kCopyShapes[shape].word);
+  if (d.words().has("b8x16"))
+    d.unsupported("unpacking of 4 and 6 bits");
   d.expectOperands(2, 2);
   setTensorAddress(d, d.operand(0));
   d.inst().b = d.value(d.operand(1), 8);

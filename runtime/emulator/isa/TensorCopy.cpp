@@ -1,13 +1,12 @@
 // cp.async.bulk.tensor and cp.reduce.async.bulk.tensor: boxes of tensors to and
 // from shared memory. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/TensorMap.h"
-#include "isa/Combine.h"
 #include "isa/Copy.h"
-#include "isa/Half.h"
+#include "isa/Reduce.h"
 #include "isa/Select.h"
 
 #include <cstring>
-#include <mutex>
+#include <iterator>
 
 using namespace nibble::emu;
 using ptx::Type;
@@ -284,70 +283,17 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
 
 //===--- Stores and reductions --------------------------------------------===
 
-/// A store is an exchange whose old value nobody wants. Floats know add, min
-/// and max.
-template <typename T> T reduced(AtomicOp op, T a, T b) {
-  if constexpr (std::is_integral<T>::value) {
-    using Bits = typename OfIntegers<T>::Bits;
-    return T(OfIntegers<T>::combine(op, Bits(a), Bits(b)));
-  } else {
-    return op == kAdd   ? a + b
-           : op == kMin ? std::min(a, b)
-           : op == kMax ? std::max(a, b)
-                        : b;
-  }
-}
-
-template <typename T>
-void reduceRow(AtomicOp op, uint8_t *to, const uint8_t *from, uint64_t bytes) {
-  for (uint64_t i = 0; i + sizeof(T) <= bytes; i += sizeof(T)) {
-    T a, b;
-    std::memcpy(&a, to + i, sizeof a);
-    std::memcpy(&b, from + i, sizeof b);
-    a = reduced(op, a, b);
-    std::memcpy(to + i, &a, sizeof a);
-  }
-}
-
-void reduceHalves(AtomicOp op, bool brain, uint8_t *to, const uint8_t *from,
-                  uint64_t bytes) {
-  for (uint64_t i = 0; i + 2 <= bytes; i += 2) {
-    uint16_t a, b;
-    std::memcpy(&a, to + i, 2);
-    std::memcpy(&b, from + i, 2);
-    double x = brain ? bfloatToFloat(a) : halfToFloat(a);
-    double y = brain ? bfloatToFloat(b) : halfToFloat(b);
-    double z = reduced(op, x, y);
-    a = brain ? toBFloat(z) : toHalf(z);
-    std::memcpy(to + i, &a, 2);
-  }
-}
-
+/// A store is an exchange whose old value nobody wants.
 void writeRow(AtomicOp op, TensorType type, uint8_t *to, const uint8_t *from,
               uint64_t bytes) {
-  if (op == kExch) {
+  static constexpr Type kTypes[] = {Type::U8,  Type::U16, Type::U32, Type::S32,
+                                    Type::U64, Type::S64, Type::F16, Type::F32,
+                                    Type::F64, Type::BF16};
+  if (op == kExch)
     std::memcpy(to, from, bytes);
-    return;
-  }
-  switch (type) {
-  case TensorType::U32:
-    return reduceRow<uint32_t>(op, to, from, bytes);
-  case TensorType::S32:
-    return reduceRow<int32_t>(op, to, from, bytes);
-  case TensorType::U64:
-    return reduceRow<uint64_t>(op, to, from, bytes);
-  case TensorType::S64:
-    return reduceRow<int64_t>(op, to, from, bytes);
-  case TensorType::F32:
-    return reduceRow<float>(op, to, from, bytes);
-  case TensorType::F64:
-    return reduceRow<double>(op, to, from, bytes);
-  case TensorType::F16:
-  case TensorType::BF16:
-    return reduceHalves(op, type == TensorType::BF16, to, from, bytes);
-  default:
-    throw Fault{"a reduction of tensors of this type is not emulated"};
-  }
+  else if (size_t(type) >= std::size(kTypes) ||
+           !reduceElements(op, kTypes[size_t(type)], to, from, bytes))
+    throw Fault{"tensors of this type have no such reduction"};
 }
 
 void finishStore(Cluster &cluster, const TensorMap &map,
@@ -363,10 +309,6 @@ void finishStore(Cluster &cluster, const TensorMap &map,
             uint8_t *target =
                 findRow(cluster, map, at, byteOf(map, address, at[0], from),
                         bytes, true, place);
-            static std::mutex reductions; // of several host threads
-            std::unique_lock lock(reductions, std::defer_lock);
-            if (op != kExch)
-              lock.lock();
             writeRow(op, map.type, target,
                      &box[inBox + size_t(from) * map.bits() / 8], bytes);
           });
@@ -506,20 +448,19 @@ void decodePrefetch(Decoder &d, unsigned dims) {
 
 } // namespace
 
-void nibble::emu::tensorCopy(Decoder &d) {
+void nibble::emu::tensorCopy(Decoder &d, bool reduces) {
   bool prefetch = d.words().take("prefetch");
   unsigned dims = takeDims(d);
   if (prefetch)
     return decodePrefetch(d, dims);
   // Into shared memory the operand of an mbarrier is third.
-  bool isLoad =
-      d.source().operands.size() > 1 && d.operand(0).parts.size() == 1;
+  bool isLoad = !reduces && d.source().operands.size() > 1 &&
+                d.operand(0).parts.size() == 1;
   if (isLoad)
     return decodeLoad(d, dims);
-  bool reduces = d.words().take("reduce");
   int op =
       d.words().takeOf({"add", "min", "max", "inc", "dec", "and", "or", "xor"});
-  if (reduces != (op >= 0))
-    d.error(reduces ? "names no operation" : "an operation without .reduce");
-  decodeStore(d, dims, op < 0 ? kExch : AtomicOp(op));
+  if ((op >= 0) != reduces)
+    d.error(reduces ? "names no operation" : "names an operation");
+  decodeStore(d, dims, reduces ? AtomicOp(op) : kExch);
 }

@@ -25,8 +25,8 @@ static bool isWgmma(const ptx::Instruction &i) {
   return i.opcode == "wgmma" && has(i, "mma_async");
 }
 
-/// True if the first operand is a result.
-static bool hasResult(const ptx::Instruction &i) {
+/// Operands that are results: the first, unless it is an address.
+static unsigned resultsOf(const ptx::Instruction &i) {
   if (i.operands.empty() || i.operands[0].kind == Kind::Address)
     return false;
   if (i.opcode == "call")
@@ -34,7 +34,7 @@ static bool hasResult(const ptx::Instruction &i) {
   if (isOneOf(i.opcode, {"bar", "barrier"}))
     return has(i, "red");
   if (i.opcode == "tcgen05")
-    return has(i, "ld");
+    return !has(i, "ld") ? 0 : has(i, "red") ? 2 : 1;
   return !isOneOf(i.opcode, {"bra", "brx", "wgmma", "nanosleep", "setmaxnreg",
                              "st", "red"});
 }
@@ -128,13 +128,13 @@ void Decoder::noteUses(const ptx::Instruction &source) {
   uses.rule = ruleOf(source);
   uses.flow = flowOf(source);
   std::vector<uint32_t> strict, values, writes;
-  bool result = hasResult(source);
+  unsigned results = resultsOf(source);
   for (size_t n = 0; n < source.operands.size(); ++n) {
     const Operand &operand = source.operands[n];
     bool isData = uses.rule == Rule::Wgmma
                       ? n == 0 || (n == 1 && operand.kind == Kind::Vector)
                       : operand.kind != Kind::Address;
-    collect(operand, n == 0 && result                       ? writes
+    collect(operand, n < results                            ? writes
                      : uses.rule == Rule::Strict || !isData ? strict
                                                             : values);
   }

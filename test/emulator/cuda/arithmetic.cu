@@ -24,14 +24,20 @@ extern "C" __global__ void bfloat_math(const float *a, unsigned *out) {
   for (int k = 0; k < 4; ++k)
     out[4 * i + k] = *reinterpret_cast<unsigned *>(&r[k]);
 }
-extern "C" __global__ void doubles(const float *a, unsigned *out) {
+extern "C" __global__ void doubles(const float *a, double *out) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   double x = a[i], y = double(a[i ^ 1]) + 0.25, z = __dmul_ru(x, y) + __fma_rd(x, y, x);
-  long long u = __double_as_longlong(x / y), v = __double_as_longlong(z), w = __double_as_longlong(sqrt(fabs(z)));
-  out[4 * i] = unsigned(u);
-  out[4 * i + 1] = unsigned(u >> 32);
-  out[4 * i + 2] = unsigned(v ^ v >> 32);
-  out[4 * i + 3] = unsigned(w ^ w >> 32);
+  out[4 * i] = x / y;
+  out[4 * i + 1] = z;
+  out[4 * i + 2] = sqrt(fabs(z));
+  out[4 * i + 3] = __drcp_rn(x) + __dadd_rz(x, y);
+}
+// What becomes of NaNs: their payloads and signs.
+extern "C" __global__ void nans(const double *a, double *out) {
+  int i = threadIdx.x;
+  double x = a[i], y = a[64 + i], r[8] = {x + y, x * y, fma(x, y, 1.0), fma(1.0, x, y), x / y, sqrt(x), __drcp_rn(x), fmin(x, y)};
+  for (int k = 0; k < 8; ++k)
+    out[64 * k + i] = r[k];
 }
 extern "C" __global__ void extremes(const float *a, unsigned *out) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
