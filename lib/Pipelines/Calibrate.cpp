@@ -191,8 +191,9 @@ private:
     auto engine = rt::Engine::load(path.str());
     if (!engine.ok())
       return check(engine.status());
-    auto device = rt::createDevice(
-        "cpu", {std::max(1u, std::thread::hardware_concurrency())});
+    rt::DeviceOptions options;
+    options.threads = std::max(1u, std::thread::hardware_concurrency());
+    auto device = rt::createDevice("cpu", options);
     if (!device.ok())
       return check(device.status());
     auto session = rt::Session::create(*engine, *device);
