@@ -124,7 +124,7 @@ def documented(path, schema):
 
 
 def check_schemas_are_documented(r):
-    for page, schema in (("explain", "nibble.explain/1"), ("explain", "nibble.diff/1"), ("lint", "nibble.lint/1")):
+    for page, schema in (("explain", "nibble.explain/1"), ("explain", "nibble.diff/1"), ("lint", "nibble.lint/1"), ("emulator", "nibble.emu/1")):
         wanted = set(fields(SCHEMAS[schema.replace("/", ".")]))
         if schema == "nibble.diff/1":
             wanted = {f for f in wanted if not f.startswith("totals.")}  # those of explain

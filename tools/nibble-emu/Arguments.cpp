@@ -26,47 +26,71 @@ std::string Arguments::put(const Code &code, const void *data, uint64_t bytes) {
   return "";
 }
 
-std::string Arguments::addInput(const Code &code, const std::string &path,
-                                const std::string &output) {
+std::string Arguments::load(const std::string &path, const std::string &output,
+                            void *&at) {
   rt::Result<rt::Array> array = rt::readNpy(path);
   if (!array.ok())
     return array.status().str();
-  void *at = memory.allocate(array->data.size(), path);
+  at = memory.allocate(array->data.size(), path);
   if (!at)
     return "no memory for " + path;
   std::memcpy(at, array->data.data(), array->data.size());
   if (!output.empty())
     outputs.push_back({output, *array, at});
-  return put(code, &at, sizeof at);
+  return "";
 }
 
-std::string Arguments::addOutput(const Code &code, const std::string &text) {
-  size_t first = text.find(':'), second = text.find(':', first + 1);
-  if (first == std::string::npos || second == std::string::npos)
-    return "is not out=FILE:TYPE:4x8";
+std::string Arguments::create(const std::string &path, const std::string &type,
+                              const std::string &shape, void *&at) {
   rt::Array array;
-  array.dtype = text.substr(first + 1, second - first - 1);
+  array.dtype = type;
   uint64_t count = 1;
-  for (size_t at = second + 1; at <= text.size();) {
-    size_t end = std::min(text.find('x', at), text.size());
+  for (size_t from = 0; from <= shape.size();) {
+    size_t end = std::min(shape.find('x', from), shape.size());
     char *stop = nullptr;
-    uint64_t extent = std::strtoull(text.c_str() + at, &stop, 10);
-    if (stop != text.c_str() + end || end == at ||
+    uint64_t extent = std::strtoull(shape.c_str() + from, &stop, 10);
+    if (stop != shape.c_str() + end || end == from ||
         extent > (1ull << 40) / count)
       return "has a malformed shape";
     array.shape.push_back(int64_t(extent));
     count *= std::max<uint64_t>(extent, 1);
-    at = end + 1;
+    from = end + 1;
   }
   rt::StorageFormat format = rt::formatFromName(array.dtype);
   if (format == rt::StorageFormat::None)
     return "names the unknown type '" + array.dtype + "'";
   array.data.resize(rt::formatBytes(format, count));
-  void *at = memory.allocate(array.data.size(), text.substr(0, first));
+  at = memory.allocate(array.data.size(), path);
   if (!at)
     return "needs more memory than there is";
-  outputs.push_back({text.substr(0, first), std::move(array), at});
-  return put(code, &at, sizeof at);
+  outputs.push_back({path, std::move(array), at});
+  return "";
+}
+
+std::string Arguments::addInput(const Code &code, const std::string &path,
+                                const std::string &output) {
+  void *at = nullptr;
+  std::string problem = load(path, output, at);
+  return problem.empty() ? put(code, &at, sizeof at) : problem;
+}
+
+static std::vector<std::string> split(const std::string &text, char by) {
+  std::vector<std::string> parts(1);
+  for (char c : text)
+    if (c == by)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  return parts;
+}
+
+std::string Arguments::addOutput(const Code &code, const std::string &text) {
+  std::vector<std::string> parts = split(text, ':');
+  if (parts.size() != 3)
+    return "is not out=FILE:TYPE:4x8";
+  void *at = nullptr;
+  std::string problem = create(parts[0], parts[1], parts[2], at);
+  return problem.empty() ? put(code, &at, sizeof at) : problem;
 }
 
 std::string Arguments::addScalar(const Code &code, const std::string &type,
@@ -92,16 +116,6 @@ std::string Arguments::addScalar(const Code &code, const std::string &type,
   if (value.empty() || *stop)
     return "'" + value + "' is no number";
   return put(code, bytes, bits / 8);
-}
-
-static std::vector<std::string> split(const std::string &text, char by) {
-  std::vector<std::string> parts(1);
-  for (char c : text)
-    if (c == by)
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  return parts;
 }
 
 /// Number of `word` in `words`, or -1.
@@ -142,42 +156,54 @@ static bool parseOption(const std::string &text, TensorMap &map) {
          parseSizes(text.substr(6), map.elementStrides, map.rank);
 }
 
-std::string Arguments::addMap(const Code &code, const std::string &text) {
-  std::vector<std::string> parts = split(text, ':');
-  if (parts.size() < 6)
-    return "is not map=FILE:TYPE:SIZES:STRIDES:BOX:SWIZZLE";
-  TensorMap map;
+/// TYPE:SIZES:STRIDES:BOX:SWIZZLE from part `first` of a map on, then options.
+/// "" or what is wrong.
+static std::string parseMap(const std::vector<std::string> &all, size_t first,
+                            TensorMap &map) {
+  if (all.size() < first + 5)
+    return "has too few parts";
+  const std::string *parts = all.data() + first;
   map.mark = TensorMap::kMark;
-  int type = indexOf(parts[1], {"u8", "u16", "u32", "s32", "u64", "s64", "f16",
+  int type = indexOf(parts[0], {"u8", "u16", "u32", "s32", "u64", "s64", "f16",
                                 "f32", "f64", "bf16", "f32.ftz", "tf32",
                                 "tf32.ftz", "u4x16a8", "u4x16a16", "u6x16a16"});
-  int swizzle = indexOf(parts[5], {"none", "32B", "64B", "128B", "128B.32",
+  int swizzle = indexOf(parts[4], {"none", "32B", "64B", "128B", "128B.32",
                                    "128B.32.flip8", "128B.64"});
-  map.rank = uint32_t(split(parts[2], 'x').size());
+  map.rank = uint32_t(split(parts[1], 'x').size());
   if (type < 0 || swizzle < 0 || map.rank > 5 ||
-      !parseSizes(parts[2], map.sizes, map.rank) ||
-      !parseSizes(parts[3], map.strides, map.rank - 1) ||
-      !parseSizes(parts[4], map.box, map.rank))
+      !parseSizes(parts[1], map.sizes, map.rank) ||
+      !parseSizes(parts[2], map.strides, map.rank - 1) ||
+      !parseSizes(parts[3], map.box, map.rank))
     return "has a malformed type, size, stride, box or swizzle";
   map.type = TensorType(type);
   map.swizzle = uint8_t(swizzle);
   for (uint8_t &stride : map.elementStrides)
     stride = 1;
-  for (size_t i = 6; i < parts.size(); ++i)
-    if (!parseOption(parts[i], map))
-      return "has the unknown option '" + parts[i] + "'";
-  std::vector<std::string> files = split(parts[0], ',');
-  rt::Result<rt::Array> array = rt::readNpy(files[0]);
-  if (!array.ok())
-    return array.status().str();
-  void *at = memory.allocate(array->data.size(), files[0]);
-  if (!at)
-    return "no memory for " + files[0];
-  std::memcpy(at, array->data.data(), array->data.size());
-  if (files.size() > 1)
-    outputs.push_back({files[1], *array, at});
+  for (size_t i = first + 5; i < all.size(); ++i)
+    if (!parseOption(all[i], map))
+      return "has the unknown option '" + all[i] + "'";
+  return "";
+}
+
+std::string Arguments::addMap(const Code &code, const std::string &text,
+                              bool creates) {
+  std::vector<std::string> parts = split(text, ':');
+  TensorMap map;
+  std::string problem = parseMap(parts, creates ? 3 : 1, map);
+  if (!problem.empty())
+    return problem + "; wanted FILE" + (creates ? ":TYPE:SHAPE" : "[,FILE]") +
+           ":TYPE:SIZES:STRIDES:BOX:SWIZZLE";
+  void *at = nullptr;
+  size_t comma = std::min(parts[0].find(','), parts[0].size());
+  problem =
+      creates
+          ? create(parts[0], parts[1], parts[2], at)
+          : load(parts[0].substr(0, comma),
+                 comma < parts[0].size() ? parts[0].substr(comma + 1) : "", at);
+  if (!problem.empty())
+    return problem;
   map.address = uint64_t(at);
-  if (std::string problem = checkTensorMap(map); !problem.empty())
+  if (problem = checkTensorMap(map); !problem.empty())
     return problem;
   uint8_t bytes[128] = {};
   std::memcpy(bytes, &map, sizeof map);
@@ -210,16 +236,16 @@ std::string Arguments::add(const std::string &text, const Code &code) {
       problem = addInput(code, value.substr(0, comma), value.substr(comma + 1));
     else if (kind == "out")
       problem = addOutput(code, value);
-    else if (kind == "map")
-      problem = addMap(code, value);
+    else if (kind == "map" || kind == "mapout")
+      problem = addMap(code, value, kind == "mapout");
     else if (kind == "bytes")
       problem = addBytes(code, value);
     else if (kind.size() > 1 && strchr("usbf", kind[0]))
       problem = addScalar(code, kind, value);
     else
       problem = "'" + kind +
-                "' is no kind of argument: in, out, inout, map, bytes, "
-                "or a type";
+                "' is no kind of argument: in, out, inout, map, mapout, "
+                "bytes, or a type";
   }
   return problem.empty() ? "" : "--arg " + text + ": " + problem;
 }

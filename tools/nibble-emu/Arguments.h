@@ -26,6 +26,9 @@ namespace emu {
 ///                            if wanted, steps=1x2 (element strides) and
 ///                            fill=nan. map=FILE.npy,OUT.npy:... writes the
 ///                            file's bytes after the run
+///   mapout=FILE.npy:f32:8x4:f32:4x8:16:4x8:none
+///                            the same over a new buffer of a type and shape,
+///                            written after the run
 class Arguments {
 public:
   explicit Arguments(GlobalMemory &memory) : memory(memory) {}
@@ -45,12 +48,17 @@ private:
     const void *from;
   };
   std::string put(const Code &code, const void *data, uint64_t bytes);
+  /// Buffers: from a file (and, if named, to another one), or new ones.
+  std::string load(const std::string &path, const std::string &output,
+                   void *&at);
+  std::string create(const std::string &path, const std::string &type,
+                     const std::string &shape, void *&at);
   std::string addInput(const Code &code, const std::string &path,
                        const std::string &output);
   std::string addOutput(const Code &code, const std::string &text);
   std::string addScalar(const Code &code, const std::string &type,
                         const std::string &value);
-  std::string addMap(const Code &code, const std::string &text);
+  std::string addMap(const Code &code, const std::string &text, bool creates);
   std::string addBytes(const Code &code, const std::string &hex);
 
   GlobalMemory &memory;

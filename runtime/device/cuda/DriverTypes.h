@@ -31,7 +31,8 @@ using CUmemoryPool = struct CUmemPoolHandle_st *;
 using CUarray = struct CUarray_st *;
 using CUgraphDeviceNode = struct CUgraphDeviceUpdatableNode_st *;
 using CUhostFn = void (*)(void *userData);
-struct CUctxCreateParams; // only null is accepted
+struct CUctxCreateParams;   // only null is accepted
+struct CUexecAffinityParam; // only null is accepted
 
 struct CUuuid {
   char bytes[16];

@@ -92,6 +92,9 @@ cudaError_t Registry::loadLocked(Binary &binary) {
     return explain(binary, result, why);
   CUresult result = cuLibraryLoadData(&binary.library, text.c_str(), nullptr,
                                       nullptr, 0, nullptr, nullptr, 0);
+  unsigned count; // what is wrong with a library is told by what uses it
+  if (!result)
+    result = cuLibraryGetKernelCount(&count, binary.library);
   if (result)
     return explain(binary, cudaError_t(result), nibbleEmuLastFault());
   placeManaged(binary);

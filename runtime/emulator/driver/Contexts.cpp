@@ -24,6 +24,8 @@ CUresult nibble::cuda::cuCtxCreate_v2(CUcontext *out, unsigned flags,
       return refuse(CUDA_ERROR_INVALID_DEVICE, "there is only device 0");
     if (flags & ~unsigned(CU_CTX_FLAGS_MASK))
       return refuse(CUDA_ERROR_INVALID_VALUE, "cuCtxCreate: unknown flags");
+    if (CUresult lost = checkLost(driver))
+      return lost;
     auto context = std::make_shared<Context>();
     context->id = driver.ids++;
     context->flags = flags;
@@ -31,6 +33,16 @@ CUresult nibble::cuda::cuCtxCreate_v2(CUcontext *out, unsigned flags,
     driver.contexts.put(std::move(context), out);
     return CUDA_SUCCESS;
   });
+}
+
+CUresult nibble::cuda::cuCtxCreate_v3(CUcontext *out,
+                                      CUexecAffinityParam *params, int count,
+                                      unsigned flags, CUdevice device) {
+  if (params || count)
+    return refuse(CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY,
+                  "cuCtxCreate: affinity is not emulated; pass null for "
+                  "paramsArray");
+  return cuCtxCreate_v2(out, flags, device);
 }
 
 CUresult nibble::cuda::cuCtxCreate_v4(CUcontext *out, CUctxCreateParams *params,
@@ -190,40 +202,4 @@ CUresult nibble::cuda::cuCtxSynchronize() {
     std::lock_guard work(driver.work); // another thread may be at work
     return context->sticky.load();
   });
-}
-
-namespace {
-struct Limit {
-  int id;
-  size_t value;
-};
-} // namespace
-/// Those that mean something here; kernels have as much stack as they need.
-static constexpr Limit kLimits[] = {{CU_LIMIT_STACK_SIZE, 1024},
-                                    {CU_LIMIT_PRINTF_FIFO_SIZE, 7 << 20},
-                                    {CU_LIMIT_MALLOC_HEAP_SIZE, 8 << 20},
-                                    {CU_LIMIT_MAX_L2_FETCH_GRANULARITY, 64},
-                                    {CU_LIMIT_PERSISTING_L2_CACHE_SIZE, 0}};
-
-template <typename Body> static CUresult withLimit(CUlimit limit, Body body) {
-  return withContext([&](Driver &, std::shared_ptr<Context> &context) {
-    for (const Limit &known : kLimits)
-      if (known.id == limit) {
-        auto place = context->limits.emplace(known.id, known.value).first;
-        body(place->second);
-        return CUDA_SUCCESS;
-      }
-    return refuse(CUDA_ERROR_UNSUPPORTED_LIMIT,
-                  "limit " + std::to_string(limit) + " is not emulated");
-  });
-}
-
-CUresult nibble::cuda::cuCtxGetLimit(size_t *value, CUlimit limit) {
-  if (!value)
-    return nullPointer("cuCtxGetLimit");
-  return withLimit(limit, [&](size_t &stored) { *value = stored; });
-}
-
-CUresult nibble::cuda::cuCtxSetLimit(CUlimit limit, size_t value) {
-  return withLimit(limit, [&](size_t &stored) { stored = value; });
 }

@@ -24,12 +24,8 @@ static CUresult issue(const char *function, Driver &driver,
                   std::string(function) + ": " + wrong);
   if (stream)
     return submit(driver, context, *stream, work);
-  {
-    std::lock_guard lock(driver.state);
-    if (driver.breaksCapture())
-      return refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-                    std::string(function) + ": a stream captures");
-  }
+  // Captures of other streams do not mind it, as with the driver (580, CUDA
+  // 13.0): those of blocking ones do, which submit() sees.
   CUresult result = submit(driver, context, streamLegacy(), work);
   if (result)
     return result;
@@ -91,10 +87,10 @@ CUresult nibble::cuda::cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from,
   return copy("cuMemcpyDtoDAsync", bytes, device(from), device(to), &stream);
 }
 
-/// One side of a 2D copy; false for arrays and unknown kinds.
-static bool makeSide(const Driver &driver, CUmemorytype type,
-                     const void *hostAddress, CUdeviceptr deviceAddress,
-                     size_t pitch, size_t x, size_t y, CopyWork::Side &side) {
+bool nibble::emu::makeSide(const Driver &driver, CUmemorytype type,
+                           const void *hostAddress, CUdeviceptr deviceAddress,
+                           uint64_t offset, uint64_t pitch,
+                           CopyWork::Side &side) {
   if (type == CU_MEMORYTYPE_HOST)
     side = hostSide(driver, hostAddress);
   else if (type == CU_MEMORYTYPE_DEVICE)
@@ -103,7 +99,7 @@ static bool makeSide(const Driver &driver, CUmemorytype type,
     side = hostSide(driver, reinterpret_cast<const void *>(deviceAddress));
   else
     return false;
-  side.address += y * pitch + x;
+  side.address += offset;
   side.pitch = pitch;
   return true;
 }
@@ -114,9 +110,10 @@ static CUresult copy2D(const char *function, const CUDA_MEMCPY2D *c,
     CopyWork work;
     if (!c ||
         !makeSide(driver, c->srcMemoryType, c->srcHost, c->srcDevice,
-                  c->srcPitch, c->srcXInBytes, c->srcY, work.from) ||
+                  c->srcY * c->srcPitch + c->srcXInBytes, c->srcPitch,
+                  work.from) ||
         !makeSide(driver, c->dstMemoryType, c->dstHost, c->dstDevice,
-                  c->dstPitch, c->dstXInBytes, c->dstY, work.to))
+                  c->dstY * c->dstPitch + c->dstXInBytes, c->dstPitch, work.to))
       return refuse(CUDA_ERROR_INVALID_VALUE,
                     std::string(function) +
                         ": null, or memory of a kind that is not emulated");

@@ -115,12 +115,19 @@ CUresult nibble::cuda::cuDeviceGetDefaultMemPool(CUmemoryPool *pool,
 
 CUresult nibble::cuda::cuDevicePrimaryCtxRetain(CUcontext *context,
                                                 CUdevice device) {
-  return ask("cuDevicePrimaryCtxRetain", context, device,
-             [&](Driver &driver, const Target &) {
-               driver.primary->alive = true;
-               ++driver.primary->references;
-               *context = reinterpret_cast<CUcontext>(driver.primary.get());
-             });
+  return withDriver([&](Driver &driver) {
+    if (CUresult wrong = checkDevice(device))
+      return wrong;
+    if (!context)
+      return refuse(CUDA_ERROR_INVALID_VALUE,
+                    "cuDevicePrimaryCtxRetain: a null pointer");
+    if (CUresult lost = checkLost(driver))
+      return lost;
+    driver.primary->alive = true;
+    ++driver.primary->references;
+    *context = reinterpret_cast<CUcontext>(driver.primary.get());
+    return CUDA_SUCCESS;
+  });
 }
 
 /// Takes both locks, since memory goes that a kernel may use.

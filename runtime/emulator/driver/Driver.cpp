@@ -79,6 +79,12 @@ void Driver::clear(Context &context) {
   context.limits.clear();
 }
 
+CUresult nibble::emu::checkLost(const Driver &driver) {
+  return driver.lost ? refuse(driver.lost, "a kernel failed before; only a new "
+                                           "process can use the device again")
+                     : CUDA_SUCCESS;
+}
+
 CUresult nibble::emu::current(std::shared_ptr<Context> &context) {
   if (!Driver::get().initialized)
     return refuse(CUDA_ERROR_NOT_INITIALIZED, "cuInit was not called");
@@ -92,7 +98,7 @@ CUresult nibble::emu::current(std::shared_ptr<Context> &context) {
                   "the current context was destroyed");
   if (context->sticky)
     return refuse(context->sticky, context->faultText);
-  return CUDA_SUCCESS;
+  return checkLost(Driver::get());
 }
 
 std::shared_ptr<Stream> Driver::findStream(const Context &context,

@@ -41,6 +41,8 @@ public:
   Handles<Node> nodes;
   Handles<GraphExec> execs;
   std::atomic<uint64_t> launches{0}, ids{1};
+  /// Of the first kernel that left the process without a usable device.
+  std::atomic<cuda::CUresult> lost{cuda::CUDA_SUCCESS};
 
   /// CUDA_SUCCESS, or NO_DEVICE with the reason on stderr.
   cuda::CUresult initialize();
@@ -75,6 +77,10 @@ ThreadState &thread();
 cuda::CUresult refuse(cuda::CUresult result, const std::string &why);
 /// The same for a fault of the program: always also on stderr.
 cuda::CUresult reportFault(cuda::CUresult result, const std::string &why);
+
+/// What no reset mends: after most faults every call gives the fault until the
+/// process ends, as with the driver. Only an assertion costs just its context.
+cuda::CUresult checkLost(const Driver &driver);
 
 /// The current context, or why there is none: NOT_INITIALIZED,
 /// INVALID_CONTEXT, CONTEXT_IS_DESTROYED, or its sticky fault.
@@ -133,6 +139,12 @@ cuda::CUresult execute(Driver &driver, Context &context, const Work &work);
 /// Whether a copy or a fill touches memory that exists. "" or what is wrong.
 std::string checkWork(const Driver &driver, const CopyWork &copy);
 std::string checkWork(const Driver &driver, const FillWork &fill);
+
+/// One side of a copy, `offset` bytes behind the address that its kind tells.
+/// False for arrays and unknown kinds.
+bool makeSide(const Driver &driver, cuda::CUmemorytype type,
+              const void *hostAddress, cuda::CUdeviceptr deviceAddress,
+              uint64_t offset, uint64_t pitch, CopyWork::Side &side);
 
 /// A launch as work. Refuses what a device refuses.
 cuda::CUresult prepareLaunch(Driver &driver, cuda::CUfunction function,

@@ -41,12 +41,13 @@ CUresult nibble::cuda::cuLibraryLoadData(CUlibrary *out, const void *image,
     if (CUresult wrong = readJitOptions(count, options, values, logs))
       return wrong;
     auto library = std::make_shared<Library>();
-    if (CUresult wrong =
-            loadImage(driver, image, logs, nullptr, library->module))
-      return wrong;
+    library->broken = loadImage(driver, image, logs, nullptr, library->module);
+    library->why = thread().lastText;
+    driver.libraries.put(library, out);
+    if (library->broken) // told by what uses it: the driver loads lazily
+      return CUDA_SUCCESS;
     CUmodule module;
     driver.modules.put(library->module, &module);
-    driver.libraries.put(library, out);
     registerKernels(driver, *library, *out);
     return CUDA_SUCCESS;
   });
@@ -65,6 +66,17 @@ static CUresult withLibrary(const char *function, CUlibrary handle, bool valid,
   });
 }
 
+/// The same for one that needs what is in the library.
+template <typename Body>
+static CUresult withLoaded(const char *function, CUlibrary handle, bool valid,
+                           Body body) {
+  return withLibrary(
+      function, handle, valid, [&](Driver &driver, Library &library) {
+        return library.broken ? refuse(library.broken, library.why)
+                              : body(driver, library);
+      });
+}
+
 CUresult nibble::cuda::cuLibraryUnload(CUlibrary handle) {
   std::lock_guard work(Driver::get().work);
   return withLibrary("cuLibraryUnload", handle, true,
@@ -80,48 +92,48 @@ CUresult nibble::cuda::cuLibraryUnload(CUlibrary handle) {
 
 CUresult nibble::cuda::cuLibraryGetKernel(CUkernel *out, CUlibrary handle,
                                           const char *name) {
-  return withLibrary("cuLibraryGetKernel", handle, out && name,
-                     [&](Driver &, Library &library) {
-                       auto found = library.kernels.find(name);
-                       if (found == library.kernels.end())
-                         return refuse(CUDA_ERROR_NOT_FOUND,
-                                       "the library has no kernel '" +
-                                           std::string(name) + "'");
-                       *out = reinterpret_cast<CUkernel>(found->second.get());
-                       return CUDA_SUCCESS;
-                     });
+  return withLoaded("cuLibraryGetKernel", handle, out && name,
+                    [&](Driver &, Library &library) {
+                      auto found = library.kernels.find(name);
+                      if (found == library.kernels.end())
+                        return refuse(CUDA_ERROR_NOT_FOUND,
+                                      "the library has no kernel '" +
+                                          std::string(name) + "'");
+                      *out = reinterpret_cast<CUkernel>(found->second.get());
+                      return CUDA_SUCCESS;
+                    });
 }
 
 CUresult nibble::cuda::cuLibraryGetKernelCount(unsigned *count,
                                                CUlibrary handle) {
-  return withLibrary("cuLibraryGetKernelCount", handle, count,
-                     [&](Driver &, Library &library) {
-                       *count = unsigned(library.kernels.size());
-                       return CUDA_SUCCESS;
-                     });
+  return withLoaded("cuLibraryGetKernelCount", handle, count,
+                    [&](Driver &, Library &library) {
+                      *count = unsigned(library.kernels.size());
+                      return CUDA_SUCCESS;
+                    });
 }
 
 CUresult nibble::cuda::cuLibraryEnumerateKernels(CUkernel *kernels,
                                                  unsigned count,
                                                  CUlibrary handle) {
-  return withLibrary("cuLibraryEnumerateKernels", handle, kernels,
-                     [&](Driver &, Library &library) {
-                       for (auto &entry : library.kernels)
-                         if (count > 0) {
-                           *kernels++ =
-                               reinterpret_cast<CUkernel>(entry.second.get());
-                           --count;
-                         }
-                       return CUDA_SUCCESS;
-                     });
+  return withLoaded("cuLibraryEnumerateKernels", handle, kernels,
+                    [&](Driver &, Library &library) {
+                      for (auto &entry : library.kernels)
+                        if (count > 0) {
+                          *kernels++ =
+                              reinterpret_cast<CUkernel>(entry.second.get());
+                          --count;
+                        }
+                      return CUDA_SUCCESS;
+                    });
 }
 
 CUresult nibble::cuda::cuLibraryGetModule(CUmodule *out, CUlibrary handle) {
-  return withLibrary("cuLibraryGetModule", handle, out,
-                     [&](Driver &, Library &library) {
-                       *out = reinterpret_cast<CUmodule>(library.module.get());
-                       return CUDA_SUCCESS;
-                     });
+  return withLoaded("cuLibraryGetModule", handle, out,
+                    [&](Driver &, Library &library) {
+                      *out = reinterpret_cast<CUmodule>(library.module.get());
+                      return CUDA_SUCCESS;
+                    });
 }
 
 CUresult nibble::cuda::cuLibraryGetGlobal(CUdeviceptr *address, size_t *bytes,
@@ -129,72 +141,4 @@ CUresult nibble::cuda::cuLibraryGetGlobal(CUdeviceptr *address, size_t *bytes,
   CUmodule module;
   CUresult wrong = cuLibraryGetModule(&module, handle);
   return wrong ? wrong : cuModuleGetGlobal_v2(address, bytes, module, name);
-}
-
-/// The body of a function about a kernel.
-template <typename Body>
-static CUresult withKernel(const char *function, CUkernel handle, bool valid,
-                           Body body) {
-  return withDriver([&](Driver &driver) {
-    auto kernel = driver.kernels.find(handle);
-    if (!kernel)
-      return refuse(CUDA_ERROR_INVALID_HANDLE,
-                    std::string(function) + ": there is no such kernel");
-    return valid ? body(*kernel) : nullPointer(function);
-  });
-}
-
-static CUfunction functionOf(const Kernel &kernel) {
-  return reinterpret_cast<CUfunction>(kernel.function.get());
-}
-
-CUresult nibble::cuda::cuKernelGetFunction(CUfunction *out, CUkernel handle) {
-  std::shared_ptr<Context> context;
-  if (CUresult wrong = withDriver([&](Driver &) { return current(context); }))
-    return wrong;
-  return withKernel("cuKernelGetFunction", handle, out, [&](Kernel &kernel) {
-    *out = functionOf(kernel);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult nibble::cuda::cuKernelGetLibrary(CUlibrary *out, CUkernel handle) {
-  return withKernel("cuKernelGetLibrary", handle, out, [&](Kernel &kernel) {
-    *out = kernel.library;
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult nibble::cuda::cuKernelGetName(const char **name, CUkernel handle) {
-  return withKernel("cuKernelGetName", handle, name, [&](Kernel &kernel) {
-    *name = kernel.function->name.c_str();
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult nibble::cuda::cuKernelGetAttribute(int *value,
-                                            CUfunction_attribute attribute,
-                                            CUkernel handle, CUdevice device) {
-  if (device != 0)
-    return refuse(CUDA_ERROR_INVALID_DEVICE, "there is only device 0");
-  return withKernel("cuKernelGetAttribute", handle, true, [&](Kernel &kernel) {
-    return cuFuncGetAttribute(value, attribute, functionOf(kernel));
-  });
-}
-
-CUresult nibble::cuda::cuKernelSetAttribute(CUfunction_attribute attribute,
-                                            int value, CUkernel handle,
-                                            CUdevice device) {
-  if (device != 0)
-    return refuse(CUDA_ERROR_INVALID_DEVICE, "there is only device 0");
-  return withKernel("cuKernelSetAttribute", handle, true, [&](Kernel &kernel) {
-    return cuFuncSetAttribute(functionOf(kernel), attribute, value);
-  });
-}
-
-CUresult nibble::cuda::cuKernelGetParamInfo(CUkernel handle, size_t index,
-                                            size_t *offset, size_t *size) {
-  return withKernel("cuKernelGetParamInfo", handle, true, [&](Kernel &kernel) {
-    return cuFuncGetParamInfo(functionOf(kernel), index, offset, size);
-  });
 }

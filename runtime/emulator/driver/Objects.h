@@ -79,6 +79,8 @@ struct Kernel {
   cuda::CUlibrary library = nullptr;
 };
 struct Library {
+  cuda::CUresult broken = cuda::CUDA_SUCCESS; ///< why it could not be loaded
+  std::string why;
   std::shared_ptr<LoadedModule> module;
   std::map<std::string, std::shared_ptr<Kernel>> kernels;
 };

@@ -139,8 +139,9 @@ static uint64_t hostMemory() {
 std::string nibble::emu::readOptions(const std::string &wanted,
                                      Options &options) {
   const char *arch = variable("NIBBLE_EMU_TARGET");
-  const Target *target =
-      findTarget(arch ? arch : wanted.empty() ? "sm_90a" : wanted);
+  const Target *target = findTarget(arch             ? arch
+                                    : wanted.empty() ? "sm_90a"
+                                                     : wanted);
   if (!target)
     return "NIBBLE_EMU_TARGET is '" + std::string(arch) +
            "'; wanted sm_90a, sm_100a or sm_110a";

@@ -23,8 +23,9 @@ CUresult nibble::cuda::cuTensorMapEncodeTiled(
     const uint32_t *elementStrides, CUtensorMapInterleave interleave,
     CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,
     CUtensorMapFloatOOBfill fill) {
-  if (!out || !address || rank < 1 || rank > 5 || !sizes ||
-      (rank > 1 && !strides) || !box || !elementStrides ||
+  // A null address is none that a copy can use, but the driver encodes it.
+  if (!out || rank < 1 || rank > 5 || !sizes || (rank > 1 && !strides) ||
+      !box || !elementStrides ||
       unsigned(interleave) > CU_TENSOR_MAP_INTERLEAVE_32B ||
       unsigned(swizzle) > CU_TENSOR_MAP_SWIZZLE_128B_ATOM_64B ||
       unsigned(promotion) > CU_TENSOR_MAP_L2_PROMOTION_L2_256B ||

@@ -8,13 +8,20 @@ static uint32_t popcount(Lanes lanes) {
   return uint32_t(__builtin_popcount(lanes));
 }
 
-/// Ends a phase when all are there.
-static void complete(Barrier &b) {
+/// Ends a phase when all are there. Where all warps are waited for, those that
+/// have exited count as there.
+static void complete(Barrier &b, const Clock &exited) {
   if (b.expected == 0 || b.arrived < b.expected)
     return;
   b.lastVotes = b.votes;
   b.lastAll = b.votes == b.voters;
   b.arrived = b.expected = b.votes = b.voters = 0;
+  b.released.join(b.gathered);
+  if (b.whole)
+    b.released.join(exited);
+  b.gathered.clear();
+  b.releasedObjects.join(b.gatheredObjects);
+  b.gatheredObjects.clear();
   b.whole = false;
   ++b.phase;
 }
@@ -35,7 +42,7 @@ static void arriveWarp(Warp &warp, Barrier &b, BarrierUse &use) {
   if (b.arrived > b.expected)
     warp.fault("more threads arrive at a barrier than the " +
                std::to_string(b.expected) + " that it waits for");
-  complete(b);
+  complete(b, warp.cta.cluster.exited);
 }
 
 void nibble::emu::arriveAtBarrier(Warp &warp, uint32_t number, Lanes lanes,
@@ -56,10 +63,11 @@ void nibble::emu::arriveAtBarrier(Warp &warp, uint32_t number, Lanes lanes,
   b.votes += popcount(votes & lanes);
   b.voters += popcount(lanes);
   use.arrived |= lanes;
+  warp.cta.cluster.races.release(warp, b.gathered);
   arriveWarp(warp, b, use);
 }
 
-void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes) {
+void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed) {
   Cluster &cluster = warp.cta.cluster;
   Barrier &b = cluster.barrier;
   if (b.expected == 0)
@@ -68,10 +76,16 @@ void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes) {
         b.expected += popcount(other->live);
   if (warp.clusterArrived & lanes)
     warp.fault("arrives at the cluster's barrier twice without waiting");
+  b.whole = true;
   warp.clusterArrived |= lanes;
   warp.clusterPhase = b.phase;
   b.arrived += popcount(lanes);
-  complete(b);
+  cluster.races.releaseObjects(warp, b.gatheredObjects);
+  if (relaxed)
+    cluster.races.releaseFenced(warp, b.gathered);
+  else
+    cluster.races.release(warp, b.gathered);
+  complete(b, warp.cta.cluster.exited);
 }
 
 static void exitFromCluster(Warp &warp, Lanes lanes) {
@@ -83,10 +97,11 @@ static void exitFromCluster(Warp &warp, Lanes lanes) {
   if (warp.clusterPhase == b.phase)
     b.arrived -= popcount(arrived);
   b.expected -= popcount(lanes);
-  complete(b);
+  complete(b, warp.cta.cluster.exited);
 }
 
 void nibble::emu::exitFromBarriers(Warp &warp, Lanes lanes) {
+  warp.cta.cluster.races.release(warp, warp.cta.cluster.exited);
   exitFromCluster(warp, lanes);
   for (uint32_t number = 0; number < 16; ++number) {
     Barrier &b = warp.cta.barriers[number];
@@ -97,6 +112,6 @@ void nibble::emu::exitFromBarriers(Warp &warp, Lanes lanes) {
     if (warp.live || !b.expected || !b.whole)
       continue;
     b.expected -= kWarpSize;
-    complete(b);
+    complete(b, warp.cta.cluster.exited);
   }
 }

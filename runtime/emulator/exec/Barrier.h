@@ -17,8 +17,9 @@ namespace emu {
 /// warps that live), with votes of .red. A fault if that does not fit.
 void arriveAtBarrier(Warp &warp, uint32_t number, Lanes lanes, uint32_t count,
                      Lanes votes);
-/// Lanes arrive at the barrier of the cluster.
-void arriveAtCluster(Warp &warp, Lanes lanes);
+/// Lanes arrive at the barrier of the cluster. `relaxed`: what they have done
+/// since their last fence is not ordered by it.
+void arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed);
 /// Lanes have exited (and are no longer in `live`).
 void exitFromBarriers(Warp &warp, Lanes lanes);
 

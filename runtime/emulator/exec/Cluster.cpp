@@ -37,6 +37,9 @@ Cluster::Cluster(const Launch &launch, Dim3 id, ClusterQueue &queue)
              id.z * size.z + inside.z};
     ctas.push_back(std::make_unique<Cta>(*this, rank, cta));
   }
+  if (launch.checks.races && !ctas[0]->shared.empty() &&
+      (ctas.size() > 1 || ctas[0]->warps.size() > 1))
+    races.enable(*this);
 }
 
 Cluster::~Cluster() = default;
@@ -78,10 +81,9 @@ bool Cluster::run(uint64_t budget) {
       any = true;
       ++slice;
       async.running = &warp;
-      counters.instructions += warp.run(kSlice);
+      executed += warp.run(kSlice);
     }
-    if (launch.maxInstructions &&
-        counters.instructions > launch.maxInstructions)
+    if (launch.maxInstructions && executed > launch.maxInstructions)
       throw Fault{
           "more than " + std::to_string(launch.maxInstructions) +
           " instructions in a cluster: it does not end:" + describeWaits()};
@@ -115,9 +117,24 @@ void Cluster::finish() {
                 async.linesOfUsers() + ")"};
   while (async.step(random)) {
   }
+  count();
   for (auto &cta : ctas)
     if (std::string left = cta->tensor.leftovers(); !left.empty())
       throw Fault{where + left, FaultKind::TensorLeak};
+}
+
+/// What is known at the end only.
+void Cluster::count() {
+  for (uint64_t each : counters.byClass)
+    counters.instructions += each;
+  counters.ctas = ctas.size();
+  for (auto &cta : ctas) {
+    counters.sharedBytes = cta->shared.size();
+    counters.sharedPeak =
+        std::max<uint64_t>(counters.sharedPeak, cta->state.endOfWritten());
+    counters.tensorPeak =
+        std::max<uint64_t>(counters.tensorPeak, cta->tensor.peak());
+  }
 }
 
 std::string Cluster::describeWaits() const {

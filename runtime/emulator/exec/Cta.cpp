@@ -12,15 +12,6 @@ using namespace nibble::emu;
 
 static constexpr uint8_t kPoison = 0xCB;
 
-void Counters::add(const Counters &other) {
-  instructions += other.instructions;
-  lanes += other.lanes;
-  globalRead += other.globalRead;
-  globalWritten += other.globalWritten;
-  sharedRead += other.sharedRead;
-  sharedWritten += other.sharedWritten;
-}
-
 /// Registers that a warp knows from the start.
 static uint64_t valueOf(Special which, const Cta &cta, unsigned warp,
                         unsigned lane) {
@@ -175,6 +166,22 @@ void Cta::outside(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   warp.fault(what, lane, FaultKind::Address);
 }
 
+Cta &Cta::ownerOf(Warp &warp, Space space, uint64_t address, uint32_t bytes,
+                  bool write, int lane) {
+  uint64_t owner = address >> kRankShift, offset = address & kSharedOffsetMask;
+  bool exists = owner < cluster.ctas.size();
+  if (!exists || (space == Space::Shared && owner != rank))
+    warp.fault(std::string(spaceName(space)) + " address " + hex(address) +
+                   " belongs to CTA " + std::to_string(owner) +
+                   " of the cluster, which " +
+                   (exists ? "is another one" : "does not exist"),
+               lane, FaultKind::Address);
+  Cta &target = *cluster.ctas[owner];
+  if (offset + bytes > target.shared.size())
+    outside(warp, space, address, bytes, write, lane);
+  return target;
+}
+
 uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
                       bool write, int lane) {
   Space where = space;
@@ -188,19 +195,9 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   if (address % bytes)
     outside(warp, space, address, bytes, write, lane);
   if (where == Space::Shared || where == Space::SharedCluster) {
-    uint64_t owner = at >> kRankShift, offset = at & kSharedOffsetMask;
-    if (owner >= cluster.ctas.size() ||
-        (space == Space::Shared && owner != rank))
-      warp.fault(std::string(spaceName(space)) + " address " + hex(address) +
-                     " belongs to CTA " + std::to_string(owner) +
-                     " of the cluster, which " +
-                     (owner >= cluster.ctas.size() ? "does not exist"
-                                                   : "is another one"),
-                 lane, FaultKind::Address);
-    Cta &target = *cluster.ctas[owner];
-    if (offset + bytes > target.shared.size())
-      outside(warp, space, address, bytes, write, lane);
-    target.checkAccess(warp, uint32_t(offset), bytes, write, lane);
+    Cta &target = ownerOf(warp, where, at, bytes, write, lane);
+    uint32_t offset = uint32_t(at) & kSharedOffsetMask;
+    target.checkAccess(warp, offset, bytes, write, lane);
     return target.shared.data() + offset;
   }
   if (where == Space::Local) {
@@ -222,27 +219,49 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   return reinterpret_cast<uint8_t *>(at);
 }
 
-/// An access through the generic proxy, against what asynchronous work has in
-/// hand and what was written before.
-void Cta::checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
-                      int lane) {
-  const Checks &checks = cluster.launch.checks;
+std::string Cta::nameOf(uint32_t offset, uint32_t bytes) const {
+  return std::to_string(bytes) + " bytes at shared address " +
+         hex(uint64_t(rank) << kRankShift | offset);
+}
+
+void Cta::checkPending(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                       int lane) {
   uint8_t flags = state.any(offset, bytes);
-  std::string what = std::to_string(bytes) + " bytes at shared address " +
-                     hex(uint64_t(rank) << kRankShift | offset);
-  if (checks.pending && (flags & SharedState::PendingWrite))
-    warp.fault(std::string(write ? "writes " : "reads ") + what +
+  if (flags & SharedState::PendingWrite)
+    warp.fault(std::string(write ? "writes " : "reads ") +
+                   nameOf(offset, bytes) +
                    ", which an asynchronous copy writes that has not been "
                    "waited for",
                lane);
-  if (checks.pending && write && (flags & SharedState::PendingRead))
-    warp.fault("writes " + what +
+  if (write && (flags & SharedState::PendingRead))
+    warp.fault("writes " + nameOf(offset, bytes) +
                    ", which an asynchronous operation still reads",
                lane);
+}
+
+/// An access through the generic proxy, against what asynchronous work has in
+/// hand, what was written before, and what other warps do.
+void Cta::checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                      int lane) {
+  const Checks &checks = cluster.launch.checks;
+  if (checks.pending)
+    checkPending(warp, offset, bytes, write, lane);
   if (write) {
     state.set(offset, bytes, SharedState::Written);
     state.noteGenericWrite(offset, bytes);
   } else if (checks.uninitialized && !state.allWritten(offset, bytes)) {
-    warp.fault("reads " + what + ", which nobody has written", lane);
+    warp.fault("reads " + nameOf(offset, bytes) + ", which nobody has written",
+               lane);
   }
+  cluster.races.access(warp, *this, offset, bytes, write,
+                       warp.inst->order & kStrong, lane);
+}
+
+/// Other proxies do not read mbarriers as data, so nothing is to be fenced.
+void Cta::checkBarrier(Warp &warp, uint32_t offset, bool writes, int lane) {
+  if (cluster.launch.checks.pending)
+    checkPending(warp, offset, 8, writes, lane);
+  if (writes)
+    state.set(offset, 8, SharedState::Written);
+  cluster.races.accessBarrier(warp, *this, offset, writes, lane);
 }

@@ -4,8 +4,11 @@
 #define NIBBLE_RT_EMULATOR_EXEC_CTA_H
 
 #include "exec/Async.h"
+#include "exec/Checks.h"
+#include "exec/Counters.h"
 #include "exec/MBarrier.h"
 #include "exec/Memory.h"
+#include "exec/Races.h"
 #include "exec/SharedState.h"
 #include "exec/TensorMemory.h"
 #include "exec/Warp.h"
@@ -22,13 +25,6 @@ struct Dim3 {
   uint64_t count() const { return uint64_t(x) * y * z; }
 };
 
-/// What is looked for beyond bounds and alignment.
-struct Checks {
-  bool uninitialized = true; ///< reads of shared memory that nobody wrote
-  bool pending = true; ///< use of memory that asynchronous work has in hand
-  bool proxies = true; ///< missing fence.proxy.async
-};
-
 /// What a launch asks for, and what its kernel is.
 struct Launch {
   const Code *code = nullptr;
@@ -42,16 +38,10 @@ struct Launch {
   uint64_t seed = 1; ///< orders of warps and of asynchronous work
   bool eager = true; ///< asynchronous work may also be done early
   Checks checks;
+  /// Sums of wgmma as an H100 forms them, not exact (tensor::Precision).
+  bool reducedPrecision = false;
   uint64_t gridId = 0;
   uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
-};
-
-/// Counters of a launch; threads add theirs at the end.
-struct Counters {
-  uint64_t instructions = 0, lanes = 0;
-  uint64_t globalRead = 0, globalWritten = 0; ///< bytes of lanes
-  uint64_t sharedRead = 0, sharedWritten = 0;
-  void add(const Counters &other);
 };
 
 class Cluster;
@@ -78,8 +68,13 @@ struct Barrier {
   bool whole = false;     ///< waits for all warps that live
   uint32_t lastVotes = 0; ///< of the phase before
   bool lastAll = false;   ///< in it, all predicates held
+  /// What the threads have done that arrived in this phase, and before.
+  Clock gathered, released;
+  Clock gatheredObjects, releasedObjects; ///< as far as mbarriers go
   std::string describe() const;
 };
+
+struct WarpGroup; ///< isa/WgmmaOrder.cpp
 
 class Cta {
 public:
@@ -89,6 +84,13 @@ public:
   /// read-only.
   uint8_t *resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
                    bool write, int lane);
+  /// The CTA of the cluster whose shared memory an address (not a generic one)
+  /// names, or a fault.
+  Cta &ownerOf(Warp &warp, Space space, uint64_t address, uint32_t bytes,
+               bool write, int lane);
+  /// An mbarrier instruction uses the object at an offset; `writes`: makes it
+  /// or ends it.
+  void checkBarrier(Warp &warp, uint32_t offset, bool writes, int lane);
   /// Generic address to what it names.
   uint8_t *local(Warp &warp, unsigned lane) const;
 
@@ -97,17 +99,22 @@ public:
   const Dim3 id;       ///< in the grid
   std::vector<uint8_t> shared;
   SharedState state; ///< of each byte of it
+  AccessLog log;     ///< for races
   std::vector<uint8_t> localMemory;
   Barrier barriers[16];
   MBarriers mbarriers;
   TensorMemory tensor;
   std::vector<std::unique_ptr<Warp>> warps;
+  std::vector<std::shared_ptr<WarpGroup>> warpgroups; ///< made when needed
   uint32_t threads = 0, exited = 0;
   bool sawNoCluster = false; ///< of a clusterlaunchcontrol request
 
 private:
   void checkAccess(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
                    int lane);
+  void checkPending(Warp &warp, uint32_t offset, uint32_t bytes, bool write,
+                    int lane);
+  std::string nameOf(uint32_t offset, uint32_t bytes) const;
   [[noreturn]] void outside(Warp &warp, Space space, uint64_t address,
                             uint32_t bytes, bool write, int lane);
   std::shared_ptr<const Allocation> last;
@@ -136,11 +143,15 @@ public:
   uint64_t progress = 0;
   uint64_t clockReads = 0;
   AsyncWork async;
+  Races races;
+  Clock exited; ///< what warps have done that are no more
   std::mt19937_64 random;
 
 private:
   bool resumeSoftly();
   void finish();
+  void count();
+  uint64_t executed = 0;   ///< instructions, those that wait again and again
   uint32_t softRounds = 0; ///< without anything that others could wait for
   uint64_t progressSeen = 0;
 };

@@ -13,6 +13,8 @@ void MBarrier::finish() {
   if (pending != 0 || transactions != 0)
     return;
   pending = expected;
+  released.join(gathered);
+  gathered.clear();
   ++phases;
 }
 

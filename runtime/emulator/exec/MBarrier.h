@@ -8,7 +8,10 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_MBARRIER_H
 #define NIBBLE_RT_EMULATOR_EXEC_MBARRIER_H
 
+#include "exec/Clock.h"
+
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -43,6 +46,9 @@ public:
   }
   std::string describe() const;
 
+  /// What was done before the arrivals of this phase, and of all before.
+  Clock gathered, released;
+
 private:
   void finish();
   uint32_t expected, pending;
@@ -65,7 +71,7 @@ private:
     uint32_t offset;
     bool valid;
   };
-  std::vector<Entry> entries;
+  std::deque<Entry> entries; ///< asynchronous work points to them
 };
 
 } // namespace emu

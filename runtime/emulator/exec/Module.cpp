@@ -187,6 +187,9 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
                         std::max(required[2], 1u)};
   if (std::string problem = check(kernel, adjusted); !problem.empty())
     return "kernel " + kernel.code.name + ": " + problem;
+  if (std::string problem = adjusted.checks.readEnvironment();
+      !problem.empty())
+    return problem;
   uint32_t bytes = kernel.code.paramBytes;
   void *copy = memory.allocate(bytes, "parameters of " + kernel.code.name);
   if (!copy)
@@ -203,6 +206,8 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.params = static_cast<const uint8_t *>(copy);
   launch.memory = &memory;
   launch.seed = adjusted.seed;
+  launch.checks = adjusted.checks;
+  launch.reducedPrecision = adjusted.reducedPrecision;
   launch.gridId = grids++;
   launch.maxInstructions = adjusted.maxInstructions;
   unsigned threads =

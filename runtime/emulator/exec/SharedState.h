@@ -30,15 +30,24 @@ public:
     uint64_t words = 0;
     forWords(offset, bytes, [&](uint64_t word) { words |= word; });
     uint8_t found = fold(words, [](uint64_t a, uint64_t b) { return a | b; });
-    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g)
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule;
+         ++g)
       if (readers[g])
         found |= PendingRead;
     return found;
   }
   /// Asynchronous operations that still read bytes, by 16 of them.
   void addReader(uint32_t offset, uint32_t bytes, int count) {
-    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g)
+    for (uint32_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule;
+         ++g)
       readers[g] = uint16_t(readers[g] + count);
+  }
+  /// End of the bytes that have ever been written.
+  size_t endOfWritten() const {
+    size_t end = flags.size();
+    while (end && !(flags[end - 1] & Written))
+      --end;
+    return end;
   }
   bool allWritten(uint32_t offset, uint32_t bytes) const {
     uint64_t found = ~uint64_t(0);

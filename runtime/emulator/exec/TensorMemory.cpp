@@ -15,6 +15,7 @@ void TensorMemory::create() {
   words.assign(kLanes * kColumns, kPoison);
   written.assign(kLanes * kColumns, 0);
   writes.assign(kColumns, 0);
+  logs.assign(kColumns, ColumnLog());
   reads.assign(kColumns, 0);
 }
 
@@ -36,6 +37,10 @@ int TensorMemory::allocate(uint32_t columns, std::string &why) {
   for (uint32_t u = 0; column >= 0 && u < columns / kUnit; ++u)
     owner[uint32_t(column) / kUnit + u] = next;
   ++next;
+  uint32_t used = 0;
+  for (int32_t each : owner)
+    used += each ? kUnit : 0;
+  most = std::max(most, used);
   return column;
 }
 
@@ -119,6 +124,27 @@ bool TensorMemory::hasPendingWrite(uint32_t column, uint32_t count) const {
 }
 bool TensorMemory::hasPendingRead(uint32_t column, uint32_t count) const {
   return anyOf(reads, column, count);
+}
+
+void TensorMemory::beginUnwaited(uint32_t column, uint32_t count, bool write,
+                                 uint8_t quarters) {
+  for (uint32_t c = column; c < column + count; ++c)
+    unwaited[write][c] |= quarters;
+  anyUnwaited[write] |= quarters;
+}
+void TensorMemory::endUnwaited(bool write, uint8_t quarters) {
+  if (!(anyUnwaited[write] & quarters))
+    return;
+  for (uint8_t &column : unwaited[write])
+    column &= uint8_t(~quarters);
+  anyUnwaited[write] &= uint8_t(~quarters);
+}
+bool TensorMemory::isUnwaited(uint32_t column, uint32_t count, bool write,
+                              uint8_t quarters) const {
+  if (!(anyUnwaited[write] & quarters))
+    return false;
+  return std::any_of(unwaited[write] + column, unwaited[write] + column + count,
+                     [&](uint8_t q) { return q & quarters; });
 }
 
 void TensorMemory::setWritten(unsigned lane, uint32_t column, uint32_t count) {

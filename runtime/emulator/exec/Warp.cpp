@@ -21,7 +21,7 @@ static constexpr uint32_t kTurn = 4096;
 static constexpr uint32_t kStay = 512;
 
 Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
-    : cta(cta), code(code), index(index), live(lanes),
+    : cta(cta), code(code), index(index), live(lanes), registers(code),
       regs(new (std::align_val_t(64)) uint8_t[code.regBytes + 64]()),
       preds(code.preds) {
   current.pc = code.start;
@@ -34,6 +34,7 @@ Warp::Warp(Cta &cta, const Code &code, unsigned index, Lanes lanes)
 
 uint64_t Warp::run(uint64_t budget) {
   uint64_t count = 0;
+  uint64_t *classes = cta.cluster.counters.byClass;
   state = Run::Ready;
   yielding = false;
   if (resumedSoftly)
@@ -60,12 +61,16 @@ uint64_t Warp::run(uint64_t budget) {
       lanes &=
           next.flags & Inst::Negated ? ~preds[next.guard] : preds[next.guard];
     inst = &next;
+    if (next.flags & registers.watches())
+      registers.check(*this, next, lanes);
     if (!(next.flags & Inst::Ends))
       ++current.pc;
     if (lanes)
       next.run(*this, next, lanes);
     else if (next.flags & Inst::Ends)
       ++current.pc;
+    // What waits comes again.
+    classes[next.kind] += !current.waiting && !current.wanted;
     ++count;
     ++sinceSwitch;
     stay -= stay > 0;
@@ -243,6 +248,9 @@ bool Warp::canRun() const {
 void Warp::exit(Lanes lanes) {
   live &= ~lanes;
   current.lanes &= ~lanes;
+  if (!live && registers.isInFlight() && wgmmaIssued &&
+      cta.cluster.launch.checks.waits)
+    fault("ends before its wgmma.mma_async have been waited for");
   exitFromBarriers(*this, lanes);
   if (current.lanes) {
     ++current.pc;

@@ -3,6 +3,8 @@
 #ifndef NIBBLE_RT_EMULATOR_EXEC_WARP_H
 #define NIBBLE_RT_EMULATOR_EXEC_WARP_H
 
+#include "exec/Clock.h"
+#include "exec/Registers.h"
 #include "isa/Inst.h"
 
 #include <functional>
@@ -20,6 +22,8 @@ class Cta;
 struct CopyGroups {
   std::vector<uint64_t> open;                   ///< since the last commit
   std::vector<std::vector<uint64_t>> committed; ///< oldest first
+  Epoch newest;              ///< the last operation, for races
+  std::vector<Epoch> epochs; ///< that of each group
 };
 
 /// What a device would call a fault of the program.
@@ -136,8 +140,15 @@ public:
   CopyGroups copies[kWarpSize];     ///< cp.async
   CopyGroups bulkCopies[kWarpSize]; ///< cp.async.bulk
   BarrierUse barriers[16];
-  Lanes clusterArrived = 0;  ///< at the cluster's barrier, not yet waited
-  uint64_t clusterPhase = 0; ///< at the arrival
+  Lanes clusterArrived = 0;        ///< at the cluster's barrier, not yet waited
+  uint64_t clusterPhase = 0;       ///< at the arrival
+  const uint8_t *stored = nullptr; ///< while a store runs: what it writes
+  RegisterState registers;
+  /// wgmma.mma_async instructions of this warp, and those in groups; the last
+  /// one of each group that has not been waited for.
+  uint32_t wgmmaIssued = 0, wgmmaCommitted = 0;
+  uint32_t wgmmaDone = 0; ///< waited for up to this one
+  std::vector<uint32_t> wgmmaGroups;
 
 private:
   bool canRun(const Group &group) const;

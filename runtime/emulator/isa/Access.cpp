@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Access.h"
 
+#include "exec/Banks.h"
+
 using namespace nibble::emu;
 
 void nibble::emu::countAccess(Warp &w, const Inst &i, Lanes lanes,
@@ -14,6 +16,26 @@ void nibble::emu::countAccess(Warp &w, const Inst &i, Lanes lanes,
     (write ? c.sharedWritten : c.sharedRead) += all;
   else if (space == Space::Global || space == Space::Generic)
     (write ? c.globalWritten : c.globalRead) += all;
+}
+
+void nibble::emu::countBanksOf(Warp &w, const Inst &i, Lanes lanes,
+                               uint32_t bytes) {
+  Space space = Space(i.sub[2]);
+  if (space != Space::Shared && space != Space::SharedCluster &&
+      space != Space::Generic)
+    return;
+  uint32_t offsets[kWarpSize];
+  Lanes shared = 0;
+  for (Lanes rest = lanes; rest; rest &= rest - 1) {
+    unsigned l = unsigned(__builtin_ctz(rest));
+    uint64_t address = addressOf(w, i, l);
+    if (space == Space::Generic && !(address & kSharedWindow))
+      continue;
+    offsets[l] = uint32_t(address) & kSharedOffsetMask;
+    shared |= Lanes(1) << l;
+  }
+  if (shared)
+    countBanks(w.cta.cluster.counters, offsets, shared, bytes);
 }
 
 Space nibble::emu::takeSpace(Decoder &d, Space otherwise) {
@@ -41,8 +63,16 @@ Space nibble::emu::takeSpace(Decoder &d, Space otherwise) {
 }
 
 void nibble::emu::takeHints(Decoder &d) {
-  d.words().takeOf(
-      {"relaxed", "acquire", "release", "acq_rel", "volatile", "weak", "mmio"});
+  static constexpr uint8_t kOrders[] = {kStrong,
+                                        kStrong | kAcquire,
+                                        kStrong | kRelease,
+                                        kStrong | kAcquire | kRelease,
+                                        kStrong,
+                                        kStrong,
+                                        0};
+  int order = d.words().takeOf(
+      {"relaxed", "acquire", "release", "acq_rel", "volatile", "mmio", "weak"});
+  d.inst().order = order < 0 ? 0 : kOrders[order];
   d.words().takeOf({"cta", "cluster", "gpu", "sys"});
   d.words().takeOf({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
   d.words().take("nc");

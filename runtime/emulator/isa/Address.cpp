@@ -18,19 +18,22 @@ uint64_t nibble::emu::addressOf(Warp &w, const Inst &i, unsigned lane) {
   return addressAt(w, i.a, i.sub[1] & kNarrowAddress, int64_t(i.imm), lane);
 }
 
-SharedPlace nibble::emu::findSharedAt(Warp &w, Space space, uint64_t address,
-                                      uint32_t bytes, int lane) {
+static SharedPlace barrierAt(Warp &w, Space space, uint64_t address,
+                             bool writes, int lane) {
   if (space == Space::Generic) {
     if (!(address & kSharedWindow))
       w.fault("a generic address that is not one of shared memory", lane);
     address &= ~kSharedWindow;
     space = Space::SharedCluster;
   }
-  SharedPlace place;
-  place.at = w.cta.resolve(w, space, address, bytes, true, lane);
-  place.cta = w.cta.cluster.ctas[address >> kRankShift].get();
-  place.offset = uint32_t(address) & kSharedOffsetMask;
-  return place;
+  if (address % 8)
+    w.fault("an mbarrier at shared address " + std::to_string(address) +
+                ", which is no multiple of 8",
+            lane, FaultKind::Misaligned);
+  Cta &cta = w.cta.ownerOf(w, space, address, 8, writes, lane);
+  uint32_t offset = uint32_t(address) & kSharedOffsetMask;
+  cta.checkBarrier(w, offset, writes, lane);
+  return {&cta, offset, cta.shared.data() + offset};
 }
 
 SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
@@ -46,18 +49,18 @@ SharedPlace nibble::emu::findSharedForRead(Warp &w, uint64_t address,
 }
 
 SharedPlace nibble::emu::findBarrierPlace(Warp &w, uint64_t address, int lane) {
-  return findSharedAt(w, Space::SharedCluster, address & ~kSharedWindow, 8,
-                      lane);
+  return barrierAt(w, Space::SharedCluster, address & ~kSharedWindow, false,
+                   lane);
 }
 
-SharedPlace nibble::emu::findShared(Warp &w, const Inst &i, unsigned lane,
-                                    uint32_t bytes) {
-  return findSharedAt(w, Space(i.sub[2]), addressOf(w, i, lane), bytes,
-                      int(lane));
+SharedPlace nibble::emu::findBarrierPlace(Warp &w, const Inst &i, unsigned lane,
+                                          bool writes) {
+  return barrierAt(w, Space(i.sub[2]), addressOf(w, i, lane), writes,
+                   int(lane));
 }
 
 MBarrier &nibble::emu::findBarrier(Warp &w, const Inst &i, unsigned lane) {
-  SharedPlace place = findShared(w, i, lane, 8);
+  SharedPlace place = findBarrierPlace(w, i, lane);
   std::string why;
   MBarrier *barrier = place.cta->mbarriers.find(place.at, place.offset, why);
   if (!barrier)

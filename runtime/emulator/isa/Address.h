@@ -36,15 +36,14 @@ struct SharedPlace {
   uint32_t offset;
   uint8_t *at;
 };
-/// What the address of a lane names; a fault if it is no shared memory.
-SharedPlace findShared(Warp &w, const Inst &i, unsigned lane, uint32_t bytes);
-SharedPlace findSharedAt(Warp &w, Space space, uint64_t address, uint32_t bytes,
-                         int lane);
-/// The same for asynchronous work, which does its own checks: only the bounds
-/// of `bytes` are looked at, nothing counts as written.
+/// What the address of a lane names, for asynchronous work, which does its own
+/// checks: it must lie in shared memory, nothing counts as written.
 SharedPlace findSharedForRead(Warp &w, uint64_t address, int lane);
 /// Where the mbarrier of a copy lies; generic addresses are taken, too.
 SharedPlace findBarrierPlace(Warp &w, uint64_t address, int lane);
+/// Where that of an mbarrier instruction lies; `writes`: it is made or ended.
+SharedPlace findBarrierPlace(Warp &w, const Inst &i, unsigned lane,
+                             bool writes = false);
 /// The mbarrier that the address of a lane names.
 MBarrier &findBarrier(Warp &w, const Inst &i, unsigned lane);
 

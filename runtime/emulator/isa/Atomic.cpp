@@ -91,10 +91,12 @@ template <typename Kind> void atomic(Warp &w, const Inst &i, Lanes lanes) {
   const Bits *c = i.c.valid() ? w.lanes<Bits>(i.c) : nullptr;
   const uint32_t bytes = sizeof(Bits) * i.extras;
   countAccess(w, i, lanes, bytes, true);
+  countBanksOf(w, i, lanes, bytes);
   forLanes(lanes, [&](unsigned l) {
     uint64_t address = addressOf(w, i, l);
     Space space = Space(i.sub[2]);
     uint8_t *at = w.cta.resolve(w, space, address, bytes, true, int(l));
+    w.cta.cluster.races.strong(w, address, true, true, i.order);
     bool global = isGlobal(space, address);
     for (uint32_t n = 0; n < i.extras; ++n) {
       Bits old = replace<Kind, Bits>(at + n * sizeof(Bits), AtomicOp(i.sub[0]),
@@ -115,8 +117,10 @@ void atomic128(Warp &w, const Inst &i, Lanes lanes) {
     c = w.lanes<Bits>(i.c);
   countAccess(w, i, lanes, sizeof(Bits), true);
   forLanes(lanes, [&](unsigned l) {
-    auto *at = reinterpret_cast<Bits *>(w.cta.resolve(
-        w, Space(i.sub[2]), addressOf(w, i, l), sizeof(Bits), true, int(l)));
+    uint64_t address = addressOf(w, i, l);
+    auto *at = reinterpret_cast<Bits *>(
+        w.cta.resolve(w, Space(i.sub[2]), address, sizeof(Bits), true, int(l)));
+    w.cta.cluster.races.strong(w, address, true, true, i.order);
     Bits old = __sync_val_compare_and_swap(at, 0, 0), seen;
     do {
       seen = old;
@@ -214,6 +218,7 @@ void addOperands(Decoder &d, std::vector<Ref> &refs,
 
 void decodeAtomic(Decoder &d, bool returns) {
   takeHints(d);
+  d.inst().order |= kStrong;
   Space space = takeSpace(d);
   int op = d.words().takeOf(
       {"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});

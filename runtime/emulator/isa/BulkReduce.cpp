@@ -85,8 +85,10 @@ void reduceGlobal(Warp &w, const Inst &i, Lanes lanes) {
     const uint32_t bytes = sizeOf(w, o, l);
     SharedPlace source = findSharedForRead(w, o.from.of(w, l), int(l));
     uint8_t *target = resolveRange(w, o.to.of(w, l), bytes, true, int(l));
-    beginRead(w, *source.cta, source.offset, bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
+    beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
     w.cta.cluster.counters.globalWritten += bytes;
+    w.cta.cluster.counters.copyWritten += bytes;
     auto data = std::make_shared<std::vector<uint8_t>>();
     AsyncOp op;
     op.read = [=] {
@@ -96,7 +98,7 @@ void reduceGlobal(Warp &w, const Inst &i, Lanes lanes) {
     op.complete = [=, how = AtomicOp(i.sub[0]), type = Type(i.sub[2])] {
       reduceElements(how, type, target, data->data(), bytes);
     };
-    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true, epoch);
   });
 }
 
@@ -109,15 +111,16 @@ void reduceShared(Warp &w, const Inst &i, Lanes lanes) {
     SharedPlace source = findSharedForRead(w, o.from.of(w, l), int(l));
     SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     MBarrier *barrier = barriersOf(w, {target.cta}, where, false, int(l))[0];
-    beginRead(w, *source.cta, source.offset, bytes, int(l));
-    beginRead(w, *target.cta, target.offset, bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickBarrier(barrier);
+    beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
+    beginReduce(w, *target.cta, target.offset, bytes, int(l), epoch);
     AsyncOp op;
     op.complete = [=, how = AtomicOp(i.sub[0]), type = Type(i.sub[2]),
                    at = w.place(int(l))] {
       reduceElements(how, type, target.at, source.at, bytes);
       endRead(*source.cta, source.offset, bytes);
       endRead(*target.cta, target.offset, bytes);
-      completeBytes(barrier, bytes, at);
+      completeBytes(barrier, bytes, epoch, at);
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -167,13 +170,14 @@ Remote remoteOf(Warp &w, const Inst &i, unsigned lane) {
 void storeRemote(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
     Remote r = remoteOf(w, i, l);
-    beginWrite(w, *r.to.cta, r.to.offset, r.bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickBarrier(r.barrier);
+    beginWrite(w, *r.to.cta, r.to.offset, r.bytes, int(l), epoch);
     AsyncOp op;
-    op.complete = [r, at = w.place(int(l))] {
+    op.complete = [r, epoch, at = w.place(int(l))] {
       std::memcpy(r.to.at, r.values.data(), r.bytes);
       endWrite(*r.to.cta, r.to.offset, r.bytes);
       r.to.cta->state.noteGenericWrite(r.to.offset, r.bytes);
-      completeBytes(r.barrier, r.bytes, at);
+      completeBytes(r.barrier, r.bytes, epoch, at);
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -189,12 +193,15 @@ void reduceRemote(Warp &w, const Inst &i, Lanes lanes) {
         !state.allWritten(r.to.offset, r.bytes))
       w.fault("reduces into shared memory that nobody has written", int(l));
     state.addReader(r.to.offset, r.bytes, 1);
+    Epoch epoch = w.cta.cluster.races.tickBarrier(r.barrier);
+    w.cta.cluster.races.access(w, *r.to.cta, r.to.offset, r.bytes, true, epoch,
+                               int(l), true);
     AsyncOp op;
-    op.complete = [r, how = AtomicOp(i.target), type = Type(i.sub[2]),
+    op.complete = [r, epoch, how = AtomicOp(i.target), type = Type(i.sub[2]),
                    at = w.place(int(l))] {
       reduceElements(how, type, r.to.at, r.values.data(), r.bytes);
       endRead(*r.to.cta, r.to.offset, r.bytes);
-      completeBytes(r.barrier, r.bytes, at);
+      completeBytes(r.barrier, r.bytes, epoch, at);
     };
     w.cta.cluster.async.submit(std::move(op));
   });

@@ -53,8 +53,10 @@ void tryCancel(Warp &w, const Inst &i, Lanes lanes) {
       targets =
           maskedCtas(w, uint16_t((1u << cluster->ctas.size()) - 1), int(l));
     auto barriers = barriersOf(w, targets, where, i.sub[0] & 1, int(l));
-    for (Cta *cta : targets)
-      beginWrite(w, *cta, place.offset, sizeof(Response), int(l));
+    std::vector<Epoch> epochs = tickAll(w, barriers);
+    for (size_t t = 0; t < targets.size(); ++t)
+      beginWrite(w, *targets[t], place.offset, sizeof(Response), int(l),
+                 epochs[t]);
     AsyncOp op;
     op.complete = [=, at = w.place(int(l)), offset = place.offset] {
       Response response = cancelOne(*cluster);
@@ -62,7 +64,7 @@ void tryCancel(Warp &w, const Inst &i, Lanes lanes) {
         std::memcpy(targets[t]->shared.data() + offset, &response,
                     sizeof(response));
         endWrite(*targets[t], offset, sizeof(response));
-        completeBytes(barriers[t], sizeof(response), at);
+        completeBytes(barriers[t], sizeof(response), epochs[t], at);
       }
     };
     cluster->async.submit(std::move(op));

@@ -121,6 +121,7 @@ void ctaBarrier(Warp &w, const Inst &i, Lanes lanes) {
                            b.describe();
                   });
   use.waiting &= ~lanes;
+  w.cta.cluster.races.acquire(w, b.released);
   finishBarrier(w, i, lanes, b);
 }
 
@@ -133,7 +134,7 @@ void warpBarrier(Warp &w, const Inst &i, Lanes lanes) {
 void clusterArrive(Warp &w, const Inst &i, Lanes lanes) {
   if (!align(w, i, lanes))
     return;
-  arriveAtCluster(w, lanes);
+  arriveAtCluster(w, lanes, !(i.order & kRelease));
   w.next();
 }
 
@@ -145,6 +146,8 @@ void clusterWait(Warp &w, const Inst &, Lanes lanes) {
     return w.wait([&b, phase = b.phase] { return b.phase != phase; },
                   [&b] { return "barrier.cluster, " + b.describe(); });
   w.clusterArrived &= ~lanes;
+  w.cta.cluster.races.acquireObjects(w, b.releasedObjects);
+  w.cta.cluster.races.acquire(w, b.released);
   w.next();
 }
 
@@ -385,7 +388,8 @@ void decodeWarpBarrier(Decoder &d) {
 
 void decodeClusterBarrier(Decoder &d) {
   int kind = d.words().takeOf({"arrive", "wait"});
-  d.words().takeOf({"release", "relaxed", "acquire"});
+  bool relaxed = d.words().takeOf({"release", "acquire", "relaxed"}) == 2;
+  d.inst().order = relaxed ? 0 : kAcquire | kRelease;
   bool aligned = d.words().take("aligned");
   if (kind < 0)
     d.error("needs .arrive or .wait");

@@ -13,8 +13,20 @@ using ptx::Type;
 // Memory in the hands of asynchronous work
 //===----------------------------------------------------------------------===//
 
+/// Accesses of the warp itself, or of what it issues.
+static void noteAccess(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
+                       bool write, Epoch as, int lane) {
+  Counters &counters = w.cta.cluster.counters;
+  (write ? counters.sharedAsyncWritten : counters.sharedAsyncRead) += bytes;
+  Races &races = w.cta.cluster.races;
+  if (as.time)
+    races.access(w, cta, offset, bytes, write, as, lane, false);
+  else
+    races.access(w, cta, offset, bytes, write, false, lane);
+}
+
 void nibble::emu::beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
-                             int lane) {
+                             int lane, Epoch as) {
   const Checks &checks = w.cta.cluster.launch.checks;
   uint8_t flags = cta.state.any(offset, bytes);
   if (checks.pending && (flags & SharedState::PendingWrite))
@@ -28,6 +40,7 @@ void nibble::emu::beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
             "operation still reads (offset " +
                 std::to_string(offset) + ")",
             lane);
+  noteAccess(w, cta, offset, bytes, true, as, lane);
   cta.state.set(offset, bytes, SharedState::PendingWrite);
 }
 
@@ -36,8 +49,9 @@ void nibble::emu::endWrite(Cta &cta, uint32_t offset, uint32_t bytes) {
   cta.state.set(offset, bytes, SharedState::Written);
 }
 
-void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
-                            int lane) {
+/// What asynchronous work may read.
+static void checkReadable(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
+                          int lane) {
   const Checks &checks = w.cta.cluster.launch.checks;
   // Made only for a fault: every 16 bytes of every matrix come here.
   auto where = [=] {
@@ -60,6 +74,21 @@ void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
             "without a fence.proxy.async since" +
                 where(),
             lane);
+}
+
+void nibble::emu::beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
+                            int lane, Epoch as) {
+  checkReadable(w, cta, offset, bytes, lane);
+  noteAccess(w, cta, offset, bytes, false, as, lane);
+  cta.state.addReader(offset, bytes, 1);
+}
+
+void nibble::emu::beginReduce(Warp &w, Cta &cta, uint32_t offset,
+                              uint32_t bytes, int lane, Epoch as) {
+  checkReadable(w, cta, offset, bytes, lane);
+  w.cta.cluster.counters.sharedAsyncRead += bytes;
+  w.cta.cluster.counters.sharedAsyncWritten += bytes;
+  w.cta.cluster.races.access(w, cta, offset, bytes, true, as, lane, true);
   cta.state.addReader(offset, bytes, 1);
 }
 
@@ -67,8 +96,17 @@ void nibble::emu::endRead(Cta &cta, uint32_t offset, uint32_t bytes) {
   cta.state.addReader(offset, bytes, -1);
 }
 
+std::vector<Epoch>
+nibble::emu::tickAll(Warp &w, const std::vector<MBarrier *> &barriers) {
+  std::vector<Epoch> epochs;
+  for (MBarrier *barrier : barriers)
+    epochs.push_back(w.cta.cluster.races.tickBarrier(barrier));
+  return epochs;
+}
+
 void nibble::emu::completeBytes(MBarrier *barrier, uint32_t bytes,
-                                const std::string &where) {
+                                Epoch operation, const std::string &where) {
+  barrier->gathered.join(operation);
   std::string why = barrier->complete(bytes);
   if (!why.empty())
     throw Fault{where + ": " + why};
@@ -90,9 +128,11 @@ uint8_t *nibble::emu::resolveRange(Warp &w, uint64_t address, uint32_t bytes,
   return first;
 }
 
-void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number,
-                             bool bulk) {
-  (bulk ? w.bulkCopies : w.copies)[lane].open.push_back(number);
+void nibble::emu::addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
+                             Epoch operation) {
+  CopyGroups &groups = (bulk ? w.bulkCopies : w.copies)[lane];
+  groups.open.push_back(number);
+  groups.newest = operation;
 }
 
 namespace {
@@ -108,6 +148,7 @@ void commitGroup(Warp &w, const Inst &i, Lanes lanes) {
     if ((i.sub[0] & 4) && groups.open.empty())
       return;
     groups.committed.push_back(std::move(groups.open));
+    groups.epochs.push_back(groups.newest);
     groups.open.clear();
   });
 }
@@ -119,9 +160,16 @@ bool groupsDone(Warp &w, CopyGroups &groups, size_t keep, bool onlyRead) {
     for (uint64_t number : groups.committed[g])
       if (onlyRead ? !async.hasRead(number) : !async.isDone(number))
         return false;
-  if (!onlyRead && groups.committed.size() > keep)
+  if (groups.committed.size() <= keep)
+    return true;
+  size_t count = groups.committed.size() - keep;
+  w.cta.cluster.races.acquire(w, groups.epochs[count - 1]);
+  if (!onlyRead) {
     groups.committed.erase(groups.committed.begin(),
-                           groups.committed.end() - long(keep));
+                           groups.committed.begin() + long(count));
+    groups.epochs.erase(groups.epochs.begin(),
+                        groups.epochs.begin() + long(count));
+  }
   return true;
 }
 
@@ -146,9 +194,9 @@ void waitGroup(Warp &w, const Inst &i, Lanes lanes) {
 // cp.async
 //===----------------------------------------------------------------------===//
 
-/// sub[0]: bytes; a, imm, sub[1], sub[2]: destination; b: source, 8 bytes,
-/// target: its offset; c: bytes of the source, or invalid; p: predicate that
-/// ignores the source (negated: sub of q).
+/// sub[0]: bytes; a, imm, sub[1], sub[2]: destination; refs[extra], [extra +
+/// 1]: base and offset of the source; c: bytes of the source, or invalid; p:
+/// predicate that ignores the source (negated: sub of q).
 void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
   struct Piece {
     uint32_t offset, bytes;
@@ -156,6 +204,9 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
   };
   std::vector<Piece> pieces;
   const uint32_t size = i.sub[0];
+  const Ref *refs = &w.code.refs[i.extra];
+  const WideAddress from{refs[0], refs[1], false};
+  const Epoch epoch = w.cta.cluster.races.tickCopies(w, false);
   forLanes(lanes, [&](unsigned l) {
     uint32_t bytes = i.c.valid() ? w.lanes<uint32_t>(i.c)[l] : size;
     if (i.p >= 0 && (w.pred(i.p) >> l & 1))
@@ -167,13 +218,13 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
     SharedPlace to = findSharedForRead(w, addressOf(w, i, l), int(l));
     if (to.offset % size)
       w.fault("copies to an address that is no multiple of its size", int(l));
-    uint64_t address = addressAt(w, i.b, false, int32_t(i.target), l);
-    const uint8_t *from =
+    uint64_t address = from.of(w, l);
+    const uint8_t *source =
         bytes ? w.cta.resolve(w, Space::Global, address,
                               bytes == size ? size : 1, false, int(l))
               : nullptr;
-    beginWrite(w, w.cta, to.offset, size, int(l));
-    pieces.push_back({to.offset, bytes, from});
+    beginWrite(w, w.cta, to.offset, size, int(l), epoch);
+    pieces.push_back({to.offset, bytes, source});
     w.cta.cluster.counters.globalRead += bytes;
   });
   Cta *cta = &w.cta;
@@ -189,7 +240,7 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
     }
   };
   uint64_t number = w.cta.cluster.async.submit(std::move(op));
-  forLanes(lanes, [&](unsigned l) { addToGroup(w, l, number, false); });
+  forLanes(lanes, [&](unsigned l) { addToGroup(w, l, number, false, epoch); });
 }
 
 /// Arrives at an mbarrier when all earlier cp.async of the thread are done.
@@ -197,6 +248,9 @@ void copyAsync(Warp &w, const Inst &i, Lanes lanes) {
 void arriveAfterCopies(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
     MBarrier *barrier = &findBarrier(w, i, l);
+    Clock done;
+    w.cta.cluster.races.release(w, done);
+    done.join(w.copies[l].newest);
     std::vector<uint64_t> before = w.copies[l].open;
     for (const auto &group : w.copies[l].committed)
       before.insert(before.end(), group.begin(), group.end());
@@ -210,7 +264,8 @@ void arriveAfterCopies(Warp &w, const Inst &i, Lanes lanes) {
           return false;
       return true;
     };
-    op.complete = [barrier, place = w.place(int(l))] {
+    op.complete = [barrier, done, place = w.place(int(l))] {
+      barrier->gathered.join(done);
       arriveAt(barrier, place);
     };
     async->submit(std::move(op));
@@ -262,15 +317,17 @@ void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
     const uint8_t *source = resolveRange(w, sizes.from, bytes, false, int(l));
     SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     auto barriers = barriersOf(w, targets, where, o.mask.valid(), int(l));
-    for (Cta *cta : targets)
-      beginWrite(w, *cta, place.offset, bytes, int(l));
+    std::vector<Epoch> epochs = tickAll(w, barriers);
+    for (size_t t = 0; t < targets.size(); ++t)
+      beginWrite(w, *targets[t], place.offset, bytes, int(l), epochs[t]);
     w.cta.cluster.counters.globalRead += bytes;
+    w.cta.cluster.counters.copyRead += bytes;
     AsyncOp op;
     op.complete = [=, at = w.place(int(l)), offset = place.offset] {
       for (size_t t = 0; t < targets.size(); ++t) {
         std::memcpy(targets[t]->shared.data() + offset, source, bytes);
         endWrite(*targets[t], offset, bytes);
-        completeBytes(barriers[t], bytes, at);
+        completeBytes(barriers[t], bytes, epochs[t], at);
       }
     };
     w.cta.cluster.async.submit(std::move(op));
@@ -287,15 +344,16 @@ void bulkSend(Warp &w, const Inst &i, Lanes lanes) {
     SharedPlace source = findSharedForRead(w, sizes.from, int(l));
     SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     MBarrier *barrier = barriersOf(w, {target.cta}, where, false, int(l))[0];
-    beginRead(w, *source.cta, source.offset, bytes, int(l));
-    beginWrite(w, *target.cta, target.offset, bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickBarrier(barrier);
+    beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
+    beginWrite(w, *target.cta, target.offset, bytes, int(l), epoch);
     AsyncOp op;
     op.complete = [=, at = w.place(int(l))] {
       std::memcpy(target.cta->shared.data() + target.offset,
                   source.cta->shared.data() + source.offset, bytes);
       endRead(*source.cta, source.offset, bytes);
       endWrite(*target.cta, target.offset, bytes);
-      completeBytes(barrier, bytes, at);
+      completeBytes(barrier, bytes, epoch, at);
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -308,8 +366,10 @@ void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
     const uint32_t bytes = sizes.bytes;
     SharedPlace source = findSharedForRead(w, sizes.from, int(l));
     uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
-    beginRead(w, *source.cta, source.offset, bytes, int(l));
+    Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
+    beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
     w.cta.cluster.counters.globalWritten += bytes;
+    w.cta.cluster.counters.copyWritten += bytes;
     auto data = std::make_shared<std::vector<uint8_t>>();
     AsyncOp op;
     op.read = [=] {
@@ -318,7 +378,7 @@ void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
       endRead(*source.cta, source.offset, bytes);
     };
     op.complete = [=] { std::memcpy(target, data->data(), data->size()); };
-    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true, epoch);
   });
 }
 
@@ -361,9 +421,10 @@ void decodeCopy(Decoder &d) {
   d.expectOperands(3 + policy, 4 + policy);
   Inst &inst = d.inst();
   setAddress(d, d.operand(0), space);
-  Decoder::Address from = d.address(d.operand(1));
-  inst.b = from.base;
-  inst.target = uint32_t(from.offset);
+  std::vector<Ref> from;
+  if (addWideAddress(d, d.operand(1), false, from))
+    d.error("an address of global memory has 64 bits");
+  inst.extra = d.addRefs(from);
   if (d.operand(2).kind != ptx::Operand::Kind::Integer)
     d.error("the size must be an immediate");
   inst.sub[0] = uint8_t(d.operand(2).bits);

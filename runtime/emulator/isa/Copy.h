@@ -10,19 +10,30 @@ namespace nibble {
 namespace emu {
 
 /// Shared memory that asynchronous work takes in hand, and gives back. Faults
-/// where other work has it, where nobody has written what is read, and where
-/// generic writes were not fenced.
-void beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane);
+/// where other work has it, where nobody has written what is read, where
+/// generic writes were not fenced, and where nothing orders it behind other
+/// accesses. `as`: whose access it is (Races); time 0: the warp's.
+void beginWrite(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
+                Epoch as = {});
 void endWrite(Cta &cta, uint32_t offset, uint32_t bytes);
-void beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane);
+void beginRead(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
+               Epoch as = {});
+/// The same of what a reduction reads and writes: others may do so, too.
+void beginReduce(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes, int lane,
+                 Epoch as);
 void endRead(Cta &cta, uint32_t offset, uint32_t bytes);
 
-/// complete_tx; `where` is for the fault.
-void completeBytes(MBarrier *barrier, uint32_t bytes, const std::string &where);
+/// complete_tx of an operation; `where` is for the fault.
+void completeBytes(MBarrier *barrier, uint32_t bytes, Epoch operation,
+                   const std::string &where);
+/// The moment of an operation that each mbarrier announces.
+std::vector<Epoch> tickAll(Warp &w, const std::vector<MBarrier *> &barriers);
 /// One arrival of asynchronous work; `where` is for the fault.
 void arriveAt(MBarrier *barrier, const std::string &where);
-/// Adds an operation to the group that a thread fills.
-void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk);
+/// Adds an operation to the group that a thread fills; its moment is one of
+/// Races::tickCopies.
+void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
+                Epoch operation);
 
 /// CTAs that a multicast mask names.
 std::vector<Cta *> maskedCtas(Warp &w, uint16_t mask, int lane);

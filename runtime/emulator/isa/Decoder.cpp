@@ -98,9 +98,12 @@ static uint32_t alignTo(uint64_t value, uint64_t align) {
   return uint32_t((value + align - 1) / align * align);
 }
 
-Decoder::Register Decoder::allocate(Type type) {
+Decoder::Register Decoder::allocate(Type type, std::string_view name) {
   Register reg;
   reg.type = type;
+  reg.slot = uint32_t(code->registerNames.size());
+  if (!name.empty())
+    code->registerNames.emplace_back(name);
   if (type == Type::Pred) {
     reg.pred = int32_t(code->preds++);
     return reg;
@@ -128,7 +131,7 @@ const Decoder::Register *Decoder::find(std::string_view name) {
     if (number.size() > 1 && number[0] == '0')
       continue;
     if (std::stoull(std::string(number)) < set->second->count)
-      return &(registers[name] = allocate(set->second->type));
+      return &(registers[name] = allocate(set->second->type, name));
   }
   return nullptr;
 }
@@ -343,7 +346,7 @@ void Decoder::layOut(const ptx::Variable &v) {
     if (v.count)
       sets[v.name] = &v;
     else
-      registers[v.name] = allocate(v.type);
+      registers[v.name] = allocate(v.type, v.name);
     return;
   case ptx::Space::Shared:
     if (v.isExtern || v.unsized) {
@@ -433,6 +436,7 @@ void Decoder::decodeOne(const ptx::Instruction &source, Inst &inst) {
     error("modifier ." + std::string(rest) + " is not emulated here");
   if (std::string missing = missingOn(target, source); !missing.empty())
     error(missing + "; the target is " + std::string(module.target));
+  noteUses(source);
 }
 
 void Decoder::begin(const ptx::Function &f) {
@@ -497,6 +501,7 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
   bool pads = anyExtern(module.variables);
   for (const ptx::Function *each : order)
     pads |= anyExtern(each->variables);
+  Given given;
   try {
     size_t next = 0;
     for (const ptx::Function *each : order) {
@@ -510,6 +515,7 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
         sharedEnd = externShared >= 0
                         ? externShared
                         : int64_t(alignTo(uint64_t(sharedEnd), kExternAlign));
+      given.push_back({uint32_t(code->insts.size()), givenRegisters(*each)});
       decodeBody(*each);
       if (called)
         keepRegisters(*called);
@@ -521,6 +527,7 @@ ptx::Error Decoder::decode(const ptx::Function &f, Code &result,
   }
   code->localBytes = code->frameBytes + stackBytes();
   code->sharedEnd = uint32_t(sharedEnd);
+  findUndefined(*code, given);
   return {};
 }
 

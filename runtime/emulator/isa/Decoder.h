@@ -184,6 +184,7 @@ private:
     Type type;
     Ref ref;
     int32_t pred = -1;
+    uint32_t slot = 0; ///< its number among all registers of the code
   };
   std::vector<const ptx::Function *> reachable(const ptx::Function &kernel);
   void begin(const ptx::Function &function);
@@ -194,7 +195,10 @@ private:
   void keepRegisters(CalledFunction &callee);
   void layOut(const ptx::Variable &variable);
   const Register *find(std::string_view name);
-  Register allocate(Type type);
+  Register allocate(Type type, std::string_view name = {});
+  void noteUses(const ptx::Instruction &instruction);
+  void collect(const Operand &operand, std::vector<uint32_t> &slots);
+  std::vector<uint32_t> givenRegisters(const ptx::Function &function);
   Ref special(Special which, uint64_t addend, unsigned bytes);
   void decodeOne(const ptx::Instruction &instruction, Inst &inst);
 
@@ -220,6 +224,12 @@ private:
   bool leadsBack(uint32_t call) const;
   std::map<std::string_view, int64_t> shared;
 };
+
+/// Finds the registers that may be read without a value, `Code::undefined`, and
+/// marks the instructions that use them. `given`: for the first instruction of
+/// each function, the registers that have values there.
+using Given = std::vector<std::pair<uint32_t, std::vector<uint32_t>>>;
+void findUndefined(Code &code, const Given &given);
 
 /// Decodes one instruction of an opcode.
 using DecodeFn = void (*)(Decoder &decoder);

@@ -47,6 +47,8 @@ struct Inst {
     Ends = 2,       ///< changes the program counter itself
     Negated = 4,    ///< guard is !p
     Collective = 8, ///< all lanes of a mask must come together
+    Tracked = 16,   ///< may meet registers without a value, or of wgmma
+    Registers = 32, ///< names registers
   };
   Handler run = nullptr;
   int32_t guard = -1; ///< predicate register, or -1
@@ -58,6 +60,36 @@ struct Inst {
   uint32_t extra = 0, extras = 0; ///< more operands: Kernel::refs
   uint64_t imm = 0;
   uint32_t line = 0; ///< of the PTX text
+  uint8_t kind = 0;  ///< InstClass
+  uint8_t order = 0; ///< of an access to memory or of an arrival: Order
+};
+
+/// How accesses order others (PTX ISA, "Memory Consistency Model").
+enum Order : uint8_t {
+  kStrong = 1, ///< may be used at the same time by other threads
+  kAcquire = 2,
+  kRelease = 4
+};
+
+/// What becomes of registers without a value that an instruction reads.
+enum class Rule : uint8_t {
+  Strict, ///< their value matters
+  Any,    ///< the result has none if one of them has none
+  All,    ///< bits of several: it has none if all have none
+  Move,   ///< the same, of mov, which only names values anew
+  Select, ///< a, b, predicate: that of the one chosen
+  Ignore, ///< values go where they are not followed
+  Wgmma   ///< D and A of wgmma.mma_async, which looks itself
+};
+enum class Flow : uint8_t { Next, Branch, Table, End };
+
+/// The registers of an instruction, by numbers: in Code::slots, first those
+/// whose value matters (addresses, guards), then values, then results.
+struct Uses {
+  uint32_t first = 0;
+  uint16_t strict = 0, values = 0, writes = 0;
+  Rule rule = Rule::Strict;
+  Flow flow = Flow::Next;
 };
 
 /// One parameter of a kernel, in the buffer that the launch passes.
@@ -84,11 +116,11 @@ struct CallSite {
 /// already keeps the old values in its frame.
 struct CalledFunction {
   std::string name;
-  int64_t number = 0;   ///< in the module
+  int64_t number = 0; ///< in the module
   bool hasBody = false;
-  uint32_t start = 0;   ///< its first instruction
+  uint32_t start = 0; ///< its first instruction
   uint32_t frameBytes = 0;
-  Ref frame;            ///< register: where its frame begins
+  Ref frame; ///< register: where its frame begins
   std::vector<Place> params, results;
   std::vector<std::pair<Ref, uint8_t>> registers; ///< with their bytes
   std::vector<int32_t> preds;
@@ -100,15 +132,20 @@ struct Code {
   std::string name;
   bool isEntry = false;
   std::vector<Inst> insts;
-  std::vector<Ref> refs;                ///< operands beyond four
-  std::vector<uint32_t> targets;        ///< of indexed branches
-  std::vector<uint8_t> constants;       ///< immediates, 32 times each
-  std::vector<ptx::SourceLine> sources; ///< one per instruction
-  uint32_t start = 0; ///< first instruction of the kernel
+  std::vector<Ref> refs;                  ///< operands beyond four
+  std::vector<uint32_t> targets;          ///< of indexed branches
+  std::vector<uint8_t> constants;         ///< immediates, 32 times each
+  std::vector<ptx::SourceLine> sources;   ///< one per instruction
+  std::vector<Uses> uses;                 ///< one per instruction
+  std::vector<uint32_t> slots;            ///< registers of all uses
+  std::vector<std::string> registerNames; ///< by slot
+  std::vector<bool> undefined; ///< slots that may be read without a value
+  std::vector<bool> ofWgmma;   ///< slots that wgmma.mma_async reads or writes
+  uint32_t start = 0;          ///< first instruction of the kernel
   std::vector<CalledFunction> functions;
   std::vector<CallSite> calls;
   uint32_t regBytes = 0, preds = 0;
-  uint32_t sharedEnd = 0; ///< static shared memory; extern memory begins there
+  uint32_t sharedEnd = 0;  ///< static shared memory; extern memory begins there
   uint32_t frameBytes = 0; ///< local memory of the kernel itself
   uint32_t localBytes = 0; ///< with that of calls
   uint32_t paramBytes = 0;

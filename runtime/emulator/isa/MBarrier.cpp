@@ -28,7 +28,7 @@ enum Action : uint8_t {
 void initialize(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t *count = w.lanes<uint32_t>(i.b);
   forLanes(lanes, [&](unsigned l) {
-    SharedPlace place = findShared(w, i, l, 8);
+    SharedPlace place = findBarrierPlace(w, i, l, /*writes=*/true);
     std::string why =
         place.cta->mbarriers.create(place.at, place.offset, count[l]);
     if (!why.empty())
@@ -38,7 +38,7 @@ void initialize(Warp &w, const Inst &i, Lanes lanes) {
 
 void invalidate(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
-    SharedPlace place = findShared(w, i, l, 8);
+    SharedPlace place = findBarrierPlace(w, i, l, /*writes=*/true);
     std::string why = place.cta->mbarriers.destroy(place.at, place.offset);
     if (!why.empty())
       w.fault(why, int(l));
@@ -71,11 +71,16 @@ void change(Warp &w, const Inst &i, Lanes lanes) {
   const uint32_t *count = i.b.valid() ? w.lanes<uint32_t>(i.b) : nullptr;
   const uint32_t *bytes = i.c.valid() ? w.lanes<uint32_t>(i.c) : nullptr;
   uint64_t *state = i.d.valid() ? w.lanes<uint64_t>(i.d) : nullptr;
+  Races &races = w.cta.cluster.races;
   ++w.cta.cluster.progress;
   forLanes(lanes, [&](unsigned l) {
     MBarrier &barrier = findBarrier(w, i, l);
     if (state)
       state[l] = barrier.state();
+    if (i.order & kRelease)
+      races.release(w, barrier.gathered);
+    else
+      races.releaseFenced(w, barrier.gathered);
     std::string why = act(barrier, Action(i.sub[0]), count ? count[l] : 1,
                           bytes ? bytes[l] : 0);
     if (!why.empty())
@@ -88,12 +93,21 @@ bool hasEnded(const MBarrier &barrier, bool byParity, uint64_t word) {
                   : barrier.hasEnded(word);
 }
 
+/// A phase that has ended orders what its arrivals have released.
+void learn(Warp &w, const Inst &i, const MBarrier &barrier) {
+  if (i.order & kAcquire)
+    w.cta.cluster.races.acquire(w, barrier.released);
+  else
+    w.cta.cluster.races.acquireRelaxed(w, barrier.released);
+}
+
 /// sub[0]: 1 by parity; sub[1] keeps address flags; sub[3]..: target = 1 for
 /// try_wait, which may wait a while.
 void test(Warp &w, const Inst &i, Lanes lanes) {
   bool byParity = i.sub[0];
   Lanes ended = 0;
   MBarrier *first = nullptr;
+  const MBarrier *seen = nullptr;
   uint64_t firstWord = 0;
   forLanes(lanes, [&](unsigned l) {
     MBarrier &barrier = findBarrier(w, i, l);
@@ -103,6 +117,9 @@ void test(Warp &w, const Inst &i, Lanes lanes) {
     ended |= Lanes(done) << l;
     if (!done && !first)
       first = &barrier, firstWord = word;
+    if (done && &barrier != seen)
+      learn(w, i, barrier);
+    seen = done ? &barrier : seen;
   });
   bool gaveUp = w.gaveUp();
   if (first && i.target && !gaveUp) {
@@ -132,7 +149,8 @@ void pendingCount(Warp &w, const Inst &i, Lanes lanes) {
 //===----------------------------------------------------------------------===//
 
 void takeScope(Decoder &d) {
-  d.words().takeOf({"release", "acquire", "relaxed"});
+  bool relaxed = d.words().takeOf({"release", "acquire", "relaxed"}) == 2;
+  d.inst().order = relaxed ? 0 : kAcquire | kRelease;
   d.words().takeOf({"cta", "cluster"});
 }
 
@@ -160,6 +178,7 @@ void decodeArrive(Decoder &d, bool drop) {
 
 void decodeTransactions(Decoder &d, bool expect) {
   takeScope(d);
+  d.inst().order = 0; // no arrival
   Space space = takeSharedSpace(d);
   takeType(d);
   d.expectOperands(2, 2);

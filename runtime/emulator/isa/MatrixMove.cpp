@@ -14,7 +14,7 @@
 // matrix (Figures 104 to 110; CuTe's Copy_Traits<SM100_U8x8_LDSM_T>).
 #include "isa/MatrixMove.h"
 
-#include "isa/Address.h"
+#include "isa/Access.h"
 #include "isa/Numbers.h"
 #include "isa/WarpMatrix.h"
 
@@ -75,6 +75,11 @@ void unpack(uint8_t *row, unsigned bits) {
   }
 }
 
+void countRows(Warp &w, const Inst &i, unsigned rows) {
+  countBanksOf(w, i, rows == kWarpSize ? kAllLanes : (Lanes(1) << rows) - 1,
+               kRowBytes);
+}
+
 void load(Warp &w, const Inst &i, Lanes lanes) {
   if (!wholeWarp(w, lanes))
     return;
@@ -86,6 +91,7 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
       unpack(rows[n], form.format == Format::Six ? 6 : 4);
   }
   w.cta.cluster.counters.sharedRead += form.rows * kRowBytes;
+  countRows(w, i, form.rows);
   for (unsigned r = 0; r < form.registers; ++r) {
     uint8_t *to = w.lanes<uint8_t>(w.code.refs[i.extra + r]);
     for (unsigned b = 0; b < 4 * kWarpSize; ++b) {
@@ -104,6 +110,7 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
   for (unsigned n = 0; n < form.rows; ++n)
     rows[n] = rowAt(w, i, n, true);
   w.cta.cluster.counters.sharedWritten += form.rows * kRowBytes;
+  countRows(w, i, form.rows);
   for (unsigned r = 0; r < form.registers; ++r) {
     const uint8_t *from = w.lanes<uint8_t>(w.code.refs[i.extra + r]);
     for (unsigned b = 0; b < 4 * kWarpSize; ++b) {

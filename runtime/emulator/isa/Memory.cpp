@@ -41,9 +41,13 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
   const unsigned bytes = i.sub[0], toBytes = i.target, count = i.extras;
   const Ref *refs = &w.code.refs[i.extra];
   countAccess(w, i, lanes, bytes * count, false);
+  countBanksOf(w, i, lanes, bytes * count);
   forLanes(lanes, [&](unsigned l) {
-    const uint8_t *from = w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l),
+    uint64_t address = addressOf(w, i, l);
+    const uint8_t *from = w.cta.resolve(w, Space(i.sub[2]), address,
                                         bytes * count, false, int(l));
+    if (i.order)
+      w.cta.cluster.races.strong(w, address, true, false, i.order);
     for (unsigned n = 0; n < count; ++n)
       widen(w.lanes<uint8_t>(refs[n]) + l * toBytes, toBytes, from + n * bytes,
             bytes, i.sub[1] & kSigned);
@@ -54,13 +58,21 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
   const unsigned bytes = i.sub[0], fromBytes = i.target, count = i.extras;
   const Ref *refs = &w.code.refs[i.extra];
   countAccess(w, i, lanes, bytes * count, true);
+  countBanksOf(w, i, lanes, bytes * count);
+  uint8_t values[32 + 16];
+  w.stored = values;
   forLanes(lanes, [&](unsigned l) {
-    uint8_t *to = w.cta.resolve(w, Space(i.sub[2]), addressOf(w, i, l),
-                                bytes * count, true, int(l));
     for (unsigned n = 0; n < count; ++n)
-      std::memcpy(to + n * bytes, w.lanes<uint8_t>(refs[n]) + l * fromBytes,
+      std::memcpy(values + n * bytes, w.lanes<uint8_t>(refs[n]) + l * fromBytes,
                   bytes);
+    uint64_t address = addressOf(w, i, l);
+    uint8_t *to =
+        w.cta.resolve(w, Space(i.sub[2]), address, bytes * count, true, int(l));
+    if (i.order)
+      w.cta.cluster.races.strong(w, address, false, true, i.order);
+    std::memcpy(to, values, bytes * count);
   });
+  w.stored = nullptr;
 }
 
 /// Parameters of the kernel are the same for all lanes.
@@ -131,8 +143,9 @@ template <typename T> void getCtaRank(Warp &w, const Inst &i, Lanes lanes) {
 }
 
 void nothing(Warp &, const Inst &, Lanes) {}
-void fence(Warp &, const Inst &, Lanes) {
+void fence(Warp &w, const Inst &, Lanes) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  w.cta.cluster.races.fence(w);
 }
 /// The asynchronous proxy sees what the generic one has written to the shared
 /// memory of the cluster.
@@ -309,9 +322,9 @@ void isspacep(Decoder &d) { whichSpace(d); }
 void mapa(Decoder &d) { mapAddress(d); }
 void getctarank(Decoder &d) { ctaRank(d); }
 void membar(Decoder &d) {
-  bool proxy = d.words().has("proxy") && d.words().has("async");
+  bool proxy = d.words().has("proxy"), async = d.words().has("async");
   takeAll(d);
-  d.inst().run = proxy ? fenceProxy : fence;
+  d.inst().run = !proxy ? fence : async ? fenceProxy : nothing;
 }
 void prefetch(Decoder &d) {
   takeAll(d);

@@ -40,6 +40,7 @@ void multiply(Warp &w, const Inst &i, Lanes lanes) {
   const Ref *refD = &w.code.refs[i.extra], *refA = refD + form.registersD();
   const Ref *refB = refA + form.registersA(), *refC = refB + form.registersB();
   Factor a(form.a, kM, form.k), b(form.b, kN, form.k);
+  countMultiplies(w, form.a, uint64_t(kM) * kN * form.k);
   readFragmentA(w, refA, a);
   readFragmentB(w, refB, b);
   if (form.d == Accumulator::F32)

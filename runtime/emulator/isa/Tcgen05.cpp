@@ -67,6 +67,70 @@ void tcgen05::checkColumns(Warp &w, const std::vector<Cta *> &group,
       w.fault("uses " + why, lane);
 }
 
+void tcgen05::checkUnwaited(Warp &w, const Cta &cta, uint32_t column,
+                            uint32_t count, bool write, int lane) {
+  static constexpr uint8_t kAll = 15;
+  if (!w.cta.cluster.launch.checks.waits)
+    return;
+  if (cta.tensor.isUnwaited(column, count, true, kAll))
+    w.fault("uses tensor memory (columns " + std::to_string(column) + " to " +
+                std::to_string(column + count - 1) +
+                ") that a tcgen05.st writes, before its tcgen05.wait::st",
+            lane);
+  if (write && cta.tensor.isUnwaited(column, count, false, kAll))
+    w.fault("writes tensor memory (columns " + std::to_string(column) + " to " +
+                std::to_string(column + count - 1) +
+                ") that a tcgen05.ld reads, before its tcgen05.wait::ld",
+            lane);
+}
+
+using TensorLog = TensorMemory::ColumnLog;
+
+/// Faults if an access to a column has not happened before.
+static void expectBefore(Warp &w, const TensorMemory::Access &access,
+                         uint32_t column, bool wrote, int lane) {
+  if (w.cta.cluster.races.covers(w, access.epoch))
+    return;
+  w.fault("a race: uses column " + std::to_string(column) +
+              " of tensor memory, which the tcgen05 instruction of PTX line " +
+              std::to_string(access.line) + (wrote ? " writes" : " reads") +
+              "; nothing orders the two",
+          lane);
+}
+
+void tcgen05::noteOperation(Warp &w, Cta &cta, uint32_t column, uint32_t count,
+                            bool write, Epoch as, int lane) {
+  if (!as.time)
+    return;
+  for (uint32_t c = column; c < column + count; ++c) {
+    TensorLog &log = cta.tensor.log(c);
+    for (unsigned quarter = 0; quarter < 4; ++quarter) {
+      expectBefore(w, log.stores[quarter], c, true, lane);
+      if (write)
+        expectBefore(w, log.loads[quarter], c, false, lane);
+    }
+    (write ? log.written : log.read) = {as, w.inst->line};
+  }
+}
+
+/// tcgen05.ld or .st of a warp.
+static void noteAccess(Warp &w, uint32_t column, uint32_t count, bool write) {
+  Races &races = w.cta.cluster.races;
+  if (!races.isEnabled())
+    return;
+  unsigned quarter = w.index % 4;
+  for (uint32_t c = column; c < column + count; ++c) {
+    TensorLog &log = w.cta.tensor.log(c);
+    expectBefore(w, log.written, c, true, -1);
+    expectBefore(w, log.stores[quarter], c, true, -1);
+    if (write) {
+      expectBefore(w, log.read, c, false, -1);
+      expectBefore(w, log.loads[quarter], c, false, -1);
+    }
+    (write ? log.stores : log.loads)[quarter] = {races.now(w), w.inst->line};
+  }
+}
+
 namespace {
 
 using namespace nibble::emu::tcgen05;
@@ -189,6 +253,24 @@ struct Access {
   }
 };
 
+/// One's own loads and stores are done when they are issued; that a program
+/// may not count on it before their wait is checked. Other quarters of the
+/// lanes belong to other warps.
+void beginAccess(Access &a, bool write) {
+  Warp &w = a.w;
+  TensorMemory &memory = w.cta.tensor;
+  uint8_t quarter = uint8_t(1u << w.index % 4);
+  bool conflict =
+      memory.isUnwaited(a.base.column, a.columns(), !write, quarter);
+  if (conflict && w.cta.cluster.launch.checks.waits)
+    w.fault(write ? "writes tensor memory that a tcgen05.ld reads, before its "
+                    "tcgen05.wait::ld"
+                  : "reads tensor memory that a tcgen05.st writes, before its "
+                    "tcgen05.wait::st");
+  noteAccess(w, a.base.column, a.columns(), write);
+  memory.beginUnwaited(a.base.column, a.columns(), write, quarter);
+}
+
 /// tcgen05.ld.red: the least or largest of what a thread has loaded. As min and
 /// max do: numbers win over NaNs unless .NaN, and -0 < +0.
 enum Reduction : uint8_t {
@@ -232,6 +314,9 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
     return;
   Access a(w, i);
   const Checks &checks = w.cta.cluster.launch.checks;
+  beginAccess(a, false);
+  if (checks.loads)
+    w.registers.beginLoad(i);
   if (checks.pending &&
       w.cta.tensor.hasPendingWrite(a.base.column, a.columns()))
     w.fault("reads tensor memory that operations in flight write: nothing has "
@@ -262,6 +347,7 @@ void storeTensor(Warp &w, const Inst &i, Lanes lanes) {
     return;
   Access a(w, i);
   const Checks &checks = w.cta.cluster.launch.checks;
+  beginAccess(a, true);
   if (checks.pending &&
       (w.cta.tensor.hasPendingWrite(a.base.column, a.columns()) ||
        w.cta.tensor.hasPendingRead(a.base.column, a.columns())))
@@ -278,10 +364,14 @@ void storeTensor(Warp &w, const Inst &i, Lanes lanes) {
   w.next();
 }
 
-/// Loads and stores are done when they are issued; nothing is left to wait for.
-void nothingWarpWide(Warp &w, const Inst &, Lanes lanes) {
-  if (wholeWarp(w, lanes))
-    w.next();
+/// sub[0]: 1 wait::st, 0 wait::ld.
+void waitForAccess(Warp &w, const Inst &i, Lanes lanes) {
+  if (!wholeWarp(w, lanes))
+    return;
+  w.cta.tensor.endUnwaited(i.sub[0], uint8_t(1u << w.index % 4));
+  if (!i.sub[0])
+    w.registers.endLoads();
+  w.next();
 }
 void nothing(Warp &, const Inst &, Lanes) {}
 
@@ -320,10 +410,13 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
     if (!why.empty())
       w.fault("the descriptor of the copy: " + why, int(l));
     checkColumns(w, group, to.column, shape.chunks * 4u, int(l));
+    Epoch epoch = w.cta.cluster.races.tickTensor(group[0]->rank);
     for (Cta *cta : group) {
       for (unsigned r = 0; r < shape.rows; ++r)
         for (unsigned c = 0; c < shape.chunks; ++c)
-          beginRead(w, *cta, from.chunkKMajor(r, c), 16, int(l));
+          beginRead(w, *cta, from.chunkKMajor(r, c), 16, int(l), epoch);
+      checkUnwaited(w, *cta, to.column, shape.chunks * 4u, true, int(l));
+      noteOperation(w, *cta, to.column, shape.chunks * 4u, true, epoch, int(l));
       cta->tensor.begin(to.column, shape.chunks * 4u, true);
     }
     AsyncOp op;
@@ -359,16 +452,22 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
 void commit(Warp &w, const Inst &i, Lanes lanes) {
   forLanes(lanes, [&](unsigned l) {
     std::vector<Cta *> group = groupOf(w, i.sub[0], int(l));
-    SharedPlace where = findShared(w, i, l, 8);
+    SharedPlace where = findBarrierPlace(w, i, l);
     std::vector<Cta *> targets{where.cta};
     if (i.c.valid())
       targets = maskedCtas(w, w.lanes<uint16_t>(i.c)[l], int(l));
     auto barriers = barriersOf(w, targets, where, i.c.valid(), int(l));
     AsyncOp op;
     op.queue = queueOf(group);
-    op.complete = [barriers, place = w.place(int(l))] {
-      for (MBarrier *barrier : barriers)
+    // It tells that the operations are done, and orders what came before.
+    Clock done;
+    w.cta.cluster.races.release(w, done);
+    done.join(w.cta.cluster.races.lastTensor(group[0]->rank));
+    op.complete = [barriers, done, place = w.place(int(l))] {
+      for (MBarrier *barrier : barriers) {
+        barrier->gathered.join(done);
         arriveAt(barrier, place);
+      }
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -503,10 +602,11 @@ void decodeCommit(Decoder &d) {
   d.inst().run = commit;
 }
 
-void decodeWait(Decoder &d) {
+void decodeWait(Decoder &d, bool stores) {
   takeSyncAligned(d);
   d.expectOperands(0, 0);
-  setWarpWide(d, nothingWarpWide);
+  d.inst().sub[0] = stores;
+  setWarpWide(d, waitForAccess);
 }
 
 } // namespace
@@ -531,8 +631,9 @@ void tcgen05::decode(Decoder &d) {
   case 6:
     return decodeCommit(d);
   case 7:
+    return decodeWait(d, false);
   case 8:
-    return decodeWait(d);
+    return decodeWait(d, true);
   case 9:
   case 10:
     d.inst().run = nothing;

@@ -25,12 +25,23 @@ uint32_t queueOf(const std::vector<Cta *> &group);
 
 /// A descriptor of shared memory for tcgen05 (PTX ISA, "Shared memory
 /// descriptor"), in the fields of wgmma's. "" or what is wrong.
-std::string parseDescriptor(uint64_t bits, tensor::MatrixDescriptor &descriptor);
+std::string parseDescriptor(uint64_t bits,
+                            tensor::MatrixDescriptor &descriptor);
 
 /// Columns that an operation will write or read, of every CTA: faults if they
 /// are not allocated.
 void checkColumns(Warp &w, const std::vector<Cta *> &group, uint32_t column,
                   uint32_t count, int lane);
+
+/// An operation will write or read columns: faults if a warp has not waited for
+/// its loads or stores there.
+void checkUnwaited(Warp &w, const Cta &cta, uint32_t column, uint32_t count,
+                   bool write, int lane);
+
+/// The same as an access `as` (Races), which loads and stores of warps must be
+/// ordered with.
+void noteOperation(Warp &w, Cta &cta, uint32_t column, uint32_t count,
+                   bool write, Epoch as, int lane);
 
 } // namespace tcgen05
 } // namespace emu

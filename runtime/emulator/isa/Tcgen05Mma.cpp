@@ -350,17 +350,29 @@ void execute(const Operation &op) {
 
 /// What the operation has in hand until it is done.
 void take(Warp &w, const Operation &op, int lane) {
+  Epoch epoch = w.cta.cluster.races.tickTensor(op.group[0]->rank);
   for (Cta *cta : op.group) {
     auto read = [&](uint32_t at, unsigned, unsigned) {
       if (at + 16 > cta->shared.size())
         w.fault("a matrix descriptor reaches beyond shared memory (offset " +
                     std::to_string(at) + ")",
                 lane);
-      beginRead(w, *cta, at, 16, lane);
+      beginRead(w, *cta, at, 16, lane, epoch);
     };
     if (!op.aInTensor)
       op.a.forEachChunk(read);
     op.b.forEachChunk(read);
+    auto use = [&](TensorAddress at, uint32_t count, bool write) {
+      checkUnwaited(w, *cta, at.column, count, write, lane);
+      noteOperation(w, *cta, at.column, count, write, epoch, lane);
+    };
+    use(op.d, op.columns(), true);
+    if (op.aInTensor)
+      use(op.aAt, 8, false);
+    if (isScaled(op.form.kind)) {
+      use(op.scaleA, op.scaleColumns(op.form.rows()), false);
+      use(op.scaleB, op.scaleColumns(op.form.n), false);
+    }
     cta->tensor.begin(op.d.column, op.columns(), true);
   }
 }
@@ -425,6 +437,11 @@ void mma(Warp &w, const Inst &i, Lanes lanes) {
     for (unsigned n = 0; n < i.extras; ++n)
       op.disabled[n] = word(16 + n);
     take(w, op, int(l));
+    uint64_t products = uint64_t(op.form.m) * op.form.n * depth;
+    if (packed) // kinds with two elements to a byte
+      w.cta.cluster.counters.multiplies[unsigned(TensorKind::F4)] += products;
+    else
+      countMultiplies(w, op.form.a, products);
     AsyncOp async;
     async.queue = queueOf(op.group);
     async.complete = [op = std::move(op)] {

@@ -193,6 +193,7 @@ uint8_t *findRow(Cluster &cluster, const TensorMap &map,
                 ", which is read-only"};
   (write ? cluster.counters.globalWritten : cluster.counters.globalRead) +=
       bytes;
+  (write ? cluster.counters.copyWritten : cluster.counters.copyRead) += bytes;
   return reinterpret_cast<uint8_t *>(address);
 }
 
@@ -225,7 +226,8 @@ std::vector<MBarrier *> signalled(Warp &w, const Inst &i,
 void finishLoad(Cluster &cluster, const TensorMap &map,
                 const std::vector<int32_t> &at,
                 const std::vector<Cta *> &targets,
-                const std::vector<MBarrier *> &barriers, uint32_t offset,
+                const std::vector<MBarrier *> &barriers,
+                const std::vector<Epoch> &epochs, uint32_t offset,
                 const std::string &place) {
   std::vector<uint8_t> row(map.rowBytes());
   TensorSwizzle swizzle = TensorSwizzle(map.swizzle);
@@ -246,7 +248,7 @@ void finishLoad(Cluster &cluster, const TensorMap &map,
       });
   for (size_t t = 0; t < targets.size(); ++t) {
     endWrite(*targets[t], offset, map.boxBytes());
-    completeBytes(barriers[t], map.transactionBytes(), place);
+    completeBytes(barriers[t], map.transactionBytes(), epochs[t], place);
   }
 }
 
@@ -264,14 +266,16 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
     if (multicast)
       targets = maskedCtas(w, w.lanes<uint16_t>(o.mask)[l], int(l));
     auto barriers = signalled(w, i, targets, where, multicast, int(l));
-    for (Cta *cta : targets) {
-      checkPlace(w, map, place.offset, *cta, int(l));
-      beginWrite(w, *cta, place.offset, map.boxBytes(), int(l));
+    std::vector<Epoch> epochs = tickAll(w, barriers);
+    for (size_t t = 0; t < targets.size(); ++t) {
+      checkPlace(w, map, place.offset, *targets[t], int(l));
+      beginWrite(w, *targets[t], place.offset, map.boxBytes(), int(l),
+                 epochs[t]);
     }
     AsyncOp op;
     Cluster *cluster = &w.cta.cluster;
     op.complete = [=, text = w.place(int(l)), offset = place.offset] {
-      finishLoad(*cluster, map, at, targets, barriers, offset, text);
+      finishLoad(*cluster, map, at, targets, barriers, epochs, offset, text);
     };
     w.cta.cluster.async.submit(std::move(op));
   });
@@ -321,7 +325,8 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
     std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
     SharedPlace from = findSharedForRead(w, o.shared.of(w, l), int(l));
     checkPlace(w, map, from.offset, *from.cta, int(l));
-    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l));
+    Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
+    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l), epoch);
     auto box = std::make_shared<std::vector<uint8_t>>(map.boxBytes());
     Cluster *cluster = &w.cta.cluster;
     AsyncOp op;
@@ -335,7 +340,7 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
     op.complete = [=, text = w.place(int(l)), how = AtomicOp(i.target)] {
       finishStore(*cluster, map, at, *box, how, text);
     };
-    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true);
+    addToGroup(w, l, w.cta.cluster.async.submit(std::move(op)), true, epoch);
   });
 }
 

@@ -87,6 +87,15 @@ bool nibble::emu::wholeWarp(Warp &w, Lanes lanes) {
   return w.gather(kAllLanes);
 }
 
+void nibble::emu::countMultiplies(Warp &w, tensor::Element a, uint64_t count) {
+  TensorKind kind = tensor::isInteger(a)         ? TensorKind::I8
+                    : a == tensor::Element::TF32 ? TensorKind::TF32
+                    : a == tensor::Element::F16 || a == tensor::Element::BF16
+                        ? TensorKind::F16
+                        : TensorKind::F8;
+  w.cta.cluster.counters.multiplies[unsigned(kind)] += count;
+}
+
 /// Calls f(register, lane, element, line, k) for all elements of A (rows 16) or
 /// B (rows 8).
 template <typename F> static void forFragment(const Factor &factor, F f) {

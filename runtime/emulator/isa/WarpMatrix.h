@@ -49,6 +49,9 @@ void setWarpWide(Decoder &d, Handler run);
 /// excludes lanes, or one has exited.
 bool wholeWarp(Warp &w, Lanes lanes);
 
+/// Counts multiply-adds of tensor cores by the type of A.
+void countMultiplies(Warp &w, tensor::Element a, uint64_t count);
+
 /// The 16 rows of A that the registers of a warp hold, times `sign`.
 void readFragmentA(Warp &w, const Ref *refs, tensor::Factor &a,
                    double sign = 1);

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Wgmma.h"
 
-#include "isa/Copy.h"
 #include "tensor/Descriptor.h"
 
 using namespace nibble::emu;
@@ -31,15 +30,12 @@ public:
     unsigned per = kChunk / tensor::bytesOf(factor.element);
     forChunks(factor.rows, factor.k, per,
               [&](uint32_t offset, unsigned r, unsigned k) {
-                checkReadable(offset);
                 decode(factor, w.cta.shared.data() + offset, r, k, per);
               });
     double *values = factor.row(0);
     for (size_t i = 0; sign < 0 && i < size_t(factor.rows) * factor.k; ++i)
       values[i] = -values[i];
     factor.seal();
-    w.cta.cluster.counters.sharedRead +=
-        size_t(factor.rows) * factor.k * tensor::bytesOf(factor.element);
   }
 
   /// Calls f(offset, row, k) for all chunks, with the row and k of the first of
@@ -74,17 +70,6 @@ private:
               " leads to shared address " + std::to_string(offset) +
               ", but this CTA has " + std::to_string(w.cta.shared.size()) +
               " bytes of shared memory");
-  }
-
-  /// wgmma reads through the asynchronous proxy: what is read must have been
-  /// written, waited for and fenced.
-  void checkReadable(uint32_t offset) const {
-    const SharedState &state = w.cta.state;
-    if (state.allWritten(offset, kChunk) && state.isFenced(offset, kChunk) &&
-        !(state.any(offset, kChunk) & SharedState::PendingWrite))
-      return;
-    beginRead(w, w.cta, offset, kChunk, -1); // faults, if checks are on
-    endRead(w.cta, offset, kChunk);
   }
 
   Warp &w;
@@ -128,8 +113,9 @@ void accumulate(const WgmmaOperation &op, Multiply multiply) {
   writeAccumulators(*op.warp, op.accumulators(), op.form.n, tile.data());
 }
 
-void multiply(const WgmmaOperation &op, tensor::Precision precision) {
-  Factor a = readA(op), b = readB(op);
+void multiply(const WgmmaOperation &op, const Factor &b,
+              tensor::Precision precision) {
+  Factor a = readA(op);
   const WgmmaForm &form = op.form;
   if (form.d == Accumulator::F32)
     accumulate<float>(
@@ -154,12 +140,21 @@ template <typename F> static void asIssued(const WgmmaOperation &op, F f) {
   w.inst = running;
 }
 
-void nibble::emu::executeWgmma(const WgmmaOperation &operation,
-                               tensor::Precision precision) {
-  asIssued(operation, [&] { multiply(operation, precision); });
+void nibble::emu::executeWgmma(const std::vector<WgmmaOperation> &operations,
+                               bool reduced) {
+  const WgmmaOperation &first = operations[0];
+  tensor::Precision precision = reduced
+                                    ? tensor::Precision::hopper(first.form.a)
+                                    : tensor::Precision::exact();
+  // All four warps read the same B.
+  asIssued(first, [&] {
+    Factor b = readB(first);
+    for (const WgmmaOperation &op : operations)
+      asIssued(op, [&] { multiply(op, b, precision); });
+  });
 }
 
-void nibble::emu::forSharedReads(const WgmmaOperation &operation,
+void nibble::emu::forSharedReads(const WgmmaOperation &operation, bool alsoB,
                                  const std::function<void(uint32_t)> &f) {
   const WgmmaForm &form = operation.form;
   unsigned per = kChunk / tensor::bytesOf(form.a); // as wide in B
@@ -167,12 +162,7 @@ void nibble::emu::forSharedReads(const WgmmaOperation &operation,
   asIssued(operation, [&] {
     if (!operation.registersA())
       matrixA(operation).forChunks(kRows, form.k, per, report);
-    matrixB(operation).forChunks(form.n, form.k, per, report);
+    if (alsoB)
+      matrixB(operation).forChunks(form.n, form.k, per, report);
   });
 }
-
-void nibble::emu::submitWgmma(const WgmmaOperation &operation) {
-  executeWgmma(operation);
-}
-
-void nibble::emu::orderWgmma(Warp &, WgmmaOrder, uint32_t) {}

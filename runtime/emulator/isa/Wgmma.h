@@ -52,22 +52,22 @@ struct WgmmaOperation {
   }
 };
 
-/// Reads A and B, adds their product to D. Faults name the instruction of the
-/// operation.
-void executeWgmma(const WgmmaOperation &operation,
-                  tensor::Precision precision = tensor::Precision::exact());
+/// Reads A and B, adds their product to D, for the warps of a warpgroup.
+/// `reduced`: with the precision of an H100 instead of exactly
+/// (tensor::Precision). Faults name the instruction of the operation.
+void executeWgmma(const std::vector<WgmmaOperation> &operations, bool reduced);
 
-/// Calls f(offset) for each 16 bytes of the CTA's shared memory that the
-/// operation reads. Faults as executeWgmma does.
-void forSharedReads(const WgmmaOperation &operation,
+/// Calls f(offset) for each 16 bytes of the CTA's shared memory that the warp's
+/// part of A, and with `alsoB` B, lies in. Faults as executeWgmma does.
+void forSharedReads(const WgmmaOperation &operation, bool alsoB,
                     const std::function<void(uint32_t)> &f);
 
-/// All that is asynchronous about wgmma passes here. For now an operation runs
-/// when it is issued, and fences, groups and waits have nothing to do.
+/// All that is asynchronous about wgmma (WgmmaOrder.cpp).
 enum class WgmmaOrder : uint8_t { Fence, Commit, Wait };
 void submitWgmma(const WgmmaOperation &operation);
-/// `pending`: groups that may be left after a wait.
-void orderWgmma(Warp &w, WgmmaOrder order, uint32_t pending);
+/// `pending`: groups that may be left after a wait. False: the warp waits, and
+/// comes again.
+bool orderWgmma(Warp &w, WgmmaOrder order, uint32_t pending);
 
 namespace matrix {
 

@@ -63,8 +63,8 @@ void order(Warp &w, const Inst &i, Lanes lanes) {
   if (!wholeWarp(w, lanes))
     return;
   checkWarpgroup(w);
-  orderWgmma(w, WgmmaOrder(i.sub[0]), uint32_t(i.imm));
-  w.next();
+  if (orderWgmma(w, WgmmaOrder(i.sub[0]), uint32_t(i.imm)))
+    w.next();
 }
 
 //===----------------------------------------------------------------------===//

@@ -111,7 +111,8 @@ TEST(ClusterControl, NobodyAsksAgainAfterAFailure) {
 }
 
 TEST(ClusterControl, OnlyResponsesAreQueried) {
-  EXPECT_NE(faultAfter("mov.b128 %q2, {%d1, %d1};\nclusterlaunchcontrol.query_"
+  EXPECT_NE(faultAfter("mov.u64 %d1, 5;\nmov.b128 %q2, {%d1, "
+                       "%d1};\nclusterlaunchcontrol.query_"
                        "cancel.is_canceled.pred.b128 %p2, %q2;")
                 .find("is not the response"),
             std::string::npos);

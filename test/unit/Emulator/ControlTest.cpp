@@ -192,7 +192,8 @@ TEST(Collective, ReduxOfFloats) {
 }
 
 TEST(Collective, Misuse) {
-  EXPECT_FAULT(faultOf("vote.sync.ballot.b32 %r0, %p1, 0xF;"),
+  EXPECT_FAULT(faultOf("setp.lt.u32 %p1, %lane, 16; "
+                       "vote.sync.ballot.b32 %r0, %p1, 0xF;"),
                "mask does not name");
   EXPECT_FAULT(
       faultOf(

@@ -1,5 +1,6 @@
 // The CUDA runtime on the emulator, called as nvcc's code calls it.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "OwnProcess.h"
 #include "cudart/RuntimeTypes.h"
 
 #include <cstring>
@@ -189,18 +190,20 @@ TEST(Cudart, SaysWhyAProgramDoesNotLoad) {
   EXPECT_EQ(broken.launch(1, 1, nullptr, 0), cudaErrorInvalidPtx);
 }
 
-/// The context is lost, as on a device; a reset makes a new one.
+/// The process is lost, as with a device; no reset helps.
 TEST(Cudart, AFaultStays) {
-  Program program(kPtx);
-  testing::internal::CaptureStderr();
-  program.launch(1, 32, reinterpret_cast<void *>(64), 32);
-  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
-  std::string text = testing::internal::GetCapturedStderr();
-  EXPECT_NE(text.find("addTo"), std::string::npos) << text;
-  void *data = nullptr;
-  EXPECT_EQ(cudaMalloc(&data, 4), cudaErrorIllegalAddress);
-  EXPECT_EQ(cudaDeviceReset(), cudaSuccess);
-  EXPECT_EQ(addTo(program, {1}), std::vector<uint32_t>{6});
+  nibble::inOwnProcess([] {
+    Program program(kPtx);
+    testing::internal::CaptureStderr();
+    program.launch(1, 32, reinterpret_cast<void *>(64), 32);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
+    std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_NE(text.find("addTo"), std::string::npos) << text;
+    void *data = nullptr;
+    EXPECT_EQ(cudaMalloc(&data, 4), cudaErrorIllegalAddress);
+    EXPECT_EQ(cudaDeviceReset(), cudaSuccess);
+    EXPECT_EQ(cudaMalloc(&data, 4), cudaErrorIllegalAddress);
+  });
 }
 
 } // namespace

@@ -8,6 +8,8 @@
 #include <cuda.h>
 // cuda.h hides the names that its macros replace.
 extern "C" CUresult cuCtxCreate_v2(CUcontext *, unsigned, CUdevice);
+extern "C" CUresult cuCtxCreate_v3(CUcontext *, CUexecAffinityParam *, int,
+                                   unsigned, CUdevice);
 
 using Ours = nibble::cuda::DriverFunctions;
 namespace ours = nibble::cuda;

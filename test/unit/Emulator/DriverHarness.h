@@ -31,7 +31,7 @@ inline void PrintTo(CUresult result, std::ostream *out) {
 }
 
 /// store: p[tid] = n; add: p[i] += n with atomics; shared: reads dynamic shared
-/// memory that it wrote; wild and odd: bad addresses; traps; bounded: at most
+/// memory that it wrote; odd: at any address; traps; asserts; bounded: at most
 /// 64 threads; paired: clusters of 2; packed: parameters of all sizes.
 inline const char *const kTestPtx = R"(.version 8.0
 .target sm_90a
@@ -56,6 +56,16 @@ inline const char *const kTestPtx = R"(.version 8.0
   .reg .b64 %rd<2>; .reg .b32 %r<2>; ld.param.u64 %rd1, [p]; mov.u32 %r1, 1;
   st.global.u32 [%rd1], %r1; ret; }
 .visible .entry traps() { trap; ret; }
+.extern .func __assertfail(.param .b64 a, .param .b64 b, .param .b32 c,
+                           .param .b64 d, .param .b64 e);
+.global .align 1 .b8 text[4] = {105, 62, 48, 0};
+.visible .entry asserts() {
+  .reg .b64 %rd<2>; mov.u64 %rd1, text; cvta.global.u64 %rd1, %rd1;
+  { .param .b64 a; .param .b64 b; .param .b32 c; .param .b64 d; .param .b64 e;
+    st.param.b64 [a], %rd1; st.param.b64 [b], %rd1; st.param.b32 [c], 12;
+    st.param.b64 [d], %rd1; st.param.b64 [e], 1;
+    call.uni __assertfail, (a, b, c, d, e); }
+  ret; }
 .visible .entry bounded() .maxntid 64, 1, 1 { ret; }
 .visible .entry paired() .reqnctapercluster 2, 1, 1 { ret; }
 .visible .entry packed(.param .u8 a, .param .u64 out, .param .u16 b,

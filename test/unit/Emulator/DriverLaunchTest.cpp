@@ -74,6 +74,8 @@ TEST_F(DriverLaunchTest, TakesParametersFromABuffer) {
   EXPECT_EQ(run(nullptr), CUDA_SUCCESS);
   EXPECT_EQ(read(p), n);
   EXPECT_EQ(run(params), CUDA_ERROR_INVALID_VALUE) << "both ways";
+  if (testsRealDriver())
+    return; // which takes too few bytes and gives the kernel anything
   bytes = 8;
   EXPECT_EQ(run(nullptr), CUDA_ERROR_INVALID_VALUE) << "too few bytes";
 }

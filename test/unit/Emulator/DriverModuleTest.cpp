@@ -13,7 +13,7 @@ using DriverModuleTest = DriverTest;
 TEST_F(DriverModuleTest, FindsFunctionsAndVariables) {
   unsigned count = 0;
   EXPECT_EQ(d().cuModuleGetFunctionCount(&count, module), CUDA_SUCCESS);
-  EXPECT_EQ(count, 8u);
+  EXPECT_EQ(count, 9u);
   CUdeviceptr table = 0;
   size_t bytes = 0;
   EXPECT_EQ(d().cuModuleGetGlobal_v2(&table, &bytes, module, "table"),
@@ -141,9 +141,23 @@ TEST_F(DriverModuleTest, LibrariesGiveKernelsThatLaunch) {
     ++n;
   }
   EXPECT_EQ(d().cuLibraryUnload(library), CUDA_SUCCESS);
-  EXPECT_NE(d().cuLibraryLoadData(&library, "garbage", nullptr, nullptr, 0,
-                                  nullptr, nullptr, 0),
-            CUDA_SUCCESS);
+}
+
+/// What is wrong with a library is told by what uses it.
+TEST_F(DriverModuleTest, LibrariesAreLoadedLazily) {
+  auto use = [&](const char *image) {
+    CUlibrary library;
+    CUkernel kernel;
+    EXPECT_EQ(d().cuLibraryLoadData(&library, image, nullptr, nullptr, 0,
+                                    nullptr, nullptr, 0),
+              CUDA_SUCCESS);
+    CUresult result = d().cuLibraryGetKernel(&kernel, library, "store");
+    EXPECT_EQ(d().cuLibraryUnload(library), CUDA_SUCCESS);
+    return result;
+  };
+  EXPECT_EQ(use("garbage"), CUDA_ERROR_INVALID_IMAGE);
+  EXPECT_EQ(use(".version 8.0\n.target sm_90a\n.address_size 64\nnonsense"),
+            CUDA_ERROR_INVALID_PTX);
 }
 
 TEST_F(DriverModuleTest, ParametersHaveOffsetsAndSizes) {

@@ -145,8 +145,7 @@ TEST_F(DriverStreamTest, GlobalCapturesForbidAllocation) {
   EXPECT_EQ(d().cuMemAlloc_v2(&q, 64), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   EXPECT_EQ(end(), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
   begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
-  EXPECT_EQ(d().cuMemcpyDtoH_v2(&q, p, 8),
-            CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(d().cuCtxSynchronize(), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
   EXPECT_EQ(end(), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
   begin(CU_STREAM_CAPTURE_MODE_RELAXED);
   EXPECT_EQ(d().cuMemAlloc_v2(&q, 64), CUDA_SUCCESS);
@@ -161,6 +160,18 @@ TEST_F(DriverStreamTest, GlobalCapturesForbidAllocation) {
   EXPECT_EQ(d().cuStreamEndCapture(stream, &graph) == CUDA_SUCCESS ||
                 testsRealDriver(),
             true);
+}
+
+TEST_F(DriverStreamTest, GlobalCapturesAllowCopiesThatWait) {
+  uint64_t q = 1;
+  begin(CU_STREAM_CAPTURE_MODE_GLOBAL);
+  EXPECT_EQ(d().cuMemcpyDtoH_v2(&q, p, 8), CUDA_SUCCESS);
+  EXPECT_EQ(q, 0u);
+  EXPECT_EQ(d().cuMemcpyHtoD_v2(p, &q, 8), CUDA_SUCCESS);
+  EXPECT_EQ(d().cuMemsetD32_v2(p, 7, 1), CUDA_SUCCESS);
+  EXPECT_EQ(end(), CUDA_SUCCESS);
+  EXPECT_EQ(nodes(), 0u) << "they are done, not captured";
+  EXPECT_EQ(read(p), 7u);
 }
 
 TEST_F(DriverStreamTest, LegacyWorkDoesNotMixWithCapturesOfBlockingStreams) {

@@ -27,6 +27,9 @@ struct MatrixKernel {
   std::vector<uint32_t> out;  ///< the same
   std::vector<uint8_t> image; ///< of shared memory; a multiple of 16 bytes
   uint64_t x = 0, y = 0;
+  uint64_t seed = 1;
+  Checks checks;
+  bool reducedPrecision = false;
 
   uint32_t &input(unsigned r, unsigned thread) {
     in.resize(size_t(inputs) * threads);
@@ -88,6 +91,9 @@ struct MatrixKernel {
     config.block.x = threads;
     config.dynamicShared = uint32_t(image.size());
     config.threads = 1;
+    config.seed = seed;
+    config.checks = checks;
+    config.reducedPrecision = reducedPrecision;
     Counters counters;
     std::string fault =
         module.launch(*module.find("k"), config, params, counters);

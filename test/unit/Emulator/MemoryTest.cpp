@@ -187,4 +187,21 @@ TEST(Atomic, LanesAndCtasAddUp) {
   EXPECT_EQ(out[1], 1800u);
 }
 
+/// A variable's name is an address, also of cp.async and bulk copies.
+TEST(Access, CopiesFromAndToVariables) {
+  auto got = resultsOf(
+      "setp.eq.u32 %p1, %i, 0; @%p1 mbarrier.init.shared.b64 [m], 1; bar.sync "
+      "0; cp.async.ca.shared.global [s], [g+4], 4; cp.async.wait_all; "
+      "@%p1 mbarrier.arrive.expect_tx.shared.b64 _, [m], 16; @%p1 "
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[t], [g], 16, [m]; L: mbarrier.try_wait.parity.shared.b64 %p2, [m], 0; "
+      "@!%p2 bra L; ld.shared.u32 %r0, [s]; ld.shared.u32 %r1, [t+8]; "
+      "add.u32 %r0, %r0, %r1; st.global.u32 [%out], %r0;",
+      1,
+      ".shared .align 16 .b32 s[4]; .shared .align 16 .b32 t[4]; .shared "
+      ".align 8 .b64 m;",
+      ".global .align 16 .b32 g[4] = {1, 20, 300, 4000};");
+  EXPECT_EQ(got[0], 320u);
+}
+
 } // namespace

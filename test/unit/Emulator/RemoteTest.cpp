@@ -151,12 +151,14 @@ TEST(StoreAsync, ReportsReadsBeforeTheWait) {
   EXPECT_NE(pair(std::string(kSend) + kRead + kWait), "");
 }
 TEST(StoreAsync, NeedsAnMbarrierBesideItsDestination) {
-  EXPECT_FAULT(pair("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 "
+  EXPECT_FAULT(pair("mov.u32 %r7, 1; "
+                    "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 "
                     "[%r2], %r7, [%r3];"),
                "different CTAs");
 }
 TEST(StoreAsync, NeedsAlignment) {
-  EXPECT_FAULT(pair("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 "
+  EXPECT_FAULT(pair("mov.u32 %r7, 1; "
+                    "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 "
                     "[%r2+2], %r7, [%r4];"),
                "misaligned");
 }

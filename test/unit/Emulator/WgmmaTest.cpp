@@ -124,6 +124,13 @@ struct Wgmma {
     return s + ";\n";
   }
 
+  /// The instruction with what must stand around it.
+  std::string ordered() const {
+    return "wgmma.fence.sync.aligned;\n" + instruction() +
+           "wgmma.commit_group.sync.aligned;\n"
+           "wgmma.wait_group.sync.aligned 0;\n";
+  }
+
   void put(const Placement &place, const Type &type,
            const std::vector<double> &matrix) {
     for (size_t i = 0; i < matrix.size(); ++i) {
@@ -183,9 +190,7 @@ struct Wgmma {
     for (unsigned r = 0; r < kernel.outputs; ++r)
       kernel.body +=
           "mov.b32 %o" + std::to_string(r) + ", %i" + std::to_string(r) + ";\n";
-    kernel.body += "wgmma.fence.sync.aligned;\n" + instruction() +
-                   "wgmma.commit_group.sync.aligned;\n"
-                   "wgmma.wait_group.sync.aligned 0;\n";
+    kernel.body += ordered();
     return kernel.run();
   }
 
@@ -280,7 +285,7 @@ TEST(Wgmma, AdvancesWithinASwizzledRow) {
   for (unsigned r = 0; r < wgmma.kernel.outputs; ++r)
     wgmma.kernel.body +=
         "mov.b32 %o" + std::to_string(r) + ", %i" + std::to_string(r) + ";\n";
-  wgmma.kernel.body += wgmma.instruction();
+  wgmma.kernel.body += wgmma.ordered();
   ASSERT_EQ(wgmma.kernel.run(), "");
   wgmma.expectResult();
 }
@@ -298,7 +303,7 @@ TEST(Wgmma, FollowsTheBaseOffset) {
   for (unsigned r = 0; r < wgmma.kernel.outputs; ++r)
     wgmma.kernel.body +=
         "mov.b32 %o" + std::to_string(r) + ", %i" + std::to_string(r) + ";\n";
-  wgmma.kernel.body += wgmma.instruction();
+  wgmma.kernel.body += wgmma.ordered();
   ASSERT_EQ(wgmma.kernel.run(), "");
   wgmma.expectResult();
 }

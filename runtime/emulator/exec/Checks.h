@@ -1,0 +1,36 @@
+// What the emulator looks for beyond bounds and alignment; each can be
+// switched off. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_RT_EMULATOR_EXEC_CHECKS_H
+#define NIBBLE_RT_EMULATOR_EXEC_CHECKS_H
+
+#include <string>
+
+namespace nibble {
+namespace emu {
+
+struct Checks {
+  bool uninitialized = true; ///< shared and tensor memory that nobody wrote
+  bool registers = true;     ///< registers without a value, where it matters
+  bool pending = true; ///< use of memory that asynchronous work has in hand
+  bool proxies = true; ///< missing fence.proxy.async
+  bool waits = true; ///< fences, groups, waits of wgmma; waits of tensor memory
+  bool races = true; ///< between warps, on shared memory
+
+  /// Registers that tcgen05.ld writes, before tcgen05.wait::ld. Not on by
+  /// itself: ptxas keeps the order of registers, and CUTLASS counts on it.
+  bool loads = false;
+
+  /// Switches off the checks of a list "races,registers" by the names above;
+  /// "all" of them. "" or what is wrong with the list.
+  std::string disable(const std::string &names);
+  /// Switches them on.
+  std::string enable(const std::string &names);
+  /// The same for the lists in the variables NIBBLE_EMU_CHECK (on) and then
+  /// NIBBLE_EMU_NO_CHECK (off), if they are there.
+  std::string readEnvironment();
+};
+
+} // namespace emu
+} // namespace nibble
+
+#endif // NIBBLE_RT_EMULATOR_EXEC_CHECKS_H
