@@ -14,7 +14,8 @@ namespace {
 enum Exit { kOk = 0, kMismatch = 1, kUsage = 2, kUnsupported = 4, kDevice = 5 };
 
 struct Options {
-  std::string file, kernel, grid = "1", block = "1", cluster = "1";
+  std::string file, kernel, grid = "1", block = "1", cluster = "1",
+                            sums = "exact";
   std::vector<std::string> arguments;
   uint32_t shared = 0;
   unsigned threads = 0;
@@ -58,6 +59,7 @@ int launch(Module &module, GlobalMemory &memory, const Options &options) {
   config.threads = options.threads;
   config.seed = options.seed;
   config.maxInstructions = options.maxInstructions;
+  config.hopperSums = options.sums == "hopper";
   Arguments arguments(memory);
   for (const std::string &text : options.arguments)
     if (std::string problem = arguments.add(text, kernel->code);
@@ -113,6 +115,10 @@ int main(int argc, char **argv) {
                  "of the orders of warps and asynchronous work");
   app.add_option("--max-instructions", options.maxInstructions,
                  "of a cluster's warps; more is a fault (0: any number)");
+  app.add_option("--sums", options.sums,
+                 "of tensor cores: exact (rounded once), or hopper: the bits "
+                 "of an H100 (sm_90a)")
+      ->check(CLI::IsMember({"exact", "hopper"}));
   app.add_option("--threads", options.threads, "of the host");
   app.add_flag("--json", options.json, "counters as JSON");
   app.add_flag("--list", options.list, "names of the kernels");

@@ -44,6 +44,8 @@ struct Launch {
   Checks checks;
   uint64_t gridId = 0;
   uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
+  /// Tensor cores add as those of an H100 do, not exactly (tensor/Dot.h).
+  bool hopperSums = false;
 };
 
 /// Counters of a launch; threads add theirs at the end.

@@ -172,7 +172,9 @@ void nibble::emu::forSharedReads(const WgmmaOperation &operation,
 }
 
 void nibble::emu::submitWgmma(const WgmmaOperation &operation) {
-  executeWgmma(operation);
+  bool hopper = operation.warp->cta.cluster.launch.hopperSums;
+  executeWgmma(operation, hopper ? tensor::Precision::hopper(operation.form.a)
+                                 : tensor::Precision::exact());
 }
 
 void nibble::emu::orderWgmma(Warp &, WgmmaOrder, uint32_t) {}
