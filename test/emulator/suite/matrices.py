@@ -102,6 +102,6 @@ def cases():
              ('mma_bf16', 'bf16', 'bf16', 'f32', 16), ('mma_tf32', 'tf32', 'tf32', 'f32', 8), ('mma_tf32_k4', 'tf32', 'tf32', 'f32', 4),
              ('mma_e4m3', 'e4m3', 'e4m3', 'f32', 32), ('mma_e5m2_e4m3', 'e5m2', 'e4m3', 'f32', 32), ('mma_s8', 's8', 's8', 's32', 32),
              ('mma_u8_s8_sat', 'u8', 's8', 's32', 32, True), ('mma_s8_k16', 's8', 'u8', 's32', 16)]
-    wide = [mma(*row[:5], 170 + 3 * i, power=power) for i, (row, power) in enumerate(zip(table, [5, 3, 5, 8, 8, 8, 5, 7]))]
+    wide = [mma(*row[:5], 170 + 3 * i, power=power) for i, (row, power) in enumerate(zip(table, [5, 3, 5, 8, 8, 8, 8, 11]))]
     return [load(), store(), move(), mma_f64(), *(mma(*row[:5], 70 + 3 * i, *row[5:]) for i, row in enumerate(table)), *wide]
 

@@ -39,6 +39,7 @@ public:
   Copy(TensorMap map, std::string coordinates, uint32_t shared)
       : map(map), coordinates(std::move(coordinates)), shared(shared) {}
   bool poisoned = true; ///< shared memory is written before
+  uint32_t pattern = 0; ///< byte i of it is 0xA5 ^ (i / 4 & pattern)
   uint64_t tensorBytes = 8192;
 
   /// Loads from a tensor whose byte i is `content(i)`; shared memory behind.
@@ -80,7 +81,7 @@ private:
     std::string fill;
     for (uint32_t w = 0; poisoned && w < shared / 4; ++w)
       fill += "st.shared.u32 [%r1+" + std::to_string(4 * w) + "], " +
-              std::to_string(kPoison) + ";\n";
+              std::to_string(kPoison ^ (w & pattern) * 0x01010101) + ";\n";
     Device device(kernelOf("mov.u32 %r1, s; mov.u32 %r2, b;\n" + fill +
                                "fence.proxy.async;\n" + body,
                            "",
@@ -231,11 +232,14 @@ TEST(TensorCopy, NarrowRowsAreStoredFromThePitch) {
     TensorMap map =
         mapOf(TensorType::BF16, {72, 20}, {8 * chunks, rows}, n.swizzle);
     Copy copy(map, "8, 3", rows * n.span);
+    copy.pattern = 255;
     ASSERT_EQ(copy.store(number), "");
     for (size_t i = 0; i < copy.tensor.size(); ++i) {
       size_t row = i / 144, byte = i % 144;
       bool written = row >= 3 && row < 8 && byte >= 16 && byte < 16 + bytes;
-      EXPECT_EQ(copy.tensor[i], written ? 0xA5 : number(i)) << i;
+      uint32_t from = written ? placeOf(n, row - 3, (byte - 16) / 16) : 0;
+      uint8_t stored = uint8_t(0xA5 ^ (from + byte % 16) / 4);
+      EXPECT_EQ(copy.tensor[i], written ? stored : number(i)) << i;
     }
   }
 }
