@@ -162,5 +162,10 @@ std::string nibble::emu::readOptions(const std::string &wanted,
   if (!readNumber("NIBBLE_EMU_VERBOSE", verbose))
     return "NIBBLE_EMU_VERBOSE is not 0 or 1";
   options.verbose = verbose;
+  if (const char *report = variable("NIBBLE_EMU_REPORT"))
+    options.report = report;
+  if (const char *names = variable("NIBBLE_EMU_NO_CHECK"))
+    if (std::string wrong = options.checks.disable(names); !wrong.empty())
+      return "NIBBLE_EMU_NO_CHECK: " + wrong;
   return "";
 }
