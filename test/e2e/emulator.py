@@ -42,7 +42,7 @@ class Kernel:
         path = self.work / f"{self.name}.ptx"
         path.write_text(text or self.text)
         arguments = [word for a in self.arguments for word in ("--arg", a)]
-        return tools.call("nibble-emu", path, *self.launch, *(() if seed is None else ("--seed", seed)), *arguments, *more, timeout=900)
+        return tools.call("nibble-emu", path, *self.launch, "--check", "loads", *(() if seed is None else ("--seed", seed)), *arguments, *more, timeout=900)
 
     def output(self):
         return np.load(self.work / f"{self.name}_y.npy").astype(np.float64)
@@ -206,7 +206,7 @@ def check_compiled(tools, goals, seeds):
     folder, failed, count = ROOT / "test" / "emulator", 0, 0
     for path in sorted((folder / "cuda").glob("*.ptx")):
         for seed in range(1, seeds + 1):
-            done = subprocess.run([sys.executable, "-B", "-m", "suite.run", str(tools.bin / "nibble-emu"), path.stem, "--seed", str(seed)],
+            done = subprocess.run([sys.executable, "-B", "-m", "suite.run", str((tools.bin / "nibble-emu").resolve()), path.stem, "--seed", str(seed)],
                                   cwd=folder, capture_output=True, text=True)
             if done.returncode not in (0, 77):
                 failed += 1

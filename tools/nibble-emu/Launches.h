@@ -17,7 +17,7 @@ struct Options {
   unsigned threads = 0;
   uint64_t seed = 1, maxInstructions = 0;
   std::string seeds; ///< "A..B", or empty: only `seed`
-  std::vector<std::string> withoutChecks;
+  std::vector<std::string> withChecks, withoutChecks;
   std::string launch; ///< a file that says all of the above
   std::string target; ///< a file with the limits of a machine, or empty
   bool reducedPrecision = false, json = false, list = false;

@@ -69,6 +69,9 @@ std::string configure(const Options &options, Module::LaunchConfig &config) {
   config.threads = options.threads;
   config.maxInstructions = options.maxInstructions;
   config.reducedPrecision = options.reducedPrecision;
+  for (const std::string &names : options.withChecks)
+    if (std::string problem = config.checks.enable(names); !problem.empty())
+      return "--check: " + problem;
   for (const std::string &names : options.withoutChecks)
     if (std::string problem = config.checks.disable(names); !problem.empty())
       return "--no-check: " + problem;
@@ -222,6 +225,8 @@ int main(int argc, char **argv) {
                               "of the orders of warps and asynchronous work");
   app.add_option("--seeds", options.seeds, "runs with each of FIRST..LAST")
       ->excludes(seed);
+  app.add_option("--check", options.withChecks,
+                 "checks that are not on by themselves: loads");
   app.add_option("--no-check", options.withoutChecks,
                  "checks to leave out: uninitialized, registers, pending, "
                  "proxies, waits, races, all; several with commas");

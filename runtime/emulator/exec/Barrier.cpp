@@ -20,6 +20,8 @@ static void complete(Barrier &b, const Clock &exited) {
   if (b.whole)
     b.released.join(exited);
   b.gathered.clear();
+  b.releasedObjects.join(b.gatheredObjects);
+  b.gatheredObjects.clear();
   b.whole = false;
   ++b.phase;
 }
@@ -78,6 +80,7 @@ void nibble::emu::arriveAtCluster(Warp &warp, Lanes lanes, bool relaxed) {
   warp.clusterArrived |= lanes;
   warp.clusterPhase = b.phase;
   b.arrived += popcount(lanes);
+  cluster.races.releaseObjects(warp, b.gatheredObjects);
   if (relaxed)
     cluster.races.releaseFenced(warp, b.gathered);
   else

@@ -2,30 +2,34 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/Checks.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 using namespace nibble::emu;
 
 static constexpr const char *kNames[] = {
-    "uninitialized", "registers", "pending", "proxies", "waits", "races"};
+    "uninitialized", "registers", "pending", "proxies",
+    "waits",         "races",     "loads"};
 
-static bool disableOne(Checks &checks, const std::string &name) {
+static bool setOne(Checks &checks, const std::string &name, bool on) {
   bool *switches[] = {&checks.uninitialized, &checks.registers, &checks.pending,
-                      &checks.proxies,       &checks.waits,     &checks.races};
+                      &checks.proxies,       &checks.waits,     &checks.races,
+                      &checks.loads};
   bool known = false;
-  for (unsigned i = 0; i < 6; ++i)
+  for (unsigned i = 0; i < std::size(kNames); ++i)
     if (name == kNames[i] || name == "all") {
-      *switches[i] = false;
+      *switches[i] = on;
       known = true;
     }
   return known;
 }
 
-std::string Checks::disable(const std::string &names) {
+static std::string setAll(Checks &checks, const std::string &names, bool on) {
   for (size_t at = 0; at <= names.size();) {
     size_t end = std::min(names.find(',', at), names.size());
     std::string name = names.substr(at, end - at);
-    if (!disableOne(*this, name)) {
+    if (!setOne(checks, name, on)) {
       std::string known;
       for (const char *each : kNames)
         known += std::string(each) + ", ";
@@ -36,10 +40,21 @@ std::string Checks::disable(const std::string &names) {
   return "";
 }
 
-std::string Checks::disableFromEnvironment() {
-  const char *names = std::getenv("NIBBLE_EMU_NO_CHECK");
-  if (!names || !*names)
-    return "";
-  std::string why = disable(names);
-  return why.empty() ? "" : "NIBBLE_EMU_NO_CHECK: " + why;
+std::string Checks::disable(const std::string &names) {
+  return setAll(*this, names, false);
+}
+std::string Checks::enable(const std::string &names) {
+  return setAll(*this, names, true);
+}
+
+std::string Checks::readEnvironment() {
+  for (bool on : {true, false}) {
+    const char *variable = on ? "NIBBLE_EMU_CHECK" : "NIBBLE_EMU_NO_CHECK";
+    const char *names = std::getenv(variable);
+    if (!names || !*names)
+      continue;
+    if (std::string why = setAll(*this, names, on); !why.empty())
+      return std::string(variable) + ": " + why;
+  }
+  return "";
 }

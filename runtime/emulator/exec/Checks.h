@@ -13,14 +13,21 @@ struct Checks {
   bool registers = true;     ///< registers without a value, where it matters
   bool pending = true; ///< use of memory that asynchronous work has in hand
   bool proxies = true; ///< missing fence.proxy.async
-  bool waits = true; ///< fences, groups and waits of wgmma, tcgen05.ld and .st
+  bool waits = true; ///< fences, groups, waits of wgmma; waits of tensor memory
   bool races = true; ///< between warps, on shared memory
+
+  /// Registers that tcgen05.ld writes, before tcgen05.wait::ld. Not on by
+  /// itself: ptxas keeps the order of registers, and CUTLASS counts on it.
+  bool loads = false;
 
   /// Switches off the checks of a list "races,registers" by the names above;
   /// "all" of them. "" or what is wrong with the list.
   std::string disable(const std::string &names);
-  /// The same for the list in the variable NIBBLE_EMU_NO_CHECK, if it is there.
-  std::string disableFromEnvironment();
+  /// Switches them on.
+  std::string enable(const std::string &names);
+  /// The same for the lists in the variables NIBBLE_EMU_CHECK (on) and then
+  /// NIBBLE_EMU_NO_CHECK (off), if they are there.
+  std::string readEnvironment();
 };
 
 } // namespace emu

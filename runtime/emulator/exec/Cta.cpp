@@ -263,6 +263,5 @@ void Cta::checkBarrier(Warp &warp, uint32_t offset, bool writes, int lane) {
     checkPending(warp, offset, 8, writes, lane);
   if (writes)
     state.set(offset, 8, SharedState::Written);
-  cluster.races.access(warp, *this, offset, 8, writes, /*strong=*/!writes,
-                       lane);
+  cluster.races.accessBarrier(warp, *this, offset, writes, lane);
 }

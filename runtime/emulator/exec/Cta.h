@@ -70,6 +70,7 @@ struct Barrier {
   bool lastAll = false;   ///< in it, all predicates held
   /// What the threads have done that arrived in this phase, and before.
   Clock gathered, released;
+  Clock gatheredObjects, releasedObjects; ///< as far as mbarriers go
   std::string describe() const;
 };
 

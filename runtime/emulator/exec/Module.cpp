@@ -187,7 +187,7 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
                         std::max(required[2], 1u)};
   if (std::string problem = check(kernel, adjusted); !problem.empty())
     return "kernel " + kernel.code.name + ": " + problem;
-  if (std::string problem = adjusted.checks.disableFromEnvironment();
+  if (std::string problem = adjusted.checks.readEnvironment();
       !problem.empty())
     return problem;
   uint32_t bytes = kernel.code.paramBytes;

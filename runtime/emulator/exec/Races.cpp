@@ -112,6 +112,58 @@ void Races::fence(Warp &w) {
   release(w, clocks.fenced);
 }
 
+struct Races::Request {
+  Warp &warp;
+  Cta &cta;
+  const Clock &seen;
+  AccessLog::Access access;
+  bool write;
+  int lane;
+  uint32_t offset; ///< where it begins
+
+  /// A store of what is there already: programs set flags so.
+  bool changesNothing(uint32_t word, uint8_t mask) const {
+    for (unsigned b = 0; b < 4; ++b)
+      if (mask >> b & 1 &&
+          warp.stored[4 * word + b - offset] != cta.shared[4 * word + b])
+        return false;
+    return true;
+  }
+};
+
+void Races::releaseObjects(Warp &w, Clock &into) {
+  if (enabled)
+    into.join(warps[numberOf(w)].clock);
+}
+void Races::acquireObjects(Warp &w, const Clock &from) {
+  if (enabled && !from.empty())
+    warps[numberOf(w)].objects.join(from);
+}
+
+void Races::accessBarrier(Warp &w, Cta &cta, uint32_t offset, bool makes,
+                          int lane) {
+  if (!enabled)
+    return;
+  WarpClocks &clocks = warps[numberOf(w)];
+  Clock both;
+  const Clock *seen = &clocks.clock;
+  if (!clocks.objects.empty()) {
+    both = clocks.clock;
+    both.join(clocks.objects);
+    seen = &both;
+  }
+  Epoch as = now(w);
+  uint32_t place = w.inst->line << kLaneBits | uint32_t(lane);
+  all({w,
+       cta,
+       *seen,
+       {as.time, as.actor, 0, !makes, place},
+       makes,
+       lane,
+       offset},
+      offset, 8);
+}
+
 void Races::strong(Warp &w, uint64_t address, bool reads, bool writes,
                    uint8_t order) {
   if (!enabled)
@@ -133,25 +185,6 @@ void Races::strong(Warp &w, uint64_t address, bool reads, bool writes,
 //===----------------------------------------------------------------------===//
 // Accesses
 //===----------------------------------------------------------------------===//
-
-struct Races::Request {
-  Warp &warp;
-  Cta &cta;
-  const Clock &seen;
-  AccessLog::Access access;
-  bool write;
-  int lane;
-  uint32_t offset; ///< where it begins
-
-  /// A store of what is there already: programs set flags so.
-  bool changesNothing(uint32_t word, uint8_t mask) const {
-    for (unsigned b = 0; b < 4; ++b)
-      if (mask >> b & 1 &&
-          warp.stored[4 * word + b - offset] != cta.shared[4 * word + b])
-        return false;
-    return true;
-  }
-};
 
 void Races::access(Warp &w, Cta &cta, uint32_t offset, uint32_t bytes,
                    bool write, bool strong, int lane) {

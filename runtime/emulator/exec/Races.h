@@ -76,6 +76,10 @@ public:
   /// The same of a relaxed operation: known after the next fence.
   void acquireRelaxed(Warp &warp, const Clock &from);
   void fence(Warp &warp);
+  /// What mbarriers are, a relaxed barrier of the cluster tells, too: CUTLASS
+  /// makes some behind its last fence.mbarrier_init.
+  void releaseObjects(Warp &warp, Clock &into);
+  void acquireObjects(Warp &warp, const Clock &from);
   /// A strong access to memory (any space): order as in isa/Inst.h.
   void strong(Warp &warp, uint64_t address, bool reads, bool writes,
               uint8_t order);
@@ -90,6 +94,9 @@ public:
               bool strong, int lane);
   void access(Warp &warp, Cta &cta, uint32_t offset, uint32_t bytes, bool write,
               Epoch as, int lane, bool strong);
+  /// By an mbarrier instruction; `makes`: init and inval.
+  void accessBarrier(Warp &warp, Cta &cta, uint32_t offset, bool makes,
+                     int lane);
 
 private:
   struct Request;
@@ -107,6 +114,7 @@ private:
     Clock clock;    ///< what has happened before
     Clock fenced;   ///< of it, what was there at the last fence
     Clock acquired; ///< by relaxed operations since the last fence
+    Clock objects;  ///< what has happened before as far as mbarriers go
   };
   bool enabled = false;
   const Cluster *cluster = nullptr;

@@ -120,7 +120,8 @@ void RegisterState::checkFlights(Warp &w, const Uses &uses) {
   Flight moved;
   for (unsigned n = 0; n < count; ++n) {
     const Flight &flight = flights[slots[n]];
-    if (!flight.job || !w.cta.cluster.launch.checks.waits)
+    const Checks &checks = w.cta.cluster.launch.checks;
+    if (!flight.job || !(flight.job == kLoad ? checks.loads : checks.waits))
       continue;
     bool isMoved = uses.rule == Rule::Move && flight.job == kLoad &&
                    n >= uses.strict && n < uses.strict + uses.values;

@@ -146,6 +146,7 @@ void clusterWait(Warp &w, const Inst &, Lanes lanes) {
     return w.wait([&b, phase = b.phase] { return b.phase != phase; },
                   [&b] { return "barrier.cluster, " + b.describe(); });
   w.clusterArrived &= ~lanes;
+  w.cta.cluster.races.acquireObjects(w, b.releasedObjects);
   w.cta.cluster.races.acquire(w, b.released);
   w.next();
 }

@@ -315,7 +315,8 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
   Access a(w, i);
   const Checks &checks = w.cta.cluster.launch.checks;
   beginAccess(a, false);
-  w.registers.beginLoad(i);
+  if (checks.loads)
+    w.registers.beginLoad(i);
   if (checks.pending &&
       w.cta.tensor.hasPendingWrite(a.base.column, a.columns()))
     w.fault("reads tensor memory that operations in flight write: nothing has "

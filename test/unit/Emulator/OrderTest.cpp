@@ -239,7 +239,7 @@ std::string runTensor(const std::string &body, bool waits = true) {
   kernel.outputs = 2;
   kernel.in.assign(32, 7);
   kernel.image.resize(16);
-  kernel.checks.waits = waits;
+  kernel.checks.waits = kernel.checks.loads = waits;
   kernel.body =
       "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [%s], 32;\n"
       "ld.shared.b32 %a, [%s];\n" +
@@ -264,6 +264,14 @@ TEST(TensorWaits, LoadsAndStores) {
   expect(kStore + kWaitStore + kLoad + kStore + kWaitLoad + kWaitStore,
          "before its tcgen05.wait::ld");
   EXPECT_EQ(runTensor(kStore + kLoad, false), "");
+}
+
+/// ptxas keeps the order of registers, so loads are checked on demand.
+TEST(TensorWaits, RegistersOfLoadsOnDemand) {
+  Checks checks;
+  EXPECT_FALSE(checks.loads);
+  EXPECT_EQ(checks.enable("loads"), "");
+  EXPECT_TRUE(checks.loads);
 }
 
 /// Warps 0 and 4 reach the same lanes.

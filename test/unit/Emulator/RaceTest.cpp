@@ -199,6 +199,30 @@ std::string remote(const std::string &arrive, uint64_t seed) {
   return device.run(config, {0, 0});
 }
 
+/// mbarriers made before a relaxed barrier of the cluster are known behind it.
+TEST(Race, MBarriersOfTheCluster) {
+  auto run = [](const std::string &barrier, uint64_t seed) {
+    Device device(kernelOf(
+        "setp.eq.u32 %p2, %lane, 0; mov.u32 %r1, %cluster_ctarank; mov.u32 "
+        "%r2, m; mapa.shared::cluster.u32 %r2, %r2, 0; setp.eq.u32 %p1, %r1, "
+        "0; @%p2 mbarrier.init.shared.b64 [m], 33;" +
+            barrier +
+            "@!%p1 mbarrier.arrive.shared::cluster.b64 _, [%r2];"
+            "barrier.cluster.arrive; barrier.cluster.wait;",
+        "", kShared));
+    Module::LaunchConfig config;
+    config.block.x = 32;
+    config.grid.x = config.cluster.x = 2;
+    config.seed = seed;
+    return device.run(config, {0, 0});
+  };
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    EXPECT_EQ(
+        run("barrier.cluster.arrive.relaxed; barrier.cluster.wait;", seed), "");
+    EXPECT_NE(run("", seed), "");
+  }
+}
+
 TEST(Race, AcrossACluster) {
   for (uint64_t seed = 1; seed <= 8; ++seed) {
     EXPECT_FAULT(remote("", seed), "a race: ");
