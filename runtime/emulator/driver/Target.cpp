@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "driver/Target.h"
 
+#include "exec/Checks.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -164,8 +166,6 @@ std::string nibble::emu::readOptions(const std::string &wanted,
   options.verbose = verbose;
   if (const char *report = variable("NIBBLE_EMU_REPORT"))
     options.report = report;
-  if (const char *names = variable("NIBBLE_EMU_NO_CHECK"))
-    if (std::string wrong = options.checks.disable(names); !wrong.empty())
-      return "NIBBLE_EMU_NO_CHECK: " + wrong;
-  return "";
+  // Launches read them again; a wrong name is told here, before any.
+  return Checks().readEnvironment();
 }

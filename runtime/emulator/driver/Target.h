@@ -4,7 +4,6 @@
 #define NIBBLE_RT_EMULATOR_DRIVER_TARGET_H
 
 #include "device/cuda/DriverTypes.h"
-#include "exec/Checks.h"
 
 #include <string>
 
@@ -48,7 +47,7 @@ std::string checkPtxTarget(const Target &target, const std::string &ptx);
 ///                       half of the host's)
 ///   NIBBLE_EMU_VERBOSE  1: also prints why calls are refused
 ///   NIBBLE_EMU_REPORT   a file for what each launch did, a line of JSON each
-///   NIBBLE_EMU_NO_CHECK  checks to leave out: "races,registers", "all"
+///   NIBBLE_EMU_CHECK, NIBBLE_EMU_NO_CHECK  exec/Checks.h
 struct Options {
   Target machine = {};
   const Target *target = nullptr; ///< &machine
@@ -56,7 +55,6 @@ struct Options {
   unsigned threads = 0; ///< 0: all
   bool verbose = false;
   std::string report; ///< empty: none
-  Checks checks;
 };
 /// "" or which variable is wrong. `arch` is the machine if the environment
 /// names none; empty: sm_90a.

@@ -82,7 +82,6 @@ static CUresult run(Driver &driver, Context &context, const KernelWork &work) {
   uint64_t launch = driver.launches++;
   config.seed = driver.options.seed + launch;
   config.threads = driver.options.threads;
-  config.checks = driver.options.checks;
   Counters counters;
   FaultKind kind = FaultKind::None;
   std::string text = work.module->module.launch(

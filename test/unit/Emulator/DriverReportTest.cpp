@@ -85,6 +85,7 @@ TEST_F(DriverReportTest, AFileThatCannotBeWrittenIsRefused) {
 
 TEST_F(DriverReportTest, UnknownChecksAreRefused) {
   inOwnProcess([&] { expectRefused("NIBBLE_EMU_NO_CHECK", "sharks"); });
+  inOwnProcess([&] { expectRefused("NIBBLE_EMU_CHECK", "sharks"); });
 }
 
 /// Reads shared memory that nobody wrote.
