@@ -433,6 +433,46 @@ static bool broadcastsTo(ArrayRef<int64_t> from, ArrayRef<int64_t> to) {
   return true;
 }
 
+unsigned StatisticsOp::getCount(NormKind kind) {
+  return kind == NormKind::layer ? 2 : 1;
+}
+
+RankedTensorType StatisticsOp::getType(RankedTensorType input, int64_t tile) {
+  SmallVector<int64_t> shape(input.getShape());
+  shape.back() = llvm::divideCeil(shape.back(), tile);
+  Type f32 = Float32Type::get(input.getContext());
+  return RankedTensorType::get(
+      shape, input.getElementType().isF64() ? input.getElementType() : f32);
+}
+
+int64_t StatisticsOp::getFlops() {
+  return 2 * getCount(getKind()) * tensorOf(getInput()).getNumElements();
+}
+
+/// `sums` are what nq.statistics makes of rows like those of `input`.
+static LogicalResult verifySums(Operation *op, NormKind kind,
+                                RankedTensorType input, int64_t tile,
+                                ValueRange sums) {
+  if (input.getRank() == 0)
+    return op->emitOpError() << "a tensor of rank 0 has no rows";
+  if (sums.size() != StatisticsOp::getCount(kind))
+    return op->emitOpError()
+           << "statistics of a " << stringifyNormKind(kind) << " norm are "
+           << StatisticsOp::getCount(kind) << " tensors, not " << sums.size();
+  RankedTensorType want = StatisticsOp::getType(input, tile);
+  for (Value value : sums)
+    if (value.getType() != want)
+      return op->emitOpError()
+             << "statistics " << value.getType() << " should be " << want
+             << ": tiles of " << tile << " in rows of " << input;
+  return success();
+}
+
+LogicalResult StatisticsOp::verify() {
+  return verifySums(*this, getKind(), tensorOf(getInput()), getTile(),
+                    getSums());
+}
+
 LogicalResult NormOp::verify() {
   auto input = tensorOf(getInput());
   if (failed(verifySameShape(*this, input, tensorOf(getResult()))))
@@ -444,7 +484,15 @@ LogicalResult NormOp::verify() {
     if (value && !broadcastsTo(tensorOf(value).getShape(), input.getShape()))
       return emitOpError() << value.getType() << " does not broadcast to "
                            << input;
-  return success();
+  if (getStatistics().empty())
+    return getTile() ? LogicalResult(emitOpError() << "tile without statistics")
+                     : success();
+  if (axis != input.getRank() - 1)
+    return emitOpError() << "statistics are of the last dimension, axis is "
+                         << axis;
+  if (!getTile())
+    return emitOpError() << "statistics without a tile";
+  return verifySums(*this, getKind(), input, *getTile(), getStatistics());
 }
 
 LogicalResult RopeOp::verify() {

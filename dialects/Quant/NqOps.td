@@ -280,21 +280,86 @@ def Nq_AttentionOp : Nq_Op<"attention", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Nq_StatisticsOp : Nq_Op<"statistics", [Pure]> {
+  let summary = "sums over tiles of the last dimension, for a norm behind";
+  let description = [{
+    What nq.norm needs to know of rows, in tiles of `tile` elements of the last
+    dimension (the last tile may be partial): for `rms` one result, the sum of
+    squares of each tile; for `layer` two, the sum of each tile and the sum of
+    squares of what is left without the mean of the tile. Two parts, as
+    sums of squares about zero would cancel where the mean is large.
+
+    Results have the shape of the input with ceil(extent / tile) in place of the
+    last extent; they are f32 sums (f64 of f64) in any order within a tile. A tile
+    is summed by whoever computes it: no value is added to by two of them.
+
+    ```mlir
+    %s = nq.statistics rms %x tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>
+    %t:2 = nq.statistics layer %x tile 128 : (tensor<4x300xf16>) -> (tensor<4x3xf32>, tensor<4x3xf32>)
+    ```
+  }];
+  let arguments = (ins Nq_NormKindAttr:$kind, Nq_FloatTensor:$input,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$tile);
+  let results = (outs Variadic<Nq_FloatTensor>:$sums);
+  let assemblyFormat = [{
+    $kind $input `tile` $tile attr-dict `:` functional-type($input, $sums)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Number of results for a kind of norm.
+    static unsigned getCount(NormKind kind);
+    /// Type of each result for an input type.
+    static ::mlir::RankedTensorType getType(::mlir::RankedTensorType input,
+                                            int64_t tile);
+    /// Additions and multiplications: 2 per element for `rms`, 4 for `layer`.
+    int64_t getFlops();
+  }];
+}
+
 def Nq_NormOp : Nq_Op<"norm", [Pure, AttrSizedOperandSegments]> {
   let summary = "layer or RMS normalization over the trailing dimensions";
   let description = [{
     Over dimensions [axis, rank): layer: (x - mean) / sqrt(var + epsilon), rms:
     x / sqrt(mean(x^2) + epsilon); then * scale + bias, both broadcast against the
     input as in numpy. All in f32, one rounding to the result type.
+
+    With `statistics`, the results of an nq.statistics of the same kind and
+    `tile` over the rows of the input (maybe in another shape), mean and variance
+    come from them: every element can be computed by itself. With n elements in a tile
+    and N in a row: mean = sum(sums) / N, var = sum(squares + n (sums / n - mean)^2)
+    / N; for `rms`, mean(x^2) = sum(squares) / N. The axis is the last one then.
+
+    ```mlir
+    %y = nq.norm rms %x statistics(%s : tensor<4x3xf32>) tile 128 {axis = 1 : i64, epsilon = 1.0e-6 : f64}
+           : tensor<4x300xf16> -> tensor<4x300xf16>
+    ```
   }];
   let arguments = (ins Nq_NormKindAttr:$kind, Nq_FloatTensor:$input,
                        Optional<Nq_FloatTensor>:$scale, Optional<Nq_FloatTensor>:$bias,
-                       I64Attr:$axis, F64Attr:$epsilon);
+                       Variadic<Nq_FloatTensor>:$statistics,
+                       I64Attr:$axis, F64Attr:$epsilon,
+                       OptionalAttr<ConfinedAttr<I64Attr, [IntPositive]>>:$tile);
   let results = (outs Nq_FloatTensor:$result);
+  let builders = [
+    OpBuilder<(ins "::mlir::Type":$result, "NormKind":$kind,
+                   "::mlir::Value":$input, "::mlir::Value":$scale,
+                   "::mlir::Value":$bias, "int64_t":$axis,
+                   "::llvm::APFloat":$epsilon), [{
+      build($_builder, $_state, result, kind, input, scale, bias,
+            ::mlir::ValueRange(), axis, epsilon, ::mlir::IntegerAttr());
+    }]>,
+    OpBuilder<(ins "::mlir::Type":$result, "NormKindAttr":$kind,
+                   "::mlir::Value":$input, "::mlir::Value":$scale,
+                   "::mlir::Value":$bias, "::mlir::IntegerAttr":$axis,
+                   "::mlir::FloatAttr":$epsilon), [{
+      build($_builder, $_state, result, kind, input, scale, bias,
+            ::mlir::ValueRange(), axis, epsilon, ::mlir::IntegerAttr());
+    }]>];
   let assemblyFormat = [{
     $kind $input (`scale` `(` $scale^ `:` type($scale) `)`)?
-    (`bias` `(` $bias^ `:` type($bias) `)`)? attr-dict
-    `:` type($input) `->` type($result)
+    (`bias` `(` $bias^ `:` type($bias) `)`)?
+    (`statistics` `(` $statistics^ `:` type($statistics) `)` `tile` $tile)?
+    attr-dict `:` type($input) `->` type($result)
   }];
   let hasVerifier = 1;
 }

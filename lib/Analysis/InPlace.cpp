@@ -81,7 +81,8 @@ static std::string checkStep(Operation *op, Value operand) {
     return checkRows(op, softmax.getInput(), operand);
   if (auto norm = dyn_cast<nq::NormOp>(op))
     return checkRows(op, norm.getInput(), operand);
-  if (isa<nq::CastOp>(op))
+  // Statistics read what has been stored.
+  if (isa<nq::CastOp, nq::StatisticsOp>(op))
     return "";
   return ("'" + op->getName().getStringRef() + "' is not known to allow it")
       .str();
@@ -131,6 +132,18 @@ static std::string checkUpdate(nq::UpdateOp update, BlockArgument argument) {
   return "it reads the operand in another way";
 }
 
+/// Other results are made from the stored result, so that nothing reads the
+/// operand again: statistics of its rows.
+static std::string checkOtherResults(func::FuncOp kernel, unsigned result) {
+  OperandRange values = kernel.front().getTerminator()->getOperands();
+  for (auto [i, value] : llvm::enumerate(values)) {
+    auto statistics = value.getDefiningOp<nq::StatisticsOp>();
+    if (i != result && (!statistics || statistics.getInput() != values[result]))
+      return "the kernel has several results";
+  }
+  return "";
+}
+
 static std::string checkType(Type operand, Type result) {
   auto type = dyn_cast<RankedTensorType>(operand);
   if (operand != result || !type)
@@ -155,8 +168,9 @@ std::string nibble::whyNotInPlace(func::FuncOp kernel, unsigned operand,
   BlockArgument argument = kernel.getArgument(operand);
   if (nq::UpdateOp update = getUpdate(kernel, result))
     return checkUpdate(update, argument);
-  if (kernel.getNumResults() != 1)
-    return "the kernel has several results";
+  why = checkOtherResults(kernel, result);
+  if (!why.empty())
+    return why;
   Operation *op = getOnlyOp(kernel);
   if (auto matmul = dyn_cast_if_present<nq::MatmulOp>(op))
     return checkMatmul(matmul, argument);

@@ -191,6 +191,9 @@ static std::string explainLoops(nq::RegionOp region) {
     return "scores stay on chip, softmax in f32";
   if (region.getKind() == "rowwise")
     return "one pass over rows";
+  for (auto norm : region.getBlock().getOps<nq::NormOp>())
+    if (!norm.getStatistics().empty())
+      return "loops over its elements: a product has summed the rows";
   return "loops over its elements";
 }
 

@@ -173,6 +173,8 @@ int64_t nibble::getFlops(nq::RegionOp region) {
         q.getDimSize(0) * q.getDimSize(1) * q.getDimSize(2) * v.getDimSize(2);
     flops += 2 * scores * (q.getDimSize(3) + v.getDimSize(3));
   }
+  for (auto op : region.getBlock().getOps<nq::StatisticsOp>())
+    flops += op.getFlops();
   return flops;
 }
 

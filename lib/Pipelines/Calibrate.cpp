@@ -181,6 +181,7 @@ private:
     plain.input = options.input;
     plain.output = path.str();
     plain.command = options.command;
+    plain.reproducerDir = options.reproducerDir;
     Compiler compiler(context, plain, createProbedGraph(), Stage::Fuse);
     decisions.setMuted(true);
     llvm::scope_exit restore([&] { decisions.setMuted(false); });

@@ -159,6 +159,9 @@ static void buildStage(OpPassManager &pm, Stage stage,
     FuseOptions fuse;
     fuse.disabled.assign(options.disabledFusions.begin(),
                          options.disabledFusions.end());
+    fuse.forced.assign(options.forcedFusions.begin(),
+                       options.forcedFusions.end());
+    fuse.target = target;
     if (options.splitOutputRounding) {
       pm.addNestedPass<func::FuncOp>(createSplitOutputRounding());
       // Accumulators can be seen only between kernels.
@@ -203,7 +206,7 @@ LogicalResult Compiler::quantize() {
   buildStage(apply, Stage::Quantize, options, fallbacks);
   if (failed(assign.run(*module)) ||
       failed(calibrate(*module, options, *decisions)) ||
-      failed(apply.run(*module)))
+      failed(runPasses(apply, Stage::Quantize)))
     return failure();
   emitRemark(UnknownLoc::get(&context))
       << "matmuls with weights: " << summary.str();
@@ -250,29 +253,31 @@ LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
       remarkHazards(*module, lint(*module));
     return success();
   }
-  // What a model asked for and cannot get is no bug: it is told as a remark.
-  bool refused = llvm::any_of(decisions->all(), [](const Decision &decision) {
-    return decision.kind == Decision::Kind::Failed;
-  });
-  if (before && !refused)
-    reproduce(*before, pm, stage);
-  return failure();
-}
-
-void Compiler::reproduce(ModuleOp before, PassManager &pm, Stage stage) {
   std::string pipeline;
   llvm::raw_string_ostream os(pipeline);
   pm.printAsTextualPipeline(os);
-  auto folder = writeReproducer(
-      {before, getStageName(stage), pipeline, options.command, getReport()},
-      *options.reproducerDir);
+  if (before)
+    reproduce(*before, pipeline, getStageName(stage));
+  return failure();
+}
+
+/// Nothing for what a model asked for and cannot get: that is no bug, and is
+/// told as a remark.
+void Compiler::reproduce(ModuleOp before, StringRef pipeline, StringRef stage) {
+  if (llvm::any_of(decisions->all(), [](const Decision &decision) {
+        return decision.kind == Decision::Kind::Failed;
+      }))
+    return;
+  auto folder =
+      writeReproducer({before, stage, pipeline, options.command, getReport()},
+                      *options.reproducerDir);
   if (!folder) {
     emitWarning(UnknownLoc::get(&context))
         << "no reproducer: " << llvm::toString(folder.takeError());
     return;
   }
   emitRemark(UnknownLoc::get(&context))
-      << "stage '" << getStageName(stage)
+      << "stage '" << stage
       << "' failed, which is a bug of nibble; please report it and attach the "
          "folder "
       << *folder;
@@ -356,9 +361,20 @@ LogicalResult Compiler::emitCode() {
     target.asmText = &assembly;
     llvm::raw_string_ostream(loops) << kernels;
   }
+  // Compiling takes the loops apart.
+  OwningOpRef<ModuleOp> before;
+  if (options.reproducerDir)
+    before = kernels.clone();
   auto code = cpu::compileToSharedObject(kernels, target);
-  if (!code)
-    return fail(context, llvm::toString(code.takeError()));
+  if (!code) {
+    (void)fail(context, llvm::toString(code.takeError()));
+    if (before)
+      reproduce(*before,
+                "builtin.module(compile-kernels-to-cpu{cpu=" + target.cpu +
+                    "})",
+                "code");
+    return failure();
+  }
   object = std::move(*code);
   kernels->erase();
   if (options.dumpKernels.empty())

@@ -132,15 +132,24 @@ void nibble::buildQuantizePipeline(OpPassManager &pm) {
 
 ArrayRef<StringLiteral> nibble::getFusionNames() {
   static constexpr StringLiteral kFusions[] = {
-      "fuse-elementwise",     "fuse-gated-mlp", "fuse-qkv",    "fuse-attention",
-      "fuse-matmul-epilogue", "fuse-rowwise",   "fuse-reduce", "fuse-quantize"};
+      "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
+      "fuse-attention",   "fuse-matmul-epilogue", "fuse-rowwise",
+      "fuse-reduce",      "fuse-quantize",        "fuse-norm-statistics"};
+  return kFusions;
+}
+
+ArrayRef<StringLiteral> nibble::getForcibleFusionNames() {
+  static constexpr StringLiteral kFusions[] = {"fuse-norm-statistics"};
   return kFusions;
 }
 
 void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
+  auto runs = [&](StringRef name) {
+    return !llvm::is_contained(options.disabled, name) &&
+           !llvm::is_contained(options.disabled, "all");
+  };
   auto add = [&](StringRef name, std::unique_ptr<Pass> (*create)()) {
-    if (!llvm::is_contained(options.disabled, name) &&
-        !llvm::is_contained(options.disabled, "all"))
+    if (runs(name))
       pm.addNestedPass<func::FuncOp>(create());
   };
   add("fuse-elementwise", createFuseElementwise);
@@ -153,6 +162,13 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
   add("fuse-reduce", createFuseReduce);
   add("fuse-quantize", createFuseQuantize);
   pm.addNestedPass<func::FuncOp>(createFormRegions());
+  if (runs("fuse-norm-statistics")) {
+    FuseNormStatisticsOptions statistics;
+    statistics.target = options.target;
+    statistics.force =
+        llvm::is_contained(options.forced, "fuse-norm-statistics");
+    pm.addNestedPass<func::FuncOp>(createFuseNormStatistics(statistics));
+  }
   addCleanup(pm);
   addVerifier(pm, Stage::Fuse);
 }

@@ -6,6 +6,7 @@
 #include "Threads.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace nibble;
@@ -289,20 +290,89 @@ static FailureOr<Results> evalAttention(const OpCall &call) {
 // Norm
 //===----------------------------------------------------------------------===//
 
-/// Subtracts the mean (layer) and divides by the root of the mean square.
-static void normalize(double *x, int64_t count, bool isLayer, double epsilon) {
-  double sum = 0, squares = 0;
+namespace {
+/// What a row is normalized by.
+struct RowMoments {
+  double mean = 0, squares = 0; ///< of what is left without the mean
+};
+} // namespace
+
+static RowMoments measure(const double *x, int64_t count, bool isLayer) {
+  RowMoments row;
   if (isLayer) {
     for (int64_t i = 0; i < count; ++i)
-      sum += x[i];
-    for (int64_t i = 0; i < count; ++i)
-      x[i] -= sum / count;
+      row.mean += x[i];
+    row.mean /= count;
   }
   for (int64_t i = 0; i < count; ++i)
-    squares += x[i] * x[i];
-  double root = std::sqrt(squares / count + epsilon);
+    row.squares += (x[i] - row.mean) * (x[i] - row.mean);
+  return row;
+}
+
+/// Subtracts the mean and divides by the root of the mean square.
+static void normalize(double *x, int64_t count, const RowMoments &row,
+                      double epsilon) {
+  double root = std::sqrt(row.squares / count + epsilon);
   for (int64_t i = 0; i < count; ++i)
-    x[i] /= root;
+    x[i] = (x[i] - row.mean) / root;
+}
+
+static int64_t countTiles(int64_t width, int64_t tile) {
+  return (width + tile - 1) / tile;
+}
+
+/// Elements of tile `t` of a row.
+static int64_t tileSize(int64_t width, int64_t tile, int64_t t) {
+  return std::min(tile, width - t * tile);
+}
+
+static FailureOr<Results> evalStatistics(const OpCall &call) {
+  auto op = cast<nq::StatisticsOp>(call.op);
+  const RefTensor &input = call.operands[0];
+  bool isLayer = op.getKind() == nq::NormKind::layer;
+  int64_t width = input.getShape().back(), tile = op.getTile();
+  int64_t tiles = countTiles(width, tile);
+  int64_t cells = call.resultType().getNumElements();
+  auto sums = allocate<double>(cells), squares = allocate<double>(cells);
+  parallelFor(call.threads, cells, 64, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin) {
+      int64_t row = begin / tiles, t = begin % tiles;
+      int64_t count = tileSize(width, tile, t);
+      std::vector<double> x(count);
+      input.read(row * width + t * tile, count, x.data());
+      RowMoments moments = measure(x.data(), count, isLayer);
+      sums.get()[begin] = std::accumulate(x.begin(), x.end(), 0.0);
+      squares.get()[begin] = moments.squares;
+    }
+  });
+  Results results;
+  if (isLayer)
+    results.push_back(RefTensor::floats(call.resultType(), sums));
+  results.push_back(RefTensor::floats(call.resultType(), squares));
+  return results;
+}
+
+/// The moments of row `row` from its tiles.
+static RowMoments mergeTiles(const OpCall &call, nq::NormOp op, int64_t row,
+                             int64_t width) {
+  int64_t tile = *op.getTile(), tiles = countTiles(width, tile);
+  const RefTensor &squares = call.get(op.getStatistics().back());
+  RowMoments moments;
+  if (op.getKind() != nq::NormKind::layer) {
+    for (int64_t t = 0; t < tiles; ++t)
+      moments.squares += squares.floatAt(row * tiles + t);
+    return moments;
+  }
+  const RefTensor &sums = call.get(op.getStatistics().front());
+  for (int64_t t = 0; t < tiles; ++t)
+    moments.mean += sums.floatAt(row * tiles + t);
+  moments.mean /= width;
+  for (int64_t t = 0; t < tiles; ++t) {
+    int64_t count = tileSize(width, tile, t);
+    double off = sums.floatAt(row * tiles + t) / count - moments.mean;
+    moments.squares += squares.floatAt(row * tiles + t) + count * off * off;
+  }
+  return moments;
 }
 
 namespace {
@@ -338,8 +408,11 @@ static FailureOr<Results> evalNorm(const OpCall &call) {
   auto runRow = [&](int64_t row) {
     double *x = values.get() + row * width;
     input.read(row * width, width, x);
-    normalize(x, width, op.getKind() == nq::NormKind::layer,
-              op.getEpsilon().convertToDouble());
+    bool isLayer = op.getKind() == nq::NormKind::layer;
+    RowMoments moments = op.getStatistics().empty()
+                             ? measure(x, width, isLayer)
+                             : mergeTiles(call, op, row, width);
+    normalize(x, width, moments, op.getEpsilon().convertToDouble());
     for (int64_t i = 0; scale.tensor && i < width; ++i)
       x[i] *= scale.at(row * width + i);
     for (int64_t i = 0; bias.tensor && i < width; ++i)
@@ -396,5 +469,6 @@ void nibble::ref::addNetworkEvals(EvalTable &table) {
   table["nq.matmul"] = evalMatmul;
   table["nq.attention"] = evalAttention;
   table["nq.norm"] = evalNorm;
+  table["nq.statistics"] = evalStatistics;
   table["nq.rope"] = evalRope;
 }

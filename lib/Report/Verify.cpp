@@ -41,6 +41,16 @@ static rt::Tolerance getDefaultTolerance(Type element) {
   return tolerance;
 }
 
+/// The element type that says how exact result `r` of a kernel can be. Sums of
+/// what the kernel has rounded are as exact as those values: a rounding that
+/// went the other way is in both.
+static Type getJudgedType(func::FuncOp kernel, unsigned r) {
+  Value value = kernel.front().getTerminator()->getOperand(r);
+  if (auto statistics = value.getDefiningOp<nq::StatisticsOp>())
+    value = statistics.getInput();
+  return cast<RankedTensorType>(value.getType()).getElementType();
+}
+
 /// Compares piece by piece: values may have gigabytes as doubles.
 static void compareTensors(const RefTensor &actual, const RefTensor &expected,
                            rt::Comparison &comparison) {
@@ -314,29 +324,34 @@ private:
       auto actual = readValue(result, launchInfo.args[firstResult + r]);
       if (failed(actual))
         return failure();
-      addLayer(launch, *actual, (*expected)[r]);
+      addLayer(launch, r, *actual, (*expected)[r]);
     }
     return success();
   }
 
   FailureOr<ref::Interpreter::Results>
   evaluateLaunch(exec::LaunchOp launch, ArrayRef<RefTensor> inputs) {
-    auto kernel = compiler.getModule().lookupSymbol<func::FuncOp>(
-        launch.getKernelAttr().getAttr());
     auto begin = Clock::now();
     ref::InterpreterOptions interpreterOptions;
     interpreterOptions.threads = options.threads;
-    auto results = ref::Interpreter(interpreterOptions).run(kernel, inputs);
+    auto results =
+        ref::Interpreter(interpreterOptions).run(getKernel(launch), inputs);
     report.referenceSeconds +=
         std::chrono::duration<double>(Clock::now() - begin).count();
     return results;
   }
 
-  void addLayer(exec::LaunchOp launch, const RefTensor &actual,
+  func::FuncOp getKernel(exec::LaunchOp launch) {
+    return compiler.getModule().lookupSymbol<func::FuncOp>(
+        launch.getKernelAttr().getAttr());
+  }
+
+  void addLayer(exec::LaunchOp launch, unsigned r, const RefTensor &actual,
                 const RefTensor &expected) {
     rt::Comparison comparison(
-        options.tolerance ? *options.tolerance
-                          : getDefaultTolerance(actual.getElementType()));
+        options.tolerance
+            ? *options.tolerance
+            : getDefaultTolerance(getJudgedType(getKernel(launch), r)));
     compareTensors(actual, expected, comparison);
     LayerReport layer;
     layer.layer = launch.getLayer();

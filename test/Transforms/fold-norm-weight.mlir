@@ -1,5 +1,5 @@
 // The gain of a norm is in the rows of the weights behind it, in both orders of storage and behind a rounding.
-// RUN: nibble-opt %s --fold-norm-weight --remark-format=emitRemark --remarks-filter=nibble -o %t 2>%t.remarks
+// RUN: nibble-opt %s --mlir-disable-threading --fold-norm-weight --remark-format=emitRemark --remarks-filter=nibble -o %t 2>%t.remarks
 // RUN: FileCheck %s --input-file=%t
 // RUN: FileCheck %s --check-prefix=REMARK --input-file=%t.remarks
 

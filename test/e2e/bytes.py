@@ -5,7 +5,8 @@
 
 count-bytes runs an engine and counts the pages that each launch reads and writes. Operands begin anywhere in a page, so that
 a count may exceed the prediction by up to two pages an operand; beyond that, a kernel's count must be the prediction, and
-the totals must agree within 2 % when each operand is charged half of that. Exit 1 if not."""
+the totals must agree within 2 % when each operand is charged half of that. Operations in the engine must be those predicted.
+Exit 1 if not."""
 import argparse
 import json
 import sys
@@ -55,6 +56,9 @@ def check(name, model, tools, goals, *options, inputs={}):
     wrong = [line for k, x in zip(kernels, launches) for line in compare(k, x)]
     want = sum(k["bytes_read"] + k["bytes_written"] for k in kernels)
     got = sum(x["read"] + x["written"] - PAGE * (x["operands"] + x["results"]) for x in launches)
+    engine_flops = json.loads(tools.call("nibble", "inspect", engine, "--launches", "--json", expect=OK).stdout)["entries"][0]["launches"]
+    goals.check(f"{name}: flops of the engine that were not predicted",
+                abs(sum(x["flops"] for x in engine_flops) - sum(k["flops"] for k in kernels)), 0)
     goals.check(f"{name}: counted / predicted bytes", got / want, 1.02)
     goals.check(f"{name}: counted / predicted bytes", got / want, 0.98, at_least=True)
     goals.check(f"{name}: kernels of {len(kernels)} that differ", len({line.split(' (')[0] for line in wrong}), 0)
@@ -82,6 +86,7 @@ def main():
     decoder = fresh(work / "bytes_decoder.onnx", lambda p: write_decoder(
         p, "nvfp4", layers=1, seq=256, width=512, mlp=1024, heads=8, kv_heads=1, head_dim=64, external="never"))
     check("decoder layer", decoder, tools, goals)
+    check("decoder layer, statistics of rows", decoder, tools, goals, "--force-fusion", "fuse-norm-statistics")
     # Rows of the embedding that lie together, as pages say little about scattered ones.
     np.save(work / "ids.npy", np.arange(1000, 1128, dtype=np.int64).reshape(1, 128))
     check("MiniLM 1x128", fresh(work / "bytes_minilm.onnx", lambda p: write_minilm(p, batch=1, seq=128)), tools, goals,

@@ -7,7 +7,9 @@ Exit 1 if a check fails; checks are printed by name."""
 import argparse
 import html.parser
 import json
+import os
 import re
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -428,6 +430,51 @@ def check_reproducer(r):
     readme = (folders[0] / "README.txt").read_text()
     assert "LLVM 22" in readme and report["command"] in readme
     r.tools.compile(bad, r.work / "bad.nbl", "--target", "nowhere", "--reproducer-dir", r.work / "none", expect=USAGE)
+    assert not (r.work / "none").exists()
+
+
+QUANTIZED = """func.func @main(%x: tensor<4x64xf32> {nibble.name = "x"}) -> (tensor<4x32xf32> {nibble.name = "y"}) attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1.0> : tensor<32x64xf32>) : tensor<32x64xf32>
+  %y = nq.matmul %x, %w transpose_b : (tensor<4x64xf32>, tensor<32x64xf32>) -> tensor<4x32xf32> loc("/fine/MatMul")
+  return %y : tensor<4x32xf32>
+}
+func.func @other(%x: tensor<4x64xf32>) -> tensor<4x64xf32> {
+  %y = nq.norm rms %x {axis = 1 : i64, epsilon = 1.0e-6, nibble.precision = "nonsense"} : tensor<4x64xf32> -> tensor<4x64xf32> loc("/odd/Norm")
+  return %y : tensor<4x64xf32>
+}
+"""
+UNKNOWN_MATH = """func.func @main(%x: tensor<4x64xi32> {nibble.name = "x"}) -> (tensor<4x64xi32> {nibble.name = "y"}) attributes {nibble.entry} {
+  %e = tensor.empty() : tensor<4x64xi32>
+  %y = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x64xi32>) outs(%e : tensor<4x64xi32>) {
+  ^bb0(%a: i32, %o: i32):
+    %r = math.ipowi %a, %a : i32
+    linalg.yield %r : i32
+  } -> tensor<4x64xi32> loc("/odd/Power")
+  return %y : tensor<4x64xi32>
+}
+"""
+
+
+def check_reproducer_stages(r):
+    """Failures in the passes of stage quantize, and behind all passes, in the code generator."""
+    for name, text, options, stage, done, error in (
+            ("quantize", QUANTIZED, ("--quantize", "mxfp8"), "quantize", "canonical", "nonsense"),
+            ("code", UNKNOWN_MATH, (), "code", "select", "math.ipowi"),
+            ("native", UNKNOWN_MATH, ("--target", "cpu:native"), "code", "select", "math.ipowi")):
+        model, folder = r.work / f"bad_{name}.mlir", r.work / f"repro_{name}"
+        model.write_text(text)
+        shutil.rmtree(folder, ignore_errors=True)
+        call = r.tools.call("nibble", "compile", model, "-o", r.work / "bad.nbl", *options, "--reproducer-dir", folder, expect=UNSUPPORTED)
+        bundles = list(folder.iterdir())
+        assert len(bundles) == 1 and f"stage '{stage}' failed" in call.stderr and f"attach the folder {bundles[0]}" in call.stderr, call.stderr
+        assert {p.name for p in bundles[0].iterdir()} == {f"before-{stage}.mlir", "report.json", "README.txt"}
+        again = r.tools.call("nibble-opt", "--run-reproducer", bundles[0] / f"before-{stage}.mlir", "-o", os.devnull)
+        assert again.returncode and error in again.stderr and error in call.stderr, again.stderr
+        report = r.explain(bundles[0] / "report.json")
+        assert report["stage"] == done and error in report["problems"][0]["message"], report
+    # Formats that need samples, and no samples: no bug.
+    r.tools.compile(r.work / "bad_quantize.mlir", r.work / "bad.nbl", "--quantize", "fp8", "--reproducer-dir", r.work / "none", expect=REFUSED)
     assert not (r.work / "none").exists()
 
 

@@ -62,6 +62,11 @@ cl::list<std::string>
              cl::desc("switch off a fusion or a recognition by name "
                       "(repeatable), or all fusions"),
              cl::value_desc("NAME"), cl::sub(command));
+cl::list<std::string>
+    forceFusion("force-fusion",
+                cl::desc("do a fusion by name also where it does not pay on "
+                         "the target (repeatable)"),
+                cl::value_desc("NAME"), cl::sub(command));
 cl::opt<std::string> reproducerDir(
     "reproducer-dir",
     cl::desc("where the folder with a stage that fails goes (default: that of "
@@ -173,6 +178,30 @@ static int usage(const llvm::Twine &message) {
   return kExitUsage;
 }
 
+static int readFusions(CompileOptions &options) {
+  for (const std::string &name : noFusion) {
+    if (name != "all" && !llvm::is_contained(getFusionNames(), name) &&
+        !llvm::is_contained(getRecognitionNames(), name))
+      return usage("--no-fusion '" + name +
+                   "' is not a fusion; there are all, " +
+                   llvm::join(getFusionNames(), ", ") + ", " +
+                   llvm::join(getRecognitionNames(), ", "));
+    options.disabledFusions.push_back(name);
+  }
+  for (const std::string &name : forceFusion) {
+    if (!llvm::is_contained(getForcibleFusionNames(), name))
+      return usage("--force-fusion '" + name +
+                   "' is not a fusion that costs decide on; there is " +
+                   llvm::join(getForcibleFusionNames(), ", "));
+    if (llvm::is_contained(options.disabledFusions, name) ||
+        llvm::is_contained(options.disabledFusions, "all"))
+      return usage("--force-fusion '" + name +
+                   "' is switched off by --no-fusion");
+    options.forcedFusions.push_back(name);
+  }
+  return kExitOk;
+}
+
 static int checkOptions(CompileOptions &options) {
   if (!getMachine(target))
     return usage("--target '" + target + "' is not known; there are " +
@@ -189,15 +218,8 @@ static int checkOptions(CompileOptions &options) {
     if (!options.stopAfter)
       return usage("--stop-after '" + stopAfter + "' is not a stage");
   }
-  for (const std::string &name : noFusion) {
-    if (name != "all" && !llvm::is_contained(getFusionNames(), name) &&
-        !llvm::is_contained(getRecognitionNames(), name))
-      return usage("--no-fusion '" + name +
-                   "' is not a fusion; there are all, " +
-                   llvm::join(getFusionNames(), ", ") + ", " +
-                   llvm::join(getRecognitionNames(), ", "));
-    options.disabledFusions.push_back(name);
-  }
+  if (int code = readFusions(options))
+    return code;
   if (dryRun && !options.stopAfter) {
     options.stopAfter =
         getMachine(target)->isGpu() ? Stage::Select : Stage::Lower;

@@ -19,7 +19,8 @@ namespace nibble {
 /// time. That holds for a result, whatever else the kernel computes, that is
 ///  - an nq.update of the operand, which cannot be run in any other way: the
 ///    kernel writes the new rows and reads nothing of the operand;
-/// and for kernels with one result that are
+/// and for kernels with one result (or results that are nq.statistics of it
+/// besides, made of what is stored) that are
 ///  - an nq.matmul with the operand among its extras, of the shape of the
 ///    result: the epilogue reads an element right before it is stored;
 ///  - any number of ops of which those on the way from the operand to the

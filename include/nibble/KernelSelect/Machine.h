@@ -37,6 +37,9 @@ struct Machine {
   std::string source; ///< of `reached`
   int64_t l2Bytes = 0;
   unsigned multiprocessors = 0;
+  /// Of a GPU: seconds of a reduction over all threads of a block, and f32
+  /// sums per second that the threads of a multiprocessor read all alike.
+  double blockReduction = 0, sumsPerSecond = 0;
   bool isGpu() const { return family != TargetFamily::Cpu; }
   /// True if a matrix unit multiplies this format by itself.
   bool hasMath(MathFormat math) const;

@@ -47,7 +47,8 @@ std::string describeOperands(llvm::ArrayRef<Product> products);
 /// The same before the target widened operands: a dequantized operand counts as
 /// what it was.
 std::string describeSources(llvm::ArrayRef<Product> products);
-/// 2 m n k, all batches and products; attention counts both of its products.
+/// 2 m n k, all batches and products; attention counts both of its products,
+/// nq.statistics its sums.
 int64_t getFlops(nq::RegionOp region);
 /// Bytes that a kernel must move: every operand and result once, as stored; of
 /// an operand that is only sliced or looked up, the elements read; of a value

@@ -52,11 +52,14 @@ struct CompileOptions {
   bool splitOutputRounding = false;
   /// Fusions and recognitions that must not run, by name; "all": all fusions.
   std::vector<std::string> disabledFusions;
+  /// Fusions that run where they do not pay, by name (getForcibleFusionNames).
+  std::vector<std::string> forcedFusions;
   /// Rewrites that are not exact and may run, by name (getInexactRewrites).
   std::vector<std::string> allowedRewrites;
   std::string command; ///< recorded in the engine
   /// Folder for the reproducer bundle of a stage that fails for a reason that
-  /// no model should cause; nothing: none is written.
+  /// no model should cause (of stage `lower`, the passes and, as "code", the
+  /// code generator); nothing: none is written.
   std::optional<std::string> reproducerDir;
   /// Called when a stage begins.
   std::function<void(Stage)> progress;
@@ -98,7 +101,8 @@ private:
   mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
-  void reproduce(mlir::ModuleOp before, mlir::PassManager &pm, Stage stage);
+  void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
+                 llvm::StringRef stage);
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();

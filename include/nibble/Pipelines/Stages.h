@@ -63,9 +63,15 @@ void buildQuantizePipeline(mlir::OpPassManager &pm);
 struct FuseOptions {
   /// Names of fusions that must not run ("fuse-elementwise"), or "all".
   llvm::SmallVector<std::string> disabled;
+  /// Names of fusions that run where they do not pay, too.
+  llvm::SmallVector<std::string> forced;
+  /// Target whose costs decide whether a fusion pays.
+  std::string target = "cpu";
 };
 /// Names of the fusions that can be switched off, in the order they run.
 llvm::ArrayRef<llvm::StringLiteral> getFusionNames();
+/// Those of them that a target's costs decide on, so that they can be forced.
+llvm::ArrayRef<llvm::StringLiteral> getForcibleFusionNames();
 void buildFusePipeline(mlir::OpPassManager &pm, const FuseOptions &options);
 
 struct LayoutOptions {

@@ -541,6 +541,35 @@ def FormRegions : Pass<"form-regions", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 
+def FuseNormStatistics : Pass<"fuse-norm-statistics", "::mlir::func::FuncOp"> {
+  let summary = "A product sums the rows it stores for the norm behind it";
+  let description = [{
+    Assumes regions. Guarantees: where a norm reads the result of a product as it is
+    stored, maybe in another shape, and that pays on `target`, the region of the
+    product has further results, `nq.statistics` of its rows: f32 sums over tiles
+    of `tile` columns, of the values as rounded for storage, each made by the one
+    block that has the tile. The norm takes them as an operand, and its region is
+    `elementwise`, unless something else in it needs whole rows: any block normalizes
+    and quantizes any columns. Two norms of one value share them.
+    Values change by the order of f32 sums only; those of the reference by
+    roundings of f64, at most (tiles + 4) 2^-52 relative (docs/numerics.md).
+
+    It pays where rows are few or long, see nibble/KernelSelect/RowStatistics.h for the
+    rule and what was measured; never on the CPU. With `force` it is done
+    wherever it is possible.
+
+    Refuses (leaves, with a remark) norms over several dimensions, rows that are
+    parts of rows of the product (heads) or cut by a reshape, rows written into a state, and
+    what does not pay, with the times. Norms of anything but a product are none of
+    its business. Example: test/Transforms/fuse-norm-statistics.mlir.
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"cpu\"", "target to decide for">,
+    Option<"tile", "tile", "int64_t", "128", "columns of a sum">,
+    Option<"force", "force", "bool", "false", "also where it does not pay">];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::tensor::TensorDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Stage layout
 //===----------------------------------------------------------------------===//

@@ -354,6 +354,8 @@ FailureOr<FusedKernel> lowerFusedKernel(func::FuncOp kernel, ModuleOp target) {
     for (const FusedProduct &product : group.products)
       result.flops += 2 * product.spec.m * product.spec.n * product.spec.k;
   }
+  for (auto op : bodyOf(kernel).getOps<nq::StatisticsOp>())
+    result.flops += op.getFlops();
   result.info = FusedLowering(kernel, target, plan).run();
   return result;
 }

@@ -1,35 +1,12 @@
-// Softmax, normalization and rotary embedding as tensors of a kernel.
+// Softmax and rotary embedding as tensors of a kernel.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "KernelGraph.h"
-#include "LaneMath.h"
+#include "RowMath.h"
 
 using namespace mlir;
 
 namespace nibble {
 namespace cpu {
-
-/// Element functions below compute with these; operands in order.
-template <typename Fn>
-static Node *math(Dag &dag, ArrayRef<Node *> operands, Fn fn) {
-  return dag.compute(operands[0]->type, operands,
-                     [fn](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                          Type) { return fn(b, values); });
-}
-
-static Lanes lanes(ImplicitLocOpBuilder &b, Value value) { return {&b, value}; }
-
-/// Widened to `type` (f32 or f64).
-static Node *widen(Dag &dag, Node *node, Type type) {
-  if (node->type == type)
-    return node;
-  return dag.compute(type, {node},
-                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                        Type result) -> Value {
-                       if (getElementTypeOrSelf(result).isF64())
-                         return arith::ExtFOp::create(b, result, values[0]);
-                       return arith::TruncFOp::create(b, result, values[0]);
-                     });
-}
 
 /// True if pulling an element is no more than a load.
 static bool isFree(const Tensor &tensor) {
@@ -97,92 +74,6 @@ LogicalResult KernelGraph::readSoftmax(linalg::SoftmaxOp op) {
                        [](auto &b, ArrayRef<Value> values) {
                          return (lanes(b, values[0]) * lanes(b, values[1])).v;
                        });
-    return dag.roundTo(element, value);
-  });
-  return success();
-}
-
-/// Index into an operand that broadcasts as in numpy.
-static Index broadcastIndex(IndexRef index, ArrayRef<int64_t> shape) {
-  Index at;
-  size_t skip = index.size() - shape.size();
-  for (auto [i, extent] : llvm::enumerate(shape))
-    at.push_back(extent == 1 ? Lin() : index[skip + i]);
-  return at;
-}
-
-LogicalResult KernelGraph::readNorm(nq::NormOp op) {
-  Tensor *input = &kept(plainOf(op.getInput()));
-  Tensor *scale = op.getScale() ? &plainOf(op.getScale()) : nullptr;
-  Tensor *bias = op.getBias() ? &plainOf(op.getBias()) : nullptr;
-  bool layer = op.getKind() == nq::NormKind::layer;
-  double epsilon = op.getEpsilon().convertToDouble();
-  Type type = computeType(input->element);
-  unsigned axis = op.getAxis();
-  ArrayRef<int64_t> shape = input->shape;
-  SmallVector<int64_t> rows(shape.take_front(axis)),
-      folded(shape.drop_front(axis));
-  double count = ShapedType::getNumElements(folded);
-  auto join = [](IndexRef index, IndexRef rest) {
-    Index at(index.begin(), index.end());
-    at.append(rest.begin(), rest.end());
-    return at;
-  };
-  Tensor *sum = nullptr;
-  if (layer)
-    sum = &fold(type, rows, folded, vector::CombiningKind::ADD, {input},
-                [=](Dag &dag, IndexRef index, IndexRef rest) {
-                  return dag.pull(*input, join(index, rest));
-                });
-  auto centered = [=](Dag &dag, IndexRef row, IndexRef index) {
-    Node *x = dag.pull(*input, index);
-    if (!sum)
-      return x;
-    Node *mean =
-        math(dag, {dag.pull(*sum, row)}, [=](auto &b, ArrayRef<Value> values) {
-          return (lanes(b, values[0]) * (1.0 / count)).v;
-        });
-    return math(dag, {x, mean}, [](auto &b, ArrayRef<Value> values) {
-      return (lanes(b, values[0]) - lanes(b, values[1])).v;
-    });
-  };
-  SmallVector<Tensor *> sources{input};
-  if (sum)
-    sources.push_back(sum);
-  Tensor *squares =
-      &fold(type, rows, folded, vector::CombiningKind::ADD, sources,
-            [=](Dag &dag, IndexRef index, IndexRef rest) {
-              Node *x = centered(dag, index, join(index, rest));
-              return math(dag, {x}, [](auto &b, ArrayRef<Value> values) {
-                return (lanes(b, values[0]) * lanes(b, values[0])).v;
-              });
-            });
-  sources.push_back(squares);
-  for (Tensor *factor : {scale, bias})
-    if (factor)
-      sources.push_back(factor);
-  Type element = cast<RankedTensorType>(op.getType()).getElementType();
-  define(op, sources, [=](Dag &dag, IndexRef index) {
-    Index row(index.begin(), index.begin() + axis);
-    Node *inverse = math(
-        dag, {dag.pull(*squares, row)}, [=](auto &b, ArrayRef<Value> values) {
-          Lanes variance = lanes(b, values[0]) * (1.0 / count) + epsilon;
-          Value root = math::SqrtOp::create(b, variance.v);
-          return (1.0 / lanes(b, root)).v;
-        });
-    SmallVector<Node *> operands{centered(dag, row, index), inverse};
-    for (Tensor *factor : {scale, bias})
-      if (factor)
-        operands.push_back(
-            widen(dag, dag.pull(*factor, broadcastIndex(index, factor->shape)),
-                  type));
-    bool scales = scale, biases = bias;
-    Node *value = math(dag, operands, [=](auto &b, ArrayRef<Value> values) {
-      Lanes y = lanes(b, values[0]) * lanes(b, values[1]);
-      if (scales)
-        y = y * lanes(b, values[2]);
-      return biases ? (y + lanes(b, values.back())).v : y.v;
-    });
     return dag.roundTo(element, value);
   });
   return success();

@@ -161,6 +161,7 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<linalg::LinalgOp>([&](auto o) { return readLinalg(o); })
       .Case<nq::ReformatOp>([&](auto o) { return readReformat(o); })
       .Case<nq::NormOp>([&](auto o) { return readNorm(o); })
+      .Case<nq::StatisticsOp>([&](auto o) { return readStatistics(o); })
       .Case<nq::RopeOp>([&](auto o) { return readRope(o); })
       .Case<nq::QuantizeOp>([&](auto o) { return readQuantize(o); })
       .Case<nq::DequantizeOp>([&](auto o) { return readDequantize(o); })

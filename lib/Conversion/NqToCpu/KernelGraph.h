@@ -37,6 +37,13 @@ public:
   /// The tensors of a value in the order of its regions in memory.
   llvm::SmallVector<Tensor *> partsOf(mlir::Value value);
 
+  /// Sum, maximum ... of a term over `extents` more dimensions.
+  Tensor &fold(mlir::Type element, llvm::ArrayRef<int64_t> shape,
+               llvm::ArrayRef<int64_t> extents,
+               mlir::vector::CombiningKind kind,
+               llvm::ArrayRef<Tensor *> sources,
+               std::function<Node *(Dag &, IndexRef, IndexRef)> term);
+
   /// All tensors, sources first.
   std::deque<Tensor> tensors;
   /// Constants too large for immediates, to become data of the module.
@@ -57,12 +64,6 @@ private:
                       llvm::ArrayRef<char> bytes);
   /// Parts of a scaled tensor without contents.
   ScaledTensor &addScaled(mlir::Value value);
-  /// Sum, maximum ... of a term over `extents` more dimensions.
-  Tensor &fold(mlir::Type element, llvm::ArrayRef<int64_t> shape,
-               llvm::ArrayRef<int64_t> extents,
-               mlir::vector::CombiningKind kind,
-               llvm::ArrayRef<Tensor *> sources,
-               std::function<Node *(Dag &, IndexRef, IndexRef)> term);
 
   mlir::LogicalResult readOp(mlir::Operation &op);
   // GraphLinalg.cpp
@@ -86,10 +87,12 @@ private:
   mlir::LogicalResult readScaledMove(mlir::Operation &op);
   // GraphRows.cpp
   mlir::LogicalResult readSoftmax(mlir::linalg::SoftmaxOp op);
-  mlir::LogicalResult readNorm(nq::NormOp op);
   mlir::LogicalResult readRope(nq::RopeOp op);
   /// `tensor`, marked to be kept in memory unless it costs nothing to pull.
   Tensor &kept(Tensor &tensor);
+  // GraphNorm.cpp
+  mlir::LogicalResult readNorm(nq::NormOp op);
+  mlir::LogicalResult readStatistics(nq::StatisticsOp op);
   // GraphQuantize.cpp
   mlir::LogicalResult readQuantize(nq::QuantizeOp op);
   mlir::LogicalResult readStatic(nq::QuantizeOp op, ScaledTensor &result);

@@ -108,8 +108,11 @@ Value LoopEmitter::bound(unsigned dim) {
   moveTo(stack.size() - 1);
   if (!d.total)
     return constantIndex(d.extent);
-  Value used =
-      arith::MulIOp::create(b, ivs[d.blockDim], constantIndex(d.extent));
+  // A dimension of one block has no loop.
+  Value block = ivs[d.blockDim];
+  if (!block)
+    return constantIndex(std::min(*d.total, d.extent));
+  Value used = arith::MulIOp::create(b, block, constantIndex(d.extent));
   Value left = arith::SubIOp::create(b, constantIndex(*d.total), used);
   return arith::MinSIOp::create(b, left, constantIndex(d.extent));
 }

@@ -141,6 +141,7 @@ private:
           members.find(o.getResult())->second.scales.reset();
           return success();
         })
+        .Case<nq::StatisticsOp>([&](auto o) { return readStatistics(o); })
         .Case<nq::RopeOp>([&](auto o) { return readRope(o); })
         .Default([&](Operation *other) {
           return no(other, "cannot follow a product in its kernel");
@@ -333,22 +334,44 @@ private:
   LogicalResult placeScales(nq::QuantizeOp op, Member &member) {
     ArrayRef<int64_t> shape = shapeOf(op.getInput());
     nq::ScaledType type = nq::getScaledElement(op.getResult().getType());
-    SmallVector<int64_t> block = type.getBlockFor(shape);
+    auto place = placeBlocks(op, member, shape, type.getBlockFor(shape));
+    if (failed(place))
+      return failure();
+    member.scales = *place;
+    return success();
+  }
+
+  /// Where values lie that are computed from whole blocks of `member`.
+  FailureOr<Placement> placeBlocks(Operation *op, const Member &member,
+                                   ArrayRef<int64_t> shape,
+                                   ArrayRef<int64_t> block) {
     int64_t columns = sets[rootOf(member.group)].columns;
     Placement place = member.place;
-    for (auto [digit, extent, size] : llvm::zip(place.digits, shape, block)) {
-      if (size == 1 || extent == 1)
+    for (auto [digit, extent, whole] : llvm::zip(place.digits, shape, block)) {
+      if (whole == 1 || extent == 1)
         continue;
       if (!digit.column)
-        return no(op, "has scales that cover several rows");
-      size = std::min(size, extent);
+        return no(op, "has blocks that cover several rows");
+      int64_t size = std::min(whole, extent);
       bool fits = extent % size == 0 || digit.stride * extent == columns;
       if (!fits)
-        return no(op, "has scale blocks that do not fit its dimensions");
+        return no(op, "has blocks that do not fit its dimensions");
       keepTogether(member, digit.stride * size);
       digit.stride = size == extent ? 0 : digit.stride * size;
     }
-    member.scales = place;
+    return place;
+  }
+
+  LogicalResult readStatistics(nq::StatisticsOp op) {
+    const Member member = *find(op.getInput());
+    ArrayRef<int64_t> shape = shapeOf(op.getInput());
+    SmallVector<int64_t> block(shape.size(), 1);
+    block.back() = op.getTile();
+    auto place = placeBlocks(op, member, shape, block);
+    if (failed(place))
+      return failure();
+    for (Value sums : op.getSums())
+      members.insert({sums, {member.group, *place, std::nullopt}});
     return success();
   }
 

@@ -72,6 +72,7 @@ void registerCpuTargetPasses() {
   registerPass([] { return createPrepareKernelsPass(); });
   registerPass([] { return createWrapKernelsPass(); });
   registerPass([] { return createExpandMathPass(); });
+  registerPass([] { return createCompileKernelsToCpuPass(); });
   PassPipelineRegistration<>(
       "cpu-lower-kernels", "Lower CPU kernels to the LLVM dialect",
       [](OpPassManager &pm) { buildCpuLowerKernelsPipeline(pm); });

@@ -18,6 +18,10 @@ std::unique_ptr<mlir::Pass> createWrapKernelsPass();
 /// around them vectorize.
 std::unique_ptr<mlir::Pass> createExpandMathPass();
 
+/// Compiles a copy of the module and fails where that fails: what a reproducer
+/// of the code generator runs. Option `cpu`.
+std::unique_ptr<mlir::Pass> createCompileKernelsToCpuPass();
+
 } // namespace cpu
 } // namespace nibble
 

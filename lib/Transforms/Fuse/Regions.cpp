@@ -130,8 +130,12 @@ std::string fuse::getKernelClass(Operation *op) {
   }
   if (isa<nq::MatmulOp>(op))
     return "gemm";
-  if (isa<nq::NormOp, linalg::SoftmaxOp>(op))
+  if (auto norm = dyn_cast<nq::NormOp>(op))
+    return norm.getStatistics().empty() ? "rowwise" : "elementwise";
+  if (isa<linalg::SoftmaxOp>(op))
     return "rowwise";
+  if (isa<nq::StatisticsOp>(op))
+    return "reduce";
   if (isa<nq::CastOp, nq::DequantizeOp>(op))
     return "elementwise";
   return op->getName().stripDialect().str();
@@ -351,6 +355,32 @@ private:
 nq::RegionOp fuse::makeRegion(RewriterBase &rewriter, ArrayRef<Operation *> ops,
                               StringRef kind, StringRef pass) {
   return RegionBuilder(rewriter, ops).build(kind, pass);
+}
+
+nq::RegionOp fuse::addResults(RewriterBase &rewriter, nq::RegionOp region,
+                              ValueRange values) {
+  nq::YieldOp yield = region.getYield();
+  yield.getValuesMutable().append(values);
+  rewriter.setInsertionPoint(region);
+  auto wider = nq::RegionOp::create(
+      rewriter, region.getLoc(), yield.getValues().getTypes(),
+      region.getKindAttr(), region.getInputs(), region.getFusedAttr());
+  wider->setDiscardableAttrs(region->getDiscardableAttrDictionary());
+  rewriter.inlineRegionBefore(region.getBody(), wider.getBody(),
+                              wider.getBody().end());
+  rewriter.replaceAllUsesWith(
+      region.getResults(),
+      wider.getResults().take_front(region.getNumResults()));
+  rewriter.eraseOp(region);
+  return wider;
+}
+
+void fuse::noteFusion(nq::RegionOp region, StringRef pass) {
+  SetVector<Attribute> names;
+  if (ArrayAttr fused = region.getFusedAttr())
+    names.insert(fused.begin(), fused.end());
+  names.insert(StringAttr::get(region.getContext(), pass));
+  region.setFusedAttr(ArrayAttr::get(region.getContext(), names.getArrayRef()));
 }
 
 void fuse::dissolveRegion(RewriterBase &rewriter, nq::RegionOp region) {

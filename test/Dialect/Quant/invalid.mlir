@@ -156,3 +156,74 @@ func.func @update_scaled(%x: tensor<4x16x!nq.nvfp4>, %p: tensor<i64>, %r: tensor
   %0 = nq.update %x[%p] with %r axis 0 : tensor<4x16x!nq.nvfp4>, tensor<i64>, tensor<1x16x!nq.nvfp4>
   return
 }
+
+// -----
+func.func @statistics_count(%x: tensor<4x300xf16>) {
+  // expected-error @below {{statistics of a layer norm are 2 tensors, not 1}}
+  %0 = nq.statistics layer %x tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>
+  return
+}
+
+// -----
+func.func @statistics_shape(%x: tensor<4x300xf16>) {
+  // expected-error @below {{statistics 'tensor<4x2xf32>' should be 'tensor<4x3xf32>': tiles of 128 in rows of 'tensor<4x300xf16>'}}
+  %0 = nq.statistics rms %x tile 128 : (tensor<4x300xf16>) -> tensor<4x2xf32>
+  return
+}
+
+// -----
+func.func @statistics_type(%x: tensor<4x300xf16>) {
+  // expected-error @below {{statistics 'tensor<4x3xf16>' should be 'tensor<4x3xf32>'}}
+  %0 = nq.statistics rms %x tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf16>
+  return
+}
+
+// -----
+func.func @statistics_rank(%x: tensor<f16>) {
+  // expected-error @below {{a tensor of rank 0 has no rows}}
+  %0 = nq.statistics rms %x tile 128 : (tensor<f16>) -> tensor<f32>
+  return
+}
+
+// -----
+func.func @statistics_tile(%x: tensor<4x300xf16>) {
+  // expected-error @below {{attribute 'tile' failed to satisfy constraint: 64-bit signless integer attribute whose value is positive}}
+  %0 = nq.statistics rms %x tile 0 : (tensor<4x300xf16>) -> tensor<4x3xf32>
+  return
+}
+
+// -----
+func.func @norm_statistics_axis(%x: tensor<4x300xf16>, %s: tensor<4x3xf32>) {
+  // expected-error @below {{statistics are of the last dimension, axis is 0}}
+  %0 = nq.norm rms %x statistics(%s : tensor<4x3xf32>) tile 128 {axis = 0 : i64, epsilon = 1.0e-5 : f64} : tensor<4x300xf16> -> tensor<4x300xf16>
+  return
+}
+
+// -----
+func.func @norm_statistics_tile(%x: tensor<4x300xf16>, %s: tensor<4x3xf32>) {
+  // expected-error @below {{statistics 'tensor<4x3xf32>' should be 'tensor<4x5xf32>': tiles of 64 in rows of 'tensor<4x300xf16>'}}
+  %0 = nq.norm rms %x statistics(%s : tensor<4x3xf32>) tile 64 {axis = 1 : i64, epsilon = 1.0e-5 : f64} : tensor<4x300xf16> -> tensor<4x300xf16>
+  return
+}
+
+// -----
+func.func @norm_statistics_kind(%x: tensor<4x300xf16>, %s: tensor<4x3xf32>) {
+  // expected-error @below {{statistics of a rms norm are 1 tensors, not 2}}
+  %0 = nq.norm rms %x statistics(%s, %s : tensor<4x3xf32>, tensor<4x3xf32>) tile 128 {axis = 1 : i64, epsilon = 1.0e-5 : f64} : tensor<4x300xf16> -> tensor<4x300xf16>
+  return
+}
+
+// -----
+func.func @norm_tile_alone(%x: tensor<4x300xf16>) {
+  // expected-error @below {{tile without statistics}}
+  %0 = nq.norm rms %x {axis = 1 : i64, epsilon = 1.0e-5 : f64, tile = 128 : i64} : tensor<4x300xf16> -> tensor<4x300xf16>
+  return
+}
+
+// -----
+func.func @norm_statistics_without_tile(%x: tensor<4x300xf16>, %s: tensor<4x3xf32>) {
+  // expected-error @below {{statistics without a tile}}
+  %0 = "nq.norm"(%x, %s) <{kind = #nq<norm_kind rms>, axis = 1 : i64, epsilon = 1.0e-5 : f64, operandSegmentSizes = array<i32: 1, 0, 0, 1>}>
+         : (tensor<4x300xf16>, tensor<4x3xf32>) -> tensor<4x300xf16>
+  return
+}

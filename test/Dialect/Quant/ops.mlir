@@ -76,6 +76,21 @@ func.func @blocks(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf16>, %m: tensor
   return %f : tensor<1x8x4x16xf16>
 }
 
+// CHECK-LABEL: @statistics
+func.func @statistics(%x: tensor<4x300xf16>, %y: tensor<2x4x300xf64>, %g: tensor<300xf16>) -> tensor<4x300xf16> {
+  // CHECK: nq.statistics rms %{{.*}} tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>
+  %s = nq.statistics rms %x tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>
+  // CHECK: %[[S:.*]]:2 = nq.statistics layer %{{.*}} tile 512 : (tensor<2x4x300xf64>) -> (tensor<2x4x1xf64>, tensor<2x4x1xf64>)
+  %t:2 = nq.statistics layer %y tile 512 : (tensor<2x4x300xf64>) -> (tensor<2x4x1xf64>, tensor<2x4x1xf64>)
+  // CHECK: nq.norm layer %{{.*}} statistics(%[[S]]#0, %[[S]]#1 : tensor<2x4x1xf64>, tensor<2x4x1xf64>) tile 512
+  %m = nq.norm layer %y statistics(%t#0, %t#1 : tensor<2x4x1xf64>, tensor<2x4x1xf64>) tile 512 {axis = 2 : i64, epsilon = 1.0e-5 : f64}
+         : tensor<2x4x300xf64> -> tensor<2x4x300xf64>
+  // CHECK: nq.norm rms %{{.*}} scale({{.*}}) statistics(%{{.*}} : tensor<4x3xf32>) tile 128
+  %n = nq.norm rms %x scale(%g : tensor<300xf16>) statistics(%s : tensor<4x3xf32>) tile 128 {axis = 1 : i64, epsilon = 1.0e-6 : f64}
+         : tensor<4x300xf16> -> tensor<4x300xf16>
+  return %n : tensor<4x300xf16>
+}
+
 // CHECK: nq.state @cache : tensor<1x2x6x16xf16>
 nq.state @cache : tensor<1x2x6x16xf16>
 // CHECK-LABEL: @states

@@ -241,6 +241,41 @@ TEST(ReferenceNorm, LayerAndRms) {
   }
 }
 
+/// A norm with statistics is the norm: up to roundings of f64, also where the
+/// mean is large. The last of three tiles has one element.
+TEST(ReferenceNorm, StatisticsOfTiles) {
+  for (std::string kind : {"layer", "rms"}) {
+    std::string sums = "tensor<2x3xf32>", pair = sums, list = "%s";
+    if (kind == "layer")
+      pair += ", " + sums, list = "%s#0, %s#1";
+    std::string attributes = " {axis = 1 : i64, epsilon = 1.0e-5 : f64} : "
+                             "tensor<2x9xf16> -> tensor<2x9xf32>\n";
+    Harness h("func.func @main(%x: tensor<2x9xf16>) -> (tensor<2x9xf32>, "
+              "tensor<2x9xf32>, " +
+              pair + ") {\n%s" + (kind == "layer" ? ":2" : "") +
+              " = nq.statistics " + kind +
+              " %x tile 4 : (tensor<2x9xf16>) -> (" + pair +
+              ")\n%y = nq.norm " + kind + " %x statistics(" + list + " : " +
+              pair + ") tile 4" + attributes + "%z = nq.norm " + kind + " %x" +
+              attributes + "return %y, %z, " + list +
+              " : tensor<2x9xf32>, tensor<2x9xf32>, " + pair + "\n}");
+    ASSERT_TRUE(h.module);
+    std::vector<double> x{1,   2,   3,   4,   5,   6,   7,   8,   9,
+                          100, 101, 100, 101, 102, 100, 100, 100, -60};
+    auto results = h.run({h.arg(0, x)});
+    ASSERT_TRUE(succeeded(results));
+    expectNear((*results)[0].toFloats(), (*results)[1].toFloats(), 1e-14);
+    std::vector<double> first = (*results)[2].toFloats();
+    if (kind == "layer") {
+      EXPECT_EQ(first, (std::vector<double>{10, 26, 9, 402, 402, -60}));
+      EXPECT_EQ((*results)[3].toFloats(),
+                (std::vector<double>{5, 5, 0, 1, 3, 0}));
+    } else {
+      EXPECT_EQ(first, (std::vector<double>{30, 174, 81, 40402, 40404, 3600}));
+    }
+  }
+}
+
 TEST(ReferenceRope, HalvesAndInterleaved) {
   for (bool interleaved : {false, true}) {
     Harness h(

@@ -50,6 +50,37 @@ public:
     compare(to, outputs[to], (*want)[0], Checks());
   }
 
+  /// Results from 1 on are what `text`, nq.statistics of a function's one
+  /// argument, makes of result 0 as it is stored: f32 sums of rows of `width`.
+  void checkSums(const std::string &text, int64_t width) {
+    auto module = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
+    ASSERT_TRUE(module);
+    auto function = *module->getOps<mlir::func::FuncOp>().begin();
+    auto x = ref::RefTensor::fromStorage(
+        tensorOf(function.getArgumentTypes()[0]), outputs[0],
+        [&] { return kernel.emitError(); });
+    ASSERT_TRUE(mlir::succeeded(x));
+    auto want = ref::Interpreter().run(function, {*x});
+    ASSERT_TRUE(mlir::succeeded(want));
+    std::vector<double> squares = want->back().toFloats();
+    for (size_t i = 0; i < want->size(); ++i) {
+      auto got =
+          ref::RefTensor::fromStorage((*want)[i].getType(), outputs[1 + i],
+                                      [&] { return kernel.emitError(); });
+      ASSERT_TRUE(mlir::succeeded(got));
+      std::vector<double> a = got->toFloats(), b = (*want)[i].toFloats();
+      // Rounding errors of a sum are relative to what is summed.
+      bool isSum = i + 1 < want->size();
+      for (size_t j = 0; j < a.size(); ++j) {
+        double size =
+            isSum ? std::abs(b[j]) + std::sqrt(width * squares[j]) : b[j];
+        EXPECT_LE(std::abs(a[j] - b[j]), 2e-6 * size)
+            << "sum " << j << " of result " << 1 + i << ": " << a[j] << ", not "
+            << b[j];
+      }
+    }
+  }
+
 private:
   /// Scales of quantizers: positive, outliers saturate.
   void setScalars() {

@@ -346,6 +346,85 @@ TEST(FusedKernel, SeveralResults) {
   }
 }
 
+/// x = product + residual, rounded to `element`, and the statistics of what is
+/// stored.
+void checkStatistics(int64_t m, int64_t n, const string &element,
+                     const string &kind, int64_t tile) {
+  KernelText text;
+  string x = text.argument(tensor({m, 64}, "f16"));
+  string w = text.argument(weight(n, 64, "!nq.nvfp4"));
+  string type = tensor({m, n}, element);
+  string residual = text.argument(type);
+  string y = text.matmul(x, w, type);
+  y = text.map({y, residual}, {}, type, 2,
+               "%y = arith.addf %x0, %x1 : " + element);
+  string sums = tensor({m, (n + tile - 1) / tile}, "f32");
+  std::vector<string> results{y};
+  string names, types;
+  for (int i = 0; i < (kind == "layer" ? 2 : 1); ++i) {
+    results.push_back(text.value(sums));
+    names += (i ? ", " : "") + results.back();
+    types += (i ? ", " : "") + sums;
+  }
+  auto statistics = [&](const string &to, const string &of) {
+    return to + " = nq.statistics " + kind + " " + of + " tile " +
+           to_string(tile) + " : (" + type + ") -> (" + types + ")\n";
+  };
+  text.append(statistics(names, y));
+  string kernel = text.finish(results);
+  FusedKernelRun run(kernel);
+  setData(run, kernel);
+  run.checkNear(element == "f32" ? 1e-5 : 1e-2);
+  run.checkSums("func.func @k(%x: " + type + ") -> (" + types + ") {\n" +
+                    statistics(names, "%x") + "return " + names + " : " +
+                    types + "\n}\n",
+                n);
+  show(run, kernel);
+}
+
+/// Any split into tasks gives the same sums (checkParts): nobody adds to what
+/// another one has summed.
+TEST(FusedKernel, StatisticsOfStoredRows) {
+  for (string kind : {"rms", "layer"})
+    for (string element : {"f32", "f16", "bf16"})
+      for (int64_t m : {1, 29, 194}) {
+        checkStatistics(m, 333, element, kind, 128);
+        checkStatistics(m, 512, element, kind, 128);
+      }
+}
+
+TEST(FusedKernel, StatisticsOfAnyTiles) {
+  for (string kind : {"rms", "layer"})
+    for (int64_t tile : {2, 16, 48, 100, 128, 1000})
+      for (int64_t n : {3, 64, 250})
+        checkStatistics(13, n, "bf16", kind, tile);
+  checkStatistics(13, 64, "bf16", "rms", 1);
+}
+
+/// A product without an epilogue: what is stored is a copy of its strip.
+TEST(FusedKernel, StatisticsOfTheProductItself) {
+  KernelText text;
+  string x = text.argument(tensor({13, 64}, "f16"));
+  string w = text.argument(weight(250, 64, "!nq.nvfp4"));
+  string y = text.matmul(x, w, tensor({13, 250}, "bf16"));
+  string sums = text.op("nq.statistics rms " + y + " tile 128",
+                        "(tensor<13x250xbf16>)", tensor({13, 2}, "f32"));
+  check(text.finish({y, sums}), 1e-2);
+}
+
+TEST(FusedKernelErrors, TilesTooLongForABlock) {
+  KernelText text;
+  string x = text.argument(tensor({13, 64}, "f16"));
+  string w = text.argument(weight(5000, 64, "!nq.nvfp4"));
+  string y = text.matmul(x, w, tensor({13, 5000}, "bf16"));
+  string sums = text.op("nq.statistics rms " + y + " tile 2500",
+                        "(tensor<13x5000xbf16>)", tensor({13, 2}, "f32"));
+  FusedKernelRun run(text.finish({y, sums}));
+  EXPECT_NE(run.error.find("that belong together are longer than a block"),
+            string::npos)
+      << run.error;
+}
+
 TEST(FusedKernel, TransposedResult) {
   for (int64_t m : {5, 37}) {
     KernelText text;

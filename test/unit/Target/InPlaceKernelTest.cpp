@@ -166,6 +166,35 @@ TEST(InPlaceKernel, ChainsOfRows) {
   }
 }
 
+std::string statistics(const std::string &t, const std::string &of,
+                       const std::string &sums) {
+  return "%t:2 = nq.statistics layer " + of + " tile 128 : (" + t + ") -> (" +
+         sums + ", " + sums + ")\n";
+}
+
+/// Statistics of the result are made from what is stored.
+TEST(InPlaceKernel, ResultsWithStatistics) {
+  Checks loose;
+  loose.relative = 1e-4, loose.absolute = 1e-3;
+  std::string t = "tensor<19x300xf32>", s = "tensor<19x3xf32>";
+  std::string all = t + ", " + s + ", " + s;
+  std::string end = statistics(t, "%r", s) + "return %r, %t#0, %t#1 : " + all;
+  std::string sum = binary(t, "f32", kId, "arith.addf", "%a", "%b", "%r");
+  for (int operand : {0, 1})
+    check("(%a: " + t + ", %b: " + t + ") -> (" + all + ")", sum + end, operand,
+          loose);
+  check("(%p: tensor<19x64xf32>, %q: tensor<300x64xf32>, %a: " + t + ") -> (" +
+            all + ")",
+        "%b = nq.matmul %p, %q transpose_b : (tensor<19x64xf32>, "
+        "tensor<300x64xf32>) -> " +
+            t + "\n" + sum + end,
+        2, loose);
+  EXPECT_EQ(
+      why("(%a: " + t + ", %b: " + t + ") -> (" + all + ")",
+          sum + statistics(t, "%a", s) + "return %r, %t#0, %t#1 : " + all),
+      "the kernel has several results");
+}
+
 TEST(InPlaceKernel, WhatIsNotSafe) {
   std::string t = "tensor<8x8xf32>", one = "(%a: " + t + ") -> " + t;
   std::string turned = binary(t, "f32", kTr, "arith.addf", "%s", "%s");

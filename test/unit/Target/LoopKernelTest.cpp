@@ -485,6 +485,39 @@ TEST(LoopKernel, Norms) {
         checks);
 }
 
+/// Statistics of `width` elements in tiles, and the norm that reads them.
+static void checkStatistics(const std::string &kind, const std::string &element,
+                            int64_t width, int64_t tile) {
+  std::string tiles = std::to_string((width + tile - 1) / tile);
+  std::string x = "tensor<2x5x" + std::to_string(width) + "x" + element + ">",
+              s = "tensor<2x5x" + tiles + "xf32>";
+  bool layer = kind == "layer";
+  std::string pair = layer ? s + ", " + s : s;
+  std::string at = " tile " + std::to_string(tile) + " ";
+  Checks checks = element == "f32" ? Checks() : half();
+  // Sums of about `tile` numbers of either sign.
+  checks.relative = std::max(checks.relative, 1e-5);
+  checks.absolute = std::max(checks.absolute, 1e-4);
+  check("(%a: " + x + ") -> (" + pair + ", " + x + ")",
+        std::string(layer ? "%s:2" : "%s") + " = nq.statistics " + kind +
+            " %a" + at + ": (" + x + ") -> " +
+            (layer ? "(" + pair + ")" : pair) + "\n%r = nq.norm " + kind +
+            " %a statistics(" + (layer ? "%s#0, %s#1" : "%s") + " : " + pair +
+            ")" + at + "{axis = 2 : i64, epsilon = 1.0e-5 : f64} : " + x +
+            " -> " + x + "\nreturn " + (layer ? "%s#0, %s#1" : "%s") +
+            ", %r : " + pair + ", " + x,
+        checks);
+}
+
+TEST(LoopKernel, NormsWithStatistics) {
+  for (std::string kind : {"rms", "layer"})
+    for (int64_t width : {1, 100, 128, 333, 640})
+      for (int64_t tile : {16, 128, 200}) {
+        checkStatistics(kind, "f32", width, tile);
+        checkStatistics(kind, "bf16", width, tile);
+      }
+}
+
 TEST(LoopKernel, ResidualAndNorm) {
   Checks checks;
   checks.relative = checks.absolute = 1e-5;

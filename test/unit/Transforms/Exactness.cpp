@@ -33,13 +33,12 @@ static std::string print(ModuleOp module) {
 }
 
 /// The seed's graph with the fewest steps and smallest sizes that fails.
-static OwningOpRef<ModuleOp> remakeSmaller(MLIRContext &context,
-                                           const PipelineBuilder &build,
-                                           uint64_t seed,
-                                           const GraphOptions &options) {
+static OwningOpRef<ModuleOp>
+remakeSmaller(MLIRContext &context, const PipelineBuilder &build, uint64_t seed,
+              const GraphOptions &options, Slack slack) {
   auto fails = [&](const GraphOptions &tried) {
     auto module = makeRandomGraph(context, seed, tried);
-    Outcome outcome = tryPipeline(*module, build, seed);
+    Outcome outcome = tryPipeline(*module, build, seed, slack);
     return outcome.valid && !outcome.problem.empty();
   };
   GraphOptions best = options;
@@ -64,10 +63,10 @@ static OwningOpRef<ModuleOp> remakeSmaller(MLIRContext &context,
 
 static Counterexample explain(MLIRContext &context,
                               const PipelineBuilder &build, uint64_t seed,
-                              const GraphOptions &options) {
-  auto module = remakeSmaller(context, build, seed, options);
-  auto small = shrink(*module, build, seed);
-  Outcome outcome = tryPipeline(*small, build, seed);
+                              const GraphOptions &options, Slack slack) {
+  auto module = remakeSmaller(context, build, seed, options, slack);
+  auto small = shrink(*module, build, seed, slack);
+  Outcome outcome = tryPipeline(*small, build, seed, slack);
   unsigned ops = 0;
   for (Operation &op : getMain(*small).front().without_terminator())
     ops += op.getNumResults() > 0;
@@ -75,7 +74,8 @@ static Counterexample explain(MLIRContext &context,
 }
 
 ExactnessRun nibble::test::checkExact(const PipelineBuilder &build, Seeds seeds,
-                                      const GraphOptions &options) {
+                                      const GraphOptions &options,
+                                      Slack slack) {
   ExactnessRun run;
   std::unique_ptr<MLIRContext> context;
   for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; ++seed) {
@@ -83,12 +83,12 @@ ExactnessRun nibble::test::checkExact(const PipelineBuilder &build, Seeds seeds,
       context = makeContext();
     ++run.graphs;
     auto module = makeRandomGraph(*context, seed, options);
-    Outcome outcome = tryPipeline(*module, build, seed);
+    Outcome outcome = tryPipeline(*module, build, seed, slack);
     run.changed += outcome.changed;
     if (outcome.problem.empty())
       continue;
     if (outcome.valid)
-      run.failure = explain(*context, build, seed, options);
+      run.failure = explain(*context, build, seed, options, slack);
     else
       run.failure = {seed, 0, print(*module), "", outcome.problem};
     return run;
@@ -104,26 +104,26 @@ static std::optional<uint64_t> getNumber(const char *variable) {
 
 /// Shows the graph of one seed.
 static void show(const PipelineBuilder &build, uint64_t seed,
-                 const GraphOptions &options) {
+                 const GraphOptions &options, Slack slack) {
   auto context = makeContext();
   auto module = makeRandomGraph(*context, seed, options);
-  Outcome outcome = tryPipeline(*module, build, seed);
+  Outcome outcome = tryPipeline(*module, build, seed, slack);
   std::printf("%s// after the pipeline:\n%s", print(*module).c_str(),
               outcome.after.c_str());
 }
 
 void nibble::test::expectExact(const std::string &name,
                                const PipelineBuilder &build, Seeds seeds,
-                               unsigned minChanged,
-                               const GraphOptions &options) {
+                               unsigned minChanged, const GraphOptions &options,
+                               Slack slack) {
   if (auto count = getNumber("NIBBLE_GRAPH_COUNT"))
     seeds.count = *count;
   if (auto seed = getNumber("NIBBLE_GRAPH_SEED")) {
     seeds = {*seed, 1};
     minChanged = 0;
-    show(build, *seed, options);
+    show(build, *seed, options, slack);
   }
-  ExactnessRun run = checkExact(build, seeds, options);
+  ExactnessRun run = checkExact(build, seeds, options, slack);
   std::printf("%s: seeds %llu to %llu, %u of %u graphs changed\n", name.c_str(),
               static_cast<unsigned long long>(seeds.first),
               static_cast<unsigned long long>(seeds.first + run.graphs - 1),

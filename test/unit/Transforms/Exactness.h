@@ -33,6 +33,13 @@
 
 namespace nibble::test {
 
+/// What a pipeline may change: floats of f32 and f64 by `relative` times the
+/// largest magnitude of the result (at least 1), narrower ones and codes not at
+/// all, as nothing that small is near one of their borders by accident.
+struct Slack {
+  double relative = 0;
+};
+
 using PipelineBuilder = std::function<void(mlir::OpPassManager &)>;
 
 /// Seeds first .. first + count - 1.
@@ -58,14 +65,14 @@ struct ExactnessRun {
 
 /// Stops at the first failure and shrinks it.
 ExactnessRun checkExact(const PipelineBuilder &build, Seeds seeds,
-                        const GraphOptions &options = {});
+                        const GraphOptions &options = {}, Slack slack = {});
 
 /// The same as a test: fails with the counterexample, prints the seeds, and
 /// fails if the pipeline changed less than `minChanged` percent of the graphs,
 /// so that the generator is known to exercise it.
 void expectExact(const std::string &name, const PipelineBuilder &build,
                  Seeds seeds, unsigned minChanged = 5,
-                 const GraphOptions &options = {});
+                 const GraphOptions &options = {}, Slack slack = {});
 
 } // namespace nibble::test
 

@@ -18,6 +18,20 @@ using namespace nibble::test;
 
 namespace {
 
+/// Counts graphs that have an nq.statistics.
+struct CountStatistics : PassWrapper<CountStatistics, OperationPass<ModuleOp>> {
+  explicit CountStatistics(unsigned &count) : count(&count) {}
+  void runOnOperation() override {
+    *count +=
+        getOperation()
+            .walk([](nq::StatisticsOp) { return WalkResult::interrupt(); })
+            .wasInterrupted();
+  }
+  StringRef getArgument() const override { return "count-statistics"; }
+  static StringRef getPassName() { return "count-statistics"; }
+  unsigned *count;
+};
+
 TEST(Exactness, NothingChangesNothing) {
   ExactnessRun run = checkExact([](OpPassManager &) {}, {1, 100});
   EXPECT_FALSE(run.failure) << run.failure->message << run.failure->graph;
@@ -103,12 +117,52 @@ TEST(Exactness, StageCanonical) {
 
 /// Fusion keeps every rounding: regions compute what their ops computed.
 TEST(Exactness, StageFuse) {
-  expectExact("nibble-canonical,nibble-fuse",
-              [](OpPassManager &pm) {
-                buildCanonicalPipeline(pm, {});
-                buildFusePipeline(pm, {});
-              },
-              {20000, 500}, 90);
+  expectExact(
+      "nibble-canonical,nibble-fuse",
+      [](OpPassManager &pm) {
+        buildCanonicalPipeline(pm, {});
+        buildFusePipeline(pm, {});
+      },
+      {20000, 500}, 90);
+}
+
+/// Sums of tiles instead of rows, in another order: in f64, as the reference
+/// computes, a rounding or two of each sum. Small tiles, so that there are
+/// many.
+static void fuseStatistics(OpPassManager &pm, int64_t tile, bool force) {
+  buildFusePipeline(pm, {});
+  FuseNormStatisticsOptions options;
+  options.tile = tile;
+  options.force = force;
+  pm.addNestedPass<func::FuncOp>(createFuseNormStatistics(options));
+}
+
+static GraphOptions makeNormedProducts() {
+  GraphOptions options;
+  options.normedProducts = 35;
+  return options;
+}
+
+TEST(Exactness, FuseNormStatistics) {
+  for (int64_t tile : {1, 4, 16})
+    expectExact(
+        "nibble-fuse,fuse-norm-statistics tile=" + std::to_string(tile),
+        [=](OpPassManager &pm) { fuseStatistics(pm, tile, true); },
+        {30000 + uint64_t(tile) * 1000, 400}, 50, makeNormedProducts(),
+        Slack{1e-12});
+}
+
+/// What the number above counts: most graphs have statistics.
+TEST(Exactness, GraphsHaveNormsBehindProducts) {
+  unsigned fused = 0;
+  GraphOptions graphOptions = makeNormedProducts();
+  checkExact(
+      [&](OpPassManager &pm) {
+        fuseStatistics(pm, 4, true);
+        pm.addPass(std::make_unique<CountStatistics>(fused));
+      },
+      {30000, 200}, graphOptions, Slack{1e-12});
+  EXPECT_GE(fused, 100u);
 }
 
 //===----------------------------------------------------------------------===//

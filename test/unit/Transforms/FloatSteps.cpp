@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -209,10 +210,13 @@ void GraphMaker::addBinary() {
 }
 
 void GraphMaker::addNorm() {
-  const Entry *from = pickArithmetic(1);
-  if (!from)
-    return;
-  Entry entry = *from;
+  if (const Entry *from = pickArithmetic(1))
+    add(normalize(*from));
+}
+
+/// A norm of the last dimension.
+Entry GraphMaker::normalize(const Entry &from) {
+  Entry entry = from;
   auto type = tensorOf(entry.value);
   Type element = entry.constant ? floatType(random.between(1, 2)) : pickWide();
   Value scale, bias;
@@ -229,7 +233,7 @@ void GraphMaker::addNorm() {
       nq::NormKindAttr::get(builder.getContext(), kind), entry.value, scale,
       bias, builder.getI64IntegerAttr(type.getRank() - 1),
       builder.getF64FloatAttr(1e-5));
-  add({result, entry.constant});
+  return {result, entry.constant};
 }
 
 //===----------------------------------------------------------------------===//
@@ -305,4 +309,33 @@ void GraphMaker::addMatmul() {
       nq::MatmulOp::create(builder, loc, RankedTensorType::get(*shape, element),
                            a.value, b, transposed);
   add({result, constant});
+}
+
+/// What attention and MLP of a decoder end in: y = x w + residual, maybe in
+/// another shape, read by one norm or two.
+void GraphMaker::addNormedProduct() {
+  size_t before = entries.size();
+  addMatmul();
+  if (entries.size() == before || entries.back().constant)
+    return;
+  Entry product = entries.back();
+  auto type = tensorOf(product.value);
+  Value y = product.value;
+  if (random.chance(70)) {
+    Value residual = block.addArgument(type, loc);
+    y = makeMap(builder, loc, type, makeEmpty(type), {y, residual},
+                [&](OpBuilder &m, ValueRange args) -> Value {
+                  return arith::AddFOp::create(m, loc, args[0], args[1]);
+                });
+    add({y});
+  }
+  if (type.getRank() == 2 && random.chance(40)) {
+    SmallVector<ReassociationIndices> groups{{0, 1}, {2}};
+    auto wide = RankedTensorType::get(
+        {1, type.getDimSize(0), type.getDimSize(1)}, type.getElementType());
+    y = tensor::ExpandShapeOp::create(builder, loc, wide, y, groups);
+    add({y});
+  }
+  for (int64_t norms = random.between(1, 2); norms > 0; --norms)
+    add(normalize({y}));
 }

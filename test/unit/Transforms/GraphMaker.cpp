@@ -47,6 +47,8 @@ const std::vector<GraphMaker::Weighted> &GraphMaker::getSteps() {
 void GraphMaker::step(unsigned index) {
   // A stream of its own: what one step draws does not change the next.
   random = Random(seed, index + 1);
+  if (options.normedProducts && random.chance(options.normedProducts))
+    return addNormedProduct();
   unsigned total = 0;
   for (const Weighted &weighted : getSteps())
     total += weighted.weight;

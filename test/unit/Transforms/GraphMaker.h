@@ -112,6 +112,8 @@ private:
   void addBinary();
   void addNorm();
   void addMatmul();
+  void addNormedProduct();
+  Entry normalize(const Entry &from);
   std::optional<Entry> pickWeight(int64_t k);
 
   // MoveSteps.cpp

@@ -34,6 +34,8 @@ struct GraphOptions {
   unsigned steps = 12;    ///< each adds one op or a few that belong together
   int64_t maxExtent = 48; ///< of one dimension
   int64_t maxElements = 1536; ///< of one tensor
+  /// Percent of the steps that are a product, a residual and norms behind it.
+  unsigned normedProducts = 0;
   /// Scaled results leave the function dequantized, as those of models do.
   bool plainOutputs = false;
 };

@@ -130,7 +130,8 @@ static std::string getKind(const Outcome &outcome) {
 /// The edited graph if it is valid, smaller, and still fails in the same way.
 static OwningOpRef<ModuleOp> tryEdit(ModuleOp module, const Edit &edit,
                                      const PipelineBuilder &build,
-                                     uint64_t seed, const std::string &kind) {
+                                     uint64_t seed, Slack slack,
+                                     const std::string &kind) {
   OwningOpRef<ModuleOp> clone(module.clone());
   func::FuncOp function = getMain(*clone);
   if (!edit(function))
@@ -138,7 +139,7 @@ static OwningOpRef<ModuleOp> tryEdit(ModuleOp module, const Edit &edit,
   normalize(function);
   if (getSize(function) >= getSize(getMain(module)))
     return {};
-  Outcome outcome = tryPipeline(*clone, build, seed);
+  Outcome outcome = tryPipeline(*clone, build, seed, slack);
   bool fails =
       outcome.valid && !outcome.problem.empty() && getKind(outcome) == kind;
   return fails ? std::move(clone) : OwningOpRef<ModuleOp>();
@@ -146,13 +147,13 @@ static OwningOpRef<ModuleOp> tryEdit(ModuleOp module, const Edit &edit,
 
 OwningOpRef<ModuleOp> nibble::test::shrink(ModuleOp module,
                                            const PipelineBuilder &build,
-                                           uint64_t seed) {
+                                           uint64_t seed, Slack slack) {
   OwningOpRef<ModuleOp> best(module.clone());
-  std::string kind = getKind(tryPipeline(module, build, seed));
+  std::string kind = getKind(tryPipeline(module, build, seed, slack));
   for (bool smaller = true; smaller;) {
     smaller = false;
     for (const Edit &edit : getEdits(getMain(*best)))
-      if (auto next = tryEdit(*best, edit, build, seed, kind)) {
+      if (auto next = tryEdit(*best, edit, build, seed, slack, kind)) {
         best = std::move(next);
         smaller = true;
         break; // positions have changed

@@ -83,27 +83,44 @@ static std::string compareScaled(const ref::RefTensor &a,
   return text;
 }
 
-static std::string compare(const ref::RefTensor &a, const ref::RefTensor &b) {
+/// What two numbers of a result may differ by.
+static double getAllowed(const ref::RefTensor &tensor, Slack slack) {
+  Type element = tensor.getElementType();
+  if (slack.relative == 0 || !(element.isF32() || element.isF64()))
+    return 0;
+  double largest = 1;
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    if (double x = std::abs(tensor.floatAt(i)); std::isfinite(x))
+      largest = std::max(largest, x);
+  return slack.relative * largest;
+}
+
+static std::string compare(const ref::RefTensor &a, const ref::RefTensor &b,
+                           Slack slack) {
   if (a.getType() != b.getType())
     return "the type differs";
   if (a.isScaled())
     return compareScaled(a, b);
+  double allowed = getAllowed(a, slack);
   for (int64_t i = 0; i < a.size(); ++i) {
-    if (a.isInteger() ? a.intAt(i) != b.intAt(i)
-                      : !isSame(a.floatAt(i), b.floatAt(i)))
-      return a.isInteger()
-                 ? differ("element", i, Twine(a.intAt(i)), Twine(b.intAt(i)))
-                 : differ("element", i, spell(a.floatAt(i)),
-                          spell(b.floatAt(i)));
+    if (a.isInteger()) {
+      if (a.intAt(i) != b.intAt(i))
+        return differ("element", i, Twine(a.intAt(i)), Twine(b.intAt(i)));
+      continue;
+    }
+    double x = a.floatAt(i), y = b.floatAt(i);
+    if (!isSame(x, y) && !(allowed > 0 && std::abs(x - y) <= allowed))
+      return differ("element", i, spell(x), spell(y));
   }
   return {};
 }
 
-static std::string compare(const Results &before, const Results &after) {
+static std::string compare(const Results &before, const Results &after,
+                           Slack slack) {
   if (before.size() != after.size())
     return "the number of results differs";
   for (auto [i, pair] : llvm::enumerate(llvm::zip(before, after)))
-    if (auto text = compare(std::get<0>(pair), std::get<1>(pair));
+    if (auto text = compare(std::get<0>(pair), std::get<1>(pair), slack);
         !text.empty())
       return "result " + std::to_string(i) + ": " + text;
   return {};
@@ -133,7 +150,7 @@ static std::string printLive(ModuleOp module) {
 }
 
 Outcome nibble::test::tryPipeline(ModuleOp module, const PipelineBuilder &build,
-                                  uint64_t seed) {
+                                  uint64_t seed, Slack slack) {
   Outcome outcome;
   std::string diagnostics;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &d) {
@@ -163,6 +180,6 @@ Outcome nibble::test::tryPipeline(ModuleOp module, const PipelineBuilder &build,
   auto after = evaluate(*clone, seed);
   if (failed(after))
     return fail("the result cannot be evaluated");
-  outcome.problem = compare(*before, *after);
+  outcome.problem = compare(*before, *after, slack);
   return outcome;
 }

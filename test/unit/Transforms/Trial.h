@@ -7,7 +7,8 @@
 
 namespace nibble::test {
 
-/// What came of it: `problem` is empty if all results are equal.
+/// What came of it: `problem` is empty if all results are equal, up to the
+/// slack.
 struct Outcome {
   bool valid = true; ///< the graph itself verifies and evaluates
   bool changed = false;
@@ -16,11 +17,12 @@ struct Outcome {
 
 /// Runs `build` on a clone of `module` and compares on the inputs of `seed`.
 Outcome tryPipeline(mlir::ModuleOp module, const PipelineBuilder &build,
-                    uint64_t seed);
+                    uint64_t seed, Slack slack);
 
 /// The smallest graph found that still fails; `module` fails.
-mlir::OwningOpRef<mlir::ModuleOp>
-shrink(mlir::ModuleOp module, const PipelineBuilder &build, uint64_t seed);
+mlir::OwningOpRef<mlir::ModuleOp> shrink(mlir::ModuleOp module,
+                                         const PipelineBuilder &build,
+                                         uint64_t seed, Slack slack);
 
 mlir::func::FuncOp getMain(mlir::ModuleOp module);
 

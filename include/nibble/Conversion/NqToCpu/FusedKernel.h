@@ -15,7 +15,7 @@ bool isFusedKernel(mlir::func::FuncOp kernel);
 
 struct FusedKernel {
   KernelInfo info;
-  int64_t flops = 0; ///< of the products and of attention
+  int64_t flops = 0; ///< of products, attention and statistics of rows
 };
 
 /// Writes a kernel of matmuls or attention and what follows them into `target`,

@@ -10,8 +10,9 @@
 namespace nibble::fuse {
 
 /// Name of the kernel class that covers an op of its own: "gemm",
-/// "attention", "rowwise" (norm, softmax), "quantize", "reduce", "gather",
-/// "elementwise", or the name of the op without its dialect.
+/// "attention", "rowwise" (norm without statistics, softmax), "quantize",
+/// "reduce", "gather", "elementwise", or the name of the op without its
+/// dialect.
 std::string getKernelClass(mlir::Operation *op);
 
 /// Ops that are never a kernel by themselves: constants, initial values
@@ -64,6 +65,14 @@ std::string whyNotOneRegion(llvm::ArrayRef<mlir::Operation *> ops);
 nq::RegionOp makeRegion(mlir::RewriterBase &rewriter,
                         llvm::ArrayRef<mlir::Operation *> ops,
                         llvm::StringRef kind, llvm::StringRef pass);
+
+/// A copy of `region` with more results, `values` of its body, in its place.
+/// The old one is gone.
+nq::RegionOp addResults(mlir::RewriterBase &rewriter, nq::RegionOp region,
+                        mlir::ValueRange values);
+
+/// Adds `pass` to the list of fusions of a region.
+void noteFusion(nq::RegionOp region, llvm::StringRef pass);
 
 /// Undoes a region: its ops stand in its place again.
 void dissolveRegion(mlir::RewriterBase &rewriter, nq::RegionOp region);
