@@ -71,6 +71,11 @@ std::string nibble::rt::quoteJson(std::string_view text) {
 }
 
 void JsonWriter::newline() {
+  if (layout == Layout::OneLine) {
+    if (text.back() == ',')
+      text += ' ';
+    return;
+  }
   text += '\n';
   text.append(2 * hasItems.size(), ' ');
 }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Launches.h"
 
-#include "Json.h"
+#include "report/Limits.h"
 
 #include <cstdlib>
 
@@ -164,22 +164,13 @@ private:
   std::string folder;
 };
 
-/// The document, after a look at its kind and schema.
-std::string readDocument(const std::string &path, const char *schema,
-                         Json &json) {
-  if (std::string problem = readJson(path, json); !problem.empty())
-    return problem;
-  const Json *found = json.find("schema");
-  if (!found || found->text != schema)
-    return path + ": field 'schema' is not '" + schema + "'";
-  return "";
-}
-
 } // namespace
 
 std::string nibble::emu::readLaunch(const std::string &path, Options &options) {
   Json json;
-  std::string problem = readDocument(path, "nibble.emu-launch/1", json);
+  std::string problem = readJson(path, json);
+  if (problem.empty())
+    problem = checkSchema(json, "nibble.emu-launch/1", path);
   if (!problem.empty())
     return problem;
   try {
@@ -187,31 +178,5 @@ std::string nibble::emu::readLaunch(const std::string &path, Options &options) {
   } catch (const std::string &what) {
     return path + ": " + what;
   }
-  return "";
-}
-
-std::string nibble::emu::readLimits(const std::string &path, Limits &limits) {
-  Json json;
-  std::string problem = readDocument(path, "nibble.emu-target/1", json);
-  if (!problem.empty())
-    return problem;
-  const std::pair<const char *, double *> numbers[] = {
-      {"sms", &limits.sms},
-      {"clock_ghz", &limits.clockGHz},
-      {"issue_per_clock", &limits.issuePerClock},
-      {"shared_bytes_per_clock", &limits.sharedBytesPerClock},
-      {"dram_gb_per_s", &limits.dramGBs}};
-  for (auto &[name, into] : numbers) {
-    const Json *value = json.find(name);
-    if (!value || value->number <= 0)
-      return path + ": field '" + name + "' is not a number above 0";
-    *into = value->number;
-  }
-  if (const Json *name = json.find("name"))
-    limits.name = name->text;
-  const Json *speeds = json.find("multiply_adds_per_clock");
-  for (unsigned k = 0; speeds && k < unsigned(TensorKind::Count); ++k)
-    if (const Json *speed = speeds->find(tensorKindName(TensorKind(k))))
-      limits.multiplies[k] = speed->number;
   return "";
 }

@@ -3,8 +3,6 @@
 #ifndef NIBBLE_TOOLS_NIBBLE_EMU_LAUNCHES_H
 #define NIBBLE_TOOLS_NIBBLE_EMU_LAUNCHES_H
 
-#include "exec/Estimate.h"
-
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,9 +30,6 @@ bool parseSeeds(const std::string &text, uint64_t &first, uint64_t &last);
 /// Options from a file (docs/emulator.md, schema nibble.emu-launch/1); paths in
 /// it are relative to it. "" or what is wrong.
 std::string readLaunch(const std::string &path, Options &options);
-
-/// The limits of a machine (schema nibble.emu-target/1). "" or what is wrong.
-std::string readLimits(const std::string &path, Limits &limits);
 
 } // namespace emu
 } // namespace nibble

@@ -50,6 +50,10 @@ CUresult Driver::initialize() {
     return CUDA_SUCCESS;
   if (std::string wrong = readOptions(selected, options); !wrong.empty())
     return reportFault(CUDA_ERROR_NO_DEVICE, wrong);
+  if (!options.report.empty() && !report.isOpen())
+    if (std::string wrong = report.open(options.report, options.target->arch);
+        !wrong.empty())
+      return reportFault(CUDA_ERROR_NO_DEVICE, wrong);
   blocks.limit = options.memory;
   primary->primary = true;
   primary->alive = false;

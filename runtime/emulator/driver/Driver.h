@@ -9,6 +9,7 @@
 #define NIBBLE_RT_EMULATOR_DRIVER_DRIVER_H
 
 #include "driver/Blocks.h"
+#include "driver/LaunchReport.h"
 #include "driver/Target.h"
 
 #include <mutex>
@@ -27,6 +28,7 @@ public:
   bool initialized = false;
   std::string selected; ///< by nibbleEmuSelect
   Options options;
+  LaunchReport report; ///< `work` guards it
   GlobalMemory memory;
   Blocks blocks{memory};
   std::shared_ptr<Context> primary = std::make_shared<Context>();

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "driver/Target.h"
 
+#include "exec/Checks.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -162,5 +164,8 @@ std::string nibble::emu::readOptions(const std::string &wanted,
   if (!readNumber("NIBBLE_EMU_VERBOSE", verbose))
     return "NIBBLE_EMU_VERBOSE is not 0 or 1";
   options.verbose = verbose;
-  return "";
+  if (const char *report = variable("NIBBLE_EMU_REPORT"))
+    options.report = report;
+  // Launches read them again; a wrong name is told here, before any.
+  return Checks().readEnvironment();
 }

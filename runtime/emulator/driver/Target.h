@@ -46,12 +46,15 @@ std::string checkPtxTarget(const Target &target, const std::string &ptx);
 ///   NIBBLE_EMU_MEMORY   bytes of device memory (what the machine has, at most
 ///                       half of the host's)
 ///   NIBBLE_EMU_VERBOSE  1: also prints why calls are refused
+///   NIBBLE_EMU_REPORT   a file for what each launch did, a line of JSON each
+///   NIBBLE_EMU_CHECK, NIBBLE_EMU_NO_CHECK  exec/Checks.h
 struct Options {
   Target machine = {};
   const Target *target = nullptr; ///< &machine
   uint64_t seed = 1, memory = 0;
   unsigned threads = 0; ///< 0: all
   bool verbose = false;
+  std::string report; ///< empty: none
 };
 /// "" or which variable is wrong. `arch` is the machine if the environment
 /// names none; empty: sm_90a.

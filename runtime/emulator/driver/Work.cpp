@@ -66,23 +66,34 @@ static CUresult fail(Driver &driver, Context &context, CUresult result,
   return CUDA_SUCCESS;
 }
 
+static CUresult finish(Driver &driver, Context &context, FaultKind kind,
+                       const std::string &text) {
+  if (text.empty())
+    return CUDA_SUCCESS;
+  if (kind == FaultKind::None)
+    return refuse(CUDA_ERROR_INVALID_VALUE, text);
+  return fail(driver, context, resultOf(kind), text);
+}
+
 static CUresult run(Driver &driver, Context &context, const KernelWork &work) {
   Module::LaunchConfig config;
   config.grid = work.grid;
   config.block = work.block;
   config.cluster = work.cluster;
   config.dynamicShared = work.dynamicShared;
-  config.seed = driver.options.seed + driver.launches++;
+  uint64_t launch = driver.launches++;
+  config.seed = driver.options.seed + launch;
   config.threads = driver.options.threads;
   Counters counters;
-  FaultKind kind;
+  FaultKind kind = FaultKind::None;
   std::string text = work.module->module.launch(
       *work.function->kernel, config, work.params.data(), counters, &kind);
-  if (text.empty())
-    return CUDA_SUCCESS;
-  if (kind == FaultKind::None)
-    return refuse(CUDA_ERROR_INVALID_VALUE, text);
-  return fail(driver, context, resultOf(kind), text);
+  if (driver.report.isOpen())
+    if (std::string wrong =
+            driver.report.write(work, launch, config.seed, counters, text);
+        !wrong.empty())
+      return fail(driver, context, CUDA_ERROR_OPERATING_SYSTEM, wrong);
+  return finish(driver, context, kind, text);
 }
 
 template <typename T>

@@ -18,6 +18,10 @@ void Parser::function(Linkage linkage, bool isEntry) {
   made.name = name("the name of a function");
   if (isSign("("))
     made.parameters = parameterList();
+  for (const Variable &parameter : made.parameters)
+    if (isEntry && parameter.space != Space::Param)
+      failAt(parameter.line, "parameter '" + std::string(parameter.name) +
+                                 "' of a kernel must be .param");
   functionDirectives(made);
   made.hasBody = isSign("{");
   if (!made.hasBody)

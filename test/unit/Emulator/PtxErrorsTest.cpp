@@ -95,6 +95,8 @@ TEST(PtxErrors, OfDeclarations) {
   EXPECT_EQ(errorOfBody(".reg .b32 a[3];"), "5: registers cannot be arrays");
   EXPECT_EQ(errorOf(".entry k(.global .b32 x) { ret; }"),
             "4: expected a parameter, found '.global'");
+  EXPECT_EQ(errorOf(".entry k(.param .b32 y,\n.reg .b32 x) { ret; }"),
+            "5: parameter 'x' of a kernel must be .param");
 }
 
 TEST(PtxErrors, OfInitialValues) {

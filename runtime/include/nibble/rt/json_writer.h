@@ -11,11 +11,14 @@
 namespace nibble {
 namespace rt {
 
-/// Indented by two spaces. Numbers are written so that they read back to the
+/// Indented by two spaces, or all on one line. Numbers are written so that they read back to the
 /// same double; NaN and infinities, which JSON lacks, become null. Bytes that
 /// are not UTF-8 become U+FFFD.
 class JsonWriter {
 public:
+  enum class Layout { Indented, OneLine };
+  explicit JsonWriter(Layout layout = Layout::Indented) : layout(layout) {}
+
   JsonWriter &beginObject();
   JsonWriter &endObject();
   JsonWriter &beginArray();
@@ -43,6 +46,7 @@ private:
   void separate();
   void newline();
 
+  Layout layout;
   std::string text;
   std::vector<bool> hasItems; ///< per open object or array
   bool afterKey = false;

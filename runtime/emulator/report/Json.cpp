@@ -1,6 +1,6 @@
 // A reader of JSON.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "Json.h"
+#include "report/Json.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,7 +1,7 @@
 // A reader of JSON for launches and machines: small, strict, no numbers beyond
 // doubles. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_TOOLS_NIBBLE_EMU_JSON_H
-#define NIBBLE_TOOLS_NIBBLE_EMU_JSON_H
+#ifndef NIBBLE_RT_EMULATOR_REPORT_JSON_H
+#define NIBBLE_RT_EMULATOR_REPORT_JSON_H
 
 #include <map>
 #include <string>
@@ -34,4 +34,4 @@ std::string readJson(const std::string &path, Json &value);
 } // namespace emu
 } // namespace nibble
 
-#endif // NIBBLE_TOOLS_NIBBLE_EMU_JSON_H
+#endif // NIBBLE_RT_EMULATOR_REPORT_JSON_H
