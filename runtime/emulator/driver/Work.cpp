@@ -61,7 +61,7 @@ static CUresult fail(Driver &driver, Context &context, CUresult result,
   std::lock_guard lock(driver.state);
   context.sticky = result;
   context.faultText = text;
-  if (result != CUDA_ERROR_ASSERT && !driver.lost)
+  if (!driver.lost)
     driver.lost = result;
   return CUDA_SUCCESS;
 }
