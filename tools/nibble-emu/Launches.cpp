@@ -65,6 +65,8 @@ private:
           uint32_t(std::strtoul(numberOf(value, name).c_str(), nullptr, 10));
     else if (name == "seeds")
       options.seeds = stringOf(value, name);
+    else if (name == "sums")
+      options.sums = stringOf(value, name);
     else if (name == "check")
       options.withChecks.push_back(join(value, name, ','));
     else if (name == "no_check")

@@ -11,7 +11,8 @@ namespace nibble {
 namespace emu {
 
 struct Options {
-  std::string file, kernel, grid = "1", block = "1", cluster = "1";
+  std::string file, kernel, grid = "1", block = "1", cluster = "1",
+                            sums = "exact";
   std::vector<std::string> arguments;
   uint32_t shared = 0;
   unsigned threads = 0;
@@ -20,7 +21,7 @@ struct Options {
   std::vector<std::string> withChecks, withoutChecks;
   std::string launch; ///< a file that says all of the above
   std::string target; ///< a file with the limits of a machine, or empty
-  bool reducedPrecision = false, json = false, list = false;
+  bool json = false, list = false;
 };
 
 /// "3..100" or "7". False if it is neither.

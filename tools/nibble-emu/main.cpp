@@ -65,10 +65,12 @@ std::string configure(const Options &options, Module::LaunchConfig &config) {
       !parseDim3(options.block, config.block) ||
       !parseDim3(options.cluster, config.cluster))
     return "--grid, --block and --cluster are X,Y,Z";
+  if (options.sums != "exact" && options.sums != "hopper")
+    return "--sums '" + options.sums + "' is not exact or hopper";
   config.dynamicShared = options.shared;
   config.threads = options.threads;
   config.maxInstructions = options.maxInstructions;
-  config.reducedPrecision = options.reducedPrecision;
+  config.hopperSums = options.sums == "hopper";
   for (const std::string &names : options.withChecks)
     if (std::string problem = config.checks.enable(names); !problem.empty())
       return "--check: " + problem;
@@ -230,10 +232,12 @@ int main(int argc, char **argv) {
   app.add_option("--no-check", options.withoutChecks,
                  "checks to leave out: uninitialized, registers, pending, "
                  "proxies, waits, races, all; several with commas");
-  app.add_flag("--reduced-precision", options.reducedPrecision,
-               "sums of wgmma as an H100 forms them");
   app.add_option("--max-instructions", options.maxInstructions,
                  "of a cluster's warps; more is a fault (0: any number)");
+  app.add_option("--sums", options.sums,
+                 "of tensor cores: exact (rounded once), or hopper: the bits "
+                 "of an H100 (sm_90a)")
+      ->check(CLI::IsMember({"exact", "hopper"}));
   app.add_option("--threads", options.threads, "of the host");
   app.add_option("--target", options.target,
                  "JSON file with the limits of a machine, for times");

@@ -41,6 +41,8 @@ static CUresult resultOf(FaultKind kind) {
     return CUDA_ERROR_ILLEGAL_ADDRESS;
   case FaultKind::Misaligned:
     return CUDA_ERROR_MISALIGNED_ADDRESS;
+  case FaultKind::IllegalInstruction:
+    return CUDA_ERROR_ILLEGAL_INSTRUCTION;
   case FaultKind::Assert:
     return CUDA_ERROR_ASSERT;
   case FaultKind::Deadlock:

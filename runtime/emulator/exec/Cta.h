@@ -38,10 +38,10 @@ struct Launch {
   uint64_t seed = 1; ///< orders of warps and of asynchronous work
   bool eager = true; ///< asynchronous work may also be done early
   Checks checks;
-  /// Sums of wgmma as an H100 forms them, not exact (tensor::Precision).
-  bool reducedPrecision = false;
   uint64_t gridId = 0;
   uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
+  /// Tensor cores add as those of an H100 do, not exactly (tensor/Dot.h).
+  bool hopperSums = false;
 };
 
 class Cluster;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/Module.h"
 
+#include "isa/Targets.h"
+
 #include <algorithm>
 #include <cstring>
 #include <thread>
@@ -172,6 +174,9 @@ std::string Module::check(const Kernel &kernel,
   if (code.localBytes > kMaxLocal)
     return std::to_string(code.localBytes) +
            " bytes of local memory; a thread has " + std::to_string(kMaxLocal);
+  if (config.hopperSums && parseTarget(source.target).arch != 90)
+    return "sums as an H100 computes them were asked for; the text is for " +
+           std::string(source.target) + ", not for sm_90a";
   return "";
 }
 
@@ -207,9 +212,9 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.memory = &memory;
   launch.seed = adjusted.seed;
   launch.checks = adjusted.checks;
-  launch.reducedPrecision = adjusted.reducedPrecision;
   launch.gridId = grids++;
   launch.maxInstructions = adjusted.maxInstructions;
+  launch.hopperSums = adjusted.hopperSums;
   unsigned threads =
       adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();
   std::string fault = runGrid(launch, threads, counters, kind);

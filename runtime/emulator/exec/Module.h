@@ -42,10 +42,12 @@ public:
     uint64_t seed = 1;
     unsigned threads = 0;          ///< of the host; 0: all
     Checks checks;                 ///< as the environment changes them
-    bool reducedPrecision = false; ///< Launch::reducedPrecision
     /// Instructions that the warps of a cluster may run; 0: any number. A
     /// kernel that runs more is a fault.
     uint64_t maxInstructions = 0;
+    /// mma and wgmma add as the tensor cores of an H100 do, bit by bit, not
+    /// exactly. Of targets sm_90 and sm_90a only: others were not measured.
+    bool hopperSums = false;
   };
   /// Runs a kernel on `params`, code.paramBytes of them. "" or what is wrong:
   /// the configuration (`kind` is None then), or the fault of the program.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "exec/TensorMap.h"
 
+#include <algorithm>
+
 using namespace nibble::emu;
 
 unsigned TensorMap::bits() const {
@@ -21,19 +23,26 @@ uint32_t TensorMap::extent(unsigned dimension) const {
 
 uint32_t TensorMap::rowBytes() const { return extent(0) * sharedBits() / 8; }
 
-static uint64_t elementsOf(const TensorMap &map) {
-  uint64_t count = 1;
-  for (unsigned d = 0; d < map.rank; ++d)
-    count *= map.extent(d);
+uint32_t TensorMap::rowCount() const {
+  uint32_t count = 1;
+  for (unsigned d = 1; d < rank; ++d)
+    count *= extent(d);
   return count;
 }
 
-uint32_t TensorMap::boxBytes() const {
-  return uint32_t(elementsOf(*this) * sharedBits() / 8);
+/// Bytes of a row of a swizzle's pattern; 0: there is none.
+static uint32_t spanOf(const TensorMap &map) {
+  static constexpr uint32_t kSpan[] = {0, 32, 64, 128, 128, 128, 128};
+  bool known = map.swizzle <= uint8_t(TensorSwizzle::B128Atom64);
+  return map.interleave || !known ? 0 : kSpan[map.swizzle];
+}
+
+uint32_t TensorMap::rowPitch() const {
+  return std::max(rowBytes(), spanOf(*this));
 }
 
 uint32_t TensorMap::transactionBytes() const {
-  return uint32_t(elementsOf(*this) * bits() / 8);
+  return rowCount() * extent(0) * bits() / 8;
 }
 
 namespace {
@@ -53,7 +62,7 @@ public:
       return "interleaving needs rank 3 or more, not " + text(map.rank);
     for (auto check :
          {&Checker::address, &Checker::sizes, &Checker::strides, &Checker::box,
-          &Checker::elementStrides, &Checker::swizzle})
+          &Checker::elementStrides, &Checker::swizzle, &Checker::fill})
       if (std::string problem = (this->*check)(); !problem.empty())
         return problem;
     return "";
@@ -121,9 +130,9 @@ private:
     if (map.interleave == uint8_t(TensorInterleave::B32) &&
         map.swizzle != uint8_t(TensorSwizzle::B32))
       return "interleaving by 32 bytes needs the 32-byte swizzle";
-    static constexpr uint32_t kSpan[] = {0, 32, 64, 128, 128, 128, 128};
-    uint32_t span = kSpan[map.swizzle];
-    if (!map.interleave && span && map.rowBytes() > span)
+    // The stride of the elements does not make rows narrower (measured).
+    uint32_t span = spanOf(map);
+    if (span && map.rowBytes() > span)
       return "the inner dimension of the box has " + text(map.rowBytes()) +
              " bytes, more than the " + text(span) + " of its swizzle";
     TensorSwizzle s = TensorSwizzle(map.swizzle);
@@ -131,6 +140,14 @@ private:
         s != TensorSwizzle::B128 && s != TensorSwizzle::B128Atom32 &&
         !(map.type == TensorType::U6Align16 && s == TensorSwizzle::B128Atom64))
       return "this type has no such swizzle";
+    return "";
+  }
+
+  std::string fill() const {
+    bool isFloat =
+        map.type >= TensorType::F16 && map.type < TensorType::U4Align8;
+    if (map.fill && !isFloat)
+      return "only floating-point types can be filled with NaN";
     return "";
   }
 

@@ -31,6 +31,7 @@ enum class FaultKind : uint8_t {
   None,
   Address, ///< outside of memory, or not to be written
   Misaligned,
+  IllegalInstruction, ///< operands that the hardware does not take
   Assert,
   Deadlock,   ///< a device would run until somebody ends it
   TensorLeak, ///< tensor memory that was not released

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Mma.h"
 
+#include "isa/Half.h"
 #include "isa/Numbers.h"
 #include "isa/WarpMatrix.h"
 
@@ -33,6 +34,59 @@ void accumulate(Warp &w, const Ref *d, const Ref *c, Multiply multiply) {
   writeAccumulators(w, d, kN, tile);
 }
 
+tensor::Precision precisionOf(const Warp &w) {
+  return w.cta.cluster.launch.hopperSums ? tensor::Precision::truncated()
+                                         : tensor::Precision::exact();
+}
+
+bool isFp8(Element e) { return e == Element::E4M3 || e == Element::E5M2; }
+
+/// D += A B' by multiplyAdd of its kind.
+void add(const Factor &a, const Factor &b, float *d, tensor::Precision p) {
+  multiplyAdd(a, b, d, kN, p);
+}
+void add(const Factor &a, const Factor &b, uint16_t *d, tensor::Precision p) {
+  multiplyAddHalf(a, b, d, kN, p);
+}
+float sumOf(float x, float y) {
+  float sum = x + y;
+  return sum == sum ? sum : bitCast<float>(kFloatNan);
+}
+uint16_t sumOf(uint16_t x, uint16_t y) {
+  return toHalf(double(halfToFloat(x)) + double(halfToFloat(y)));
+}
+
+/// The columns 4i and 4i + 1 (half 0), or 4i + 2 and 4i + 3, as FP16.
+Factor halfOf(const Factor &from, unsigned half) {
+  Factor to(Element::F16, from.rows, from.k / 2);
+  for (unsigned r = 0; r < from.rows; ++r)
+    for (unsigned k = 0; k < to.k; ++k)
+      to.row(r)[k] = from.row(r)[k / 2 * 4 + 2 * half + k % 2];
+  to.seal();
+  return to;
+}
+
+/// An H100 has no mma of FP8: ptxas converts to FP16 the lower halves of the
+/// registers, then the upper ones, multiplies each, one after the other from
+/// zero on, and adds C at the end, to nearest. (Seen in machine code; results
+/// of a device agree.)
+template <typename Value>
+void addFp8AsHopper(const Factor &a, const Factor &b, Value *tile) {
+  Value sums[kM * kN] = {};
+  for (unsigned half = 0; half < 2; ++half)
+    add(halfOf(a, half), halfOf(b, half), sums, tensor::Precision::truncated());
+  for (unsigned i = 0; i < kM * kN; ++i)
+    tile[i] = sumOf(tile[i], sums[i]);
+}
+
+template <typename Value>
+void addProducts(const Warp &w, const Factor &a, const Factor &b, Value *tile) {
+  if (w.cta.cluster.launch.hopperSums && isFp8(a.element))
+    addFp8AsHopper(a, b, tile);
+  else
+    add(a, b, tile, precisionOf(w));
+}
+
 void multiply(Warp &w, const Inst &i, Lanes lanes) {
   if (!wholeWarp(w, lanes))
     return;
@@ -45,10 +99,10 @@ void multiply(Warp &w, const Inst &i, Lanes lanes) {
   readFragmentB(w, refB, b);
   if (form.d == Accumulator::F32)
     accumulate<float>(w, refD, refC,
-                      [&](float *t) { multiplyAdd(a, b, t, kN); });
+                      [&](float *t) { addProducts(w, a, b, t); });
   else if (form.d == Accumulator::F16)
     accumulate<uint16_t>(w, refD, refC,
-                         [&](uint16_t *t) { multiplyAddHalf(a, b, t, kN); });
+                         [&](uint16_t *t) { addProducts(w, a, b, t); });
   else
     accumulate<int32_t>(w, refD, refC, [&](int32_t *t) {
       multiplyAddInteger(a, b, t, kN, form.saturate);
@@ -86,10 +140,7 @@ bool hasDepth(Element element, unsigned k) {
 }
 
 bool mayMix(Element a, Element b) {
-  auto isByteFloat = [](Element e) {
-    return e == Element::E4M3 || e == Element::E5M2;
-  };
-  return a == b || (isByteFloat(a) && isByteFloat(b)) ||
+  return a == b || (isFp8(a) && isFp8(b)) ||
          (tensor::isInteger(a) && tensor::isInteger(b));
 }
 

@@ -1,9 +1,9 @@
 // cp.async.bulk.tensor and cp.reduce.async.bulk.tensor: boxes of tensors to and
 // from shared memory. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "exec/TensorMap.h"
 #include "isa/Copy.h"
 #include "isa/Reduce.h"
 #include "isa/Select.h"
+#include "isa/TensorBox.h"
 
 #include <cstring>
 #include <iterator>
@@ -45,104 +45,6 @@ TensorMap readMap(Warp &w, uint64_t address, int lane) {
   return map;
 }
 
-/// Visits the rows of a box: where each begins in shared memory (relative,
-/// before swizzling) and in the tensor, and how many of its elements exist.
-class Box {
-public:
-  Box(const TensorMap &map, const int32_t *coordinates)
-      : map(map), coordinates(coordinates) {}
-
-  /// f(offset in the box, address of the row's first element, first and end of
-  /// the elements that lie inside of the tensor).
-  template <typename F> void forEachRow(F f) const {
-    uint32_t index[5] = {};
-    uint32_t row = map.rowBytes(), offset = 0;
-    while (true) {
-      visit(index, offset, f);
-      offset += row;
-      unsigned d = 1;
-      while (d < map.rank && ++index[d] == map.extent(d))
-        index[d++] = 0;
-      if (d >= map.rank)
-        return;
-    }
-  }
-
-private:
-  template <typename F>
-  void visit(const uint32_t *index, uint32_t offset, F f) const {
-    uint64_t address = map.address;
-    bool inside = true;
-    for (unsigned d = 1; d < map.rank; ++d) {
-      int64_t at =
-          int64_t(coordinates[d]) + int64_t(index[d]) * map.elementStrides[d];
-      inside &= at >= 0 && uint64_t(at) < map.sizes[d];
-      address += uint64_t(at) * map.strides[d - 1];
-    }
-    int64_t first = coordinates[0], end = first + map.extent(0);
-    int64_t from = std::max<int64_t>(first, 0);
-    int64_t to = std::min<int64_t>(end, int64_t(map.sizes[0]));
-    if (!inside || from >= to)
-      from = to = first;
-    f(offset, address, from - first, to - first);
-  }
-
-  const TensorMap &map;
-  const int32_t *coordinates;
-};
-
-/// Elements of a row as they lie in shared memory: padded types have gaps.
-void unpackRow(const TensorMap &map, const uint8_t *from, uint8_t *to,
-               int64_t count) {
-  if (!map.isPadded()) {
-    std::memcpy(to, from, size_t(count * map.bits() / 8));
-    return;
-  }
-  size_t chunk = map.bits() * 2; // bytes of 16 elements
-  for (int64_t i = 0; i < count; i += 16)
-    std::memcpy(to + i, from + i / 16 * int64_t(chunk), chunk);
-}
-
-/// A value for what lies outside: zero, or NaN.
-void fillOutside(const TensorMap &map, uint8_t *row) {
-  std::memset(row, 0, map.rowBytes());
-  if (!map.fill)
-    return;
-  static constexpr uint8_t kNan[8] = {0xFF, 0x7F};
-  for (uint32_t i = 0; i + 1 < map.rowBytes(); i += 2)
-    std::memcpy(row + i, kNan, 2);
-}
-
-/// Copies a row to shared memory, 8 bytes at a time: swizzles keep those.
-void scatter(Cta &cta, TensorSwizzle swizzle, uint32_t address,
-             const uint8_t *row, uint32_t bytes) {
-  for (uint32_t i = 0; i < bytes; i += 8)
-    std::memcpy(cta.shared.data() + swizzleAddress(swizzle, address + i),
-                row + i, 8);
-}
-void gatherRow(const Cta &cta, TensorSwizzle swizzle, uint32_t address,
-               uint8_t *row, uint32_t bytes) {
-  for (uint32_t i = 0; i < bytes; i += 8)
-    std::memcpy(row + i,
-                cta.shared.data() + swizzleAddress(swizzle, address + i), 8);
-}
-
-/// Boxes begin at multiples of 128 bytes, so that swizzles stay within them.
-void checkPlace(Warp &w, const TensorMap &map, uint32_t offset, const Cta &cta,
-                int lane) {
-  if (offset % 128)
-    w.fault("a tensor's box must begin at a multiple of 128 bytes of shared "
-            "memory, not at offset " +
-                std::to_string(offset),
-            lane);
-  if (uint64_t(offset) + map.boxBytes() > cta.shared.size())
-    w.fault("a tensor's box of " + std::to_string(map.boxBytes()) +
-                " bytes at offset " + std::to_string(offset) +
-                " goes beyond the " + std::to_string(cta.shared.size()) +
-                " bytes of shared memory",
-            lane);
-}
-
 std::vector<int32_t> coordinatesOf(Warp &w, const Operands &o, unsigned rank,
                                    unsigned lane) {
   std::vector<int32_t> coordinates;
@@ -164,19 +66,6 @@ uint64_t byteOf(const TensorMap &map, uint64_t row, int64_t coordinate,
   return row + uint64_t(coordinate + i) * map.bits() / 8;
 }
 
-/// "box 64x8 at (0, 16) of a tensor of 64x20, which begins at ..."
-std::string describeBox(const GlobalMemory &memory, const TensorMap &map,
-                        const std::vector<int32_t> &at) {
-  std::string box, corner, sizes;
-  for (unsigned d = 0; d < map.rank; ++d) {
-    box += (d ? "x" : "") + std::to_string(map.box[d]);
-    corner += (d ? ", " : "") + std::to_string(at[d]);
-    sizes += (d ? "x" : "") + std::to_string(map.sizes[d]);
-  }
-  return "box " + box + " at (" + corner + ") of a tensor of " + sizes +
-         ", which begins at " + memory.describe(map.address);
-}
-
 /// Global memory of a row's elements; a fault with `place` if it is outside.
 uint8_t *findRow(Cluster &cluster, const TensorMap &map,
                  const std::vector<int32_t> &at, uint64_t address,
@@ -185,12 +74,15 @@ uint8_t *findRow(Cluster &cluster, const TensorMap &map,
   auto allocation = memory.find(address);
   if (!allocation || address + bytes > allocation->end)
     throw Fault{place + ": " + describeBox(memory, map, at) + ", reaches " +
-                std::to_string(bytes) + " bytes at " +
-                memory.describe(address) +
-                ": the tensor map does not fit the memory"};
+                    std::to_string(bytes) + " bytes at " +
+                    memory.describe(address) +
+                    ": the tensor map does not fit the memory" +
+                    (write ? " (stores write whole granules of 16 bytes)" : ""),
+                FaultKind::Address};
   if (write && !allocation->writable)
     throw Fault{place + ": a tensor's box writes to " + allocation->name +
-                ", which is read-only"};
+                    ", which is read-only",
+                FaultKind::Address};
   (write ? cluster.counters.globalWritten : cluster.counters.globalRead) +=
       bytes;
   (write ? cluster.counters.copyWritten : cluster.counters.copyRead) += bytes;
@@ -230,24 +122,21 @@ void finishLoad(Cluster &cluster, const TensorMap &map,
                 const std::vector<Epoch> &epochs, uint32_t offset,
                 const std::string &place) {
   std::vector<uint8_t> row(map.rowBytes());
-  TensorSwizzle swizzle = TensorSwizzle(map.swizzle);
-  Box(map, at.data())
-      .forEachRow([&](uint32_t inBox, uint64_t address, int64_t from,
+  TensorBox(map, at.data())
+      .forEachRow([&](uint32_t number, uint64_t address, int64_t from,
                       int64_t to) {
-        fillOutside(map, row.data());
-        if (from < to) {
-          uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
-          const uint8_t *source =
-              findRow(cluster, map, at, byteOf(map, address, at[0], from),
-                      bytes, false, place);
-          unpackRow(map, source, row.data() + from * map.sharedBits() / 8,
-                    to - from);
-        }
+        const uint8_t *source = nullptr;
+        if (from < to)
+          source = findRow(cluster, map, at, byteOf(map, address, at[0], from),
+                           uint64_t(to - from) * map.bits() / 8, false, place);
+        fillRow(map, row.data(), source, from, to - from);
         for (Cta *cta : targets)
-          scatter(*cta, swizzle, offset + inBox, row.data(), map.rowBytes());
+          scatterRow(*cta, map, offset, number, row.data());
       });
   for (size_t t = 0; t < targets.size(); ++t) {
-    endWrite(*targets[t], offset, map.boxBytes());
+    forEachPiece(map, offset, [&](uint32_t piece, uint32_t bytes) {
+      endWrite(*targets[t], piece, bytes);
+    });
     completeBytes(barriers[t], map.transactionBytes(), epochs[t], place);
   }
 }
@@ -259,6 +148,7 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
     unsigned dims = i.sub[0] & 7;
     checkRank(w, map, dims, int(l));
     std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
+    checkCoordinates(w, map, at, false, int(l));
     SharedPlace place = findSharedForRead(w, o.shared.of(w, l), int(l));
     SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     std::vector<Cta *> targets{place.cta};
@@ -269,8 +159,9 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
     std::vector<Epoch> epochs = tickAll(w, barriers);
     for (size_t t = 0; t < targets.size(); ++t) {
       checkPlace(w, map, place.offset, *targets[t], int(l));
-      beginWrite(w, *targets[t], place.offset, map.boxBytes(), int(l),
-                 epochs[t]);
+      forEachPiece(map, place.offset, [&](uint32_t piece, uint32_t bytes) {
+        beginWrite(w, *targets[t], piece, bytes, int(l), epochs[t]);
+      });
     }
     AsyncOp op;
     Cluster *cluster = &w.cta.cluster;
@@ -296,22 +187,40 @@ void writeRow(AtomicOp op, TensorType type, uint8_t *to, const uint8_t *from,
     throw Fault{"tensors of this type have no such reduction"};
 }
 
+/// Where the tensor ends within 16 bytes, the rest of these is written too
+/// (measured, for stores; reductions are taken to do the same).
+int64_t granuleEnd(const TensorMap &map, int64_t coordinate, int64_t end) {
+  int64_t unit = 16 * 8 / map.bits(), at = coordinate + end;
+  return (at + unit - 1) / unit * unit - coordinate;
+}
+
 void finishStore(Cluster &cluster, const TensorMap &map,
                  const std::vector<int32_t> &at,
                  const std::vector<uint8_t> &box, AtomicOp op,
                  const std::string &place) {
-  Box(map, at.data())
-      .forEachRow(
-          [&](uint32_t inBox, uint64_t address, int64_t from, int64_t to) {
-            if (from >= to)
-              return;
-            uint64_t bytes = uint64_t(to - from) * map.bits() / 8;
-            uint8_t *target =
-                findRow(cluster, map, at, byteOf(map, address, at[0], from),
-                        bytes, true, place);
-            writeRow(op, map.type, target,
-                     &box[inBox + size_t(from) * map.bits() / 8], bytes);
-          });
+  TensorBox(map, at.data())
+      .forEachRow([&](uint32_t number, uint64_t address, int64_t from,
+                      int64_t to) {
+        if (from >= to)
+          return;
+        uint64_t bytes =
+            uint64_t(granuleEnd(map, at[0], to) - from) * map.bits() / 8;
+        uint8_t *target =
+            findRow(cluster, map, at, byteOf(map, address, at[0], from), bytes,
+                    true, place);
+        writeRow(op, map.type, target,
+                 &box[number * map.rowBytes() + size_t(from) * map.bits() / 8],
+                 bytes);
+      });
+}
+
+/// The rows of a box from shared memory, one behind the other.
+void takeBox(Cta &cta, const TensorMap &map, uint32_t offset, uint8_t *box) {
+  for (uint32_t row = 0; row < map.rowCount(); ++row)
+    gatherRow(cta, map, offset, row, box + row * map.rowBytes());
+  forEachPiece(map, offset, [&](uint32_t piece, uint32_t bytes) {
+    endRead(cta, piece, bytes);
+  });
 }
 
 void store(Warp &w, const Inst &i, Lanes lanes) {
@@ -323,20 +232,18 @@ void store(Warp &w, const Inst &i, Lanes lanes) {
     if (map.isPadded())
       w.fault("tensors of this type can only be loaded", int(l));
     std::vector<int32_t> at = coordinatesOf(w, o, dims, l);
+    checkCoordinates(w, map, at, true, int(l));
     SharedPlace from = findSharedForRead(w, o.shared.of(w, l), int(l));
     checkPlace(w, map, from.offset, *from.cta, int(l));
     Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
-    beginRead(w, *from.cta, from.offset, map.boxBytes(), int(l), epoch);
-    auto box = std::make_shared<std::vector<uint8_t>>(map.boxBytes());
+    forEachPiece(map, from.offset, [&](uint32_t piece, uint32_t bytes) {
+      beginRead(w, *from.cta, piece, bytes, int(l), epoch);
+    });
+    auto box =
+        std::make_shared<std::vector<uint8_t>>(map.rowCount() * map.rowBytes());
     Cluster *cluster = &w.cta.cluster;
     AsyncOp op;
-    op.read = [=] {
-      uint32_t row = map.rowBytes();
-      for (uint32_t done = 0; done < map.boxBytes(); done += row)
-        gatherRow(*from.cta, TensorSwizzle(map.swizzle), from.offset + done,
-                  box->data() + done, row);
-      endRead(*from.cta, from.offset, map.boxBytes());
-    };
+    op.read = [=] { takeBox(*from.cta, map, from.offset, box->data()); };
     op.complete = [=, text = w.place(int(l)), how = AtomicOp(i.target)] {
       finishStore(*cluster, map, at, *box, how, text);
     };

@@ -155,7 +155,7 @@ void Decoder::noteUses(const ptx::Instruction &source) {
 std::vector<uint32_t> Decoder::givenRegisters(const ptx::Function &f) {
   std::vector<uint32_t> slots;
   for (const ptx::Variable &v : f.parameters)
-    if (v.space == ptx::Space::Reg)
-      slots.push_back(find(v.name)->slot);
+    if (const Register *reg = find(v.name); v.space == ptx::Space::Reg && reg)
+      slots.push_back(reg->slot);
   return slots;
 }

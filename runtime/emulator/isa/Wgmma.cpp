@@ -141,9 +141,9 @@ template <typename F> static void asIssued(const WgmmaOperation &op, F f) {
 }
 
 void nibble::emu::executeWgmma(const std::vector<WgmmaOperation> &operations,
-                               bool reduced) {
+                               bool hopperSums) {
   const WgmmaOperation &first = operations[0];
-  tensor::Precision precision = reduced
+  tensor::Precision precision = hopperSums
                                     ? tensor::Precision::hopper(first.form.a)
                                     : tensor::Precision::exact();
   // All four warps read the same B.

@@ -56,9 +56,9 @@ static std::shared_ptr<WgmmaJob> begin(Warp &w, WarpGroup &group) {
   // Behind the queues of tensor cores (tcgen05), which are ranks of CTAs.
   op.queue = (w.cta.rank + 1) * 64 + w.index / kWarps;
   op.ready = [job] { return job->operations.size() == kWarps; };
-  const bool reduced = w.cta.cluster.launch.reducedPrecision;
-  op.complete = [job, reduced] {
-    executeWgmma(job->operations, reduced);
+  const bool hopper = w.cta.cluster.launch.hopperSums;
+  op.complete = [job, hopper] {
+    executeWgmma(job->operations, hopper);
     job->done = true;
   };
   w.cta.cluster.async.submit(std::move(op));

@@ -24,11 +24,13 @@ class Scalar:
 @dataclass
 class Out:
     """A buffer that is written, poisoned at first. want: an array of the same type, or None where only the device knows.
-    bound: None for equal bits, or the largest error of each element. nans: all NaNs of floats are equal."""
+    bound: None for equal bits, or the largest error of each element. nans: all NaNs of floats are equal. sums: of a tensor core,
+    whose way to add is known: with --sums hopper the emulator gives the bits of a device."""
     start: np.ndarray
     want: np.ndarray = None
     bound: np.ndarray = None
     nans: bool = False
+    sums: bool = False
 
     def canonical(self, got):
         got = np.ascontiguousarray(got).view(np.uint8).view(self.start.dtype).reshape(self.start.shape)
@@ -47,13 +49,17 @@ class Out:
             good = (np.abs(got - want) <= factor * np.broadcast_to(self.bound, self.start.shape).ravel()) | (got == want)
         return np.flatnonzero(~(good | np.isnan(got) & np.isnan(want)))
 
+    def has_bits(self):
+        """Whether the bits of a device are expected."""
+        return self.bound is None or self.sums
+
     def sample(self):
         """Elements of a bounded result that are recorded."""
         return np.arange(0, self.start.size, max(1, self.start.size // 96))[:128]
 
     def digest(self, got):
         """What is recorded: 8 bytes for each 256 of equal bits, or a sample of numbers."""
-        if self.bound is not None:
+        if not self.has_bits():
             return got.ravel()[self.sample()]
         raw = np.ascontiguousarray(got).tobytes()
         blocks = [hashlib.blake2b(raw[i:i + 256], digest_size=8).digest() for i in range(0, len(raw), 256)]

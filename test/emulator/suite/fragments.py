@@ -62,6 +62,7 @@ class Precision:
     def __init__(self, kind, wgmma, half=False):
         reduced = wgmma and kind in ('e4m3', 'e5m2')
         self.fraction, self.result, self.half = (13, 13, half) if reduced else (25, 23, half)
+        self.parts = not wgmma and kind in ('e4m3', 'e5m2')  # an H100 adds two halves of K before C
 
     def product(self, c, a, b, k):
         """c + a b^T in double, in steps of k, and the largest error that the model allows; an exact sum that is rounded once
@@ -72,6 +73,8 @@ class Precision:
             largest = np.maximum(np.abs(total), (np.abs(x)[:, None, :] * np.abs(y)[None]).max(2)) + error
             total = total + x @ y.T
             error = error + (k + 1) * 2.0 ** -self.fraction * largest + 2.0 ** -self.result * (np.abs(total) + error)
+            if self.parts:
+                error = error + 2.0 ** (-10 if self.half else -22) * (np.abs(x) @ np.abs(y).T)
             if self.half:
                 error = error + 2.0 ** -10 * (np.abs(total) + error) + 2.0 ** -24
         return total, error * 1.01

@@ -60,9 +60,9 @@ def result(total, error, kind, saturates, threads=32):
         return Out(poison(want.shape), want)
     if kind == 'f16':  # two columns to a register: a register is two elements
         pairs = d_fragment(np.arange(total.size, dtype=np.uint16).reshape(total.shape), threads).view(np.uint16)
-        return Out(poison(pairs.shape, np.float16), rounded_range(total).ravel()[pairs], (error + 2.0 ** -11 * np.abs(total)).ravel()[pairs])
+        return Out(poison(pairs.shape, np.float16), rounded_range(total).ravel()[pairs], (error + 2.0 ** -11 * np.abs(total)).ravel()[pairs], sums=True)
     want = d_fragment(total, threads)
-    return Out(poison(want.shape, np.float32), want, d_fragment(error, threads))
+    return Out(poison(want.shape, np.float32), want, d_fragment(error, threads), sums=True)
 
 
 def values(kind, seed, shape):
@@ -70,14 +70,22 @@ def values(kind, seed, shape):
     return codes, decode(kind, codes)
 
 
-def mma(name, a, b, d, k, seed, saturates=False):
-    x, x_values = values(a, seed, (16, k))
-    y, y_values = values(b, seed + 1, (8, k))
+def spread(kind, seed, shape, power):
+    """Numbers whose size varies by 2^+-power: what a tensor core cuts off then shows."""
+    scale = 2.0 ** (normal(seed + 50, shape, 0) * power / 3)
+    codes = encode(kind, normal(seed, shape) * np.clip(scale, 2.0 ** -power, 2.0 ** power))
+    return codes, decode(kind, codes)
+
+
+def mma(name, a, b, d, k, seed, saturates=False, power=0):
+    """power: of the spread of A and B; the case is another one of kernel `name`."""
+    x, x_values = spread(a, seed, (16, k), power) if power else values(a, seed, (16, k))
+    y, y_values = spread(b, seed + 1, (8, k), power) if power else values(b, seed + 1, (8, k))
     c = normal(seed + 2, (16, 8)) * (2.0 ** 28 if saturates else 1000 if d == 's32' else 1)
     c, c_values = accumulator(c, d)
     total, error = Precision(a, False, d == 'f16').product(c_values, x_values, y_values, k)
     out = result(total, error, d, saturates)
-    return Case(name, name, [In(a_fragment(x)), In(b_fragment(y)), In(c), out])
+    return Case(name + ('_spread' if power else ''), name, [In(a_fragment(x)), In(b_fragment(y)), In(c), out])
 
 
 def mma_f64():
@@ -94,5 +102,6 @@ def cases():
              ('mma_bf16', 'bf16', 'bf16', 'f32', 16), ('mma_tf32', 'tf32', 'tf32', 'f32', 8), ('mma_tf32_k4', 'tf32', 'tf32', 'f32', 4),
              ('mma_e4m3', 'e4m3', 'e4m3', 'f32', 32), ('mma_e5m2_e4m3', 'e5m2', 'e4m3', 'f32', 32), ('mma_s8', 's8', 's8', 's32', 32),
              ('mma_u8_s8_sat', 'u8', 's8', 's32', 32, True), ('mma_s8_k16', 's8', 'u8', 's32', 16)]
-    return [load(), store(), move(), mma_f64(), *(mma(*row[:5], 70 + 3 * i, *row[5:]) for i, row in enumerate(table))]
+    wide = [mma(*row[:5], 170 + 3 * i, power=power) for i, (row, power) in enumerate(zip(table, [5, 3, 5, 8, 8, 8, 8, 11]))]
+    return [load(), store(), move(), mma_f64(), *(mma(*row[:5], 70 + 3 * i, *row[5:]) for i, row in enumerate(table)), *wide]
 

@@ -14,7 +14,7 @@ def gemm(m, n, k):
     pad = np.zeros((m, -k % 64)), np.zeros((n, -k % 64))
     total, error = Precision('f16', True).product(np.zeros((m, n)), np.hstack([a_values, pad[0]]), np.hstack([b_values, pad[1]]), 16)
     error = error + 2.0 ** -11 * (np.abs(total) + error) + 2.0 ** -25  # to f16
-    out = Out(poison((m, n), np.float16), rounded_range(total), error)
+    out = Out(poison((m, n), np.float16), rounded_range(total), error, sums=True)
     maps = [Tensor(In(x), 'f16', [k, len(x)], [2 * k], [64, rows], '128B') for x, rows in ((a, 128), (b, 64))]
     return Case(f'gemm_{m}_{n}_{k}', 'gemm', [*maps, Tensor(out, 'f16', [n, m], [2 * n], [64, 64], '128B'), Scalar('s32', k)],
                 grid=(-(-m // 128), -(-n // 64), 1), block=384, shared=1024 + 2 * 3 * 8192 + 2 * 8192)

@@ -23,6 +23,24 @@ def swizzled(image, swizzle):
     return out
 
 
+SPANS = {'none': 0, '32B': 32, '64B': 64, '128B': 128}
+
+
+def image_of(values, swizzle):
+    """A box as it lies in shared memory: rows at a pitch of the swizzle's span, if they are narrower; what is between them is poison."""
+    rows = np.ascontiguousarray(values).view(np.uint8)
+    rows = rows.reshape(-1, rows.shape[-1])
+    image = poison((len(rows), max(rows.shape[1], SPANS[swizzle])), np.uint8)
+    image[:, :rows.shape[1]] = rows
+    return swizzled(image.ravel(), swizzle)
+
+
+def values_of(image, swizzle, row, dtype, shape):
+    """The box of an image; row: bytes."""
+    rows = swizzled(image, swizzle).reshape(-1, max(row, SPANS[swizzle]))[:, :row]
+    return np.ascontiguousarray(rows).view(dtype).reshape(shape)
+
+
 class Array:
     """A tensor in memory whose rows lie further apart than they are long; between them is poison."""
 
@@ -37,9 +55,14 @@ class Array:
         values = octets(seed, int(np.prod(sizes)) * self.dtype.itemsize) if content is None else content.view(np.uint8)
         self.view(self.bytes)[...] = values.view(self.dtype).reshape(sizes[::-1])
 
-    def view(self, buffer):
+    def granules(self):
+        """Sizes with the innermost one up to the next multiple of 16 bytes: what stores write."""
+        unit = 16 // self.dtype.itemsize
+        return [-(-self.sizes[0] // unit) * unit, *self.sizes[1:]]
+
+    def view(self, buffer, sizes=None):
         strides = (self.dtype.itemsize, *self.strides)
-        return np.ndarray(self.sizes[::-1], self.dtype, buffer, 0, strides[::-1])
+        return np.ndarray((sizes or self.sizes)[::-1], self.dtype, buffer, 0, strides[::-1])
 
     def map(self, buffer, box, swizzle='none', steps=None, fill_nan=False):
         return Tensor(buffer, self.type, self.sizes, self.strides, box, swizzle, steps, fill_nan)
@@ -60,68 +83,90 @@ def load(name, type, sizes, box, places, swizzle='none', steps=None, fill=None, 
     for at in places:
         index, inside = elements(sizes, at, box, steps)
         values = np.where(inside, source.view(source.bytes)[index], np.array(fill or 0, source.dtype))
-        image = swizzled(np.ascontiguousarray(values).view(np.uint8).ravel(), swizzle)
-        rows.append(np.concatenate([image, poison(256, np.uint8)]))
-    image = len(rows[0]) - 256
+        image, size = image_of(values, swizzle), values.nbytes
+        assert len(image) <= size + 256, 'the kernel looks at no more'
+        rows.append(np.concatenate([image, poison(size + 256 - len(image), np.uint8)]))
     want = None if device_only else np.array(rows).ravel().view(np.uint32)
-    start = poison(len(places) * (image + 256) // 4)
+    start = poison(len(places) * (size + 256) // 4)
     return Case(f'{name}', f'load{len(sizes)}', [source.map(In(source.bytes), box, swizzle, steps, fill_nan=fill is not None or kind.get('nan', False)),
-                In(np.array(places, np.int32)), Out(start, want), Scalar('u32', image)],
-                grid=(len(places), 1, 1), block=64, shared=1024 + image + 256, device_only=device_only)
+                In(np.array(places, np.int32)), Out(start, want), Scalar('u32', size)],
+                grid=(len(places), 1, 1), block=64, shared=1024 + size + 256, device_only=device_only)
 
 
 def loads():
+    """Innermost coordinates are multiples of 16 bytes: a device refuses others."""
     edge = [[0, 0], [24, 5], [-8, -3], [56, 30], [64, 0], [0, 37], [40, -9], [-40, 12]]
     for swizzle in SWIZZLES:
         span = {'none': 96, '32B': 32, '64B': 64, '128B': 128}[swizzle]
         for type in ('u8', 'f16', 'f32', 'u64'):
             size = np.dtype(NUMPY[type]).itemsize
-            yield load(f'load_{type}_{swizzle}', type, [72, 37], [span // size, 9], edge, swizzle, seed=size)
-    yield load('load_half_atom', 'bf16', [72, 37], [16, 12], edge, '128B')  # rows shorter than the swizzle's
-    yield load('load_1d', 'u16', [1000], [256], [[0], [-100], [900], [1000], [744]])
+            places = [[0, 0], [16, 5], [-16, -3], [48, 30], [64, 0], [0, 37], [32, -9], [-48, 12]] if type == 'u8' else edge
+            yield load(f'load_{type}_{swizzle}', type, [72, 37], [span // size, 9], places, swizzle, seed=size)
+    for inner, rows, swizzle in [(8, 15, '32B'), (16, 8, '64B'), (24, 9, '64B'), (32, 4, '128B'), (48, 8, '128B'), (56, 13, '128B')]:
+        yield load(f'load_narrow_{inner}_{swizzle}', 'bf16', [72, 37], [inner, rows], edge, swizzle, seed=inner)
+    yield load('load_narrow_3d', 'u32', [40, 7, 5], [8, 3, 2], [[0, 0, 0], [16, 5, 4], [-8, -1, -1], [36, 6, 3]], '64B')
+    yield load('load_odd', 'f16', [67, 37], [32, 9], edge, '64B')
+    yield load('load_1d', 'u16', [1000], [256], [[0], [-104], [904], [1000], [744]])
     yield load('load_3d', 'f16', [40, 7, 5], [32, 3, 2], [[0, 0, 0], [16, 5, 4], [-8, -1, -1], [32, 6, 3]], '64B')
     yield load('load_4d', 's32', [20, 5, 4, 3], [8, 2, 3, 2], [[0, 0, 0, 0], [16, 4, 2, 2], [-4, -1, 3, -1]], '32B')
     yield load('load_5d', 'u8', [48, 3, 4, 3, 2], [32, 2, 2, 2, 2], [[0, 0, 0, 0, 0], [32, 2, 3, 2, 1], [-16, -1, -1, 1, 0]])
     yield load('load_strided', 'f16', [64, 40], [32, 13], [[0, 0], [16, 3], [48, 30], [-8, -5]], '64B', steps=[1, 3])
     yield load('load_strided_3d', 'u32', [32, 9, 10], [8, 5, 6], [[0, 0, 0], [8, 4, 5], [-4, -2, 3]], steps=[1, 2, 4])
-    yield load('load_fill_f16', 'f16', [72, 37], [32, 9], edge, '64B', device_only=True, nan=True)
-    yield load('load_fill_f32', 'f32', [72, 37], [16, 9], edge, '64B', device_only=True, nan=True)
+    for type in ('f16', 'bf16', 'f32', 'f64', 'tf32'):  # every 16 bits are 0x7ff7
+        nan = int('7ff7' * (np.dtype(NUMPY[type]).itemsize // 2), 16)
+        yield load(f'load_fill_{type}', type, [72, 37], [64 // np.dtype(NUMPY[type]).itemsize, 9], edge, '64B', fill=nan,
+                   content=np.zeros(72 * 37, np.uint32) if type == 'tf32' else None)
     odd = (bits(5, 32 * 16) >> np.uint64(9)).astype(np.uint32)
     odd[::7] &= np.uint32(0x807FFFFF)  # subnormal
     odd[3::31] |= np.uint32(0x7F800000)
     for type in ('f32.ftz', 'tf32', 'tf32.ftz'):
         yield load(f'load_{type}', type, [32, 16], [8, 9], [[0, 0], [24, 8]], content=odd, device_only=True)
+    ties = np.array([0x3F800000, 0x3F801000, 0x3F802000, 0x3F803000, 0xBF801000, 0xBF803000, 0x3F800FFF, 0x3F801001, 0x7F7FEFFF, 0x7F7FF000,
+                     0xFF7FF000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x00001000, 0x00003000, 0x007FF000, 0x80000000, 0x80001000, 0x7FC00000,
+                     0xFFC00000, 0x7F800001, 0x000017FF, 0x40490FDB], np.uint32)
+    yield load('load_tf32_ties', 'tf32', [24, 1], [24, 1], [[0, 0]], content=ties, device_only=True)
 
 
 def stored(array, places, box, swizzle, steps, source):
     """Bytes of the tensor after boxes of `source` (images, one after another) have been written."""
     result = array.bytes.copy()
-    view = array.view(result)
+    view = array.view(result, array.granules())
     for at, image in zip(places, source):
-        index, inside = elements(array.sizes, at, box, steps)
-        values = swizzled(image, swizzle).view(array.dtype).reshape(inside.shape)
+        index, inside = elements(array.granules(), at, box, steps)
+        values = values_of(image, swizzle, box[0] * array.dtype.itemsize, array.dtype, inside.shape)
         view[tuple(i[inside] for i in index)] = values[inside]
     return result
 
 
-def store(name, type, sizes, box, places, swizzle='none', steps=None, seed=3):
+def store(name, type, sizes, box, places, swizzle='none', steps=None, seed=3, device_only=False):
     steps = steps or [1] * len(sizes)
     array = Array(type, sizes, seed)
     _, inside = elements(sizes, places[0], box, steps)
-    size = inside.size * array.dtype.itemsize
+    row = box[0] * array.dtype.itemsize
+    size = inside.size // box[0] * max(row, SPANS[swizzle])
     source = octets(seed + 1, size * len(places)).reshape(len(places), size)
-    want = stored(array, places, box, swizzle, steps, source)
+    want = None if device_only else stored(array, places, box, swizzle, steps, source)
     return Case(name, f'store{len(sizes)}', [array.map(Out(array.bytes, want), box, swizzle, steps), In(np.array(places, np.int32)),
-                In(source.ravel()), Scalar('u32', size)], grid=(len(places), 1, 1), block=64, shared=1024 + size)
+                In(source.ravel()), Scalar('u32', size)], grid=(len(places), 1, 1), block=64, shared=1024 + size, device_only=device_only)
 
 
 def stores():
+    """No coordinate is negative: a device refuses those. Boxes do not overlap; some reach beyond the ends, one lies behind them."""
     for swizzle in SWIZZLES:
         span = {'none': 96, '32B': 32, '64B': 64, '128B': 128}[swizzle]
         wide = span // 2
-        yield store(f'store_f16_{swizzle}', 'f16', [72, 37], [wide, 9], [[0, 0], [-8, 9], [72 - wide // 2, 18], [0, 30], [0, -50]], swizzle)
-    yield store('store_1d', 'u8', [1000], [256], [[56], [-200], [900], [500]])
-    yield store('store_3d', 'f32', [20, 5, 4], [8, 3, 2], [[0, 0, 0], [16, 3, 3], [12, -1, 0]], '32B')
+        places = [[0, 0], [8, 9], [72 - wide // 2, 18], [0, 30], [72, 0], [0, 37]]
+        yield store(f'store_f16_{swizzle}', 'f16', [72, 37], [wide, 9], places, swizzle)
+        yield store(f'store_granule_{swizzle}', 'f16', [67, 37], [wide, 9], places, swizzle)
+    for inner, rows, swizzle in [(8, 15, '32B'), (16, 8, '64B'), (24, 9, '64B'), (16, 12, '128B'), (48, 8, '128B')]:
+        yield store(f'store_narrow_{inner}_{swizzle}', 'bf16', [67, 37], [inner, rows], [[0, 0], [64, 15], [40, 30]], swizzle)
+    yield store('store_granule_u8', 'u8', [73, 20], [32, 5], [[0, 0], [64, 5], [48, 10]])
+    yield store('store_granule_f32', 'f32', [18, 9], [8, 3], [[0, 0], [16, 3], [12, 7]], '32B')
+    yield store('store_granule_u64', 'u64', [9, 9], [8, 3], [[0, 0], [8, 3], [4, 7]], '64B')
+    yield store('store_1d', 'u8', [1000], [256], [[0], [256], [512], [896], [1008]])
+    yield store('store_3d', 'f32', [20, 5, 4], [8, 3, 2], [[0, 0, 0], [16, 3, 3], [12, 0, 0]], '32B')
+    for type in ('f32.ftz', 'tf32', 'tf32.ftz'):  # whether stores change numbers
+        yield store(f'store_{type}', type, [32, 16], [8, 9], [[0, 0], [24, 8]], device_only=True)
     yield store('store_4d', 'u16', [32, 4, 3, 3], [32, 2, 2, 2], [[0, 0, 0, 0], [16, 2, 2, 2]], '64B')
     yield store('store_5d', 'u64', [6, 2, 3, 2, 2], [4, 2, 2, 1, 2], [[0, 0, 0, 0, 0], [4, 1, 2, 1, 1]])
     yield store('store_strided', 'f16', [64, 40], [32, 12], [[0, 0], [32, 5]], '64B', steps=[1, 4])
@@ -141,15 +186,17 @@ def combine(op, old, new):
 
 
 def reductions():
-    """Two boxes that overlap; with .inc and .dec they do not, since their order counts."""
+    """Two boxes that overlap and reach beyond the end; with .inc and .dec they do not overlap, since their order counts."""
     table = [('u32', 'add min max inc dec and or xor'), ('s32', 'add min max'), ('u64', 'add min max and xor'), ('s64', 'min max'),
              ('f16', 'add min max'), ('bf16', 'add'), ('f32', 'add'), ('f64', 'add')]
     for type, ops in table:
         for op in ops.split():
             yield reduction(type, op)
+    for type, op in [('u32', 'add'), ('f16', 'add'), ('u64', 'xor'), ('s32', 'max')]:
+        yield reduction(type, op, -1)
 
 
-def reduction(type, op):
+def reduction(type, op, odd=0):
     floats = {'f16': np.float16, 'f32': np.float32, 'f64': np.float64}
     dtype = np.dtype(NUMPY[type])
 
@@ -162,16 +209,18 @@ def reduction(type, op):
             return (bits(seed, count) % np.uint64(7)).astype(dtype)
         return bits(seed, count).astype(dtype)
     span = 64 // dtype.itemsize
-    array = Array(type, [span + 8, 12], 0, content=numbers(11, (span + 8) * 12))
-    places = [[-4, 2], [4, 4]] if op not in ('inc', 'dec') else [[-4, -1], [4, 5]]
+    size, unit = span + 8, 16 // dtype.itemsize
+    array = Array(type, [size + odd, 12], 0, content=numbers(11, (size + odd) * 12))
+    places = [[2 * unit, 2], [size - span * 3 // 4, 8 if odd else 7]] if op not in ('inc', 'dec') else [[2 * unit, 0], [size - span * 3 // 4, 7]]
     box = [span, 6]
     source = np.array([numbers(13 + b, span * 6) for b in range(2)])
     result = array.bytes.copy()
     for at, image in zip(places, source):
-        index, inside = elements(array.sizes, at, box, [1, 1])
+        index, inside = elements(array.granules(), at, box, [1, 1])
         values = swizzled(image.view(np.uint8), '64B').view(dtype).reshape(inside.shape)
         index = tuple(i[inside] for i in index)
-        old, new = array.view(result)[index], values[inside]
+        view = array.view(result, array.granules())
+        old, new = view[index], values[inside]
         if type == 'bf16':
             old, new = ((x.astype(np.uint32) << 16).view(np.float32) for x in (old, new))
             value = (combine(op, old, new).view(np.uint32) >> 16).astype(np.uint16)
@@ -179,8 +228,9 @@ def reduction(type, op):
             value = combine(op, old.view(floats[type]), new.view(floats[type])).view(dtype)
         else:
             value = combine(op, old, new)
-        array.view(result)[index] = value
-    return Case(f'reduce_{op}_{type}', 'reduce', [array.map(Out(array.bytes, result), box, '64B'), In(np.array(places, np.int32)),
+        view[index] = value
+    name = f'reduce_{op}_{type}' + ('_granule' if odd else '')
+    return Case(name, 'reduce', [array.map(Out(array.bytes, result), box, '64B'), In(np.array(places, np.int32)),
                 In(source.view(np.uint8).ravel()), Scalar('u32', source[0].nbytes), Scalar('u32', OPERATIONS.index(op))],
                 grid=(2, 1, 1), block=64, shared=1024 + source[0].nbytes)
 

@@ -92,6 +92,42 @@ TEST_F(DriverFaultTest, AnAssertionCostsOnlyItsContext) {
   });
 }
 
+/// Stores a box of bytes that begins at 8, which is no multiple of 16.
+constexpr const char *kMisplacedBox = R"(.version 8.0
+.target sm_90a
+.address_size 64
+.visible .entry misplaced(.param .align 64 .b8 m[128]) {
+  .reg .b64 %rd<3>; .reg .b32 %r<3>; .shared .align 128 .b8 s[16];
+  mov.b64 %rd1, m; cvta.param.u64 %rd2, %rd1; mov.u32 %r1, s; mov.u32 %r2, 8;
+  cp.async.bulk.tensor.1d.global.shared::cta.tile.bulk_group
+    [%rd2, {%r2}], [%r1];
+  cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; ret; }
+)";
+
+TEST_F(DriverFaultTest, IllegalInstruction) {
+  inOwnProcess([&] {
+    const uint64_t sizes[] = {64}, strides[] = {64};
+    const uint32_t box[] = {16}, steps[] = {1};
+    CUtensorMap map;
+    CUmodule other;
+    CUfunction kernel;
+    ASSERT_EQ(d().cuTensorMapEncodeTiled(
+                  &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 1,
+                  reinterpret_cast<void *>(allocate(64)), sizes, strides, box,
+                  steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                  CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+              CUDA_SUCCESS);
+    ASSERT_EQ(d().cuModuleLoadData(&other, kMisplacedBox), CUDA_SUCCESS);
+    ASSERT_EQ(d().cuModuleGetFunction(&kernel, other, "misplaced"),
+              CUDA_SUCCESS);
+    void *params[] = {&map};
+    expectLost(d().cuLaunchKernel(kernel, 1, 1, 1, 1, 1, 1, 0, nullptr, params,
+                                  nullptr),
+               CUDA_ERROR_ILLEGAL_INSTRUCTION, "multiple of 16 bytes");
+  });
+}
+
 TEST_F(DriverFaultTest, InAGraph) {
   inOwnProcess([&] {
     CUdeviceptr p = allocate(64);

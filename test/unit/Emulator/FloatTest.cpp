@@ -23,7 +23,7 @@ template <typename T, typename F> T inDirection(const std::string &mode, F f) {
 uint32_t canonical(float x) {
   return std::isnan(x) ? 0x7FFFFFFF : asBits<uint32_t>(x);
 }
-/// The payloads of f64 NaNs are not specified.
+/// The payloads of f64 NaNs are not specified (but see LastNan).
 uint64_t canonical(double x) {
   return std::isnan(x) ? 0x7FF8000000000000 : asBits<uint64_t>(x);
 }
@@ -353,6 +353,32 @@ TEST(Approximations, OfHalves) {
       v);
   EXPECT_NE(refusalOf("tanh.approx.f64 %d0, %d1;"), "");
   EXPECT_NE(refusalOf("add.rz.f16 %h0, %h1, %h2;"), "");
+}
+
+/// Measured on an H200: the last operand that is NaN, quieted.
+TEST(Float, F64TakesTheLastNan) {
+  using Row = std::vector<uint64_t>;
+  const uint64_t one = 0x3FF0000000000000, infinity = 0xFFF0000000000000;
+  const uint64_t quiet = 0xFFF8ABCD00000001, other = 0x7FF8000000001234;
+  const uint64_t loud = 0xFFF4000000000000;
+  const Row a{quiet, other, loud, quiet, one, infinity, loud};
+  const Row b{other, quiet, other, one, loud, quiet, infinity};
+  const Row want{other,
+                 quiet,
+                 other,
+                 quiet,
+                 0xFFFC000000000000,
+                 quiet,
+                 0xFFFC000000000000};
+  for (const char *text :
+       {"add.f64 %z, %a, %b;", "mul.f64 %z, %a, %b;",
+        "mov.b64 %z, 0x3FF0000000000000; fma.rn.f64 %z, %a, %b, %z;",
+        "mov.b64 %z, 0x3FF0000000000000; fma.rn.f64 %z, %z, %a, %b;",
+        "mov.b64 %z, 0x3FF0000000000000; fma.rn.f64 %z, %a, %z, %b;"})
+    EXPECT_EQ(evaluate<uint64_t>(text, a, b), want) << text;
+  EXPECT_EQ(evaluate<uint64_t>("fma.rn.f64 %z, %a, %b, %c;", Row{quiet},
+                               Row{other}, Row{loud}),
+            Row{0xFFFC000000000000});
 }
 
 } // namespace

@@ -29,7 +29,7 @@ struct MatrixKernel {
   uint64_t x = 0, y = 0;
   uint64_t seed = 1;
   Checks checks;
-  bool reducedPrecision = false;
+  bool hopperSums = false;
 
   uint32_t &input(unsigned r, unsigned thread) {
     in.resize(size_t(inputs) * threads);
@@ -93,7 +93,7 @@ struct MatrixKernel {
     config.threads = 1;
     config.seed = seed;
     config.checks = checks;
-    config.reducedPrecision = reducedPrecision;
+    config.hopperSums = hopperSums;
     Counters counters;
     std::string fault =
         module.launch(*module.find("k"), config, params, counters);

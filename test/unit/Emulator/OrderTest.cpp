@@ -204,7 +204,7 @@ TEST(WgmmaOrder, IsSwitchedOff) {
 }
 
 /// FP8 sums of an H100 keep 13 bits.
-TEST(WgmmaOrder, ReducedPrecisionIsAnOption) {
+TEST(WgmmaOrder, HopperSumsAreAnOption) {
   Ordered wide(kFence + product() + kCommit + kWait);
   wide.kernel.body = "mov.b32 %o0, 0x47000001;\nmov.b32 %o1, 0;\n"
                      "mov.b32 %o2, 0;\nmov.b32 %o3, 0;\n" +
@@ -215,7 +215,7 @@ TEST(WgmmaOrder, ReducedPrecisionIsAnOption) {
   std::fill(wide.kernel.image.begin(), wide.kernel.image.end(), 0x38); // 1.0
   ASSERT_EQ(wide.run(), "");
   EXPECT_EQ(wide.kernel.output(0, 0), 0x47002001u); // 2^15 + 2^-8 + 32
-  wide.kernel.reducedPrecision = true;
+  wide.kernel.hopperSums = true;
   std::fill(wide.kernel.image.begin(), wide.kernel.image.end(), 0x38);
   ASSERT_EQ(wide.run(), "");
   EXPECT_EQ(wide.kernel.output(0, 0), 0x47000000u); // all below 2^(15 - 13)
