@@ -42,7 +42,7 @@ class Kernel:
         path = self.work / f"{self.name}.ptx"
         path.write_text(text or self.text)
         arguments = [word for a in self.arguments for word in ("--arg", a)]
-        return tools.call("nibble-emu", path, *self.launch, "--check", "loads", *(() if seed is None else ("--seed", seed)), *arguments, *more, timeout=900)
+        return tools.call("nibble-emu", path, *self.launch, "--check", "tensor-waits", *(() if seed is None else ("--seed", seed)), *arguments, *more, timeout=900)
 
     def output(self):
         return np.load(self.work / f"{self.name}_y.npy").astype(np.float64)

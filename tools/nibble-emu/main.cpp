@@ -228,7 +228,7 @@ int main(int argc, char **argv) {
   app.add_option("--seeds", options.seeds, "runs with each of FIRST..LAST")
       ->excludes(seed);
   app.add_option("--check", options.withChecks,
-                 "checks that are not on by themselves: loads");
+                 "checks that are not on by themselves: tensor-waits");
   app.add_option("--no-check", options.withoutChecks,
                  "checks to leave out: uninitialized, registers, pending, "
                  "proxies, waits, races, all; several with commas");

@@ -9,13 +9,13 @@
 using namespace nibble::emu;
 
 static constexpr const char *kNames[] = {
-    "uninitialized", "registers", "pending", "proxies",
-    "waits",         "races",     "loads"};
+    "uninitialized", "registers", "pending",     "proxies",
+    "waits",         "races",     "tensor-waits"};
 
 static bool setOne(Checks &checks, const std::string &name, bool on) {
   bool *switches[] = {&checks.uninitialized, &checks.registers, &checks.pending,
                       &checks.proxies,       &checks.waits,     &checks.races,
-                      &checks.loads};
+                      &checks.tensorWaits};
   bool known = false;
   for (unsigned i = 0; i < std::size(kNames); ++i)
     if (name == kNames[i] || name == "all") {

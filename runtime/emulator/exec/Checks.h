@@ -13,12 +13,13 @@ struct Checks {
   bool registers = true;     ///< registers without a value, where it matters
   bool pending = true; ///< use of memory that asynchronous work has in hand
   bool proxies = true; ///< missing fence.proxy.async
-  bool waits = true; ///< fences, groups, waits of wgmma; waits of tensor memory
+  bool waits = true; ///< fences, groups and waits of wgmma
   bool races = true; ///< between warps, on shared memory
 
-  /// Registers that tcgen05.ld writes, before tcgen05.wait::ld. Not on by
-  /// itself: ptxas keeps the order of registers, and CUTLASS counts on it.
-  bool loads = false;
+  /// Registers that tcgen05.ld writes, and columns that it reads or tcgen05.st
+  /// writes, before their tcgen05.wait. Not on by itself: CUTLASS counts on the
+  /// order of registers and of its arrivals instead.
+  bool tensorWaits = false;
 
   /// Switches off the checks of a list "races,registers" by the names above;
   /// "all" of them. "" or what is wrong with the list.

@@ -70,7 +70,7 @@ void tcgen05::checkColumns(Warp &w, const std::vector<Cta *> &group,
 void tcgen05::checkUnwaited(Warp &w, const Cta &cta, uint32_t column,
                             uint32_t count, bool write, int lane) {
   static constexpr uint8_t kAll = 15;
-  if (!w.cta.cluster.launch.checks.waits)
+  if (!w.cta.cluster.launch.checks.tensorWaits)
     return;
   if (cta.tensor.isUnwaited(column, count, true, kAll))
     w.fault("uses tensor memory (columns " + std::to_string(column) + " to " +
@@ -109,7 +109,9 @@ void tcgen05::noteOperation(Warp &w, Cta &cta, uint32_t column, uint32_t count,
       if (write)
         expectBefore(w, log.loads[quarter], c, false, lane);
     }
-    (write ? log.written : log.read) = {as, w.inst->line};
+    TensorMemory::Access &last = write ? log.written : log.read;
+    last.epoch = as;
+    last.line = w.inst->line;
   }
 }
 
@@ -127,7 +129,10 @@ static void noteAccess(Warp &w, uint32_t column, uint32_t count, bool write) {
       expectBefore(w, log.read, c, false, -1);
       expectBefore(w, log.loads[quarter], c, false, -1);
     }
-    (write ? log.stores : log.loads)[quarter] = {races.now(w), w.inst->line};
+    // One by one: GCC 12 makes wrong code of {now(), line} for such a place.
+    TensorMemory::Access &last = (write ? log.stores : log.loads)[quarter];
+    last.epoch = races.now(w);
+    last.line = w.inst->line;
   }
 }
 
@@ -262,7 +267,7 @@ void beginAccess(Access &a, bool write) {
   uint8_t quarter = uint8_t(1u << w.index % 4);
   bool conflict =
       memory.isUnwaited(a.base.column, a.columns(), !write, quarter);
-  if (conflict && w.cta.cluster.launch.checks.waits)
+  if (conflict && w.cta.cluster.launch.checks.tensorWaits)
     w.fault(write ? "writes tensor memory that a tcgen05.ld reads, before its "
                     "tcgen05.wait::ld"
                   : "reads tensor memory that a tcgen05.st writes, before its "
@@ -315,7 +320,7 @@ void loadTensor(Warp &w, const Inst &i, Lanes lanes) {
   Access a(w, i);
   const Checks &checks = w.cta.cluster.launch.checks;
   beginAccess(a, false);
-  if (checks.loads)
+  if (checks.tensorWaits)
     w.registers.beginLoad(i);
   if (checks.pending &&
       w.cta.tensor.hasPendingWrite(a.base.column, a.columns()))

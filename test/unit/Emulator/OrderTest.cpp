@@ -239,7 +239,7 @@ std::string runTensor(const std::string &body, bool waits = true) {
   kernel.outputs = 2;
   kernel.in.assign(32, 7);
   kernel.image.resize(16);
-  kernel.checks.waits = kernel.checks.loads = waits;
+  kernel.checks.tensorWaits = waits;
   kernel.body =
       "tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [%s], 32;\n"
       "ld.shared.b32 %a, [%s];\n" +
@@ -266,12 +266,12 @@ TEST(TensorWaits, LoadsAndStores) {
   EXPECT_EQ(runTensor(kStore + kLoad, false), "");
 }
 
-/// ptxas keeps the order of registers, so loads are checked on demand.
+/// CUTLASS does without, so these waits are checked on demand.
 TEST(TensorWaits, RegistersOfLoadsOnDemand) {
   Checks checks;
-  EXPECT_FALSE(checks.loads);
-  EXPECT_EQ(checks.enable("loads"), "");
-  EXPECT_TRUE(checks.loads);
+  EXPECT_FALSE(checks.tensorWaits);
+  EXPECT_EQ(checks.enable("tensor-waits"), "");
+  EXPECT_TRUE(checks.tensorWaits);
 }
 
 /// Warps 0 and 4 reach the same lanes.
