@@ -172,7 +172,7 @@ CUresult nibble::cuda::cuDevicePrimaryCtxSetFlags_v2(CUdevice device,
   if (flags & ~unsigned(CU_CTX_FLAGS_MASK))
     return refuse(CUDA_ERROR_INVALID_VALUE,
                   "cuDevicePrimaryCtxSetFlags: unknown flags");
-  int unused;
+  int unused = 0;
   return ask(
       "cuDevicePrimaryCtxSetFlags", &unused, device,
       [&](Driver &driver, const Target &) { driver.primary->flags = flags; });
