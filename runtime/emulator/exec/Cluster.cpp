@@ -186,22 +186,33 @@ private:
     return std::make_unique<Cluster>(launch, id, queue);
   }
 
-  /// A cluster that does not end in its turn may wait for another one.
+  /// A cluster that does not end in its turn may wait for another one: a new
+  /// one is begun when one has come to nothing in its turn, or after many turns
+  /// of those that are there. Each needs memory for what is known of its own.
   void work() {
     std::deque<std::unique_ptr<Cluster>> mine;
+    size_t turns = 0; // since the last one was begun
+    bool stuck = false;
     try {
       while (!failed) {
-        if (mine.size() < kResident)
-          if (auto cluster = take())
+        if (mine.empty() || (mine.size() < kResident &&
+                             (stuck || turns > kPatience * mine.size())))
+          if (auto cluster = take()) {
             mine.push_back(std::move(cluster));
+            turns = stuck = 0;
+          }
         if (mine.empty())
           return;
         std::unique_ptr<Cluster> current = std::move(mine.front());
         mine.pop_front();
-        if (!current->run(kTurn))
-          mine.push_back(std::move(current));
-        else
+        uint64_t before = current->progress;
+        if (current->run(kTurn)) {
           finish(*current);
+          continue;
+        }
+        ++turns;
+        stuck |= current->progress == before;
+        mine.push_back(std::move(current));
       }
     } catch (const Fault &fault) {
       std::lock_guard lock(mutex);
@@ -216,7 +227,7 @@ private:
     counters.add(cluster.counters);
   }
 
-  static constexpr size_t kResident = 64;
+  static constexpr size_t kResident = 64, kPatience = 16;
   const Launch &launch;
   Counters &counters;
   const Dim3 clusters;
