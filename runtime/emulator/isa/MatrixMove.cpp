@@ -22,8 +22,19 @@
 
 using namespace nibble::emu;
 
+static constexpr unsigned kRowBytes = 16;
+
+void nibble::emu::unpackToBytes(uint8_t *row, unsigned bits) {
+  uint8_t packed[kRowBytes + 1] = {};
+  std::memcpy(packed, row, 2 * bits);
+  for (unsigned i = 0; i < kRowBytes; ++i) {
+    unsigned at = i * bits;
+    unsigned two = packed[at / 8] | unsigned(packed[at / 8 + 1]) << 8;
+    row[i] = uint8_t(two >> (at % 8) & ((1u << bits) - 1));
+  }
+}
+
 namespace {
-constexpr unsigned kRowBytes = 16;
 
 enum class Shape : uint8_t { M8N8, M8N8Trans, M8N16, M16N8Trans, M16N16Trans };
 enum class Format : uint8_t { Bytes, Six, Four };
@@ -63,18 +74,6 @@ Place placeOf(Shape shape, unsigned lane, unsigned r, unsigned b) {
   return {16 * (r / 2) + 4 * t + 2 * (r % 2) + b % 2, g + 8 * (b / 2)};
 }
 
-/// 16 elements of 6 or 4 bits, packed from bit 0 on, to one byte each, in its
-/// lowest bits.
-void unpack(uint8_t *row, unsigned bits) {
-  uint8_t packed[kRowBytes + 1] = {};
-  std::memcpy(packed, row, 2 * bits);
-  for (unsigned i = 0; i < 16; ++i) {
-    unsigned at = i * bits;
-    unsigned two = packed[at / 8] | unsigned(packed[at / 8 + 1]) << 8;
-    row[i] = uint8_t(two >> (at % 8) & ((1u << bits) - 1));
-  }
-}
-
 void countRows(Warp &w, const Inst &i, unsigned rows) {
   countBanksOf(w, i, rows == kWarpSize ? kAllLanes : (Lanes(1) << rows) - 1,
                kRowBytes);
@@ -88,7 +87,7 @@ void load(Warp &w, const Inst &i, Lanes lanes) {
   for (unsigned n = 0; n < form.rows; ++n) {
     std::memcpy(rows[n], rowAt(w, i, n, false), kRowBytes);
     if (form.format != Format::Bytes)
-      unpack(rows[n], form.format == Format::Six ? 6 : 4);
+      unpackToBytes(rows[n], form.format == Format::Six ? 6 : 4);
   }
   w.cta.cluster.counters.sharedRead += form.rows * kRowBytes;
   countRows(w, i, form.rows);

@@ -18,6 +18,11 @@ void stmatrix(Decoder &d);
 void movmatrix(Decoder &d);
 
 } // namespace matrix
+
+/// 16 elements of 6 or 4 bits, packed from bit 0 on, to one byte each, in its
+/// lowest bits (PTX ISA, "Optional Decompression"; CuTe shifts FP4 of ldmatrix
+/// from there to the middle for mma).
+void unpackToBytes(uint8_t *row, unsigned bits);
 } // namespace emu
 } // namespace nibble
 

@@ -2,6 +2,8 @@
 // fences. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "isa/Tcgen05.h"
 
+#include "isa/MatrixMove.h"
+
 #include "isa/Copy.h"
 #include "isa/Half.h"
 #include "isa/Select.h"
@@ -402,10 +404,13 @@ constexpr CopyShape kCopyShapes[] = {
     {"64x128b", "warpx2::02_13", 64, 1, 2, 64, 0},
     {"64x128b", "warpx2::01_23", 64, 1, 2, 32, 32}};
 
-/// sub[0]: group; target: shape. a, imm: address of tensor memory; b:
-/// descriptor.
+/// sub[0]: group; sub[1]: bits of elements that are unpacked, or 0; target:
+/// shape. a, imm: address of tensor memory; b: descriptor.
 void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
   const CopyShape &shape = kCopyShapes[i.target];
+  const unsigned bits = i.sub[1];
+  const uint32_t used =
+      bits ? 2 * bits : 16; // of 16 bytes; the rest is padding
   forLanes(lanes, [&](unsigned l) {
     std::vector<Cta *> group = groupOf(w, i.sub[0], int(l));
     TensorAddress to =
@@ -419,7 +424,7 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
     for (Cta *cta : group) {
       for (unsigned r = 0; r < shape.rows; ++r)
         for (unsigned c = 0; c < shape.chunks; ++c)
-          beginRead(w, *cta, from.chunkKMajor(r, c), 16, int(l), epoch);
+          beginRead(w, *cta, from.chunkKMajor(r, c), used, int(l), epoch);
       checkUnwaited(w, *cta, to.column, shape.chunks * 4u, true, int(l));
       noteOperation(w, *cta, to.column, shape.chunks * 4u, true, epoch, int(l));
       cta->tensor.begin(to.column, shape.chunks * 4u, true);
@@ -432,7 +437,9 @@ void copyToTensor(Warp &w, const Inst &i, Lanes lanes) {
           for (unsigned c = 0; c < shape.chunks; ++c) {
             uint32_t at = from.chunkKMajor(r, c), words[4];
             std::memcpy(words, cta->shared.data() + at, 16);
-            endRead(*cta, at, 16);
+            endRead(*cta, at, used);
+            if (bits)
+              unpackToBytes(reinterpret_cast<uint8_t *>(words), bits);
             for (unsigned n = 0; n < shape.copies; ++n) {
               unsigned lane =
                   to.lane + r + n * shape.apart + (r >= 32 ? shape.half : 0);
@@ -585,8 +592,12 @@ void decodeCopy(Decoder &d) {
   if (shape < 0)
     d.error("has no such shape, or not with this multicast");
   d.words().take(kCopyShapes[shape].word);
-  if (d.words().has("b8x16"))
-    d.unsupported("unpacking of 4 and 6 bits");
+  if (d.words().take("b8x16")) {
+    int source = d.words().takeOf({"b4x16_p64", "b6x16_p32"});
+    if (source < 0)
+      d.error("needs .b6x16_p32 or .b4x16_p64");
+    d.inst().sub[1] = source ? 6 : 4;
+  }
   d.expectOperands(2, 2);
   setTensorAddress(d, d.operand(0));
   d.inst().b = d.value(d.operand(1), 8);
