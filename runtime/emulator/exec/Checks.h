@@ -13,8 +13,8 @@ struct Checks {
   bool registers = true;     ///< registers without a value, where it matters
   bool pending = true; ///< use of memory that asynchronous work has in hand
   bool proxies = true; ///< missing fence.proxy.async
-  bool waits = true; ///< fences, groups and waits of wgmma
-  bool races = true; ///< between warps, on shared memory
+  bool waits = true;   ///< fences, groups and waits of wgmma
+  bool races = true;   ///< between warps, on shared memory
 
   /// Registers that tcgen05.ld writes, and columns that it reads or tcgen05.st
   /// writes, before their tcgen05.wait. Not on by itself: CUTLASS counts on the

@@ -192,8 +192,7 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
                         std::max(required[2], 1u)};
   if (std::string problem = check(kernel, adjusted); !problem.empty())
     return "kernel " + kernel.code.name + ": " + problem;
-  if (std::string problem = adjusted.checks.readEnvironment();
-      !problem.empty())
+  if (std::string problem = adjusted.checks.readEnvironment(); !problem.empty())
     return problem;
   uint32_t bytes = kernel.code.paramBytes;
   void *copy = memory.allocate(bytes, "parameters of " + kernel.code.name);

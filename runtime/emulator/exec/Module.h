@@ -40,8 +40,8 @@ public:
     Dim3 grid, block, cluster;
     uint32_t dynamicShared = 0;
     uint64_t seed = 1;
-    unsigned threads = 0;          ///< of the host; 0: all
-    Checks checks;                 ///< as the environment changes them
+    unsigned threads = 0; ///< of the host; 0: all
+    Checks checks;        ///< as the environment changes them
     /// Instructions that the warps of a cluster may run; 0: any number. A
     /// kernel that runs more is a fault.
     uint64_t maxInstructions = 0;

@@ -121,7 +121,8 @@ void RegisterState::checkFlights(Warp &w, const Uses &uses) {
   for (unsigned n = 0; n < count; ++n) {
     const Flight &flight = flights[slots[n]];
     const Checks &checks = w.cta.cluster.launch.checks;
-    if (!flight.job || !(flight.job == kLoad ? checks.tensorWaits : checks.waits))
+    if (!flight.job ||
+        !(flight.job == kLoad ? checks.tensorWaits : checks.waits))
       continue;
     bool isMoved = uses.rule == Rule::Move && flight.job == kLoad &&
                    n >= uses.strict && n < uses.strict + uses.values;

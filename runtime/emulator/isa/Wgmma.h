@@ -55,7 +55,8 @@ struct WgmmaOperation {
 /// Reads A and B, adds their product to D, for the warps of a warpgroup.
 /// `hopperSums`: with the precision of an H100 instead of exactly
 /// (tensor::Precision). Faults name the instruction of the operation.
-void executeWgmma(const std::vector<WgmmaOperation> &operations, bool hopperSums);
+void executeWgmma(const std::vector<WgmmaOperation> &operations,
+                  bool hopperSums);
 
 /// Calls f(offset) for each 16 bytes of the CTA's shared memory that the warp's
 /// part of A, and with `alsoB` B, lies in. Faults as executeWgmma does.

@@ -11,9 +11,9 @@
 namespace nibble {
 namespace rt {
 
-/// Indented by two spaces, or all on one line. Numbers are written so that they read back to the
-/// same double; NaN and infinities, which JSON lacks, become null. Bytes that
-/// are not UTF-8 become U+FFFD.
+/// Indented by two spaces, or all on one line. Numbers are written so that they
+/// read back to the same double; NaN and infinities, which JSON lacks, become
+/// null. Bytes that are not UTF-8 become U+FFFD.
 class JsonWriter {
 public:
   enum class Layout { Indented, OneLine };
