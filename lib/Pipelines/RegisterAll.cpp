@@ -6,6 +6,7 @@
 #include "nibble/Dialect/Check/CheckOps.h"
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Dialect/Tile/TileOps.h"
 #include "nibble/KernelSelect/KernelClass.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Pipelines/Stages.h"
@@ -31,7 +32,7 @@ using namespace nibble;
 void nibble::registerAllDialects(DialectRegistry &registry) {
   registry
       .insert<nq::NqDialect, exec::ExecDialect, check::CheckDialect,
-              affine::AffineDialect, arith::ArithDialect,
+              tile::TileDialect, affine::AffineDialect, arith::ArithDialect,
               cf::ControlFlowDialect, func::FuncDialect, linalg::LinalgDialect,
               LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
               scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();

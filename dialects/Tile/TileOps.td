@@ -1,0 +1,269 @@
+//===- TileOps.td - Ops of a tensor-core kernel -----------*- tablegen -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TILE_OPS_TD
+#define NIBBLE_TILE_OPS_TD
+
+include "TileDialect.td"
+include "TileTypes.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Tile_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Tile_Dialect, mnemonic, traits>;
+
+def Tile_Count : ConfinedAttr<I64Attr, [IntPositive]>;
+
+//===----------------------------------------------------------------------===//
+// Structure
+//===----------------------------------------------------------------------===//
+
+def Tile_KernelOp : Tile_Op<"kernel", [
+    IsolatedFromAbove, SingleBlock, NoTerminator, Symbol, SymbolTable]> {
+  let summary = "a kernel: its launch, its rings, its roles";
+  let description = [{
+    `grid` thread blocks run (persistent: see `for_tiles`), in clusters of
+    `cluster` = [blocks along m, along n]. Roles take warps in the order they
+    stand. Arguments are row-major memrefs in global memory, read and written
+    through tensor maps, and scalars. `shared` lowers the limit of shared memory
+    below the target's, so that several blocks share a multiprocessor.
+
+    The verifier proves of all roles together: every ring is filled by one role
+    and emptied by at least one, equally often; stages are taken and given back
+    in pairs; shared memory, tensor memory, registers and threads suffice.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$target, Tile_Count:$grid,
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{1, 1}">:$cluster,
+                       OptionalAttr<Tile_Count>:$shared);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `target` $target `grid` $grid (`cluster` $cluster^)?
+    (`shared` $shared^)? attr-dict-with-keyword custom<ArgsAndBody>($body)
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Bytes of shared memory: rings, barriers, staging of stores.
+    int64_t getSharedBytes();
+    /// Columns of tensor memory: rings of accumulators, block scales.
+    int64_t getTensorColumns();
+  }];
+}
+
+def Tile_RoleOp : Tile_Op<"role", [
+    HasParent<"KernelOp">, SingleBlock, NoTerminator, Symbol]> {
+  let summary = "what some warps of the block do, from start to end";
+  let description = [{
+    `registers` per thread, if the role asks for other than its share of the
+    file (setmaxnreg): whole warpgroups only, and then in every role.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Tile_Count:$warps,
+                       OptionalAttr<Tile_Count>:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `warps` $warps (`registers` $registers^)? attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Number of the role's first warp in the block.
+    int64_t getFirstWarp();
+    /// True if the role is made of whole warpgroups (4 warps, aligned to 4).
+    bool isWarpgroups() { return getWarps() % 4 == 0 && getFirstWarp() % 4 == 0; }
+  }];
+}
+
+def Tile_ForTilesOp : Tile_Op<"for_tiles", [
+    HasParent<"RoleOp">, SingleBlock, NoTerminator]> {
+  let summary = "loop over the output tiles of this block";
+  let description = [{
+    `tiles` = [along m, along n], of a block's tile; a cluster takes neighbours,
+    so extents are multiples of the cluster's. Cluster c of C does tiles c,
+    c + C, ... in the order of `raster`. All roles of a kernel walk alike.
+  }];
+  let arguments = (ins DenseI64ArrayAttr:$tiles, Tile_RasterAttr:$raster);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$tiles `raster` $raster attr-dict-with-keyword custom<ArgsAndBody>($body)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Rings
+//===----------------------------------------------------------------------===//
+
+def Tile_RingOp : Tile_Op<"ring", [HasParent<"KernelOp">]> {
+  let summary = "allocate the stages and barriers of a ring";
+  let results = (outs Tile_Ring:$ring);
+  let assemblyFormat = "attr-dict `:` qualified(type($ring))";
+  let hasVerifier = 1;
+}
+
+class Tile_TakeOp<string mnemonic> : Tile_Op<mnemonic, [InferTypeOpAdaptor]> {
+  let arguments = (ins Tile_Ring:$ring);
+  let results = (outs Variadic<AnyTypeOf<[Tile_Slot, Tile_Acc]>>:$slots);
+  let assemblyFormat = "$ring attr-dict `:` qualified(type($ring))";
+}
+
+def Tile_AcquireOp : Tile_TakeOp<"acquire"> {
+  let summary = "wait until the next stage is empty; it is this role's to fill";
+}
+
+def Tile_PublishOp : Tile_Op<"publish"> {
+  let summary = "hand the acquired stage to its readers";
+  let description = [{
+    Readers may go on when all loads into the stage have arrived, or, for a ring
+    of accumulators, when the mma that `accs` are results of are done.
+  }];
+  let arguments = (ins Tile_Ring:$ring, Variadic<Tile_Acc>:$accs);
+  let assemblyFormat = "$ring (`(` $accs^ `:` qualified(type($accs)) `)`)? attr-dict `:` qualified(type($ring))";
+  let hasVerifier = 1;
+}
+
+def Tile_WaitOp : Tile_TakeOp<"wait"> {
+  let summary = "wait until the next stage is full; read it until the release";
+}
+
+def Tile_ReleaseOp : Tile_Op<"release"> {
+  let summary = "give the stage back to be filled again";
+  let description = [{
+    Takes effect when the mma that read the stage are done; nobody waits for
+    them here (sm_90a arrives one K block later, sm_100a commits).
+  }];
+  let arguments = (ins Tile_Ring:$ring);
+  let assemblyFormat = "$ring attr-dict `:` qualified(type($ring))";
+}
+
+def Tile_LoadOp : Tile_Op<"load"> {
+  let summary = "TMA load of a box into an acquired slot";
+  let description = [{
+    Coordinates count boxes: element `coords[i] * extent of the slot`. Elements
+    beyond the end are zero. `multicast n`: the blocks of the cluster along n
+    need the same box; each loads its share of the rows for all.
+
+    ```mlir
+    tile.load %a[%m, %k] to %slot : memref<976x2048xf8E4M3FN>, !tile.slot<128x128xf8E4M3FN, swizzle 128>
+    ```
+  }];
+  let arguments = (ins AnyStaticShapeMemRef:$source, Variadic<Index>:$coords,
+                       Tile_Slot:$slot, OptionalAttr<Tile_AxisAttr>:$multicast);
+  let assemblyFormat = [{
+    $source `[` $coords `]` `to` $slot (`multicast` `` $multicast^)? attr-dict
+    `:` qualified(type($source)) `,` qualified(type($slot))
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Matrix products
+//===----------------------------------------------------------------------===//
+
+def Tile_ZeroOp : Tile_Op<"zero"> {
+  let summary = "accumulator of zeros in registers (sm_90a)";
+  let description = "The lowering peels the first K block rather than writing zeros.";
+  let results = (outs Tile_Acc:$acc);
+  let assemblyFormat = "attr-dict `:` qualified(type($acc))";
+  let hasVerifier = 1;
+}
+
+def Tile_ClearOp : Tile_Op<"clear", [AllTypesMatch<["acc", "result"]>]> {
+  let summary = "accumulator of zeros in an acquired stage (tensor memory)";
+  let description = "The first mma overwrites rather than adds.";
+  let arguments = (ins Tile_Acc:$acc);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = "$acc attr-dict `:` qualified(type($acc))";
+  let hasVerifier = 1;
+}
+
+def Tile_ScalesOp : Tile_Op<"scales"> {
+  let summary = "copy block scales from shared to tensor memory";
+  let description = [{
+    The slot holds 128x4 tiles of scales as they lie in global memory:
+    [rows / 128] x [scales / 4] x 2 x 256 (TMA rows hold at most 256 elements).
+  }];
+  let arguments = (ins Tile_Slot:$slot);
+  let results = (outs Tile_ScaleTile:$result);
+  let assemblyFormat = "$slot attr-dict `:` qualified(type($slot)) `->` qualified(type($result))";
+  let hasVerifier = 1;
+}
+
+def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
+  let summary = "acc + A * transpose(B), over one K block";
+  let description = [{
+    A is M x K, B is N x K, both K-major, swizzled, from a waited stage. With
+    `scales`, of A and of B, elements count times the scale of their block
+    (`f8E4M3FN` per 16, or `f8E8M0FNU` per 32, along K). Legal formats and
+    shapes are the target's (TileMma.cpp).
+
+    ```mlir
+    %d = tile.mma %a, %b into %c : !a, !b, !tile.acc<128x256xf32>
+    %e = tile.mma %a, %b into %c scales(%sa, %sb : !sa, !sb) : !a, !b, !tile.acc<128x256xf32>
+    ```
+  }];
+  let arguments = (ins Tile_Slot:$a, Tile_Slot:$b, Tile_Acc:$acc,
+                       Variadic<Tile_ScaleTile>:$scales);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = [{
+    $a `,` $b `into` $acc (`scales` `(` $scales^ `:` qualified(type($scales)) `)`)? attr-dict
+    `:` qualified(type($a)) `,` qualified(type($b)) `,` qualified(type($acc))
+  }];
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock]> {
+  let summary = "arithmetic on accumulators, a piece of a row at a time";
+  let description = [{
+    The body computes W neighbouring columns of one row: its first argument is
+    `vector<WxT>` of the accumulator, then one vector for each operand: the
+    row's element of `rows` W times, the columns' elements of `cols`, those of
+    `elements` at the same place. It may use scalars from outside, and has no
+    side effects. `[m, n]` is the tile. A result `vector<VxU>` of the body makes
+    a fragment of N / W * V columns: V = W / 2 joins gate and up, V = 1 is a
+    scale per block.
+  }];
+  let arguments = (ins Tile_Acc:$acc, Index:$m, Index:$n,
+                       Variadic<AnyStaticShapeMemRef>:$rows,
+                       Variadic<AnyStaticShapeMemRef>:$cols,
+                       Variadic<AnyStaticShapeMemRef>:$elements);
+  let results = (outs Variadic<Tile_Fragment>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $acc `at` `[` $m `,` $n `]` (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
+    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)?
+    (`elements` `(` $elements^ `:` qualified(type($elements)) `)`)?
+    attr-dict-with-keyword custom<ArgsAndBody>($body) `:` qualified(type($acc)) `->` qualified(type($results))
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+}
+
+def Tile_YieldOp : Tile_Op<"yield", [HasParent<"EpilogueOp">, Pure, Terminator]> {
+  let summary = "results of an epilogue's body";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "$values attr-dict `:` qualified(type($values))";
+}
+
+def Tile_StoreOp : Tile_Op<"store"> {
+  let summary = "TMA store of a fragment through shared memory";
+  let description = [{
+    Coordinates count fragments. Panels of `panel` columns are staged in shared
+    memory, `buffers` of them in turn (all rows of the fragment); rows of a
+    panel are 32, 64 or 128 bytes, swizzled. Elements beyond the end are not
+    written.
+  }];
+  let arguments = (ins Tile_Fragment:$value, AnyStaticShapeMemRef:$dest,
+                       Variadic<Index>:$coords, Tile_Count:$panel, Tile_Count:$buffers);
+  let assemblyFormat = [{
+    $value `to` $dest `[` $coords `]` `panel` $panel `buffers` $buffers attr-dict
+    `:` qualified(type($value)) `,` qualified(type($dest))
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Bytes of shared memory.
+    int64_t getStagingBytes();
+  }];
+}
+
+#endif // NIBBLE_TILE_OPS_TD

@@ -1,0 +1,85 @@
+//===- TileTypes.td - Shared and tensor memory, fragments -*- tablegen -*-===//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TILE_TYPES_TD
+#define NIBBLE_TILE_TYPES_TD
+
+include "TileDialect.td"
+
+class Tile_Type<string name, string keyword> : TypeDef<Tile_Dialect, name> {
+  let mnemonic = keyword;
+  let genVerifyDecl = 1;
+}
+
+class Tile_Shaped<string name, string keyword> : Tile_Type<name, keyword> {
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape,
+                        "::mlir::Type":$element);
+  let assemblyFormat = "`<` custom<Shaped>($shape, $element) `>`";
+}
+
+def Tile_Slot : Tile_Type<"Slot", "slot"> {
+  let summary = "a box of elements in shared memory, as TMA writes it";
+  let description = [{
+    Dense, row-major, the last dimension contiguous, 4-bit elements two per
+    byte. With `swizzle S` (32, 64 or 128 bytes) rows are S bytes long and their
+    16-byte chunks are exchanged as TMA does it; the slot is then aligned to 8
+    rows. Every extent is at most 256, the last one a multiple of 16 bytes.
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape,
+                        "::mlir::Type":$element,
+                        DefaultValuedParameter<"int64_t", "0">:$swizzle);
+  let assemblyFormat = [{
+    `<` custom<Shaped>($shape, $element) (`,` `swizzle` $swizzle^)? `>`
+  }];
+  let extraClassDeclaration = [{
+    int64_t getBytes() const;
+    /// Bytes of the last dimension.
+    int64_t getRowBytes() const;
+    /// In bytes: 8 rows of the swizzle, or 128.
+    int64_t getAlignment() const { return getSwizzle() ? 8 * getSwizzle() : 128; }
+  }];
+}
+
+def Tile_Acc : Tile_Shaped<"Acc", "acc"> {
+  let summary = "accumulator of an mma: M x N";
+  let description = [{
+    On sm_90a the registers of the warps of a role; on sm_100a and sm_110a N
+    columns of tensor memory. An `mma` updates it in place: the value it takes
+    has no other use.
+  }];
+}
+
+def Tile_ScaleTile : Tile_Shaped<"ScaleTile", "scales"> {
+  let summary = "block scales in tensor memory: rows x scales along K";
+  let description = [{
+    Rows are a multiple of 128, scales of 4: the 128x4 tiles of tcgen05, each 4
+    columns of tensor memory.
+  }];
+  let extraClassDeclaration = [{
+    /// Columns of tensor memory.
+    int64_t getColumns() const { return getShape()[0] / 128 * getShape()[1]; }
+  }];
+}
+
+def Tile_Fragment : Tile_Shaped<"Fragment", "fragment"> {
+  let summary = "result of an epilogue in registers: M x N";
+}
+
+def Tile_Ring : Tile_Type<"Ring", "ring"> {
+  let summary = "stages that one role fills while others read";
+  let description = [{
+    Each stage holds all slots, with one full and one empty barrier. Slots are
+    boxes in shared memory, or accumulators in tensor memory, not both.
+  }];
+  let parameters = (ins "int64_t":$stages, ArrayRefParameter<"::mlir::Type">:$slots);
+  let assemblyFormat = "`<` $stages `,` $slots `>`";
+  let extraClassDeclaration = [{
+    /// True if the stages are accumulators in tensor memory.
+    bool isTensorMemory() const;
+    /// Bytes of shared memory: all stages, and 16 bytes of barriers for each.
+    int64_t getSharedBytes() const;
+    /// Columns of tensor memory.
+    int64_t getColumns() const;
+  }];
+}
+
+#endif // NIBBLE_TILE_TYPES_TD
