@@ -1,11 +1,11 @@
 // Two GEMMs, as the lowerings for Hopper and for Blackwell will get them.
 // RUN: nibble-opt %s | nibble-opt | FileCheck %s
 
-// CHECK-DAG: ![[A:slot[0-9]*]] = !tile.slot<128x128xf8E4M3FN, swizzle 128>
-// CHECK-DAG: ![[B:slot[0-9]*]] = !tile.slot<256x128xf8E4M3FN, swizzle 128>
-// CHECK-DAG: ![[SFA:slot[0-9]*]] = !tile.slot<1x4x2x256xf8E4M3FN>
-// CHECK-DAG: ![[STAGES:ring[0-9]*]] = !tile.ring<4, ![[A]], ![[B]]>
-// CHECK-DAG: ![[ACCRING:ring[0-9]*]] = !tile.ring<2, !tile.acc<128x208xf32>>
+// CHECK-DAG: ![[$A:slot[0-9]*]] = !tile.slot<128x128xf8E4M3FN, swizzle 128>
+// CHECK-DAG: ![[$B:slot[0-9]*]] = !tile.slot<256x128xf8E4M3FN, swizzle 128>
+// CHECK-DAG: ![[$SFA:slot[0-9]*]] = !tile.slot<1x4x2x256xf8E4M3FN>
+// CHECK-DAG: ![[$STAGES:ring[0-9]*]] = !tile.ring<4, ![[$A]], ![[$B]]>
+// CHECK-DAG: ![[$ACCRING:ring[0-9]*]] = !tile.ring<2, !tile.acc<128x208xf32>>
 
 // FP8 on Hopper: D[976,32768] f16 = alpha * A * B^T, K = 2048. 128x256 per
 // block, 4 stages of 128 bytes of K, a warpgroup that loads, two that multiply.
@@ -21,19 +21,19 @@ tile.kernel @fp8_gemm target "sm_90a" grid 132
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %blocks = arith.constant 16 : index
-  // CHECK: %[[RING:.*]] = tile.ring : ![[STAGES]]
+  // CHECK: %[[RING:.*]] = tile.ring : ![[$STAGES]]
   %ring = tile.ring : !stages
   // CHECK: tile.role @load warps 4 registers 40 {
   tile.role @load warps 4 registers 40 {
     // CHECK: tile.for_tiles [8, 128] raster <m, group 4> (%[[M:.*]]: index, %[[N:.*]]: index) {
     tile.for_tiles [8, 128] raster <m, group 4> (%m: index, %n: index) {
       scf.for %k = %c0 to %blocks step %c1 {
-        // CHECK: %[[SLOTS:.*]]:2 = tile.acquire %[[RING]] : ![[STAGES]]
+        // CHECK: %[[SLOTS:.*]]:2 = tile.acquire %[[RING]] : ![[$STAGES]]
         %sa, %sb = tile.acquire %ring : !stages
-        // CHECK: tile.load %arg0[%[[M]], %{{.*}}] to %[[SLOTS]]#0 : memref<976x2048xf8E4M3FN>, ![[A]]
+        // CHECK: tile.load %arg0[%[[M]], %{{.*}}] to %[[SLOTS]]#0 : memref<976x2048xf8E4M3FN>, ![[$A]]
         tile.load %a[%m, %k] to %sa : memref<976x2048xf8E4M3FN>, !a
         tile.load %b[%n, %k] to %sb : memref<32768x2048xf8E4M3FN>, !b
-        // CHECK: tile.publish %[[RING]] : ![[STAGES]]
+        // CHECK: tile.publish %[[RING]] : ![[$STAGES]]
         tile.publish %ring : !stages
       }
     }
@@ -45,7 +45,7 @@ tile.kernel @fp8_gemm target "sm_90a" grid 132
       %sum = scf.for %k = %c0 to %blocks step %c1 iter_args(%c = %zero) -> !acc {
         // CHECK: %[[FULL:.*]]:2 = tile.wait %[[RING]]
         %sa, %sb = tile.wait %ring : !stages
-        // CHECK: tile.mma %[[FULL]]#0, %[[FULL]]#1 into %{{.*}} : ![[A]], ![[B]], !tile.acc<128x256xf32>
+        // CHECK: tile.mma %[[FULL]]#0, %[[FULL]]#1 into %{{.*}} : ![[$A]], ![[$B]], !tile.acc<128x256xf32>
         %next = tile.mma %sa, %sb into %c : !a, !b, !acc
         // CHECK: tile.release %[[RING]]
         tile.release %ring : !stages
@@ -140,7 +140,7 @@ tile.kernel @nvfp4_gemm target "sm_110a" grid 20
   %c1 = arith.constant 1 : index
   %blocks = arith.constant 8 : index
   %ring = tile.ring : !fstages
-  // CHECK: %[[ACCS:.*]] = tile.ring : ![[ACCRING]]{{$}}
+  // CHECK: %[[ACCS:.*]] = tile.ring : ![[$ACCRING]]{{$}}
   %accs = tile.ring : !taccs
   tile.role @finish warps 4 {
     tile.for_tiles [8, 79] raster <m, group 8> (%m: index, %n: index) {
@@ -163,7 +163,7 @@ tile.kernel @nvfp4_gemm target "sm_110a" grid 20
         %sa, %sb, %ssa, %ssb = tile.acquire %ring : !fstages
         tile.load %a[%m, %k] to %sa : memref<970x2048xf4E2M1FN>, !fa
         tile.load %b[%n, %k] to %sb : memref<16384x2048xf4E2M1FN>, !fb
-        // CHECK: tile.load %{{.*}}[%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}] to %{{.*}} : memref<8x32x2x256xf8E4M3FN>, ![[SFA]]
+        // CHECK: tile.load %{{.*}}[%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}] to %{{.*}} : memref<8x32x2x256xf8E4M3FN>, ![[$SFA]]
         tile.load %a_scales[%m, %k, %c0, %c0] to %ssa : memref<8x32x2x256xf8E4M3FN>, !fsa
         tile.load %b_scales[%n, %k, %c0, %c0] to %ssb : memref<158x32x2x256xf8E4M3FN>, !fsb
         tile.publish %ring : !fstages
@@ -178,7 +178,7 @@ tile.kernel @nvfp4_gemm target "sm_110a" grid 20
       %zero = tile.clear %empty : !tacc
       %sum = scf.for %k = %c0 to %blocks step %c1 iter_args(%c = %zero) -> !tacc {
         %sa, %sb, %ssa, %ssb = tile.wait %ring : !fstages
-        // CHECK: %[[SA:.*]] = tile.scales %{{.*}} : ![[SFA]] -> !tile.scales<128x16xf8E4M3FN>
+        // CHECK: %[[SA:.*]] = tile.scales %{{.*}} : ![[$SFA]] -> !tile.scales<128x16xf8E4M3FN>
         %ta = tile.scales %ssa : !fsa -> !tsa
         %tb = tile.scales %ssb : !fsb -> !tsb
         // CHECK: tile.mma %{{.*}}, %{{.*}} into %{{.*}} scales(%[[SA]], %{{.*}} : !tile.scales<128x16xf8E4M3FN>, !tile.scales<256x16xf8E4M3FN>)
@@ -186,7 +186,7 @@ tile.kernel @nvfp4_gemm target "sm_110a" grid 20
         tile.release %ring : !fstages
         scf.yield %next : !tacc
       }
-      // CHECK: tile.publish %[[ACCS]](%{{.*}} : !tile.acc<128x208xf32>) : ![[ACCRING]]{{$}}
+      // CHECK: tile.publish %[[ACCS]](%{{.*}} : !tile.acc<128x208xf32>) : ![[$ACCRING]]{{$}}
       tile.publish %accs(%sum : !tacc) : !taccs
     }
   }
