@@ -155,6 +155,21 @@ cuda::CUresult prepareLaunch(Driver &driver, cuda::CUfunction function,
                              KernelWork &work);
 /// The function of a CUfunction or of a CUkernel in its place.
 std::shared_ptr<Function> findFunction(Driver &driver, cuda::CUfunction handle);
+/// Runs `body` on a function; refused without one, or if the arguments of the
+/// call `name` are not `valid`, with `why`.
+template <typename Body>
+cuda::CUresult onFunction(Driver &driver, const char *name,
+                          cuda::CUfunction handle, bool valid, const char *why,
+                          Body body) {
+  auto function = findFunction(driver, handle);
+  if (!function)
+    return refuse(cuda::CUDA_ERROR_INVALID_HANDLE,
+                  std::string(name) + ": there is no such function");
+  if (!valid)
+    return refuse(cuda::CUDA_ERROR_INVALID_VALUE,
+                  std::string(name) + ": " + why);
+  return body(driver, *function);
+}
 /// CTAs of `threads` threads that a multiprocessor holds at a time.
 int blocksPerSm(const Target &target, const Function &function,
                 uint64_t threads, uint64_t dynamicShared);

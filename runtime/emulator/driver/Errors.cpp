@@ -8,32 +8,35 @@
 using namespace nibble::cuda;
 using namespace nibble::emu;
 
-CUresult nibble::cuda::cuGetErrorName(CUresult error, const char **text) {
+namespace {
+struct ErrorInfo {
+  CUresult error;
+  const char *name, *text;
+};
+constexpr ErrorInfo kErrors[] = {
+#define NIBBLE_DRIVER_ERROR(NAME, VALUE, TEXT) {NAME, #NAME, TEXT},
+#include "device/cuda/DriverErrors.def"
+};
+} // namespace
+
+/// Gives a member of what is known of an error.
+static CUresult tellOf(CUresult error, const char *ErrorInfo::*member,
+                       const char **text) {
   if (!text)
     return CUDA_ERROR_INVALID_VALUE;
   *text = nullptr;
-  switch (error) {
-#define NIBBLE_DRIVER_ERROR(NAME, VALUE, TEXT)                                 \
-  case NAME:                                                                   \
-    *text = #NAME;                                                             \
-    return CUDA_SUCCESS;
-#include "device/cuda/DriverErrors.def"
-  }
-  return CUDA_ERROR_INVALID_VALUE;
+  for (const ErrorInfo &info : kErrors)
+    if (info.error == error)
+      *text = info.*member;
+  return *text ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult nibble::cuda::cuGetErrorName(CUresult error, const char **text) {
+  return tellOf(error, &ErrorInfo::name, text);
 }
 
 CUresult nibble::cuda::cuGetErrorString(CUresult error, const char **text) {
-  if (!text)
-    return CUDA_ERROR_INVALID_VALUE;
-  *text = nullptr;
-  switch (error) {
-#define NIBBLE_DRIVER_ERROR(NAME, VALUE, TEXT)                                 \
-  case NAME:                                                                   \
-    *text = TEXT;                                                              \
-    return CUDA_SUCCESS;
-#include "device/cuda/DriverErrors.def"
-  }
-  return CUDA_ERROR_INVALID_VALUE;
+  return tellOf(error, &ErrorInfo::text, text);
 }
 
 CUresult nibble::cuda::cuInit(unsigned flags) {

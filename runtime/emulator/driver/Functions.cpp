@@ -30,14 +30,7 @@ template <typename Body>
 static CUresult withFunction(const char *name, CUfunction handle, bool valid,
                              Body body) {
   return withDriver([&](Driver &driver) {
-    auto function = findFunction(driver, handle);
-    if (!function)
-      return refuse(CUDA_ERROR_INVALID_HANDLE,
-                    std::string(name) + ": there is no such function");
-    if (!valid)
-      return refuse(CUDA_ERROR_INVALID_VALUE,
-                    std::string(name) + ": a null pointer");
-    return body(driver, *function);
+    return onFunction(driver, name, handle, valid, "a null pointer", body);
   });
 }
 

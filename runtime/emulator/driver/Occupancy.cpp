@@ -36,14 +36,8 @@ template <typename Body>
 static CUresult ask(const char *name, CUfunction handle, bool valid,
                     Body body) {
   return withContext([&](Driver &driver, std::shared_ptr<Context> &) {
-    auto function = findFunction(driver, handle);
-    if (!function)
-      return refuse(CUDA_ERROR_INVALID_HANDLE,
-                    std::string(name) + ": there is no such function");
-    if (!valid)
-      return refuse(CUDA_ERROR_INVALID_VALUE,
-                    std::string(name) + ": null, or a senseless size");
-    return body(driver, *function);
+    return onFunction(driver, name, handle, valid, "null, or a senseless size",
+                      body);
   });
 }
 

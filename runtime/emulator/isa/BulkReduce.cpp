@@ -55,36 +55,15 @@ bool exists(AtomicOp op, Type type, bool inGlobal) {
 // cp.reduce.async.bulk
 //===----------------------------------------------------------------------===//
 
-/// refs[extra ..]: addresses of destination, source and mbarrier (base, offset
-/// each), size. sub[0]: operation; sub[1]: narrow bases; sub[2]: type; target:
-/// the destination is shared memory.
-struct Operands {
-  WideAddress to, from, barrier;
-  Ref size;
-};
-Operands operandsOf(const Warp &w, const Inst &i) {
-  const Ref *r = &w.code.refs[i.extra];
-  return {{r[0], r[1], bool(i.sub[1] & 1)},
-          {r[2], r[3], bool(i.sub[1] & 2)},
-          {r[4], r[5], bool(i.sub[1] & 4)},
-          r[6]};
-}
-
-uint32_t sizeOf(Warp &w, const Operands &o, unsigned lane) {
-  uint32_t bytes = w.lanes<uint32_t>(o.size)[lane];
-  if (bytes % 16 || o.to.of(w, lane) % 16 || o.from.of(w, lane) % 16)
-    w.fault("a bulk reduction of " + std::to_string(bytes) +
-                " bytes: size and addresses must be multiples of 16",
-            int(lane));
-  return bytes;
-}
-
+/// Operands as of bulk copies, without a mask. sub[0]: operation; sub[2]: type;
+/// target: the destination is shared memory.
 void reduceGlobal(Warp &w, const Inst &i, Lanes lanes) {
-  Operands o = operandsOf(w, i);
+  BulkOperands o = bulkOperandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    const uint32_t bytes = sizeOf(w, o, l);
-    SharedPlace source = findSharedForRead(w, o.from.of(w, l), int(l));
-    uint8_t *target = resolveRange(w, o.to.of(w, l), bytes, true, int(l));
+    const BulkSizes sizes = bulkSizesOf(w, o, l, "reduction");
+    const uint32_t bytes = sizes.bytes;
+    SharedPlace source = findSharedForRead(w, sizes.from, int(l));
+    uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
     Epoch epoch = w.cta.cluster.races.tickCopies(w, true);
     beginRead(w, *source.cta, source.offset, bytes, int(l), epoch);
     w.cta.cluster.counters.globalWritten += bytes;
@@ -104,11 +83,12 @@ void reduceGlobal(Warp &w, const Inst &i, Lanes lanes) {
 
 /// Several reductions may be under way on one place: it is marked as read.
 void reduceShared(Warp &w, const Inst &i, Lanes lanes) {
-  Operands o = operandsOf(w, i);
+  BulkOperands o = bulkOperandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    const uint32_t bytes = sizeOf(w, o, l);
-    SharedPlace target = findSharedForRead(w, o.to.of(w, l), int(l));
-    SharedPlace source = findSharedForRead(w, o.from.of(w, l), int(l));
+    const BulkSizes sizes = bulkSizesOf(w, o, l, "reduction");
+    const uint32_t bytes = sizes.bytes;
+    SharedPlace target = findSharedForRead(w, sizes.to, int(l));
+    SharedPlace source = findSharedForRead(w, sizes.from, int(l));
     SharedPlace where = findBarrierPlace(w, o.barrier.of(w, l), int(l));
     MBarrier *barrier = barriersOf(w, {target.cta}, where, false, int(l))[0];
     Epoch epoch = w.cta.cluster.races.tickBarrier(barrier);
@@ -287,6 +267,7 @@ void nibble::emu::bulkReduce(Decoder &d) {
     inst.sub[1] |= addWideAddress(d, d.operand(3), true, refs) ? 4 : 0;
   refs.resize(6);
   refs.push_back(d.value(d.operand(2), 4));
+  refs.push_back(Ref());
   inst.extra = d.addRefs(refs);
   inst.sub[0] = op;
   inst.sub[2] = uint8_t(type);

@@ -276,39 +276,10 @@ void arriveAfterCopies(Warp &w, const Inst &i, Lanes lanes) {
 // cp.async.bulk
 //===----------------------------------------------------------------------===//
 
-/// refs[extra ..]: addresses of destination, source and mbarrier (each a base
-/// and an offset), size, mask. sub[1] bits 0 to 2: the base has 4 bytes.
-struct BulkOperands {
-  WideAddress to, from, barrier;
-  Ref size, mask;
-};
-BulkOperands operandsOf(const Warp &w, const Inst &i) {
-  const Ref *r = &w.code.refs[i.extra];
-  return {{r[0], r[1], bool(i.sub[1] & 1)},
-          {r[2], r[3], bool(i.sub[1] & 2)},
-          {r[4], r[5], bool(i.sub[1] & 4)},
-          r[6],
-          r[7]};
-}
-
-struct BulkSizes {
-  uint32_t bytes;
-  uint64_t to, from;
-};
-BulkSizes sizesOf(Warp &w, const BulkOperands &o, unsigned lane) {
-  BulkSizes s{w.lanes<uint32_t>(o.size)[lane], o.to.of(w, lane),
-              o.from.of(w, lane)};
-  if (s.bytes % 16 || s.to % 16 || s.from % 16)
-    w.fault("a bulk copy of " + std::to_string(s.bytes) +
-                " bytes: size and addresses must be multiples of 16",
-            int(lane));
-  return s;
-}
-
 void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
-  BulkOperands o = operandsOf(w, i);
+  BulkOperands o = bulkOperandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    const BulkSizes sizes = sizesOf(w, o, l);
+    const BulkSizes sizes = bulkSizesOf(w, o, l, "copy");
     const uint32_t bytes = sizes.bytes;
     SharedPlace place = findSharedForRead(w, sizes.to, int(l));
     std::vector<Cta *> targets{place.cta};
@@ -336,9 +307,9 @@ void bulkLoad(Warp &w, const Inst &i, Lanes lanes) {
 
 /// To the shared memory of another CTA.
 void bulkSend(Warp &w, const Inst &i, Lanes lanes) {
-  BulkOperands o = operandsOf(w, i);
+  BulkOperands o = bulkOperandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    const BulkSizes sizes = sizesOf(w, o, l);
+    const BulkSizes sizes = bulkSizesOf(w, o, l, "copy");
     const uint32_t bytes = sizes.bytes;
     SharedPlace target = findSharedForRead(w, sizes.to, int(l));
     SharedPlace source = findSharedForRead(w, sizes.from, int(l));
@@ -360,9 +331,9 @@ void bulkSend(Warp &w, const Inst &i, Lanes lanes) {
 }
 
 void bulkStore(Warp &w, const Inst &i, Lanes lanes) {
-  BulkOperands o = operandsOf(w, i);
+  BulkOperands o = bulkOperandsOf(w, i);
   forLanes(lanes, [&](unsigned l) {
-    const BulkSizes sizes = sizesOf(w, o, l);
+    const BulkSizes sizes = bulkSizesOf(w, o, l, "copy");
     const uint32_t bytes = sizes.bytes;
     SharedPlace source = findSharedForRead(w, sizes.from, int(l));
     uint8_t *target = resolveRange(w, sizes.to, bytes, true, int(l));
@@ -503,6 +474,26 @@ void decodeBulk(Decoder &d) {
 }
 
 } // namespace
+
+BulkOperands nibble::emu::bulkOperandsOf(const Warp &w, const Inst &i) {
+  const Ref *r = &w.code.refs[i.extra];
+  return {{r[0], r[1], bool(i.sub[1] & 1)},
+          {r[2], r[3], bool(i.sub[1] & 2)},
+          {r[4], r[5], bool(i.sub[1] & 4)},
+          r[6],
+          r[7]};
+}
+
+BulkSizes nibble::emu::bulkSizesOf(Warp &w, const BulkOperands &o,
+                                   unsigned lane, const char *what) {
+  BulkSizes s{w.lanes<uint32_t>(o.size)[lane], o.to.of(w, lane),
+              o.from.of(w, lane)};
+  if (s.bytes % 16 || s.to % 16 || s.from % 16)
+    w.fault(std::string("a bulk ") + what + " of " + std::to_string(s.bytes) +
+                " bytes: size and addresses must be multiples of 16",
+            int(lane));
+  return s;
+}
 
 std::vector<Cta *> nibble::emu::maskedCtas(Warp &w, uint16_t mask, int lane) {
   std::vector<Cta *> targets;

@@ -35,6 +35,23 @@ void arriveAt(MBarrier *barrier, const std::string &where);
 void addToGroup(Warp &w, unsigned lane, uint64_t number, bool bulk,
                 Epoch operation);
 
+/// Operands of bulk copies and reductions. refs[extra ..]: addresses of
+/// destination, source and mbarrier (each a base and an offset), size, mask.
+/// sub[1] bits 0 to 2: the base has 4 bytes.
+struct BulkOperands {
+  WideAddress to, from, barrier;
+  Ref size, mask;
+};
+BulkOperands bulkOperandsOf(const Warp &w, const Inst &i);
+/// What they are for a lane; a fault unless all are multiples of 16. `what`:
+/// "copy".
+struct BulkSizes {
+  uint32_t bytes;
+  uint64_t to, from;
+};
+BulkSizes bulkSizesOf(Warp &w, const BulkOperands &o, unsigned lane,
+                      const char *what);
+
 /// CTAs that a multicast mask names.
 std::vector<Cta *> maskedCtas(Warp &w, uint16_t mask, int lane);
 /// The mbarrier that each target signals: that at `where`, or with multicast
