@@ -11,6 +11,7 @@
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Pipelines/Stages.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
+#include "nibble/Target/Gpu/GpuTarget.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -37,6 +38,7 @@ void nibble::registerAllDialects(DialectRegistry &registry) {
               LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
               scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
   cpu::registerCpuTarget(registry);
+  gpu::registerGpuTarget(registry);
   registerKernelLayouts(registry);
 }
 
@@ -45,6 +47,7 @@ void nibble::registerAllPasses() {
   registerNibbleConversionPasses();
   registerNibbleKernelSelectPasses();
   cpu::registerCpuTargetPasses();
+  gpu::registerGpuTargetPasses();
   registerStagePipelines();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();

@@ -3,7 +3,8 @@
 #include "nibble/Target/Cpu/CpuTarget.h"
 #include "EmitObject.h"
 
-#include "mlir/IR/Diagnostics.h"
+#include "nibble/Target/DiagnosticText.h"
+
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -14,27 +15,6 @@ using namespace mlir;
 namespace nibble {
 namespace cpu {
 namespace {
-
-/// Collects the diagnostics of one compilation as text.
-class DiagnosticText {
-public:
-  explicit DiagnosticText(MLIRContext *context)
-      : handler(context, [this](Diagnostic &diag) { return add(diag); }) {}
-  llvm::Error error(const char *what) {
-    return llvm::createStringError(std::string(what) + text);
-  }
-
-private:
-  LogicalResult add(Diagnostic &diag) {
-    llvm::raw_string_ostream os(text);
-    os << "\n  " << diag.getLocation() << ": " << diag.str();
-    for (Diagnostic &note : diag.getNotes())
-      os << "\n    note: " << note.str();
-    return success();
-  }
-  std::string text;
-  ScopedDiagnosticHandler handler;
-};
 
 LogicalResult lower(ModuleOp module) {
   PassManager pm(module.getContext());

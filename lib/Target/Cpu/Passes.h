@@ -14,10 +14,6 @@ std::unique_ptr<mlir::Pass> createPrepareKernelsPass();
 /// Adds the exported wrapper `k` to every lowered kernel `k_impl`; makes
 /// annotations of loops arrive in LLVM IR.
 std::unique_ptr<mlir::Pass> createWrapKernelsPass();
-/// Replaces math functions by polynomials, so that no libm is needed and loops
-/// around them vectorize.
-std::unique_ptr<mlir::Pass> createExpandMathPass();
-
 /// Compiles a copy of the module and fails where that fails: what a reproducer
 /// of the code generator runs. Option `cpu`.
 std::unique_ptr<mlir::Pass> createCompileKernelsToCpuPass();

@@ -25,7 +25,7 @@ struct TensorMap {
   enum Type { U8 = 0, U16 = 1, F16 = 6, F32 = 7, BF16 = 9, U4x16 = 13 };
   enum Swizzle { None = 0, Bytes32 = 1, Bytes64 = 2, Bytes128 = 3 };
   int64_t type = U8, swizzle = None;
-  int64_t l2Promotion = 2; ///< 128 bytes
+  int64_t l2Promotion = 2;            ///< 128 bytes
   llvm::SmallVector<int64_t> sizes;   ///< elements, fastest dimension first
   llvm::SmallVector<int64_t> strides; ///< bytes, of dimensions 1 and up
   llvm::SmallVector<int64_t> box;     ///< elements
@@ -38,7 +38,7 @@ struct KernelArg {
   /// Pointer, Map: which buffer. Operands of the kernel function come first,
   /// then its results, then the workspace.
   unsigned value = 0;
-  int64_t offset = 0;                ///< bytes behind the buffer's address
+  int64_t offset = 0;               ///< bytes behind the buffer's address
   llvm::SmallVector<uint8_t> bytes; ///< Bytes: a scalar as it lies in memory
   TensorMap map;
 

@@ -49,6 +49,10 @@ llvm::Expected<CpuFeatures> getCpuFeatures(const CpuTargetOptions &options);
 /// wrappers. Math functions become polynomials (see docs/cpu-target.md).
 void buildCpuLowerKernelsPipeline(mlir::OpPassManager &pm);
 
+/// Replaces math functions by polynomials, so that no libm is needed and loops
+/// around them vectorize. The GPU targets use it, too: equal results.
+std::unique_ptr<mlir::Pass> createExpandMathPass();
+
 /// Interfaces and dialects that `compileToSharedObject` needs in the context.
 void registerCpuTarget(mlir::DialectRegistry &registry);
 

@@ -30,6 +30,9 @@ struct GpuCodeOptions {
 /// polynomials, the same as on the CPU (see docs/cpu-target.md).
 void buildGpuLowerKernelsPipeline(mlir::OpPassManager &pm);
 
+/// Passes of the pipeline that are ours, and the pipeline, for nibble-opt.
+void registerGpuTargetPasses();
+
 /// Interfaces and dialects that `emitPtx` needs in the context.
 void registerGpuTarget(mlir::DialectRegistry &registry);
 
