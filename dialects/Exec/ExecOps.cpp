@@ -16,6 +16,7 @@ using namespace nibble::exec;
 #include "dialects/Exec/ExecOps.cpp.inc"
 
 void ExecDialect::initialize() {
+  registerAttributes();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/Exec/ExecOps.cpp.inc"
@@ -59,7 +60,27 @@ Value LaunchOp::getInPlaceOperand(unsigned i) {
   return getInputs()[(*getInPlace())[i]];
 }
 
+/// Parameters name values of the launch; a workspace must have a size.
+LogicalResult LaunchOp::verifyGpu() {
+  for (auto launch : getGpu()->getAsRange<GpuLaunchAttr>())
+    for (auto [i, arg] : llvm::enumerate(launch.getArgs())) {
+      int64_t count = getWorkspaceValue() + (getWorkspace() ? 1 : 0);
+      if (arg.getBytes().empty() &&
+          (arg.getValue() < 0 || arg.getValue() >= count))
+        return emitOpError()
+               << "parameter " << i << " of '" << launch.getSymbol()
+               << "' is value " << arg.getValue() << " of " << count;
+      if (!arg.getBytes().empty() && arg.getMap())
+        return emitOpError()
+               << "parameter " << i << " of '" << launch.getSymbol()
+               << "' is bytes and a tensor map";
+    }
+  return success();
+}
+
 LogicalResult LaunchOp::verify() {
+  if (getGpu() && failed(verifyGpu()))
+    return failure();
   if (getOffsets() && getOffsets()->size() != getNumResults())
     return emitOpError() << "has " << getOffsets()->size() << " offsets for "
                          << getNumResults() << " results";

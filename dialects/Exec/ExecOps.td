@@ -3,20 +3,9 @@
 #ifndef NIBBLE_EXEC_OPS_TD
 #define NIBBLE_EXEC_OPS_TD
 
-include "mlir/IR/OpBase.td"
+include "ExecAttrs.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
-
-def Exec_Dialect : Dialect {
-  let name = "exec";
-  let cppNamespace = "::nibble::exec";
-  let summary = "The plan: launches of kernels on buffers";
-  let description = [{
-    What the engine writer reads: an entry point (a `func.func` with the
-    attribute `nibble.entry`) whose body holds constants, `exec.launch`,
-    `exec.alias`, and `nq.state_read` and `nq.state_write` only. See README.md beside this file.
-  }];
-}
 
 class Exec_Op<string mnemonic, list<Trait> traits = []>
     : Op<Exec_Dialect, mnemonic, traits>;
@@ -36,7 +25,9 @@ def Exec_LaunchOp : Exec_Op<"launch", [
     allow it (nibble/Analysis/InPlace.h), and the operand must die here.
     Set by `lower`: `extent` (size of the index range that threads share),
     `grain` (ranges are multiples of it), `scratch` (bytes per thread).
-    Set by `plan-memory`: `offsets`, one per result, in the arena of the entry
+    For GPUs instead: `gpu`, the kernels of the gpu.module that run one after
+    the other, and `workspace`, bytes of memory that they share.
+    Set by `plan-memory`: `workspace_offset`, and `offsets`, one per result, in the arena of the entry
     point; -1 for a result that is written straight into an output buffer or
     a state (`nq.state_write`).
   }];
@@ -45,7 +36,10 @@ def Exec_LaunchOp : Exec_Op<"launch", [
                        OptionalAttr<I64Attr>:$extent, OptionalAttr<I64Attr>:$grain,
                        OptionalAttr<I64Attr>:$scratch,
                        OptionalAttr<DenseI64ArrayAttr>:$offsets,
-                       OptionalAttr<DenseI64ArrayAttr>:$in_place);
+                       OptionalAttr<DenseI64ArrayAttr>:$in_place,
+                       OptionalAttr<TypedArrayAttrBase<Exec_GpuLaunchAttr, "launches">>:$gpu,
+                       OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<I64Attr>:$workspace_offset);
   let results = (outs Variadic<Exec_Tensor>:$results);
   let builders = [OpBuilder<(ins "::mlir::TypeRange":$results,
       "::mlir::FlatSymbolRefAttr":$kernel, "::mlir::ValueRange":$inputs,
@@ -58,6 +52,9 @@ def Exec_LaunchOp : Exec_Op<"launch", [
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
+    ::llvm::LogicalResult verifyGpu();
+    /// Number of the workspace among the values of `gpu`.
+    unsigned getWorkspaceValue() { return getInputs().size() + getNumResults(); }
     /// Operand whose buffer result `i` takes over, or a null value.
     ::mlir::Value getInPlaceOperand(unsigned i);
   }];

@@ -120,6 +120,18 @@ LogicalResult ForTilesOp::verify() {
   return success();
 }
 
+LogicalResult OnceOp::verify() {
+  WalkResult result = walk([](Operation *op) {
+    bool isOurs = isa_and_present<TileDialect>(op->getDialect());
+    return isOurs && !isa<OnceOp>(op) ? WalkResult::interrupt()
+                                      : WalkResult::advance();
+  });
+  if (!result.wasInterrupted())
+    return success();
+  return emitOpError() << "holds ops of the kernel's structure; one thread "
+                          "cannot run them";
+}
+
 //===----------------------------------------------------------------------===//
 // Rings
 //===----------------------------------------------------------------------===//
@@ -276,7 +288,7 @@ static FailureOr<int64_t> getWidth(EpilogueOp op) {
   VectorType first;
   if (body.getNumArguments())
     first = dyn_cast<VectorType>(body.getArgument(0).getType());
-  int64_t columns = op.getAcc().getType().getShape()[1];
+  int64_t columns = op.getAccType().getShape()[1];
   if (!first || first.getRank() != 1 || columns % first.getNumElements())
     return op.emitOpError() << "the first argument of the body is a vector "
                                "whose length divides the "
@@ -286,7 +298,8 @@ static FailureOr<int64_t> getWidth(EpilogueOp op) {
 
 static LogicalResult verifyArguments(EpilogueOp op, int64_t width) {
   SmallVector<Type> wanted;
-  wanted.push_back(VectorType::get(width, op.getAcc().getType().getElement()));
+  wanted.assign(op.getAccs().size(),
+                VectorType::get(width, op.getAccType().getElement()));
   if (failed(addOperandTypes(op, op.getRows(), 1, width, wanted)) ||
       failed(addOperandTypes(op, op.getCols(), 1, width, wanted)) ||
       failed(addOperandTypes(op, op.getElements(), 2, width, wanted)))
@@ -306,7 +319,7 @@ static LogicalResult verifyResults(EpilogueOp op, int64_t width) {
   if (!yield || yield.getValues().size() != op.getNumResults())
     return op.emitOpError() << "the body ends in a tile.yield of "
                             << op.getNumResults() << " values";
-  ArrayRef<int64_t> acc = op.getAcc().getType().getShape();
+  ArrayRef<int64_t> acc = op.getAccType().getShape();
   for (auto [value, result] : llvm::zip(yield.getValues(), op.getResults())) {
     auto vector = dyn_cast<VectorType>(value.getType());
     auto fragment = cast<FragmentType>(result.getType());
@@ -316,7 +329,7 @@ static LogicalResult verifyResults(EpilogueOp op, int64_t width) {
             ArrayRef({acc[0], acc[1] / width * vector.getNumElements()}))
       return yield.emitOpError()
              << value.getType() << " for every " << width << " of "
-             << op.getAcc().getType() << " does not make " << fragment;
+             << op.getAccType() << " does not make " << fragment;
   }
   return success();
 }
@@ -330,7 +343,11 @@ LogicalResult EpilogueOp::verify() {
     return emitOpError() << "reads accumulators with whole warpgroups: role @"
                          << role.getSymName()
                          << " needs a multiple of 4 warps, beginning at one";
-  if (target->hasTensorMemory() && !getAcc().getDefiningOp<WaitOp>())
+  if (getAccs().empty() || !llvm::all_equal(getAccs().getTypes()))
+    return emitOpError() << "reads accumulators of one shape, at least one";
+  if (target->hasTensorMemory() && !llvm::all_of(getAccs(), [](Value acc) {
+        return acc.getDefiningOp<WaitOp>();
+      }))
     return emitOpError() << "reads an accumulator in tensor memory that was "
                             "not waited for (tile.wait)";
   FailureOr<int64_t> width = getWidth(*this);

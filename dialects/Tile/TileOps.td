@@ -86,6 +86,18 @@ def Tile_ForTilesOp : Tile_Op<"for_tiles", [
   let hasVerifier = 1;
 }
 
+def Tile_OnceOp : Tile_Op<"once", [
+    HasParent<"RoleOp">, SingleBlock, NoTerminator]> {
+  let summary = "one thread of one block of the grid runs the body";
+  let description = [{
+    For small things beside the work of the kernel, such as passing on the scale
+    of a result. No rings, no barriers.
+  }];
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Rings
 //===----------------------------------------------------------------------===//
@@ -215,28 +227,33 @@ def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
 def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock]> {
   let summary = "arithmetic on accumulators, a piece of a row at a time";
   let description = [{
-    The body computes W neighbouring columns of one row: its first argument is
-    `vector<WxT>` of the accumulator, then one vector for each operand: the
+    The body computes W neighbouring columns of one row: its first arguments are
+    `vector<WxT>` of each accumulator (several of one shape: gate and up have
+    their columns side by side), then one vector for each operand: the
     row's element of `rows` W times, the columns' elements of `cols`, those of
     `elements` at the same place. It may use scalars from outside, and has no
     side effects. `[m, n]` is the tile. A result `vector<VxU>` of the body makes
     a fragment of N / W * V columns: V = W / 2 joins gate and up, V = 1 is a
     scale per block.
   }];
-  let arguments = (ins Tile_Acc:$acc, Index:$m, Index:$n,
+  let arguments = (ins Variadic<Tile_Acc>:$accs, Index:$m, Index:$n,
                        Variadic<AnyStaticShapeMemRef>:$rows,
                        Variadic<AnyStaticShapeMemRef>:$cols,
                        Variadic<AnyStaticShapeMemRef>:$elements);
   let results = (outs Variadic<Tile_Fragment>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $acc `at` `[` $m `,` $n `]` (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
+    $accs `at` `[` $m `,` $n `]` (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
     (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)?
     (`elements` `(` $elements^ `:` qualified(type($elements)) `)`)?
-    attr-dict-with-keyword custom<ArgsAndBody>($body) `:` qualified(type($acc)) `->` qualified(type($results))
+    attr-dict-with-keyword custom<ArgsAndBody>($body) `:` qualified(type($accs)) `->` qualified(type($results))
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The type of every accumulator.
+    AccType getAccType() { return ::llvm::cast<AccType>(getAccs()[0].getType()); }
+  }];
 }
 
 def Tile_YieldOp : Tile_Op<"yield", [HasParent<"EpilogueOp">, Pure, Terminator]> {

@@ -57,6 +57,27 @@ private:
     for (unsigned i = 0; i < launch.getNumResults(); ++i)
       if (!outside.contains(launch.getResult(i)))
         addResult(launch, i, time);
+    if (int64_t bytes = launch.getWorkspace().value_or(0))
+      addWorkspace(launch, bytes, time);
+  }
+
+  /// What the kernels of one launch share lives as long as the launch.
+  void addWorkspace(exec::LaunchOp launch, int64_t bytes, int64_t time) {
+    MemoryBuffer buffer = makeBuffer(launch, bytes, time);
+    buffer.workspaceOf = launch;
+    if (launch.getWorkspaceOffset())
+      buffer.offset = *launch.getWorkspaceOffset();
+    plan.buffers.push_back(std::move(buffer));
+  }
+
+  static MemoryBuffer makeBuffer(exec::LaunchOp launch, int64_t bytes,
+                                 int64_t time) {
+    MemoryBuffer buffer;
+    buffer.layer = launch.getLayer();
+    buffer.kind = launch.getKind();
+    buffer.size = llvm::alignTo(std::max<int64_t>(bytes, 1), kAlignment);
+    buffer.first = buffer.last = time;
+    return buffer;
   }
 
   void addResult(exec::LaunchOp launch, unsigned i, int64_t time) {
@@ -72,12 +93,7 @@ private:
       }
     }
     bufferOf[result] = plan.buffers.size();
-    MemoryBuffer buffer;
-    buffer.layer = launch.getLayer();
-    buffer.kind = launch.getKind();
-    int64_t size = std::max<int64_t>(getBytes(result.getType()), 1);
-    buffer.size = llvm::alignTo(size, kAlignment);
-    buffer.first = buffer.last = time;
+    MemoryBuffer buffer = makeBuffer(launch, getBytes(result.getType()), time);
     buffer.values.push_back(result);
     if (launch.getOffsets())
       buffer.offset = (*launch.getOffsets())[i];

@@ -64,8 +64,7 @@ public:
     writer.setReport(options.report);
     if (!options.cpuFeatures.empty())
       writer.setCpuFeatures(options.cpuFeatures);
-    auto code = writer.addCode(rt::CodeKind::CpuObject, "kernels",
-                               object.data(), object.size());
+    auto code = addCode(object);
     if (failed(check(code.status())))
       return failure();
     codeIndex = *code;
@@ -79,6 +78,16 @@ public:
   }
 
 private:
+  /// PTX is stored with the zero that ends it.
+  rt::Result<uint32_t> addCode(StringRef object) {
+    if (options.target == "cpu")
+      return writer.addCode(rt::CodeKind::CpuObject, "kernels", object.data(),
+                            object.size());
+    std::string text = object.str();
+    return writer.addCode(rt::CodeKind::Ptx, "kernels", text.c_str(),
+                          text.size() + 1);
+  }
+
   LogicalResult check(const rt::Status &status) {
     if (status.ok())
       return success();
@@ -189,17 +198,10 @@ private:
   }
 
   LogicalResult addLaunch(exec::LaunchOp op) {
-    if (!op.getExtent() || !op.getOffsets())
+    if ((!op.getExtent() && !op.getGpu()) || !op.getOffsets())
       return op.emitOpError()
              << "layer '" << op.getLayer() << "' is not lowered and planned";
-    FailureOr<uint32_t> kernel = getKernel(op.getKernel());
-    if (failed(kernel))
-      return failure();
     rt::LaunchDesc launch;
-    launch.kernel = *kernel;
-    launch.extent = *op.getExtent();
-    launch.grain = op.getGrain().value_or(1);
-    launch.scratchBytes = op.getScratch().value_or(0);
     launch.layer = op.getLayer();
     launch.op = op.getKind();
     launch.results = op.getNumResults();
@@ -215,8 +217,115 @@ private:
     launch.bytes -= getBytesLeftAlone(op);
     if (auto flops = op->getAttrOfType<IntegerAttr>("flops"))
       launch.flops = flops.getInt();
+    if (op.getGpu())
+      return addGpuLaunches(op, launch);
+    FailureOr<uint32_t> kernel = getKernel(op.getKernel());
+    if (failed(kernel))
+      return failure();
+    launch.kernel = *kernel;
+    launch.extent = *op.getExtent();
+    launch.grain = op.getGrain().value_or(1);
+    launch.scratchBytes = op.getScratch().value_or(0);
     entry.launches.push_back(std::move(launch));
     return success();
+  }
+
+  //===--------------------------------------------------------------------===//
+  // GPU
+  //===--------------------------------------------------------------------===//
+
+  /// One launch of the plan is one or several kernels, one after the other.
+  LogicalResult addGpuLaunches(exec::LaunchOp op, rt::LaunchDesc launch) {
+    if (op.getWorkspace()) {
+      launch.args.push_back(entry.values.size());
+      ++launch.results;
+      entry.values.push_back(describeWorkspace(op));
+    }
+    for (auto gpu : op.getGpu()->getAsRange<exec::GpuLaunchAttr>()) {
+      FailureOr<uint32_t> kernel = getKernel(gpu.getSymbol());
+      if (failed(kernel))
+        return failure();
+      rt::LaunchDesc desc = launch;
+      desc.kernel = *kernel;
+      desc.gpu = describeGpu(gpu);
+      keepPassedArgs(desc);
+      entry.launches.push_back(std::move(desc));
+      // The work of a layer is told once.
+      launch.bytes = launch.flops = 0;
+    }
+    return success();
+  }
+
+  rt::ValueDesc describeWorkspace(exec::LaunchOp op) {
+    rt::ValueDesc desc;
+    desc.name = "v" + std::to_string(entry.values.size());
+    desc.dtype = "ui8";
+    desc.shape = {int64_t(*op.getWorkspace())};
+    desc.byteSize = *op.getWorkspace();
+    desc.offset = op.getWorkspaceOffset().value_or(0);
+    return desc;
+  }
+
+  static rt::Dim3 getDim3(ArrayRef<int64_t> dims) {
+    return {uint32_t(dims[0]), uint32_t(dims[1]), uint32_t(dims[2])};
+  }
+
+  static rt::TensorMapDesc describeMap(exec::TensorMapAttr attr) {
+    rt::TensorMapDesc map;
+    map.type = attr.getType();
+    map.swizzle = attr.getSwizzle();
+    map.l2Promotion = attr.getL2Promotion();
+    map.sizes.assign(attr.getSizes().begin(), attr.getSizes().end());
+    map.strides.assign(attr.getStrides().begin(), attr.getStrides().end());
+    map.box.assign(attr.getBox().begin(), attr.getBox().end());
+    map.elementStrides.assign(map.box.size(), 1);
+    return map;
+  }
+
+  static rt::GpuArgDesc describeArg(exec::GpuArgAttr attr) {
+    if (attr.getMap())
+      return rt::GpuArgDesc::tensorMap(
+          attr.getValue(), describeMap(attr.getMap()), attr.getOffset());
+    rt::GpuArgDesc arg =
+        rt::GpuArgDesc::pointer(attr.getValue(), attr.getOffset());
+    if (attr.getBytes().empty())
+      return arg;
+    arg.kind = rt::GpuArgKind::Bytes;
+    arg.bytes.assign(attr.getBytes().begin(), attr.getBytes().end());
+    return arg;
+  }
+
+  static rt::GpuLaunchDesc describeGpu(exec::GpuLaunchAttr attr) {
+    rt::GpuLaunchDesc gpu;
+    gpu.grid = getDim3(attr.getGrid());
+    gpu.block = getDim3(attr.getBlock());
+    gpu.cluster = getDim3(attr.getCluster());
+    gpu.sharedBytes = attr.getSharedBytes();
+    for (exec::GpuArgAttr arg : attr.getArgs())
+      gpu.args.push_back(describeArg(arg));
+    return gpu;
+  }
+
+  /// A kernel names only the values that it is given.
+  static void keepPassedArgs(rt::LaunchDesc &launch) {
+    std::vector<int> newIndex(launch.args.size(), -1);
+    for (const rt::GpuArgDesc &arg : launch.gpu->args)
+      if (arg.kind != rt::GpuArgKind::Bytes)
+        newIndex[arg.arg] = 0;
+    std::vector<uint32_t> args;
+    size_t firstResult = launch.args.size() - launch.results, results = 0;
+    for (size_t i = 0; i < launch.args.size(); ++i) {
+      if (newIndex[i] < 0)
+        continue;
+      newIndex[i] = args.size();
+      args.push_back(launch.args[i]);
+      results += i >= firstResult;
+    }
+    for (rt::GpuArgDesc &arg : launch.gpu->args)
+      if (arg.kind != rt::GpuArgKind::Bytes)
+        arg.arg = newIndex[arg.arg];
+    launch.args = std::move(args);
+    launch.results = results;
   }
 
   /// In an output, in a state, or in the arena.

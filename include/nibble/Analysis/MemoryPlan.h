@@ -26,7 +26,8 @@ struct MemoryBuffer {
   int64_t size = 0;    ///< bytes, a multiple of 64
   int64_t first = 0,
           last = 0; ///< launches between which it lives, both included
-  std::vector<mlir::Value> values; ///< launch results
+  std::vector<mlir::Value> values; ///< launch results; none in a workspace
+  mlir::Operation *workspaceOf = nullptr; ///< the launch whose workspace it is
 };
 
 /// One launch, in program order.

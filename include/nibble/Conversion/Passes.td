@@ -23,4 +23,24 @@ def LowerKernelsToCpu : Pass<"lower-kernels-to-cpu", "::mlir::ModuleOp"> {
     "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def ConvertGemmsToTile : Pass<"convert-gemms-to-tile", "::mlir::ModuleOp"> {
+  let summary = "Write matrix products of a plan as tile.kernel";
+  let description = [{
+    Assumes kernels as outline-kernels leaves them for target sm_90a. Guarantees:
+    a nested module `tiles` with a `tile.kernel` of the same name for each kernel
+    with a product; its arguments are operands, what the epilogue reads, and
+    results. lower-kernels-to-gpu does the same and goes on.
+
+    Refuses kernels that are no such product (nibble/Conversion/NqToTile/Gemm.h)
+    and schedules that do not fit: an error that names the kernel and the reason.
+    Example: test/Conversion/convert-gemms-to-tile.mlir.
+  }];
+  let options = [Option<"schedule", "schedule", "std::string", /*default=*/"\"\"",
+                        "of all kernels (GemmSchedule.h); empty: the best estimate">];
+  let dependentDialects = [
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::nibble::tile::TileDialect"];
+}
+
 #endif // NIBBLE_CONVERSION_PASSES_TD

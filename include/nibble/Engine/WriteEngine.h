@@ -13,7 +13,7 @@ namespace nibble {
 
 struct WriteEngineOptions {
   std::string path;      ///< of the engine file
-  std::string target;    ///< "cpu"
+  std::string target;    ///< "cpu", "sm_90a"
   std::string model;     ///< file name of the source model
   std::string modelHash; ///< "xxh3:..." of its bytes
   std::string command;   ///< full command that makes this engine again
@@ -22,8 +22,9 @@ struct WriteEngineOptions {
   std::vector<std::string> cpuFeatures;
 };
 
-/// Writes the entry points of `module` (launches with extents and addresses,
-/// see dialects/Exec) with the code in `object`, an ELF shared object.
+/// Writes the entry points of `module` (launches with extents or grids, and
+/// addresses, see dialects/Exec) with the code in `object`: an ELF shared
+/// object, or PTX for other targets than the CPU.
 /// Constants are packed into their layouts while they stream to disk. Errors
 /// are diagnostics; no file is left behind on failure.
 mlir::LogicalResult writeEngine(mlir::ModuleOp module, llvm::StringRef object,

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/KernelSelect/Passes.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/Transforms/Quantize/Layers.h"
 #include "nibble/Transforms/Remarks.h"
@@ -217,7 +218,7 @@ private:
     for (Operation *op : cluster.inlined)
       builder.clone(*op, mapping);
     if (auto region = dyn_cast<nq::RegionOp>(cluster.root))
-      fillFromRegion(region, mapping);
+      fillFromRegion(region, mapping, kernel);
     else
       fillFromOp(cluster.root, mapping);
     // What was asked for is a matter of the launch: kernels are shared.
@@ -231,7 +232,12 @@ private:
   }
 
   /// The body of the region is the kernel.
-  void fillFromRegion(nq::RegionOp region, IRMapping &mapping) {
+  void fillFromRegion(nq::RegionOp region, IRMapping &mapping,
+                      func::FuncOp kernel) {
+    // The CPU has one generator; elsewhere the class says which one it is.
+    if (auto name = region->getAttrOfType<StringAttr>(kKernelClassAttr);
+        name && !name.getValue().contains(".cpu"))
+      kernel->setAttr(kKernelClassAttr, name);
     for (auto [argument, input] :
          llvm::zip(region.getBlock().getArguments(), region.getInputs()))
       mapping.map(argument, mapping.lookup(input));

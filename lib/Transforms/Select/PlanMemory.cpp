@@ -36,9 +36,13 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
       lifetimes.push_back({buffer.size, buffer.first, buffer.last});
     int64_t arena = packBuffers(lifetimes);
     llvm::DenseMap<Value, int64_t> offsets;
-    for (auto [buffer, lifetime] : llvm::zip(plan.buffers, lifetimes))
+    for (auto [buffer, lifetime] : llvm::zip(plan.buffers, lifetimes)) {
       for (Value value : buffer.values)
         offsets[value] = lifetime.offset;
+      if (buffer.workspaceOf)
+        cast<exec::LaunchOp>(buffer.workspaceOf)
+            .setWorkspaceOffset(lifetime.offset);
+    }
     record(entry, uses, offsets, arena, plan.bound);
     report(entry);
     return success();

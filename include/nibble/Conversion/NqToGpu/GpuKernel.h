@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace nibble {
 namespace gpu {
@@ -62,11 +63,11 @@ struct KernelLaunch {
   std::array<int64_t, 3> grid = {1, 1, 1}, block = {1, 1, 1},
                          cluster = {1, 1, 1};
   int64_t sharedBytes = 0; ///< dynamic shared memory
-  llvm::SmallVector<KernelArg> args;
+  std::vector<KernelArg> args;
 };
 
 struct GpuKernel {
-  llvm::SmallVector<KernelLaunch> launches;
+  std::vector<KernelLaunch> launches;
   int64_t workspaceBytes = 0; ///< 256-byte aligned; uninitialized
   int64_t flops = 0;
 };

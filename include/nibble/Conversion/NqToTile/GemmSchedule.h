@@ -1,0 +1,69 @@
+// How a matrix product is cut into tiles: what `select` decides per shape.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_CONVERSION_NQTOTILE_GEMMSCHEDULE_H
+#define NIBBLE_CONVERSION_NQTOTILE_GEMMSCHEDULE_H
+
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace nibble {
+
+/// What a schedule is for. `n` are the columns of one product; `products` of
+/// them share A (gate and up).
+struct GemmShape {
+  int64_t m = 0, n = 0, k = 0;
+  int64_t operandBits = 8; ///< of A and B
+  int64_t resultBytes = 2; ///< of an element of the widest result
+  int64_t leastBytes = 2;  ///< of an element of the narrowest result
+  int64_t products = 1;
+  /// Elements of K in a stage.
+  int64_t getTileK() const { return 128 * 8 / operandBits; }
+};
+
+/// Shared memory that a block may have on sm_90a, in bytes: 227 KiB.
+constexpr int64_t kSm90SharedBytes = 232448;
+
+/// Written as "128x256 s4 c1x1 m4 w2 p2": tile M x N (of one product), stages,
+/// cluster along m and n, raster (fastest axis and group), warpgroups that
+/// multiply, buffers of the store. A stage is 128 bytes of K, a swizzled row.
+struct GemmSchedule {
+  int64_t tileM = 128, tileN = 128;
+  int64_t stages = 4;
+  int64_t clusterM = 1, clusterN = 1;
+  bool fastestM = true;
+  int64_t group = 4;
+  int64_t warpgroups = 2;
+  int64_t buffers = 2;
+
+  std::string str() const;
+  static std::optional<GemmSchedule> parse(llvm::StringRef text);
+  friend bool operator==(const GemmSchedule &a, const GemmSchedule &b) {
+    return a.str() == b.str();
+  }
+};
+
+/// "" if the schedule can run `shape` on a chip with `sharedBytes` of shared
+/// memory per block (227 KiB on sm_90a), or the limit that it breaks.
+std::string whyNotSchedule(const GemmSchedule &schedule, const GemmShape &shape,
+                           int64_t sharedBytes);
+
+/// Bytes of shared memory: stages with their barriers, panels of the store.
+int64_t getSharedBytes(const GemmSchedule &schedule, const GemmShape &shape);
+
+/// Seconds on `multiprocessors` of an H100, by counting: waves of tiles, the
+/// longer of arithmetic and loads from the L2 cache of a tile, and an epilogue
+/// that nothing hides. Orders candidates; a measurement replaces it.
+double estimateSeconds(const GemmSchedule &schedule, const GemmShape &shape,
+                       int64_t multiprocessors);
+
+/// All schedules worth measuring, best estimate first.
+llvm::SmallVector<GemmSchedule> getCandidates(const GemmShape &shape,
+                                              int64_t sharedBytes,
+                                              int64_t multiprocessors);
+
+} // namespace nibble
+
+#endif // NIBBLE_CONVERSION_NQTOTILE_GEMMSCHEDULE_H

@@ -1,0 +1,327 @@
+// Writes a product and what follows it as a tile.kernel.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToTile/Gemm.h"
+#include "GemmEpilogue.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::tilegen;
+
+namespace {
+
+class GemmBuilder {
+public:
+  GemmBuilder(GemmProblem &problem, GemmEpilogue &epilogue,
+              const GemmSchedule &schedule, const nibble::gpu::GpuTarget &chip,
+              Location loc, ModuleOp target)
+      : problem(problem), epilogue(epilogue), schedule(schedule), chip(chip),
+        b(loc, OpBuilder::atBlockEnd(target.getBody())) {}
+
+  TileGemm run(StringRef name) {
+    kernel = tile::KernelOp::create(b, name, chip.chip, getGrid(), getCluster(),
+                                    IntegerAttr());
+    b.createBlock(&kernel.getBody());
+    addArguments();
+    ring = tile::RingOp::create(b, getRingType());
+    addLoadRole();
+    addMultiplyRole();
+    int64_t products = problem.factors.size();
+    return {kernel, args, 2 * problem.m * problem.n * problem.k * products};
+  }
+
+private:
+  //===--------------------------------------------------------------------===//
+  // Types and extents
+  //===--------------------------------------------------------------------===//
+
+  DenseI64ArrayAttr getCluster() {
+    return b.getDenseI64ArrayAttr({schedule.clusterM, schedule.clusterN});
+  }
+
+  int64_t tilesM() const {
+    return llvm::alignTo(llvm::divideCeil(problem.m, schedule.tileM),
+                         schedule.clusterM);
+  }
+  int64_t tilesN() const {
+    return llvm::alignTo(llvm::divideCeil(problem.n, schedule.tileN),
+                         schedule.clusterN);
+  }
+  int64_t getTileK() const { return problem.getShape().getTileK(); }
+  int64_t blocksK() const { return llvm::divideCeil(problem.k, getTileK()); }
+
+  /// One wave, or as many blocks as there are tiles; whole clusters.
+  int64_t getGrid() const {
+    int64_t cluster = schedule.clusterM * schedule.clusterN;
+    int64_t wave = chip.multiprocessors / cluster * cluster;
+    return std::min(wave, tilesM() * tilesN());
+  }
+
+  tile::SlotType getSlot(int64_t rows, Type element) {
+    return tile::SlotType::get(b.getContext(), {rows, getTileK()}, element,
+                               128);
+  }
+
+  tile::RingType getRingType() {
+    SmallVector<Type> slots{getSlot(schedule.tileM, problem.a.element)};
+    for (const GemmProblem::Factor &factor : problem.factors)
+      slots.push_back(getSlot(schedule.tileN, factor.b.element));
+    return tile::RingType::get(b.getContext(), schedule.stages, slots);
+  }
+
+  tile::AccType getAccType() {
+    return tile::AccType::get(b.getContext(), {schedule.tileM, schedule.tileN},
+                              b.getF32Type());
+  }
+
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, value);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Arguments
+  //===--------------------------------------------------------------------===//
+
+  Value addArgument(Place place, ArrayRef<int64_t> shape, Type element) {
+    args.push_back(nibble::gpu::KernelArg::pointer(place.value, place.offset));
+    return kernel.getBody().addArgument(MemRefType::get(shape, element),
+                                        b.getLoc());
+  }
+
+  void addArguments() {
+    a = addArgument(problem.a.place, {problem.a.rows, problem.a.k},
+                    problem.a.element);
+    for (const GemmProblem::Factor &factor : problem.factors)
+      factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
+                                    factor.b.element));
+    for (const EpilogueOperand &operand : epilogue.operands)
+      operands.push_back(
+          addArgument(operand.place, getShape(operand.kind), operand.element));
+    for (const GemmResult &result : problem.results)
+      results.push_back(addArgument(result.place, {problem.m, problem.n},
+                                    cpu::storageType(result.tensor->element)));
+    for (const PassedResult &result : problem.passed) {
+      Type element = cpu::storageType(result.tensor->element);
+      Place from = problem.places.lookup(result.tensor);
+      int64_t size = result.tensor->size();
+      passed.push_back({addArgument(from, {size}, element),
+                        addArgument(result.place, {size}, element)});
+    }
+  }
+
+  SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const {
+    switch (kind) {
+    case EpilogueOperand::Uniform:
+      return {1};
+    case EpilogueOperand::Row:
+      return {problem.m};
+    case EpilogueOperand::Column:
+      return {problem.n};
+    case EpilogueOperand::Element:
+      return {problem.m, problem.n};
+    }
+    return {};
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Roles
+  //===--------------------------------------------------------------------===//
+
+  tile::RoleOp addRole(StringRef name, int64_t warps, int64_t registers) {
+    auto role = tile::RoleOp::create(b, b.getStringAttr(name),
+                                     b.getI64IntegerAttr(warps),
+                                     b.getI64IntegerAttr(registers));
+    b.createBlock(&role.getBody());
+    return role;
+  }
+
+  tile::ForTilesOp addTiles() {
+    auto axis = schedule.fastestM ? tile::Axis::m : tile::Axis::n;
+    auto raster = tile::RasterAttr::get(b.getContext(), axis, schedule.group);
+    auto loop = tile::ForTilesOp::create(
+        b, b.getDenseI64ArrayAttr({tilesM(), tilesN()}), raster);
+    Location loc = b.getLoc();
+    b.createBlock(&loop.getBody(), {}, {b.getIndexType(), b.getIndexType()},
+                  {loc, loc});
+    return loop;
+  }
+
+  void addLoadRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addRole("load", 4, 40);
+    if (!problem.passed.empty())
+      addPassed();
+    Value zero = index(0), one = index(1), blocks = index(blocksK());
+    tile::ForTilesOp tiles = addTiles();
+    Value m = tiles.getBody().getArgument(0),
+          n = tiles.getBody().getArgument(1);
+    auto loop = scf::ForOp::create(b, zero, blocks, one);
+    b.setInsertionPoint(loop.getBody()->getTerminator());
+    Value k = loop.getInductionVar();
+    auto stage = tile::AcquireOp::create(b, ring);
+    load(a, m, k, stage.getSlots()[0], schedule.clusterN, tile::Axis::n);
+    for (auto [i, factor] : llvm::enumerate(factors))
+      load(factor, n, k, stage.getSlots()[1 + i], schedule.clusterM,
+           tile::Axis::m);
+    tile::PublishOp::create(b, ring, ValueRange());
+  }
+
+  /// Blocks of the cluster along `axis` need the same rows.
+  void load(Value source, Value row, Value k, Value slot, int64_t sharing,
+            tile::Axis axis) {
+    auto multicast = sharing > 1 ? tile::AxisAttr::get(b.getContext(), axis)
+                                 : tile::AxisAttr();
+    tile::LoadOp::create(b, source, ValueRange{row, k}, slot, multicast);
+  }
+
+  void addPassed() {
+    auto once = tile::OnceOp::create(b);
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&once.getBody());
+    for (auto [result, places] : llvm::zip(problem.passed, passed))
+      for (int64_t i = 0; i < result.tensor->size(); ++i) {
+        Value at = index(i);
+        Value bits = memref::LoadOp::create(b, places.first, at);
+        memref::StoreOp::create(b, bits, places.second, at);
+      }
+  }
+
+  void addMultiplyRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addRole("multiply", 4 * schedule.warpgroups, 232);
+    addUniforms();
+    Value zero = index(0), one = index(1), blocks = index(blocksK());
+    tile::ForTilesOp tiles = addTiles();
+    Value m = tiles.getBody().getArgument(0),
+          n = tiles.getBody().getArgument(1);
+    SmallVector<Value> sums;
+    for (size_t i = 0; i < factors.size(); ++i)
+      sums.push_back(tile::ZeroOp::create(b, getAccType()));
+    auto loop = scf::ForOp::create(b, zero, blocks, one, sums);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToEnd(loop.getBody());
+      addProducts(loop);
+    }
+    addEpilogue(loop.getResults(), m, n);
+  }
+
+  void addProducts(scf::ForOp loop) {
+    auto stage = tile::WaitOp::create(b, ring);
+    SmallVector<Value> sums;
+    for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs()))
+      sums.push_back(tile::MmaOp::create(
+          b, stage.getSlots()[0], stage.getSlots()[1 + i], sum, ValueRange()));
+    tile::ReleaseOp::create(b, ring);
+    scf::YieldOp::create(b, sums);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Epilogue
+  //===--------------------------------------------------------------------===//
+
+  void addUniforms() {
+    SmallVector<Value> uniforms;
+    for (auto [operand, memref] : llvm::zip(epilogue.operands, operands))
+      if (operand.kind == EpilogueOperand::Uniform)
+        uniforms.push_back(memref::LoadOp::create(b, memref, index(0)));
+    epilogue.emitUniform(b, uniforms);
+  }
+
+  SmallVector<Value> getOperands(EpilogueOperand::Kind kind) const {
+    SmallVector<Value> list;
+    for (auto [operand, memref] : llvm::zip(epilogue.operands, operands))
+      if (operand.kind == kind)
+        list.push_back(memref);
+    return list;
+  }
+
+  void addEpilogue(ValueRange sums, Value m, Value n) {
+    SmallVector<Type> types;
+    for (Value result : results)
+      types.push_back(tile::FragmentType::get(
+          b.getContext(), {schedule.tileM, schedule.tileN},
+          cast<MemRefType>(result.getType()).getElementType()));
+    auto op = tile::EpilogueOp::create(b, types, sums, m, n,
+                                       getOperands(EpilogueOperand::Row),
+                                       getOperands(EpilogueOperand::Column),
+                                       getOperands(EpilogueOperand::Element));
+    {
+      OpBuilder::InsertionGuard guard(b);
+      addBody(op);
+    }
+    for (auto [fragment, result] : llvm::zip(op.getResults(), results))
+      store(fragment, result, m, n);
+  }
+
+  void addBody(tile::EpilogueOp op) {
+    Block *body = b.createBlock(&op.getBody());
+    auto add = [&](Type element) {
+      body->addArgument(VectorType::get({GemmEpilogue::kWidth}, element),
+                        b.getLoc());
+    };
+    for (size_t i = 0; i < factors.size(); ++i)
+      add(b.getF32Type());
+    for (const EpilogueOperand &operand : epilogue.operands)
+      if (operand.kind != EpilogueOperand::Uniform)
+        add(operand.element);
+    SmallVector<Value> values = epilogue.emitBody(b, body->getArguments());
+    tile::YieldOp::create(b, values);
+  }
+
+  void store(Value fragment, Value result, Value m, Value n) {
+    auto type = cast<tile::FragmentType>(fragment.getType());
+    int64_t bytes = type.getElement().getIntOrFloatBitWidth() / 8;
+    int64_t panel = 128 / bytes;
+    while (panel > schedule.tileN || schedule.tileN % panel)
+      panel /= 2;
+    tile::StoreOp::create(b, fragment, result, ValueRange{m, n},
+                          b.getI64IntegerAttr(panel),
+                          b.getI64IntegerAttr(schedule.buffers));
+  }
+
+  GemmProblem &problem;
+  GemmEpilogue &epilogue;
+  const GemmSchedule &schedule;
+  const nibble::gpu::GpuTarget &chip;
+  ImplicitLocOpBuilder b;
+  tile::KernelOp kernel;
+  Value ring, a;
+  SmallVector<Value> factors, operands, results;
+  SmallVector<std::pair<Value, Value>> passed;
+  std::vector<nibble::gpu::KernelArg> args;
+};
+
+} // namespace
+
+std::optional<GemmShape> nibble::getTileGemmShape(Block &body,
+                                                  std::string &why) {
+  GemmProblem problem(body.getParentOp()->getContext());
+  if (failed(problem.read(body, why)))
+    return std::nullopt;
+  GemmEpilogue epilogue(problem);
+  if (failed(epilogue.make(why)))
+    return std::nullopt;
+  return problem.getShape();
+}
+
+FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,
+                                          const GemmSchedule &schedule,
+                                          const nibble::gpu::GpuTarget &chip,
+                                          ModuleOp target, std::string &why) {
+  GemmProblem problem(kernel.getContext());
+  if (failed(problem.read(kernel.front(), why)))
+    return failure();
+  GemmEpilogue epilogue(problem);
+  if (failed(epilogue.make(why)))
+    return failure();
+  why = whyNotSchedule(schedule, problem.getShape(), kSm90SharedBytes);
+  if (!why.empty())
+    return failure();
+  return GemmBuilder(problem, epilogue, schedule, chip, kernel.getLoc(), target)
+      .run(kernel.getSymName());
+}

@@ -1,0 +1,281 @@
+// From tensors as functions of an index to arithmetic on accumulators.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmEpilogue.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::tilegen;
+using cpu::Dag;
+using cpu::Index;
+using cpu::IndexRef;
+using cpu::Lin;
+using cpu::Node;
+using cpu::Tensor;
+
+/// Dimensions of the dag.
+enum : unsigned { kRow = 0, kColumn = 1 };
+enum : uint64_t { kRowBit = 1, kColumnBit = 2 };
+
+static LogicalResult no(std::string &why, const Twine &reason) {
+  why = reason.str();
+  return failure();
+}
+
+GemmEpilogue::GemmEpilogue(GemmProblem &problem)
+    : problem(problem),
+      dag(problem.graph.plainOf(problem.factors[0].op.getResult())
+              .element.getContext()) {
+  dag.addDim({problem.m});
+  dag.addDim({problem.n});
+  for (const auto &[tensor, place] : problem.places)
+    tensorOf[&tensor->buffer] = tensor;
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+/// The scale of row or column `lin` of an operand: the same for all of k.
+Node *GemmEpilogue::getScale(Dag &dag, Value operand, bool isRow,
+                             int64_t kDim) {
+  if (!problem.graph.isScaled(operand))
+    return nullptr;
+  cpu::ScaledTensor &scaled = problem.graph.scaledOf(operand);
+  Index index(scaled.shape.size());
+  Lin rest = Lin::dim(isRow ? kRow : kColumn);
+  // Rows run over all dimensions but k, the last one fastest.
+  SmallVector<int64_t> shape;
+  for (auto [d, extent] : llvm::enumerate(scaled.shape))
+    if (int64_t(d) != kDim)
+      shape.push_back(extent);
+  Index rows = dag.delinearize(rest, shape);
+  for (size_t d = 0, i = 0; d < index.size(); ++d)
+    if (int64_t(d) != kDim)
+      index[d] = rows[i++];
+  return scaled.effectiveScale(dag, index);
+}
+
+static Node *multiply(Dag &dag, Node *x, Node *y) {
+  if (!x || !y)
+    return x ? x : y;
+  return dag.compute(
+      x->type, {x, y},
+      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) -> Value {
+        return arith::MulFOp::create(b, values[0], values[1]);
+      });
+}
+
+/// (sum of codes * codes) * (scale of A * scale of B), rounded once.
+Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
+  Tensor &tensor = *problem.factors[factor].tensor;
+  isElsewhere |= !(tensor.place->rowOf(index) == Lin::dim(kRow)) ||
+                 !(tensor.place->columnOf(index) == Lin::dim(kColumn));
+  nq::MatmulOp op = problem.factors[factor].op;
+  int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
+  Node *a = getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
+  Node *b =
+      getScale(dag, op.getB(), /*isRow=*/false, op.getTransposeB() ? 1 : 0);
+  Node *sum = multiply(dag, accumulators[factor], multiply(dag, a, b));
+  return dag.roundTo(tensor.element, sum);
+}
+
+//===----------------------------------------------------------------------===//
+// Plan
+//===----------------------------------------------------------------------===//
+
+/// Index of the element of `tensor` at (row, column) of the product.
+static Index indexAt(Dag &dag, const Tensor &tensor) {
+  Index index;
+  for (auto [digit, extent] : llvm::zip(tensor.place->digits, tensor.shape)) {
+    if (!digit.stride) {
+      index.push_back(Lin());
+      continue;
+    }
+    Lin lin = Lin::dim(digit.column ? kColumn : kRow);
+    index.push_back(dag.mod(dag.floorDiv(lin, digit.stride), extent));
+  }
+  return index;
+}
+
+static bool readsReduction(const Tensor &tensor) {
+  if (tensor.stored)
+    return false;
+  return tensor.reduction ||
+         llvm::any_of(tensor.sources, [](const Tensor *source) {
+           return readsReduction(*source);
+         });
+}
+
+LogicalResult GemmEpilogue::make(std::string &why) {
+  for (auto [i, factor] : llvm::enumerate(problem.factors)) {
+    accumulators.push_back(
+        dag.accumulator(Float32Type::get(dag.context), kRowBit | kColumnBit));
+    factor.tensor->compute = [this, i = unsigned(i)](Dag &dag, IndexRef index) {
+      return makeProduct(dag, i, index);
+    };
+  }
+  for (const GemmResult &result : problem.results) {
+    if (readsReduction(*result.tensor))
+      return no(why, "a sum or maximum over several columns follows");
+    Node *value = dag.pull(*result.tensor, indexAt(dag, *result.tensor));
+    results.push_back(dag.encode(result.tensor->element, value));
+  }
+  if (isElsewhere)
+    return no(why, "an element needs the product at another row or column");
+  for (Node *node : results)
+    if (failed(addLoads(node, why)))
+      return failure();
+  // In the order of kinds: numbers of operands change.
+  SmallVector<unsigned> order =
+      llvm::to_vector(llvm::seq<unsigned>(0, operands.size()));
+  llvm::stable_sort(order, [&](unsigned a, unsigned b) {
+    return operands[a].kind < operands[b].kind;
+  });
+  SmallVector<EpilogueOperand> sorted;
+  SmallVector<unsigned> newNumber(operands.size());
+  for (auto [i, old] : llvm::enumerate(order)) {
+    sorted.push_back(operands[old]);
+    newNumber[old] = i;
+  }
+  operands = std::move(sorted);
+  for (auto &entry : operandOf)
+    entry.second = newNumber[entry.second];
+  return success();
+}
+
+LogicalResult GemmEpilogue::addLoads(Node *node, std::string &why) {
+  if (operandOf.contains(node))
+    return success();
+  switch (node->kind) {
+  case Node::Kind::Load:
+    return addLoad(node, why);
+  case Node::Kind::Index:
+    return no(why, "the value of an element depends on its position");
+  case Node::Kind::Constant:
+  case Node::Kind::Accumulator:
+    return success();
+  case Node::Kind::Compute:
+    break;
+  }
+  for (Node *operand : node->operands)
+    if (failed(addLoads(operand, why)))
+      return failure();
+  return success();
+}
+
+static std::optional<EpilogueOperand::Kind> getKind(const Lin &lin, int64_t n) {
+  int64_t row = lin.factorOf(kRow), column = lin.factorOf(kColumn);
+  if (row == 0 && column == 0)
+    return EpilogueOperand::Uniform;
+  if (row == 1 && column == 0)
+    return EpilogueOperand::Row;
+  if (row == 0 && column == 1)
+    return EpilogueOperand::Column;
+  if (row == n && column == 1)
+    return EpilogueOperand::Element;
+  return std::nullopt;
+}
+
+LogicalResult GemmEpilogue::addLoad(Node *load, std::string &why) {
+  const Tensor *tensor = tensorOf.lookup(load->buffer);
+  std::optional<EpilogueOperand::Kind> kind = getKind(load->lin, problem.n);
+  if (!tensor || !kind || !load->lin.terms.empty())
+    return no(why, "an operand is read in an order that is not that of rows "
+                   "and columns");
+  if (cpu::isPacked(tensor->element))
+    return no(why, "an operand has 4 bits");
+  Place place = problem.places.lookup(tensor);
+  place.offset += load->lin.constant * load->type.getIntOrFloatBitWidth() / 8;
+  for (auto [i, operand] : llvm::enumerate(operands))
+    if (operand.kind == *kind && operand.place == place &&
+        operand.element == load->type) {
+      operandOf[load] = i;
+      return success();
+    }
+  if (*kind == EpilogueOperand::Element &&
+      problem.n * load->type.getIntOrFloatBitWidth() % 128)
+    return no(why, "rows of an operand are no multiples of 16 bytes");
+  operandOf[load] = operands.size();
+  operands.push_back({*kind, place, load->type, tensor});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Code
+//===----------------------------------------------------------------------===//
+
+/// Values without row and column are scalars, all others pairs.
+Value GemmEpilogue::emit(ImplicitLocOpBuilder &b, Node *node) {
+  if (Value value = values.lookup(node))
+    return value;
+  if (Value value = uniformValues.lookup(node))
+    return value;
+  bool isWide = node->deps != 0;
+  Value value;
+  if (node->kind == Node::Kind::Constant) {
+    value = arith::ConstantOp::create(b, node->attr);
+  } else {
+    SmallVector<Value> operands;
+    for (Node *operand : node->operands) {
+      Value x = emit(b, operand);
+      if (isWide && !isa<VectorType>(x.getType()))
+        x = vector::BroadcastOp::create(
+            b, VectorType::get({kWidth}, x.getType()), x);
+      operands.push_back(x);
+    }
+    Type type = node->type;
+    if (isWide)
+      type = VectorType::get({kWidth}, type);
+    value = node->build(b, operands, type);
+  }
+  values[node] = value;
+  return value;
+}
+
+static void collectUniform(Node *node, llvm::SetVector<Node *> &uniform) {
+  if (node->deps == 0) {
+    if (node->kind != Node::Kind::Constant)
+      uniform.insert(node);
+    return;
+  }
+  for (Node *operand : node->operands)
+    collectUniform(operand, uniform);
+}
+
+void GemmEpilogue::emitUniform(ImplicitLocOpBuilder &b, ValueRange uniforms) {
+  values.clear();
+  for (auto [load, number] : operandOf)
+    if (operands[number].kind == EpilogueOperand::Uniform)
+      values[load] = uniforms[number];
+  llvm::SetVector<Node *> uniform;
+  for (Node *node : results)
+    collectUniform(node, uniform);
+  for (Node *node : uniform)
+    uniformValues[node] = emit(b, node);
+}
+
+SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
+                                          ValueRange args) {
+  values.clear();
+  for (auto [accumulator, value] : llvm::zip(accumulators, args))
+    values[accumulator] = value;
+  unsigned uniforms =
+      llvm::count_if(operands, [](const EpilogueOperand &operand) {
+        return operand.kind == EpilogueOperand::Uniform;
+      });
+  for (auto [load, number] : operandOf)
+    if (number >= uniforms)
+      values[load] = args[accumulators.size() + number - uniforms];
+  SmallVector<Value> yielded;
+  for (Node *node : results) {
+    Value value = emit(b, node);
+    if (!isa<VectorType>(value.getType()))
+      value = vector::BroadcastOp::create(
+          b, VectorType::get({kWidth}, value.getType()), value);
+    yielded.push_back(value);
+  }
+  return yielded;
+}

@@ -1,0 +1,63 @@
+// What follows a product, as the body of a tile.epilogue.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMEPILOGUE_H
+#define NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMEPILOGUE_H
+
+#include "GemmProblem.h"
+
+namespace nibble {
+namespace tilegen {
+
+/// A piece of memory that the epilogue reads.
+struct EpilogueOperand {
+  enum Kind { Uniform, Row, Column, Element };
+  Kind kind;
+  Place place;
+  mlir::Type element; ///< as it is stored
+  const cpu::Tensor *tensor;
+};
+
+/// The results of a problem as functions of (row, column) and the accumulators:
+/// which memory they read, and the arithmetic, two columns at a time.
+class GemmEpilogue {
+public:
+  explicit GemmEpilogue(GemmProblem &problem);
+
+  /// Fails with the reason in `why`.
+  mlir::LogicalResult make(std::string &why);
+
+  /// Operands in the order Uniform, Row, Column, Element.
+  llvm::SmallVector<EpilogueOperand> operands;
+
+  /// Emits at `b` all that depends on neither row nor column; `uniforms` are
+  /// the elements of the Uniform operands.
+  void emitUniform(mlir::ImplicitLocOpBuilder &b, mlir::ValueRange uniforms);
+  /// Emits the body at `b`: `args` are those of the tile.epilogue. Returns one
+  /// vector for each of the problem's results, of its stored type.
+  llvm::SmallVector<mlir::Value> emitBody(mlir::ImplicitLocOpBuilder &b,
+                                          mlir::ValueRange args);
+
+  static constexpr int64_t kWidth = 2;
+
+private:
+  cpu::Node *makeProduct(cpu::Dag &dag, unsigned factor, cpu::IndexRef index);
+  cpu::Node *getScale(cpu::Dag &dag, mlir::Value operand, bool isRow,
+                      int64_t kDim);
+  mlir::LogicalResult addLoads(cpu::Node *node, std::string &why);
+  mlir::LogicalResult addLoad(cpu::Node *load, std::string &why);
+  mlir::Value emit(mlir::ImplicitLocOpBuilder &b, cpu::Node *node);
+
+  GemmProblem &problem;
+  cpu::Dag dag;
+  llvm::DenseMap<const cpu::Buffer *, const cpu::Tensor *> tensorOf;
+  llvm::SmallVector<cpu::Node *> accumulators, results;
+  llvm::DenseMap<const cpu::Node *, unsigned> operandOf; ///< of loads
+  llvm::DenseMap<const cpu::Node *, mlir::Value> values;
+  llvm::DenseMap<const cpu::Node *, mlir::Value> uniformValues;
+  bool isElsewhere = false; ///< a product is read at another row or column
+};
+
+} // namespace tilegen
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMEPILOGUE_H

@@ -1,0 +1,249 @@
+// Reads a kernel function as one product, or several that share A.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmProblem.h"
+#include "FusedPlan.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::tilegen;
+using cpu::Tensor;
+
+static RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static LogicalResult no(std::string &why, const Twine &reason) {
+  why = reason.str();
+  return failure();
+}
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+/// Formats that the matrix unit of sm_90a multiplies.
+static Type getMatrixElement(RankedTensorType type) {
+  Type element = type.getElementType();
+  if (nq::ScaledType scaled = nq::getScaledElement(type))
+    element = scaled.getStorage();
+  if (element.isF16() || element.isBF16() ||
+      isa<Float8E4M3FNType, Float8E5M2Type>(element))
+    return element;
+  return {};
+}
+
+/// True if storage is row after row, the last of `order` contiguous, without
+/// gaps: `order` lists the dimensions from slowest to fastest.
+static bool isStoredAs(RankedTensorType type, ArrayRef<int64_t> order) {
+  nq::LayoutAttr layout = nq::getLayout(type);
+  if (!layout)
+    return llvm::is_sorted(order);
+  if (!layout.getSwizzle().empty() ||
+      layout.getStorageSize(type.getShape()) != type.getNumElements())
+    return false;
+  // Digits of a dimension in their order are that dimension.
+  SmallVector<int64_t> digits, firsts;
+  int64_t next = 0;
+  for (DenseI64ArrayAttr tiles : layout.getTiles()) {
+    firsts.push_back(next);
+    next += tiles.size() + 1;
+  }
+  for (int64_t dim : order)
+    for (int64_t i = 0; i <= layout.getTiles()[dim].size(); ++i)
+      digits.push_back(firsts[dim] + i);
+  return llvm::equal(digits, layout.getOrder());
+}
+
+/// One scale in all, or one per row: it is the same for all of k.
+static bool isScaledByRows(RankedTensorType type, int64_t kDim) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled)
+    return true;
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  return !scaled.getZeroPoint() && block[kDim] >= type.getDimSize(kDim);
+}
+
+static LogicalResult readOperand(Value value, StringRef name, bool kLast,
+                                 MatrixOperand &operand, std::string &why) {
+  RankedTensorType type = typeOf(value);
+  auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument)
+    return no(why, name + " is computed in the same kernel");
+  int64_t rank = type.getRank(), kDim = kLast ? rank - 1 : rank - 2;
+  operand.element = getMatrixElement(type);
+  if (!operand.element)
+    return no(why, name + " has a format that the matrix unit does not take");
+  if (!isScaledByRows(type, kDim))
+    return no(why, name + " has scales along k");
+  SmallVector<int64_t> order = llvm::to_vector(llvm::seq<int64_t>(rank));
+  if (!kLast)
+    std::swap(order[rank - 1], order[rank - 2]);
+  if (!isStoredAs(type, order))
+    return no(why, name + " is not stored K-major without gaps");
+  operand.k = type.getDimSize(kDim);
+  operand.rows = type.getNumElements() / operand.k;
+  operand.place = {argument.getArgNumber(), nq::getStorageRegions(type).codes};
+  if (operand.k * operand.element.getIntOrFloatBitWidth() % 128)
+    return no(why, "rows of " + name + " are " +
+                       Twine(operand.k *
+                             operand.element.getIntOrFloatBitWidth() / 8) +
+                       " bytes; the copy engine wants multiples of 16");
+  return success();
+}
+
+static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
+                                 MatrixOperand &b, std::string &why) {
+  if (!op.getEpilogue().empty())
+    return no(why, "the matmul has an epilogue of its own");
+  if (typeOf(op.getB()).getRank() != 2)
+    return no(why, "B is batched");
+  if (failed(readOperand(op.getA(), "A", true, a, why)) ||
+      failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
+    return failure();
+  bool areBytes = a.element.getIntOrFloatBitWidth() == 8;
+  if (a.element != b.element &&
+      !(areBytes && b.element.getIntOrFloatBitWidth() == 8))
+    return no(why, "A and B have different formats");
+  return success();
+}
+
+LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
+                                        std::string &why) {
+  if (space.groups.size() != 1)
+    return no(why,
+              Twine(space.groups.size()) + " groups of products in one kernel");
+  const cpu::ProductGroup &group = space.groups.front();
+  if (group.attention)
+    return no(why, "it is attention");
+  m = group.rows;
+  n = group.columns;
+  if (group.run > 1)
+    return no(why, "runs of " + Twine(group.run) +
+                       " columns belong together behind the product");
+  for (nq::MatmulOp op : group.products) {
+    MatrixOperand left, right;
+    if (failed(readProduct(op, left, right, why)))
+      return failure();
+    if (!factors.empty() && !(left.place == a.place))
+      return no(why, "products have different A");
+    if (!factors.empty() && right.element != factors[0].b.element)
+      return no(why, "products have B of different formats");
+    a = left;
+    factors.push_back({op, right, &graph.plainOf(op.getResult())});
+  }
+  k = a.k;
+  if (factors.size() > 2)
+    return no(why, Twine(factors.size()) + " products in one kernel");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Tensors
+//===----------------------------------------------------------------------===//
+
+void GemmProblem::placeTensors(const cpu::ProductSpace &space) {
+  for (const auto &[value, member] : space.members) {
+    Tensor &tensor = graph.isScaled(value) ? *graph.scaledOf(value).codes
+                                           : graph.plainOf(value);
+    tensor.place = member.place;
+    tensor.product = member.group;
+  }
+}
+
+/// Offsets of the parts of a value, in the order of KernelGraph::partsOf.
+static SmallVector<int64_t> getPartOffsets(RankedTensorType type) {
+  nq::StorageRegions regions = nq::getStorageRegions(type);
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  SmallVector<int64_t> offsets{regions.codes};
+  if (!scaled)
+    return offsets;
+  offsets.push_back(regions.scales);
+  if (scaled.getGlobal())
+    offsets.push_back(regions.global);
+  if (scaled.getZeroPoint())
+    offsets.push_back(regions.zeroPoints);
+  return offsets;
+}
+
+void GemmProblem::bindArguments(Block &body) {
+  for (BlockArgument argument : body.getArguments())
+    for (auto [part, offset] :
+         llvm::zip(graph.partsOf(argument), getPartOffsets(typeOf(argument)))) {
+      part->stored = true;
+      part->buffer.element = part->element;
+      places[part] = {argument.getArgNumber(), offset};
+    }
+}
+
+/// Dense, row after row of the product.
+static bool isDense(const GemmProblem &problem, const Tensor &tensor) {
+  if (tensor.layout && !tensor.layout.isRowMajor())
+    return false;
+  int64_t stride = 1;
+  for (size_t d = tensor.shape.size(); d-- > 0;) {
+    const cpu::Placement::Digit &digit = tensor.place->digits[d];
+    if (digit.stride && digit.stride * (digit.column ? 1 : problem.n) != stride)
+      return false;
+    stride *= tensor.shape[d];
+  }
+  return tensor.size() == problem.m * problem.n;
+}
+
+LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
+  for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
+    unsigned number = body.getNumArguments() + i;
+    RankedTensorType type = typeOf(value);
+    if (isa<BlockArgument>(value))
+      return no(why, "a result is an operand");
+    for (auto [part, offset] :
+         llvm::zip(graph.partsOf(value), getPartOffsets(type))) {
+      Place place{number, offset};
+      if (!part->place && part->size() > 16)
+        return no(why, "a result of " + Twine(part->size()) +
+                           " elements depends on no product");
+      if (!part->place) {
+        passed.push_back({place, part});
+        continue;
+      }
+      if (!isDense(*this, *part))
+        return no(why, "a result does not lie as the product does");
+      if (cpu::isPacked(part->element))
+        return no(why, "a result has 4 bits");
+      if (n * cpu::storageType(part->element).getIntOrFloatBitWidth() % 128)
+        return no(why, "rows of a result are no multiples of 16 bytes");
+      results.push_back({place, part});
+    }
+  }
+  if (results.empty())
+    return no(why, "no result depends on the product");
+  return success();
+}
+
+GemmShape GemmProblem::getShape() const {
+  GemmShape shape{m, n, k};
+  shape.operandBits = a.element.getIntOrFloatBitWidth();
+  shape.products = factors.size();
+  shape.resultBytes = 0;
+  shape.leastBytes = 8;
+  for (const GemmResult &result : results) {
+    Type stored = cpu::storageType(result.tensor->element);
+    int64_t bytes = stored.getIntOrFloatBitWidth() / 8;
+    shape.resultBytes = std::max(shape.resultBytes, bytes);
+    shape.leastBytes = std::min(shape.leastBytes, bytes);
+  }
+  return shape;
+}
+
+LogicalResult GemmProblem::read(Block &body, std::string &why) {
+  auto space = cpu::mapProducts(body, why);
+  if (failed(space) ||
+      failed(cpu::readQuietly(graph, body, /*products=*/true, why)))
+    return failure();
+  placeTensors(*space);
+  bindArguments(body);
+  if (!graph.constants.empty())
+    return no(why, "the kernel has a constant array of its own");
+  if (failed(readProducts(*space, why)))
+    return failure();
+  return readResults(body, why);
+}

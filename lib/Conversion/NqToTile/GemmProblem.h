@@ -1,0 +1,79 @@
+// A kernel function as a product on tensor cores and what follows it.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMPROBLEM_H
+#define NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMPROBLEM_H
+
+#include "KernelGraph.h"
+#include "ProductSpace.h"
+
+#include "nibble/Conversion/NqToTile/GemmSchedule.h"
+
+namespace nibble {
+namespace tilegen {
+
+/// Bytes of a value of the kernel: operands first, then results.
+struct Place {
+  unsigned value = 0;
+  int64_t offset = 0;
+  friend bool operator==(const Place &a, const Place &b) {
+    return a.value == b.value && a.offset == b.offset;
+  }
+};
+
+/// rows x k elements, k contiguous, rows side by side.
+struct MatrixOperand {
+  Place place;
+  int64_t rows = 0, k = 0;
+  mlir::Type element;
+};
+
+/// One result of the kernel over (row, column): `bits` at row * columns +
+/// column of its place.
+struct GemmResult {
+  Place place;
+  cpu::Tensor *tensor = nullptr;
+};
+
+/// A result that depends on no product: a scale that is passed on.
+struct PassedResult {
+  Place place;
+  cpu::Tensor *tensor = nullptr;
+};
+
+/// What kernels of this generator are. The graph's product tensors compute
+/// themselves from accumulators (GemmEpilogue.h).
+class GemmProblem {
+public:
+  explicit GemmProblem(mlir::MLIRContext *context) : graph(context) {}
+
+  /// Fails with the reason in `why`.
+  mlir::LogicalResult read(mlir::Block &body, std::string &why);
+
+  GemmShape getShape() const;
+
+  cpu::KernelGraph graph;
+  int64_t m = 0, n = 0, k = 0;
+  MatrixOperand a;
+  struct Factor {
+    nq::MatmulOp op;
+    MatrixOperand b;
+    cpu::Tensor *tensor;
+  };
+  llvm::SmallVector<Factor> factors; ///< products, in order: they share A
+  llvm::SmallVector<GemmResult> results;
+  llvm::SmallVector<PassedResult> passed;
+  /// Where the buffer of each tensor in memory lies.
+  llvm::DenseMap<const cpu::Tensor *, Place> places;
+
+private:
+  mlir::LogicalResult readProducts(const cpu::ProductSpace &space,
+                                   std::string &why);
+  mlir::LogicalResult readResults(mlir::Block &body, std::string &why);
+  void placeTensors(const cpu::ProductSpace &space);
+  void bindArguments(mlir::Block &body);
+};
+
+} // namespace tilegen
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMPROBLEM_H
