@@ -1,7 +1,7 @@
 // Kernels whose result lies where an operand lies: what
 // nibble/Analysis/InPlace.h allows, compiled and run so; and what it must not
 // allow. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "LoopKernelHarness.h"
+#include "LoopRun.h"
 #include "nibble/Analysis/InPlace.h"
 
 using namespace nibble;
@@ -18,7 +18,7 @@ std::string kernel(const std::string &signature, const std::string &body) {
 void check(const std::string &signature, const std::string &body, int operand,
            Checks checks = {}) {
   std::string text = kernel(signature, body);
-  LoopKernelRun run(text, operand);
+  LoopRun run(text, operand);
   ASSERT_TRUE(run.ok()) << run.error << text;
   EXPECT_EQ(whyNotInPlace(run.getKernel(), operand, 0), "") << text;
   run.check(checks);
@@ -28,7 +28,7 @@ void check(const std::string &signature, const std::string &body, int operand,
 
 std::string why(const std::string &signature, const std::string &body,
                 int operand = 0) {
-  LoopKernelRun run(kernel(signature, body));
+  LoopRun run(kernel(signature, body));
   EXPECT_TRUE(run.ok()) << run.error;
   return run.ok() ? whyNotInPlace(run.getKernel(), operand, 0) : "";
 }

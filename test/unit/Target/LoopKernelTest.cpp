@@ -1,7 +1,7 @@
 // Kernels without matrix products: each graph op, compiled and compared with
 // the reference interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "LoopKernelHarness.h"
+#include "LoopRun.h"
 
 using namespace nibble::test;
 
@@ -14,7 +14,7 @@ std::string kernel(const std::string &signature, const std::string &body) {
 
 void check(const std::string &signature, const std::string &body,
            Checks checks = {}) {
-  LoopKernelRun run(kernel(signature, body));
+  LoopRun run(kernel(signature, body));
   run.check(checks);
   if (testing::Test::HasFailure())
     fprintf(stderr, "%s\n%s\n", kernel(signature, body).c_str(),
@@ -342,7 +342,7 @@ return %r : tensor<8x33xf16>)",
 }
 
 TEST(LoopKernel, OutOfRangeIndicesReadTheNearestElement) {
-  LoopKernelRun run(
+  LoopRun run(
       kernel("(%t: tensor<4xf32>, %i: tensor<3xi64>) -> tensor<3xf32>", R"(
 %e = tensor.empty() : tensor<3xf32>
 %r = linalg.generic {indexing_maps = [affine_map<(a) -> (a)>, affine_map<(a) -> (a)>],
@@ -620,7 +620,7 @@ void checkDynamic(const std::string &shape, const std::string &from,
   std::string parameter = global ? ", %g: tensor<f32>" : "";
   std::string operand = global ? "global(%g : tensor<f32>) " : "";
   SCOPED_TRACE(recipe + " " + scaled);
-  LoopKernelRun run(kernel("(%a: " + in + parameter + ") -> " + out,
+  LoopRun run(kernel("(%a: " + in + parameter + ") -> " + out,
                            "%r = nq.quantize %a recipe(\"" + recipe + "\") " +
                                operand + ": " + in + " -> " + out +
                                "\nreturn %r : " + out));
@@ -702,7 +702,7 @@ void checkCast(const std::string &from, const std::string &to,
                const std::vector<double> &scales,
                const std::string &attributes = "") {
   SCOPED_TRACE(from + " to " + to + attributes);
-  LoopKernelRun run(kernel(
+  LoopRun run(kernel(
       "(%a: tensor<333x" + from + ">) -> tensor<333x" + to + ">",
       "%r = nq.cast %a " + attributes + " : tensor<333x" + from +
           "> -> tensor<333x" + to + ">\nreturn %r : tensor<333x" + to + ">"));
@@ -843,7 +843,7 @@ TEST(LoopKernel, MovesOfScaledTensors) {
 }
 
 TEST(LoopKernel, UnknownOpsAreReported) {
-  LoopKernelRun run(
+  LoopRun run(
       kernel("(%a: tensor<4x4xf32>, %b: tensor<1x4xf32>, %p: tensor<i64>) -> "
              "tensor<4x4xf32>",
              "%r = nq.update %a[%p] with %b axis 0 : tensor<4x4xf32>, "

@@ -1,0 +1,145 @@
+// The same kernels as loops on the GPU: compared with the reference and with
+// the CPU kernel.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TEST_UNIT_TARGET_GPULOOPHARNESS_H
+#define NIBBLE_TEST_UNIT_TARGET_GPULOOPHARNESS_H
+
+#include "GpuRun.h"
+#include "LoopKernelHarness.h"
+#include "nibble/Conversion/NqToGpu/Loops.h"
+#include "nibble/Target/Gpu/GpuTarget.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+namespace nibble {
+namespace test {
+
+class GpuLoopRun : public LoopKernelRun {
+public:
+  explicit GpuLoopRun(const std::string &text, int inPlace = -1)
+      : LoopKernelRun(text, inPlace) {
+    if (!ok() || cpu::isFusedKernel(kernel))
+      return;
+    mlir::DialectRegistry registry;
+    gpu::registerGpuTarget(registry);
+    context->appendDialectRegistry(registry);
+    context->loadAllAvailableDialects();
+    compileForGpu();
+  }
+
+  void call(void *const *args, int64_t low, int64_t high) {
+    LoopKernelRun::call(args, low, high);
+    Buffers inputs, outputs = makeGpuOutputs();
+    unsigned next = 0;
+    for (mlir::Type type : kernel.getArgumentTypes()) {
+      const char *data = static_cast<const char *>(args[next++]);
+      inputs.emplace_back(data, data + sizeOf(type));
+    }
+    ASSERT_TRUE(device) << error;
+    EXPECT_EQ(device->run(inputs, outputs, inPlace), "");
+    for (const std::vector<char> &output : outputs)
+      EXPECT_EQ(std::memcmp(output.data(), args[next++], output.size()), 0);
+  }
+
+  void check(const Checks &checks, unsigned seed = 1) {
+    LoopKernelRun::check(checks, seed);
+    if (!ok() || cpu::isFusedKernel(kernel))
+      return;
+    ASSERT_TRUE(device) << error;
+    random.seed(seed);
+    Buffers inputs = makeInputs(checks);
+    auto expected = runReference(inputs);
+    ASSERT_TRUE(mlir::succeeded(expected));
+    auto onCpu = runKernel(inputs, {0, info.extent});
+    Buffers outputs = makeGpuOutputs();
+    std::string failed = device->run(inputs, outputs, inPlace);
+    ASSERT_EQ(failed, "") << gpuCode;
+    for (unsigned i = 0; i < outputs.size(); ++i) {
+      SCOPED_TRACE("on the GPU");
+      compare(i, outputs[i], (*expected)[i], checks);
+      compareWithCpu(i, outputs[i], onCpu[i], checks);
+    }
+    if (testing::Test::HasFailure() && getenv("NIBBLE_SHOW_LOOPS"))
+      fprintf(stderr, "%s\n", gpuCode.c_str());
+  }
+
+  gpu::GpuKernel gpuKernel;
+  std::string gpuCode, ptx;
+
+private:
+  static int64_t sizeOf(mlir::Type type) {
+    return nq::getStorageRegions(tensorOf(type)).total;
+  }
+
+  Buffers makeGpuOutputs() {
+    Buffers outputs;
+    for (mlir::Type type : kernel.getResultTypes())
+      outputs.emplace_back(sizeOf(type), GpuRun::kPoison);
+    return outputs;
+  }
+
+  void compileForGpu() {
+    mlir::ScopedDiagnosticHandler handler(context.get(),
+                                          [&](mlir::Diagnostic &diagnostic) {
+                                            error += diagnostic.str() + "\n";
+                                            return mlir::success();
+                                          });
+    mlir::OwningOpRef<mlir::ModuleOp> code =
+        mlir::ModuleOp::create(graph->getLoc());
+    mlir::OpBuilder builder(context.get());
+    builder.setInsertionPointToEnd(code->getBody());
+    auto module =
+        mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
+    auto lowered = gpu::lowerLoopsToGpu(kernel, module, {});
+    if (mlir::failed(lowered))
+      return;
+    gpuKernel = *lowered;
+    allowInPlace(module);
+    llvm::raw_string_ostream(gpuCode) << *code;
+    if (mlir::failed(mlir::verify(*code)))
+      return;
+    auto text = gpu::emitPtx(module, {});
+    if (!text) {
+      error += llvm::toString(text.takeError());
+      return;
+    }
+    ptx = *text;
+    load();
+  }
+
+  void allowInPlace(mlir::gpu::GPUModuleOp module) {
+    if (inPlace < 0)
+      return;
+    auto name = mlir::LLVM::LLVMDialect::getNoAliasAttrName();
+    for (auto function : module.getOps<mlir::gpu::GPUFuncOp>()) {
+      function.removeArgAttr(inPlace, name);
+      function.removeArgAttr(kernel.getNumArguments(), name);
+    }
+  }
+
+  void load() {
+    device = std::make_unique<GpuRun>(ptx, gpuKernel);
+    if (device->error.empty())
+      return;
+    error += device->error + "\n" + ptx;
+    device.reset();
+  }
+
+  /// The same bits where no order of sums is in between.
+  void compareWithCpu(unsigned number, const std::vector<char> &got,
+                      const std::vector<char> &cpu, const Checks &checks) {
+    auto type = tensorOf(kernel.getResultTypes()[number]);
+    auto want = ref::RefTensor::fromStorage(type, cpu,
+                                            [&] { return kernel.emitError(); });
+    ASSERT_TRUE(mlir::succeeded(want));
+    SCOPED_TRACE("against the CPU");
+    compare(number, got, *want, checks);
+  }
+
+  std::unique_ptr<GpuRun> device;
+};
+
+} // namespace test
+} // namespace nibble
+
+#endif // NIBBLE_TEST_UNIT_TARGET_GPULOOPHARNESS_H
