@@ -43,4 +43,20 @@ def ConvertGemmsToTile : Pass<"convert-gemms-to-tile", "::mlir::ModuleOp"> {
     "::mlir::arith::ArithDialect", "::nibble::tile::TileDialect"];
 }
 
+def LowerLoopsToGpu : Pass<"lower-loops-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "Write kernels without products as kernels of a GPU";
+  let description = [{
+    Assumes kernels as outline-kernels leaves them: private functions on tensors, of which the pass takes those without nq.matmul and
+    nq.attention. Guarantees: a module `gpu_kernels` with one `gpu.func` per launch, in order, which has the number of blocks as
+    `nibble.blocks`, and in `nibble.workspace` the bytes of the workspace if there is one. It is the generator by itself (nibble/Conversion/NqToGpu/Loops.h), to look
+    at: lower-kernels-to-gpu is the pass of the pipeline.
+
+    Refuses what no loops can be made of: an error that names op and reason. Example: test/Conversion/lower-loops-to-gpu.mlir.
+  }];
+  let options = [Option<"chip", "chip", "std::string", "\"sm_90a\"", "LLVM's name of the GPU">];
+  let dependentDialects = [
+    "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+    "::mlir::math::MathDialect", "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
 #endif // NIBBLE_CONVERSION_PASSES_TD

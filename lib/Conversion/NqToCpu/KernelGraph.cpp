@@ -120,8 +120,7 @@ static LogicalResult checkScaledOperands(KernelGraph &graph, Operation &op) {
 
 static LogicalResult notInLoops(Operation *op) {
   return op->emitError() << "'" << op->getName()
-                         << "' cannot be part of a loop kernel of the CPU "
-                            "target";
+                         << "' cannot be part of a loop kernel";
 }
 
 LogicalResult KernelGraph::readOp(Operation &op) {

@@ -62,7 +62,9 @@ void GpuFunction::bindArguments(cpu::KernelGraph &graph,
 }
 
 Value GpuFunction::workspaceView(int64_t offset, Type element, int64_t count) {
-  return viewOf(function.getArguments().back(), index(offset), element, count);
+  // Behind the parameters come the attributions of shared memory.
+  unsigned last = function.getFunctionType().getNumInputs() - 1;
+  return viewOf(function.getArgument(last), index(offset), element, count);
 }
 
 Value GpuFunction::makeShared(Type element, int64_t count) {
@@ -112,7 +114,7 @@ KernelLaunch GpuFunction::makeLaunch(int64_t blocks) {
   launch.symbol = function.getName().str();
   launch.grid[0] = blocks;
   launch.block[0] = threads;
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+  for (unsigned i = 0; i < function.getFunctionType().getNumInputs(); ++i)
     launch.args.push_back(KernelArg::pointer(i));
   return launch;
 }

@@ -51,11 +51,12 @@ public:
     stages.choose(kernel.getBody().front().getTerminator()->getOperands());
     groups = groupStages(stages, kernel.getContext());
     placeInWorkspace();
+    planLevels();
     for (StageGroup &group : groups)
       if (group.inRows)
         launchRows(group);
-    for (int level = 0; launchLevel(level); ++level)
-      ;
+    for (ArrayRef<LoopJob> jobs : levels)
+      launchLevel(jobs);
     return std::move(result);
   }
 
@@ -70,9 +71,8 @@ private:
         if (!tensor->stored || stages.isResult(tensor) ||
             shared.contains(tensor))
           continue;
-        offsets[tensor] = result.workspaceBytes;
-        int64_t bytes = nq::getPlainBytes(tensor->element, bufferSize(*tensor));
-        result.workspaceBytes += llvm::alignTo(bytes, 64);
+        offsets[tensor] = takeWorkspace(
+            nq::getPlainBytes(tensor->element, bufferSize(*tensor)));
       }
   }
 
@@ -109,35 +109,64 @@ private:
     return level;
   }
 
-  /// Everything that may run at the same time is one launch.
-  bool launchLevel(int level) {
-    bool any = false;
-    SmallVector<LoopJob> jobs;
+  /// What may run at the same time is one launch.
+  void planLevels() {
     for (StageGroup &group : groups)
       for (auto [number, nests] : llvm::zip(group.stages, group.nests)) {
-        if (group.inRows || levelOf(number) != level)
+        if (group.inRows)
           continue;
-        any = true;
-        for (auto &nest : nests)
-          jobs.push_back(planJob(*nest, kThreads, wantedThreads()));
+        unsigned level = levelOf(number);
+        levels.resize(std::max<size_t>(levels.size(), level + 1));
+        for (auto &nest : nests) {
+          LoopJob job = planJob(*nest, kThreads, gpu.multiprocessors * 1024,
+                                /*mayPart=*/true);
+          placeParts(job);
+          if (job.units > 0)
+            levels[level].push_back(std::move(job));
+        }
       }
-    llvm::erase_if(jobs, [](const LoopJob &job) { return job.units == 0; });
-    if (!jobs.empty())
-      launchJobs(jobs);
-    return any;
   }
 
-  int64_t wantedThreads() const { return gpu.multiprocessors * 1024; }
+  void placeParts(LoopJob &job) {
+    if (job.parts == 1)
+      return;
+    for (Type type : job.nest->reduction->types) {
+      int64_t count = job.parts * job.units * job.width;
+      job.partOffsets.push_back(takeWorkspace(nq::getPlainBytes(
+          type.isIndex() ? IntegerType::get(type.getContext(), 32) : type,
+          count)));
+    }
+  }
 
-  void launchJobs(ArrayRef<LoopJob> jobs) {
+  int64_t takeWorkspace(int64_t bytes) {
+    int64_t offset = result.workspaceBytes;
+    result.workspaceBytes += llvm::alignTo(bytes, 64);
+    return offset;
+  }
+
+  void launchLevel(ArrayRef<LoopJob> jobs) {
+    if (jobs.empty())
+      return;
+    launchJobs(jobs, [](const LoopJob &job) {
+      return job.parts > 1 ? JobEmitter::Parts : JobEmitter::Whole;
+    });
+    SmallVector<LoopJob, 0> parted = llvm::filter_to_vector<0>(
+        jobs, [](const LoopJob &job) { return job.parts > 1; });
+    if (!parted.empty())
+      launchJobs(parted, [](const LoopJob &) { return JobEmitter::Finals; });
+  }
+
+  void launchJobs(ArrayRef<LoopJob> jobs,
+                  function_ref<JobEmitter::Phase(const LoopJob &)> phaseOf) {
     GpuFunction f = makeFunction(kThreads);
     BlockExchange exchange(f);
     int64_t blocks = 0;
     for (auto [i, job] : llvm::enumerate(jobs)) {
+      JobEmitter emitter(f, exchange, job, {}, phaseOf(job));
       int64_t first = blocks;
-      blocks += JobEmitter::blocksOf(job, kThreads);
+      blocks += emitter.countBlocks();
       if (i + 1 == jobs.size()) {
-        JobEmitter(f, exchange, job, {}).emitGrid(first);
+        emitter.emitGrid(first);
         break;
       }
       // Blocks below the border do this one, the others what follows.
@@ -145,7 +174,7 @@ private:
                                          f.blockId(), f.index(blocks));
       auto branch = scf::IfOp::create(f.b, mine, /*withElseRegion=*/true);
       f.b.setInsertionPoint(branch.thenYield());
-      JobEmitter(f, exchange, job, {}).emitGrid(first);
+      emitter.emitGrid(first);
       f.b.setInsertionPoint(branch.elseYield());
     }
     finish(f, blocks);
@@ -157,6 +186,7 @@ private:
   KernelGraph graph;
   KernelStages stages;
   std::vector<StageGroup> groups;
+  std::vector<SmallVector<LoopJob, 0>> levels;
   llvm::MapVector<Tensor *, int64_t> offsets;
   GpuKernel result;
 };

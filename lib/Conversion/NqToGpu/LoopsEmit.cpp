@@ -1,9 +1,11 @@
 // Writes the units of jobs as code of a thread.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopsEmit.h"
+#include "LaneMath.h"
 #include "LoopEmitter.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -31,11 +33,16 @@ public:
   void emit() {
     if (!nest.reduction)
       return store();
+    if (e.phase == Finals)
+      return finish(withStart(loadParts()));
     Values results = e.job.inOrder ? foldInOrder() : foldShared();
-    if (e.job.team > 1)
-      return storeFirst(results);
-    set(results);
-    store();
+    if (e.team > 1) {
+      loops.moveInside();
+      Value first =
+          arith::CmpIOp::create(b, arith::CmpIPredicate::eq, e.lane, index(0));
+      return e.when(first, [&] { Body(e).leave(results); });
+    }
+    leave(results);
   }
 
   cpu::LoopEmitter &getLoops() { return loops; }
@@ -53,23 +60,104 @@ private:
       loops.setValue(node, value);
   }
 
-  /// The first thread of the team adds the start and writes.
-  void storeFirst(ArrayRef<Value> results) {
-    loops.moveInside();
-    Value first =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, e.lane, index(0));
-    e.when(first, [&] {
-      Body inner(e);
-      inner.set(inner.withStart(results));
-      inner.store();
-    });
+  void finish(ArrayRef<Value> results) {
+    set(results);
+    store();
   }
+
+  /// What has been folded, without the start unless it was in order.
+  void leave(ArrayRef<Value> results) {
+    if (e.phase == Parts)
+      return storePart(results);
+    finish(e.job.inOrder ? Values(results) : withStart(results));
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Parts
+  //===--------------------------------------------------------------------===//
+
+  /// Accumulators in memory: as many lanes as a run has elements.
+  Value partBuffer(unsigned i) {
+    return e.f.workspaceView(e.job.partOffsets[i], partType(i),
+                             e.job.parts * e.job.units * e.job.width);
+  }
+
+  Type partType(unsigned i) {
+    Type type = nest.reduction->types[i];
+    return type.isIndex() ? b.getI32Type() : type;
+  }
+
+  Value partOffset(Value part) {
+    Value at = arith::AddIOp::create(
+        b, arith::MulIOp::create(b, part, index(e.job.units)), e.unitNumber);
+    return arith::MulIOp::create(b, at, index(e.job.width));
+  }
+
+  void storePart(ArrayRef<Value> results) {
+    loops.moveInside();
+    Value at = partOffset(e.part);
+    for (auto [i, result] : llvm::enumerate(results)) {
+      Value memory = partBuffer(i), value = fitStored(result, memory);
+      if (isa<VectorType>(value.getType()))
+        vector::StoreOp::create(b, value, memory, at);
+      else
+        memref::StoreOp::create(b, value, memory, at);
+    }
+  }
+
+  /// i1 lies in bytes.
+  Value fitStored(Value value, Value memory) {
+    Type element = cast<MemRefType>(memory.getType()).getElementType();
+    Type type = cpu::shapedLike(value.getType(), element);
+    if (type == value.getType())
+      return value;
+    if (getElementTypeOrSelf(value).isIndex())
+      return arith::IndexCastOp::create(b, type, value);
+    return arith::ExtUIOp::create(b, type, value);
+  }
+
+  Value fitLoaded(Value value, Type element) {
+    Type type = cpu::shapedLike(value.getType(), element);
+    if (type == value.getType())
+      return value;
+    if (element.isIndex())
+      return arith::IndexCastOp::create(b, type, value);
+    return arith::TruncIOp::create(b, type, value);
+  }
+
+  /// All parts in order, from the neutral element on.
+  Values loadParts() {
+    loops.moveInside();
+    Values carried;
+    for (auto [i, element] : llvm::enumerate(nest.reduction->types))
+      carried.push_back(cpu::neutral(b, *nest.reduction, i, widened(element)));
+    auto [part, sums] =
+        loops.openRange(index(0), index(e.job.parts), index(1), carried);
+    Value at = partOffset(part);
+    Values next;
+    for (auto [i, element] : llvm::enumerate(nest.reduction->types)) {
+      Value memory = partBuffer(i), value;
+      Type stored = cast<MemRefType>(memory.getType()).getElementType();
+      if (loops.getWidth() > 1)
+        value = vector::LoadOp::create(b, loops.widened(stored), memory, at);
+      else
+        value = memref::LoadOp::create(b, memory, at);
+      next.push_back(cpu::combine(b, *nest.reduction, i,
+                                  fitLoaded(value, element), sums[i]));
+    }
+    return loops.close(next);
+  }
+
+  Type widened(Type type) { return loops.widened(type); }
+
+  //===--------------------------------------------------------------------===//
+  // Folds
+  //===--------------------------------------------------------------------===//
 
   Values withStart(ArrayRef<Value> values) {
     Values result;
     for (auto [i, value] : llvm::enumerate(values)) {
-      Value start = loops.emit(nest.inits[i]);
-      loops.moveInside();
+      Value start = loops.emitWide(nest.inits[i]);
       result.push_back(cpu::combine(b, *nest.reduction, i, value, start));
     }
     return result;
@@ -93,11 +181,25 @@ private:
     return next;
   }
 
+  /// Values of the outermost folded dimension, or runs, of this part.
+  std::pair<Value, Value> partRange(int64_t length) {
+    loops.moveInside();
+    if (e.phase != Parts)
+      return {index(0), index(length)};
+    Value low = arith::MulIOp::create(b, e.part, index(e.job.partLength));
+    Value high = arith::AddIOp::create(b, low, index(e.job.partLength));
+    if (length % e.job.partLength)
+      high = arith::MinSIOp::create(b, high, index(length));
+    return {low, high};
+  }
+
   Values foldOver(ArrayRef<unsigned> dims, ArrayRef<Value> carried) {
     if (dims.empty())
       return step(carried);
-    ValueRange arguments =
-        loops.open(dims[0], index(0), loops.bound(dims[0]), 1, carried);
+    Value low = index(0), high = loops.bound(dims[0]);
+    if (e.phase == Parts && dims.size() == e.job.folded.size())
+      std::tie(low, high) = partRange(e.extentOf(dims[0]));
+    ValueRange arguments = loops.open(dims[0], low, high, 1, carried);
     Values next =
         foldOver(dims.drop_front(), llvm::to_vector_of<Value>(arguments));
     return loops.close(next);
@@ -105,8 +207,12 @@ private:
 
   Values foldInOrder() {
     Values carried;
-    for (cpu::Node *init : nest.inits)
-      carried.push_back(loops.emitWide(init));
+    for (auto [i, init] : llvm::enumerate(nest.inits)) {
+      loops.moveInside();
+      carried.push_back(e.phase == Parts ? cpu::neutral(b, *nest.reduction, i,
+                                                        widened(init->type))
+                                         : loops.emitWide(init));
+    }
     return foldOver(e.job.folded, carried);
   }
 
@@ -120,17 +226,18 @@ private:
         type = VectorType::get({e.job.foldWidth}, element);
       carried.push_back(cpu::neutral(b, *nest.reduction, i, type));
     }
-    Value first = e.lane ? e.lane : index(0);
-    auto [run, arguments] = loops.openRange(first, index(e.job.foldRuns),
-                                            index(e.job.team), carried);
+    auto [first, end] = partRange(e.job.foldRuns);
+    if (e.lane)
+      first = arith::AddIOp::create(b, first, e.lane);
+    auto [run, arguments] = loops.openRange(first, end, index(e.team), carried);
     bindRun(run);
     Values all = loops.close(step(llvm::to_vector_of<Value>(arguments)));
     loops.moveInside();
     for (auto [i, value] : llvm::enumerate(all))
       value = foldLanes(b, *nest.reduction, i, value);
-    if (e.job.team == 1)
-      return withStart(all);
-    return foldTeam(e.f, e.exchange, *nest.reduction, e.job.team, all);
+    if (e.team == 1)
+      return all;
+    return foldTeam(e.f, e.exchange, *nest.reduction, e.team, all);
   }
 
   void bindRun(Value run) {
@@ -176,6 +283,11 @@ void JobEmitter::when(Value condition, function_ref<void()> body) {
 void JobEmitter::emitUnit(Value unit) {
   bound.clear();
   Value first;
+  if (phase == Parts) {
+    part = arith::DivUIOp::create(b, unit, index(job.units));
+    unit = arith::RemUIOp::create(b, unit, index(job.units));
+  }
+  unitNumber = unit;
   if (job.lanesDim >= 0) {
     first = unit;
     if (!job.outer.empty()) {
@@ -252,31 +364,31 @@ void JobEmitter::emitRest(Value first) {
 // Grids and blocks
 //===----------------------------------------------------------------------===//
 
-int64_t JobEmitter::blocksOf(const LoopJob &job, int64_t threads) {
-  return llvm::divideCeil(job.units, threads / job.team);
+int64_t JobEmitter::countBlocks() const {
+  return llvm::divideCeil(units, f.getThreads() / team);
 }
 
 void JobEmitter::emitGrid(int64_t first) {
-  int64_t threads = f.getThreads(), perBlock = threads / job.team;
+  int64_t threads = f.getThreads(), perBlock = threads / team;
   Value block = f.blockId(), unit;
   if (first > 0)
     block = arith::SubIOp::create(b, block, index(first));
   unit = arith::MulIOp::create(b, block, index(perBlock));
-  if (job.team == 1) {
+  if (team == 1) {
     unit = arith::AddIOp::create(b, unit, f.threadId());
   } else if (perBlock > 1) {
-    Value team = arith::DivUIOp::create(b, f.threadId(), index(job.team));
-    unit = arith::AddIOp::create(b, unit, team);
+    Value number = arith::DivUIOp::create(b, f.threadId(), index(team));
+    unit = arith::AddIOp::create(b, unit, number);
   }
-  if (job.team > 1)
-    lane = arith::RemUIOp::create(b, f.threadId(), index(job.team));
-  if (job.units % perBlock == 0)
+  if (team > 1)
+    lane = arith::RemUIOp::create(b, f.threadId(), index(team));
+  if (units % perBlock == 0)
     return emitUnit(unit);
   // Threads of a warp that belong to no unit would be missed in its folds.
-  Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, unit,
-                                       index(job.units));
-  if (job.team > 1 && job.team < 32) {
-    lane = arith::SelectOp::create(b, inside, lane, index(job.team));
+  Value inside =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ult, unit, index(units));
+  if (team > 1 && team < 32) {
+    lane = arith::SelectOp::create(b, inside, lane, index(team));
     unit = arith::SelectOp::create(b, inside, unit, index(0));
     return emitUnit(unit);
   }
@@ -284,25 +396,25 @@ void JobEmitter::emitGrid(int64_t first) {
 }
 
 void JobEmitter::emitBlock() {
-  int64_t threads = f.getThreads(), teams = threads / job.team;
-  Value team = f.threadId();
-  if (job.team > 1) {
-    team = arith::DivUIOp::create(b, f.threadId(), index(job.team));
-    lane = arith::RemUIOp::create(b, f.threadId(), index(job.team));
+  int64_t threads = f.getThreads(), teams = threads / team;
+  Value number = f.threadId();
+  if (team > 1) {
+    number = arith::DivUIOp::create(b, f.threadId(), index(team));
+    lane = arith::RemUIOp::create(b, f.threadId(), index(team));
   }
   if (teams == 1)
-    team = index(0);
+    number = index(0);
   // All threads of a warp go through the same number of units.
-  int64_t rounds = llvm::divideCeil(job.units, teams);
-  bool partial = job.units % teams != 0;
+  int64_t rounds = llvm::divideCeil(units, teams);
+  bool partial = units % teams != 0;
   Value mine = lane;
   auto emitAt = [&](Value unit, bool mayEnd) {
     if (!mayEnd)
       return emitUnit(unit);
-    Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, unit,
-                                         index(job.units));
-    if (job.team > 1) {
-      lane = arith::SelectOp::create(b, inside, mine, index(job.team));
+    Value inside =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, unit, index(units));
+    if (team > 1) {
+      lane = arith::SelectOp::create(b, inside, mine, index(team));
       unit = arith::SelectOp::create(b, inside, unit, index(0));
       emitUnit(unit);
       lane = mine;
@@ -313,8 +425,8 @@ void JobEmitter::emitBlock() {
   if (rounds <= 4) {
     for (int64_t i = 0; i < rounds; ++i) {
       Value unit =
-          i ? arith::AddIOp::create(b, team, index(i * teams)).getResult()
-            : team;
+          i ? arith::AddIOp::create(b, number, index(i * teams)).getResult()
+            : number;
       emitAt(unit, partial && i + 1 == rounds);
     }
     return;
@@ -323,7 +435,7 @@ void JobEmitter::emitBlock() {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPoint(loop.getBody()->getTerminator());
   Value done = arith::MulIOp::create(b, loop.getInductionVar(), index(teams));
-  emitAt(arith::AddIOp::create(b, done, team), partial);
+  emitAt(arith::AddIOp::create(b, done, number), partial);
 }
 
 } // namespace gpu

@@ -11,15 +11,20 @@ namespace gpu {
 
 class JobEmitter {
 public:
+  /// Of a job in parts: the parts, or what becomes of them.
+  enum Phase { Whole, Parts, Finals };
+
   /// `row`: the values of the dimensions of the row.
   JobEmitter(GpuFunction &f, BlockExchange &exchange, const LoopJob &job,
-             llvm::ArrayRef<mlir::Value> row)
-      : f(f), b(f.b), exchange(exchange), job(job), nest(*job.nest), row(row) {}
+             llvm::ArrayRef<mlir::Value> row, Phase phase = Whole)
+      : f(f), b(f.b), exchange(exchange), job(job), nest(*job.nest), row(row),
+        phase(phase), team(phase == Finals ? 1 : job.team),
+        units(phase == Parts ? job.units * job.parts : job.units) {}
 
   /// Units by all threads of the blocks from number `first` on: one unit per
   /// team.
   void emitGrid(int64_t first);
-  static int64_t blocksOf(const LoopJob &job, int64_t threads);
+  int64_t countBlocks() const;
   /// All units by the threads of one block, one after the other.
   void emitBlock();
 
@@ -46,6 +51,9 @@ private:
   const LoopJob &job;
   cpu::Nest &nest;
   llvm::ArrayRef<mlir::Value> row;
+  Phase phase;
+  int64_t team, units; ///< of this phase
+  mlir::Value unitNumber, part;
   mlir::Value lane; ///< number of the thread in its team; null for teams of 1
   llvm::SmallVector<std::pair<unsigned, mlir::Value>> bound;
 };

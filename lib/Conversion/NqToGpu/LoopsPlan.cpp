@@ -14,8 +14,8 @@ using namespace cpu;
 
 class JobPlanner {
 public:
-  JobPlanner(Nest &nest, int64_t threads, int64_t wanted)
-      : nest(nest), threads(threads), wanted(wanted) {
+  JobPlanner(Nest &nest, int64_t threads, int64_t wanted, bool mayPart)
+      : nest(nest), threads(threads), wanted(wanted), mayPart(mayPart) {
     planNest(nest, PlanOptions());
     body = scanNest(nest);
     job.nest = &nest;
@@ -35,6 +35,8 @@ public:
       job.runs = llvm::divideCeil(extent(job.lanesDim), job.width);
       job.units *= job.runs;
     }
+    if (mayPart)
+      chooseParts();
     return job;
   }
 
@@ -143,7 +145,8 @@ private:
       // shared memory is aligned only as far as its size is.
       bool flat = !isBounded(d) && nest.dag.rowDims == 0 &&
                   job.outer.size() == 1 && extent(d) >= 4 * width;
-      bool enough = othersThan(d) * extent(d) / width >= wanted || width <= 4;
+      bool enough =
+          width <= 4 || othersThan(d) * extent(d) / width * 2 >= wanted;
       if ((whole || flat) && enough && isAligned(d, width, stores))
         return width;
     }
@@ -220,16 +223,33 @@ private:
       job.team = threads;
   }
 
+  /// Long folds of few units.
+  void chooseParts() {
+    if (nest.terms.empty() || job.folded.empty() || job.units == 0 ||
+        llvm::any_of(job.folded,
+                     [&](unsigned d) { return isBounded(d) || isBlockDim(d); }))
+      return;
+    int64_t length = job.inOrder ? extent(job.folded.front()) : job.foldRuns;
+    int64_t perThread = job.inOrder ? length : length / job.team;
+    int64_t parts = std::min(
+        {wanted / (job.units * job.team), perThread / 8, int64_t(128)});
+    if (parts < 2)
+      return;
+    job.partLength = llvm::divideCeil(length, parts);
+    job.parts = llvm::divideCeil(length, job.partLength);
+  }
+
   Nest &nest;
   int64_t threads, wanted;
+  bool mayPart;
   NestBody body;
   LoopJob job;
 };
 
 } // namespace
 
-LoopJob planJob(Nest &nest, int64_t threads, int64_t wanted) {
-  return JobPlanner(nest, threads, wanted).run();
+LoopJob planJob(Nest &nest, int64_t threads, int64_t wanted, bool mayPart) {
+  return JobPlanner(nest, threads, wanted, mayPart).run();
 }
 
 } // namespace gpu

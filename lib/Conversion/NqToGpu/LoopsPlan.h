@@ -26,10 +26,18 @@ struct LoopJob {
   bool inOrder = true;
   int64_t foldWidth = 1, foldRuns = 1;
   int64_t team = 1; ///< 1, a power of two up to 32, or a whole block
+
+  /// More than one: a unit is folded in so many parts of `partLength` runs (in
+  /// order: values of the outermost folded dimension) by units of their own,
+  /// which leave accumulators in the workspace; another launch combines them.
+  int64_t parts = 1, partLength = 0;
+  /// Where, per accumulator: [part][unit][lane].
+  llvm::SmallVector<int64_t> partOffsets;
 };
 
 /// `threads` of a block; `wanted` threads are there to be used.
-LoopJob planJob(cpu::Nest &nest, int64_t threads, int64_t wanted);
+LoopJob planJob(cpu::Nest &nest, int64_t threads, int64_t wanted,
+                bool mayPart = false);
 
 } // namespace gpu
 } // namespace nibble

@@ -69,9 +69,16 @@ std::string GpuRun::allocate(Memory &memory, const void *data, size_t size) {
   return failed;
 }
 
-bool GpuRun::isPoison(const Buffer &bytes, size_t from) {
-  return std::all_of(bytes.begin() + from, bytes.end(),
-                     [](char byte) { return byte == kPoison; });
+std::string GpuRun::readBack(const Memory &memory, Buffer &bytes) {
+  bytes.resize(memory.size + kGuard);
+  std::string failed = textOf(driver->check(
+      driver->cuMemcpyDtoH_v2(bytes.data(), memory.address, bytes.size()),
+      "copy out"));
+  bool whole = std::all_of(bytes.begin() + ptrdiff_t(memory.size), bytes.end(),
+                           [](char byte) { return byte == kPoison; });
+  bytes.resize(memory.size);
+  return failed.empty() && !whole ? "a buffer was written behind its end"
+                                  : failed;
 }
 
 std::string GpuRun::launchAll(const std::vector<Memory> &buffers) {
@@ -101,35 +108,38 @@ std::string GpuRun::launchAll(const std::vector<Memory> &buffers) {
 }
 
 std::string GpuRun::run(const std::vector<Buffer> &inputs,
-                        std::vector<Buffer> &outputs, int inPlace) {
-  std::vector<Memory> buffers(inputs.size() + outputs.size() + 1);
+                        std::vector<Buffer> &outputs,
+                        const std::vector<Pair> &inPlace) {
+  size_t count = inputs.size();
+  std::vector<Memory> buffers(count + outputs.size() + 1);
+  std::vector<bool> owned(buffers.size(), true), written(count, false);
+  for (auto [operand, result] : inPlace) {
+    owned[count + result] = false;
+    written[operand] = true;
+  }
   std::string failed;
-  for (size_t i = 0; i < inputs.size() && failed.empty(); ++i)
-    failed = allocate(buffers[i], inputs[i].data(), inputs[i].size());
-  for (size_t i = 0; i < outputs.size() && failed.empty(); ++i)
-    if (i > 0 || inPlace < 0)
-      failed = allocate(buffers[inputs.size() + i], nullptr, outputs[i].size());
-  if (inPlace >= 0)
-    buffers[inputs.size()] = buffers[size_t(inPlace)];
-  if (failed.empty())
-    failed = allocate(buffers.back(), nullptr, size_t(kernel.workspaceBytes));
+  for (size_t i = 0; i < buffers.size() && failed.empty(); ++i) {
+    if (i < count)
+      failed = allocate(buffers[i], inputs[i].data(), inputs[i].size());
+    else if (i + 1 == buffers.size())
+      failed = allocate(buffers[i], nullptr, size_t(kernel.workspaceBytes));
+    else if (owned[i])
+      failed = allocate(buffers[i], nullptr, outputs[i - count].size());
+  }
+  for (auto [operand, result] : inPlace)
+    buffers[count + result] = buffers[operand];
   if (failed.empty())
     failed = launchAll(buffers);
   for (size_t i = 0; i < buffers.size() && failed.empty(); ++i) {
-    Buffer bytes(buffers[i].size + kGuard);
-    failed = textOf(driver->check(
-        driver->cuMemcpyDtoH_v2(bytes.data(), buffers[i].address, bytes.size()),
-        "copy out"));
-    if (!isPoison(bytes, buffers[i].size))
-      failed = "buffer " + std::to_string(i) + " was written behind its end";
-    bytes.resize(buffers[i].size);
-    if (i >= inputs.size() && i + 1 < buffers.size())
-      outputs[i - inputs.size()] = bytes;
-    else if (i < inputs.size() && int(i) != inPlace && bytes != inputs[i])
+    Buffer bytes;
+    failed = readBack(buffers[i], bytes);
+    if (i >= count && i + 1 < buffers.size())
+      outputs[i - count] = bytes;
+    else if (i < count && !written[i] && bytes != inputs[i])
       failed = "operand " + std::to_string(i) + " was written";
   }
   for (size_t i = 0; i < buffers.size(); ++i)
-    if (buffers[i].address && (i != inputs.size() || inPlace < 0))
+    if (buffers[i].address && owned[i])
       driver->cuMemFree_v2(buffers[i].address);
   return failed;
 }

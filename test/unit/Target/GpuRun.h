@@ -25,11 +25,13 @@ public:
   GpuRun(const GpuRun &) = delete;
   ~GpuRun();
 
-  /// Runs all launches on operands and results of these sizes. With `inPlace`
-  /// >= 0, the first result has the buffer of that operand. "" or what failed:
-  /// the driver, or bytes behind a buffer that were written.
+  /// A result in the buffer of an operand.
+  using Pair = std::pair<unsigned, unsigned>; ///< operand, result
+  /// Runs all launches on operands and results of these sizes. "" or what
+  /// failed: the driver, bytes behind a buffer that were written, or operands.
   std::string run(const std::vector<Buffer> &inputs,
-                  std::vector<Buffer> &outputs, int inPlace = -1);
+                  std::vector<Buffer> &outputs,
+                  const std::vector<Pair> &inPlace = {});
 
   std::string error; ///< of loading
 
@@ -39,9 +41,8 @@ private:
     size_t size = 0;
   };
   std::string allocate(Memory &memory, const void *data, size_t size);
-  std::string read(const Memory &memory, char *to, size_t size);
   std::string launchAll(const std::vector<Memory> &buffers);
-  static bool isPoison(const Buffer &bytes, size_t from);
+  std::string readBack(const Memory &memory, Buffer &bytes);
 
   gpu::GpuKernel kernel;
   std::shared_ptr<const cuda::DriverTable> driver;

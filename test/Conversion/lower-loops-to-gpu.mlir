@@ -1,0 +1,78 @@
+// Kernels without products as kernels of a GPU.
+// RUN: nibble-opt %s --lower-loops-to-gpu | FileCheck %s
+
+// 16 bytes per access: 8 f16.
+// CHECK-LABEL: gpu.func @add(
+// CHECK-SAME: memref<1048576xf16> {llvm.noalias}, %{{.*}}: memref<1048576xf16> {llvm.noalias}, %{{.*}}: memref<1048576xf16> {llvm.noalias})
+// CHECK-SAME: known_block_size = array<i32: 256, 1, 1>, nibble.blocks = 512 : i64
+// CHECK: vector.load %{{.*}} {alignment = 16 : i64} : memref<1048576xf16>, vector<8xf16>
+// CHECK: vector.store %{{.*}} {alignment = 16 : i64} : memref<1048576xf16>, vector<8xf16>
+func.func private @add(%a: tensor<1024x1024xf16>, %b: tensor<1024x1024xf16>) -> tensor<1024x1024xf16> {
+  %e = tensor.empty() : tensor<1024x1024xf16>
+  %r = linalg.add ins(%a, %b : tensor<1024x1024xf16>, tensor<1024x1024xf16>) outs(%e : tensor<1024x1024xf16>) -> tensor<1024x1024xf16>
+  return %r : tensor<1024x1024xf16>
+}
+
+// Rows of odd length: neighbours are threads.
+// CHECK-LABEL: gpu.func @cast(
+// CHECK: memref.load
+// CHECK: memref.store
+// CHECK-NOT: vector.load
+func.func private @cast(%a: tensor<77x1023xf32>, %b: tensor<77x1xf32>) -> tensor<77x1023xf16> {
+  %e = tensor.empty() : tensor<77x1023xf16>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, 0)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%a, %b : tensor<77x1023xf32>, tensor<77x1xf32>) outs(%e : tensor<77x1023xf16>) {
+  ^bb0(%x: f32, %y: f32, %o: f16):
+    %p = arith.mulf %x, %y : f32
+    %h = arith.truncf %p : f32 to f16
+    linalg.yield %h : f16
+  } -> tensor<77x1023xf16>
+  return %r : tensor<77x1023xf16>
+}
+
+// A block per row does all stages; what is between them stays inside.
+// CHECK-LABEL: gpu.func @softmax(
+// CHECK-SAME: workgroup(
+// CHECK-SAME: nibble.blocks = 970 : i64
+// CHECK-NOT: nibble.workspace
+// CHECK: gpu.shuffle
+// CHECK: gpu.barrier
+// CHECK: math.exp
+func.func private @softmax(%a: tensor<970x970xf32>) -> tensor<970x970xf32> {
+  %e = tensor.empty() : tensor<970x970xf32>
+  %r = linalg.softmax dimension(1) ins(%a : tensor<970x970xf32>) outs(%e : tensor<970x970xf32>) -> tensor<970x970xf32>
+  return %r : tensor<970x970xf32>
+}
+
+// Too few columns for the machine: parts, then their sum.
+// CHECK-LABEL: gpu.func @columns(
+// CHECK-SAME: memref<{{[0-9]+}}xi8> {llvm.noalias})
+// CHECK-SAME: nibble.workspace
+// CHECK-LABEL: gpu.func @columns_1(
+func.func private @columns(%a: tensor<20000x64xf32>) -> tensor<64xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<64xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<64xf32>) -> tensor<64xf32>
+  %r = linalg.reduce {arith.addf} ins(%a : tensor<20000x64xf32>) outs(%f : tensor<64xf32>) dimensions = [0]
+  return %r : tensor<64xf32>
+}
+
+// The state and what becomes of it are one buffer.
+// CHECK-LABEL: gpu.func @update(
+// CHECK-SAME: %[[STATE:.*]]: memref<1048576xf16>, %{{.*}}: memref<1xi64> {llvm.noalias}, %{{.*}}: memref<1024xf16> {llvm.noalias}, %[[NEW:.*]]: memref<1048576xf16>)
+// Positions that no index can be are outside.
+// CHECK: arith.maxsi
+// CHECK: arith.minsi
+// CHECK: arith.cmpi ult
+// CHECK: vector.store {{.*}}%[[NEW]]
+// CHECK-NOT: %[[STATE]]
+func.func private @update(%s: tensor<1x8x1024x128xf16>, %p: tensor<i64>, %r: tensor<1x8x1x128xf16>) -> tensor<1x8x1024x128xf16> {
+  %n = nq.update %s[%p] with %r axis 2 : tensor<1x8x1024x128xf16>, tensor<i64>, tensor<1x8x1x128xf16>
+  return %n : tensor<1x8x1024x128xf16>
+}
+
+// Nothing to do.
+// CHECK-NOT: gpu.func @none
+func.func private @none(%a: tensor<0x4xf32>) -> tensor<0x4xf32> {
+  return %a : tensor<0x4xf32>
+}

@@ -1,0 +1,297 @@
+// Kernels whose sizes matter to the GPU: long rows, many rows, folds by warps,
+// by blocks and in parts; and updates of states in place. The kernels of
+// LoopKernelTest.cpp run on the GPU, too.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GpuLoopHarness.h"
+
+using namespace nibble::test;
+
+namespace {
+
+std::string tensor(const std::string &shape, const std::string &element) {
+  return "tensor<" + shape + (shape.empty() ? "" : "x") + element + ">";
+}
+
+void check(const std::string &signature, const std::string &body,
+           Checks checks = {}, unsigned seeds = 2) {
+  std::string text = "func.func @k" + signature + " {\n" + body + "\n}\n";
+  GpuLoopRun run(text);
+  for (unsigned seed = 1; seed <= seeds; ++seed)
+    run.check(checks, seed);
+  if (testing::Test::HasFailure())
+    fprintf(stderr, "%s\n", text.c_str());
+}
+
+Checks within(double relative, double absolute) {
+  Checks checks;
+  checks.relative = relative;
+  checks.absolute = absolute;
+  return checks;
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+void checkSoftmax(const std::string &shape, const std::string &element, int dim,
+                  Checks checks) {
+  std::string t = tensor(shape, element);
+  check("(%a: " + t + ") -> " + t,
+        "%e = tensor.empty() : " + t + "\n%r = linalg.softmax dimension(" +
+            std::to_string(dim) + ") ins(%a : " + t + ") outs(%e : " + t +
+            ") -> " + t + "\nreturn %r : " + t,
+        checks);
+}
+
+TEST(GpuLoopKernel, SoftmaxOfLongAndManyRows) {
+  for (std::string shape : {"3x5000", "2x20000", "3x1027", "700x40", "1100x7",
+                            "5x2048", "1x30001", "2x130x256"})
+    checkSoftmax(shape, "f32", std::count(shape.begin(), shape.end(), 'x'),
+                 within(1e-5, 1e-7));
+  checkSoftmax("2x4096", "f16", 1, within(2e-3, 1e-7));
+  checkSoftmax("130x300", "bf16", 1, within(1e-2, 1e-7));
+  // Rows along an outer dimension, of one row and of many.
+  checkSoftmax("300x70", "f32", 0, within(1e-5, 1e-7));
+  checkSoftmax("3000x200", "f32", 0, within(1e-5, 1e-7));
+  checkSoftmax("40x30x17", "f32", 1, within(1e-5, 1e-7));
+}
+
+void checkNorm(const std::string &kind, const std::string &shape,
+               const std::string &element, int axis, Checks checks) {
+  std::string t = tensor(shape, element);
+  std::string last = shape.substr(shape.rfind('x') + 1),
+              s = tensor(last, element);
+  check("(%a: " + t + ", %s: " + s + ") -> " + t,
+        "%r = nq.norm " + kind + " %a scale(%s : " + s + ") {axis = " +
+            std::to_string(axis) + " : i64, epsilon = 1.0e-6 : f64} : " + t +
+            " -> " + t + "\nreturn %r : " + t,
+        checks);
+}
+
+TEST(GpuLoopKernel, NormsOfLongAndManyRows) {
+  for (std::string kind : {"rms", "layer"}) {
+    checkNorm(kind, "3x4100", "f32", 1, within(1e-4, 1e-4));
+    checkNorm(kind, "5x2048", "f16", 1, within(2e-3, 1e-3));
+    checkNorm(kind, "2x12289", "f32", 1, within(1e-4, 1e-4));
+    checkNorm(kind, "700x33", "f32", 1, within(1e-4, 1e-4));
+    checkNorm(kind, "2x300x64", "f32", 2, within(1e-4, 1e-4));
+    checkNorm(kind, "1x16384", "bf16", 1, within(1e-2, 1e-2));
+    checkNorm(kind, "1x3x60000", "f32", 1, within(1e-3, 1e-3));
+  }
+}
+
+/// A kernel whose pieces are looked at one by one.
+struct PartialRun : GpuLoopRun {
+  using GpuLoopRun::Buffers;
+  using GpuLoopRun::GpuLoopRun;
+  using LoopKernelRun::compare;
+  using LoopKernelRun::makeInputs;
+  using LoopKernelRun::runReference;
+};
+
+/// A norm that is quantized in the same kernel: the norm within its bound, and
+/// exactly the codes of what the norm gave, which a sum in another order may
+/// have moved across the border of two codes.
+void checkNormAndQuantize(const std::string &kind, const std::string &shape,
+                          const std::string &element, const std::string &type,
+                          const std::string &quantize) {
+  SCOPED_TRACE(kind + " " + shape + " " + type);
+  std::string t = tensor(shape, element), q = tensor(shape, type),
+              g = "tensor<f32>";
+  std::string scale = tensor(shape.substr(shape.rfind('x') + 1), element);
+  std::string end = "%r = nq.quantize %n " + quantize + " : " + t + " -> " + q;
+  PartialRun run(
+      "func.func @k(%a: " + t + ", %s: " + scale + ", %g: " + g + ") -> (" + t +
+      ", " + q + ") {\n%n = nq.norm " + kind + " %a scale(%s : " + scale +
+      ") {axis = 1 : i64, epsilon = 1.0e-6 : f64} : " + t + " -> " + t + "\n" +
+      end + "\nreturn %n, %r : " + t + ", " + q + "\n}\n");
+  PartialRun codes("func.func @k(%n: " + t + ", %g: " + g + ") -> " + q +
+                   " {\n" + end + "\nreturn %r : " + q + "\n}\n");
+  Checks checks = element == "f32" ? within(1e-4, 1e-4) : within(1e-2, 1e-3);
+  auto inputs = run.makeInputs(checks);
+  auto outputs = run.runOnGpu(inputs);
+  auto norm = run.runReference(inputs);
+  auto quantized = codes.runReference({outputs[0], inputs[2]});
+  ASSERT_TRUE(mlir::succeeded(norm) && mlir::succeeded(quantized));
+  run.compare(0, outputs[0], (*norm)[0], checks);
+  codes.compare(0, outputs[1], (*quantized)[0], checks);
+}
+
+TEST(GpuLoopKernel, NormAndQuantize) {
+  for (std::string kind : {"rms", "layer"})
+    for (std::string shape : {"9x2048", "5x1152", "7x96", "150x352", "2x16384"})
+      for (std::string element : {"f32", "f16"}) {
+        checkNormAndQuantize(
+            kind, shape, element, "!nq.nvfp4",
+            "recipe(\"trt-dynamic\") global(%g : tensor<f32>)");
+        checkNormAndQuantize(kind, shape, element, "!nq.mxfp8",
+                             "recipe(\"modelopt\")");
+        checkNormAndQuantize(kind, shape, element, "!nq.fp8",
+                             "scale(%g : tensor<f32>)");
+      }
+}
+
+TEST(GpuLoopKernel, LargeQuantize) {
+  std::string t = "tensor<70x1030xf16>", q = "tensor<70x1030x!nq.fp8>";
+  check("(%a: " + t + ", %s: tensor<f32>) -> " + q,
+        "%r = nq.quantize %a scale(%s : tensor<f32>) : " + t + " -> " + q +
+            "\nreturn %r : " + q);
+  t = "tensor<300x512xf32>", q = "tensor<300x512x!nq.nvfp4>";
+  check("(%a: " + t + ", %g: tensor<f32>) -> " + q,
+        "%r = nq.quantize %a recipe(\"trt-dynamic\") global(%g : tensor<f32>) "
+        ": " +
+            t + " -> " + q + "\nreturn %r : " + q);
+}
+
+//===----------------------------------------------------------------------===//
+// Reductions
+//===----------------------------------------------------------------------===//
+
+void checkFold(const std::string &in, const std::string &out,
+               const std::string &dims, const std::string &outDims,
+               const std::string &iterators, const std::string &type,
+               const std::string &init, const std::string &op, Checks checks) {
+  std::string a = tensor(in, type), r = tensor(out, type);
+  SCOPED_TRACE(op + " " + in + " to " + out);
+  check("(%a: " + a + ") -> " + r,
+        "%c = arith.constant " + init + " : " + type +
+            "\n%e = tensor.empty() : " + r + "\n%f = linalg.fill ins(%c : " +
+            type + ") outs(%e : " + r + ") -> " + r +
+            "\n%r = linalg.generic {indexing_maps = [affine_map<(" + dims +
+            ") -> (" + dims + ")>, affine_map<(" + dims + ") -> (" + outDims +
+            ")>], iterator_types = [" + iterators + "]} ins(%a : " + a +
+            ") outs(%f : " + r + ") {\n^bb0(%x: " + type + ", %o: " + type +
+            "):\n%y = " + op + " %o, %x : " + type + "\nlinalg.yield %y : " +
+            type + "\n} -> " + r + "\nreturn %r : " + r,
+        checks);
+}
+
+const char *const kInner = "\"parallel\", \"reduction\"";
+const char *const kOuter = "\"reduction\", \"parallel\"";
+const char *const kAll = "\"reduction\", \"reduction\"";
+
+TEST(GpuLoopKernel, FoldsAlongRows) {
+  for (std::string in :
+       {"2x100000", "1x50001", "7x4096", "1000x33", "3000x64", "40x1000"}) {
+    std::string out = in.substr(0, in.find('x'));
+    checkFold(in, out, "a, b", "a", kInner, "f32", "0.5", "arith.addf",
+              within(1e-5, 3e-2));
+    checkFold(in, out, "a, b", "a", kInner, "f32", "0xFF800000",
+              "arith.maximumf", within(0, 0));
+  }
+  Checks exact = within(0, 0);
+  checkFold("3x5000", "3", "a, b", "a", kInner, "i64", "3", "arith.addi",
+            exact);
+  checkFold("3x5000", "3", "a, b", "a", kInner, "i8", "127", "arith.minsi",
+            exact);
+  checkFold("3x50000", "3", "a, b", "a", kInner, "i1", "0", "arith.xori",
+            exact);
+  checkFold("3x5000", "3", "a, b", "a", kInner, "f64", "0.0", "arith.addf",
+            within(1e-12, 1e-9));
+  checkFold("3x70000", "3", "a, b", "a", kInner, "f16", "0x7C00",
+            "arith.minimumf", exact);
+}
+
+TEST(GpuLoopKernel, FoldsAlongColumns) {
+  for (std::string in :
+       {"3000x7", "5000x64", "100x3000", "20000x1", "257x129"}) {
+    std::string out = in.substr(in.find('x') + 1);
+    checkFold(in, out, "a, b", "b", kOuter, "f32", "0.5", "arith.addf",
+              within(1e-5, 2e-2));
+    checkFold(in, out, "a, b", "b", kOuter, "f32", "0x7F800000",
+              "arith.minnumf", within(0, 0));
+  }
+  checkFold("5x70x6x80", "70x80", "a, b, c, d", "b, d",
+            "\"reduction\", \"parallel\", \"reduction\", \"parallel\"", "f32",
+            "0.0", "arith.addf", within(1e-5, 1e-3));
+}
+
+TEST(GpuLoopKernel, FoldsOfWholeTensors) {
+  checkFold("300x1000", "", "a, b", "", kAll, "f32", "1.0", "arith.addf",
+            within(1e-5, 5e-2));
+  checkFold("301x997", "", "a, b", "", kAll, "i32", "0", "arith.addi",
+            within(0, 0));
+  checkFold("9x7", "", "a, b", "", kAll, "f32", "0xFF800000", "arith.maxnumf",
+            within(0, 0));
+}
+
+TEST(GpuLoopKernel, NansInMaxima) {
+  Checks special = within(0, 0);
+  special.special = true;
+  for (std::string op : {"arith.maximumf", "arith.maxnumf"})
+    checkFold("50x700", "50", "a, b", "a", kInner, "f32", "0xFF800000", op,
+              special);
+}
+
+//===----------------------------------------------------------------------===//
+// Moves
+//===----------------------------------------------------------------------===//
+
+TEST(GpuLoopKernel, TransposesOfManyTiles) {
+  for (std::string element :
+       {"f32", "f16", "i8", "i64", "f4E2M1FN", "f8E4M3FN"})
+    for (auto [from, to, permutation] :
+         {std::array<std::string, 3>{"130x258", "258x130", "1, 0"},
+          {"128x64", "64x128", "1, 0"},
+          {"3x66x4x32", "3x4x66x32", "0, 2, 1, 3"},
+          {"2x65x36", "2x36x65", "0, 2, 1"}}) {
+      std::string a = tensor(from, element), r = tensor(to, element);
+      check("(%a: " + a + ") -> " + r,
+            "%e = tensor.empty() : " + r +
+                "\n%r = linalg.transpose ins(%a : " + a + ") outs(%e : " + r +
+                ") permutation = [" + permutation + "]\nreturn %r : " + r,
+            within(0, 0), 1);
+    }
+}
+
+//===----------------------------------------------------------------------===//
+// Updates in place
+//===----------------------------------------------------------------------===//
+
+/// Rows at positions inside, at the ends and outside of the state.
+void checkUpdate(const std::string &state, const std::string &rows,
+                 const std::string &element, int axis,
+                 const std::string &position = "i64") {
+  std::string s = tensor(state, element), r = tensor(rows, element);
+  std::string text =
+      "(%s: " + s + ", %p: tensor<" + position + ">, %r: " + r + ") -> " + s;
+  check(text,
+        "%n = nq.update %s[%p] with %r axis " + std::to_string(axis) + " : " +
+            s + ", tensor<" + position + ">, " + r + "\nreturn %n : " + s,
+        within(0, 0), 12);
+}
+
+TEST(GpuLoopKernel, Updates) {
+  checkUpdate("1x2x18x16", "1x2x1x16", "f16", 2);
+  checkUpdate("1x2x18x16", "1x2x5x16", "f32", 2);
+  checkUpdate("3x18x7", "3x4x7", "f32", 1, "i32");
+  checkUpdate("18x33", "3x33", "i8", 0);
+  checkUpdate("4x18", "4x3", "f32", 1);
+  checkUpdate("2x1x16", "2x1x16", "bf16", 1);
+  checkUpdate("18x64", "2x64", "f8E4M3FN", 0);
+}
+
+TEST(GpuLoopKernel, FarPositionsWriteNothing) {
+  std::string s = "tensor<8x4xf32>", r = "tensor<2x4xf32>";
+  Checks far = within(0, 0);
+  far.low = int64_t(1) << 32; // 0 in 32 bits
+  far.high = far.low + 7;
+  check("(%s: " + s + ", %p: tensor<i64>, %r: " + r + ") -> " + s,
+        "%n = nq.update %s[%p] with %r axis 0 : " + s + ", tensor<i64>, " + r +
+            "\nreturn %n : " + s,
+        far);
+}
+
+TEST(GpuLoopKernel, RotatedRowsGoIntoTheCache) {
+  std::string x = "tensor<1x2x3x20xf16>", c = "tensor<1x3x8xf32>",
+              s = "tensor<1x2x18x20xf16>";
+  for (std::string mode : {"", "{interleaved} "})
+    check("(%s: " + s + ", %p: tensor<i64>, %a: " + x + ", %c: " + c +
+              ", %d: " + c + ") -> " + s,
+          "%y = nq.rope %a, %c, %d " + mode + ": (" + x + ", " + c + ", " + c +
+              ") -> " + x + "\n%n = nq.update %s[%p] with %y axis 2 : " + s +
+              ", tensor<i64>, " + x + "\nreturn %n : " + s,
+          within(1e-3, 1e-3), 6);
+}
+
+} // namespace
