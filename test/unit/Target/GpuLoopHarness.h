@@ -80,6 +80,22 @@ public:
     return outputs;
   }
 
+  /// ptxas takes it, and every variable has a register.
+  void checkAssembly() {
+    std::string ptxas = gpu::findPtxas();
+    if (ptxas.empty())
+      GTEST_SKIP() << "there is no ptxas";
+    auto assembled = gpu::assemble(ptx, gpu::GpuTarget().chip, ptxas);
+    if (!assembled)
+      FAIL() << llvm::toString(assembled.takeError());
+    for (const gpu::KernelResources &kernel : assembled->kernels) {
+      EXPECT_EQ(kernel.spillBytes, 0) << gpuCode;
+      EXPECT_EQ(kernel.stackBytes, 0) << gpuCode;
+      mostRegisters = std::max(mostRegisters, kernel.registers);
+    }
+  }
+  int64_t mostRegisters = 0;
+
   gpu::GpuKernel gpuKernel;
   std::string gpuCode, ptx;
 
@@ -132,6 +148,8 @@ private:
     }
     ptx = *text;
     load();
+    if (getenv("NIBBLE_TEST_PTXAS"))
+      checkAssembly();
   }
 
   void allowInPlace(mlir::gpu::GPUModuleOp module) {
