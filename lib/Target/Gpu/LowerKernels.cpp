@@ -99,6 +99,8 @@ void buildGpuLowerKernelsPipeline(OpPassManager &pm) {
   func.addPass(createLoopInvariantCodeMotionPass());
   func.addPass(createCanonicalizerPass());
   func.addPass(createCSEPass());
+  // Of tile: the epilogues of tensor-core kernels.
+  addFloatLegalization(pm.nest<LLVM::LLVMFuncOp>());
   pm.addPass(createSCFToControlFlowPass());
   addLlvmConversions(pm);
 }
