@@ -15,9 +15,9 @@ static int64_t getLength(Value vector) {
   return cast<VectorType>(vector.getType()).getNumElements();
 }
 
-Epilogue::Epilogue(Kernel &kernel, tile::EpilogueOp op, Acc acc,
+Epilogue::Epilogue(Kernel &kernel, tile::EpilogueOp op, SmallVector<Acc> accs,
                    const IRMapping &values, Int row, Int column)
-    : kernel(kernel), code(kernel.getCode()), op(op), acc(std::move(acc)),
+    : kernel(kernel), code(kernel.getCode()), op(op), accs(std::move(accs)),
       row(row), column(column),
       width(getLength(op.getBody().front().getArgument(0))),
       pieces(std::max<int64_t>(1, width / 2)) {
@@ -32,7 +32,7 @@ LogicalResult Epilogue::check() {
   if (!llvm::is_contained({1, 2, 4, 8}, width))
     return refuse(op) << "an epilogue on " << width
                       << " columns at once; 1, 2, 4 and 8 work";
-  int64_t columns = op.getAcc().getType().getShape()[1];
+  int64_t columns = op.getAccType().getShape()[1];
   if (columns % (8 * pieces))
     return refuse(op) << "an epilogue on " << width << " of " << columns
                       << " columns at once; it takes multiples of "
@@ -61,12 +61,15 @@ void Epilogue::begin() {
   operands = std::make_unique<Operands>(kernel, op, std::max<int64_t>(width, 2),
                                         code.add(row, code.shr(lane, 2)),
                                         code.add(column, laneColumn));
-  int64_t count = op.getAcc().getType().getShape()[1] / 2;
-  for (Value part : acc.parts) {
-    SmallVector<Value> &list = registers.emplace_back();
-    for (int64_t i = 0; i < count; ++i)
-      list.push_back(
-          LLVM::ExtractValueOp::create(code, part, ArrayRef<int64_t>(i)));
+  int64_t count = op.getAccType().getShape()[1] / 2;
+  for (const Acc &acc : accs) {
+    auto &parts = registers.emplace_back();
+    for (Value part : acc.parts) {
+      SmallVector<Value> &list = parts.emplace_back();
+      for (int64_t i = 0; i < count; ++i)
+        list.push_back(
+            LLVM::ExtractValueOp::create(code, part, ArrayRef<int64_t>(i)));
+    }
   }
 }
 
@@ -105,15 +108,17 @@ trade(Code &code, Value lane, ArrayRef<SmallVector<Value>> pieces,
   return result;
 }
 
-SmallVector<Value> Epilogue::exchange(int64_t part, int64_t unit, int64_t r) {
+Value Epilogue::exchange(unsigned acc, int64_t part, int64_t unit, int64_t r) {
   SmallVector<SmallVector<Value>> list;
+  ArrayRef<Value> from = registers[acc][part];
   for (int64_t i = 0; i < pieces; ++i) {
     int64_t first = 4 * (unit * pieces + i) + 2 * r;
-    list.push_back({registers[part][first], registers[part][first + 1]});
+    list.push_back({from[first], from[first + 1]});
   }
   for (int64_t bit = 1; bit < pieces; bit *= 2)
     list = trade(code, kernel.threads.lane, list, bit);
-  return list[0];
+  auto type = VectorType::get(int64_t(list[0].size()), list[0][0].getType());
+  return vector::FromElementsOp::create(code, type, list[0]);
 }
 
 Value Epilogue::slice(Value vector, int64_t index) {
@@ -134,11 +139,10 @@ void Epilogue::addOperands(SmallVectorImpl<Value> &args, int64_t part,
     args.push_back(operands->getElements(i, rowOffset, columnOffset));
 }
 
-SmallVector<Value> Epilogue::run(ArrayRef<Value> numbers, int64_t part,
-                                 int64_t unit, int64_t r) {
-  auto type = VectorType::get(int64_t(numbers.size()), numbers[0].getType());
+SmallVector<Value> Epilogue::run(int64_t part, int64_t unit, int64_t r) {
   SmallVector<Value> args;
-  args.push_back(vector::FromElementsOp::create(code, type, numbers));
+  for (unsigned acc = 0; acc < accs.size(); ++acc)
+    args.push_back(exchange(acc, part, unit, r));
   addOperands(args, part, unit, r);
   if (width > 1)
     return copyBody(code, op, args, outside);
@@ -162,6 +166,6 @@ SmallVector<Value> Epilogue::run(ArrayRef<Value> numbers, int64_t part,
 Value Epilogue::get(unsigned result, int64_t part, int64_t unit, int64_t r) {
   auto [it, isNew] = done.try_emplace(Key(part, unit, r));
   if (isNew)
-    it->second = run(exchange(part, unit, r), part, unit, r);
+    it->second = run(part, unit, r);
   return it->second[result];
 }

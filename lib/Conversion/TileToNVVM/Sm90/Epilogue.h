@@ -18,7 +18,7 @@ namespace sm90 {
 class Epilogue {
 public:
   /// `row`: the warp's first one; `column`: the tile's first one.
-  Epilogue(Kernel &kernel, tile::EpilogueOp op, Acc acc,
+  Epilogue(Kernel &kernel, tile::EpilogueOp op, llvm::SmallVector<Acc> accs,
            const mlir::IRMapping &values, Int row, Int column);
 
   /// Refuses widths that are not written.
@@ -34,17 +34,16 @@ public:
   }
   /// Where they begin in the unit.
   Int getLaneColumn(unsigned result);
-  int64_t getParts() { return acc.parts.size(); }
+  int64_t getParts() { return accs[0].parts.size(); }
   /// A vector of the thread's columns of unit `unit`, in row lane / 4 + 8 r of
   /// the warp's 16 in `part`. FP8 comes as i8.
   mlir::Value get(unsigned result, int64_t part, int64_t unit, int64_t r);
 
 private:
   using Key = std::tuple<int64_t, int64_t, int64_t>;
-  llvm::SmallVector<mlir::Value> exchange(int64_t part, int64_t unit,
-                                          int64_t r);
-  llvm::SmallVector<mlir::Value> run(llvm::ArrayRef<mlir::Value> numbers,
-                                     int64_t part, int64_t unit, int64_t r);
+  /// W numbers of an accumulator.
+  mlir::Value exchange(unsigned acc, int64_t part, int64_t unit, int64_t r);
+  llvm::SmallVector<mlir::Value> run(int64_t part, int64_t unit, int64_t r);
   void addOperands(llvm::SmallVectorImpl<mlir::Value> &args, int64_t part,
                    int64_t unit, int64_t r);
   mlir::Value slice(mlir::Value vector, int64_t index);
@@ -52,13 +51,15 @@ private:
   Kernel &kernel;
   Code &code;
   tile::EpilogueOp op;
-  Acc acc;
+  llvm::SmallVector<Acc> accs;
   mlir::IRMapping outside;
   Int row, column;
   int64_t width;  ///< W
   int64_t pieces; ///< of 8 columns in a unit
   Int laneColumn; ///< in columns of the accumulator
-  llvm::SmallVector<llvm::SmallVector<mlir::Value>> registers;
+  /// By accumulator, then by part.
+  llvm::SmallVector<llvm::SmallVector<llvm::SmallVector<mlir::Value>>>
+      registers;
   std::unique_ptr<Operands> operands;
   std::map<Key, llvm::SmallVector<mlir::Value>> done;
 };

@@ -41,8 +41,7 @@ static nibble::gpu::KernelLaunch getLaunch(Kernel &kernel) {
   launch.block = {kernel.getThreads(), 1, 1};
   launch.cluster = {kernel.getClusterSize(), 1, 1};
   launch.sharedBytes = kernel.shared.bytes;
-  launch.args.assign(kernel.params.getArgs().begin(),
-                     kernel.params.getArgs().end());
+  launch.args = kernel.params.getArgs().vec();
   return launch;
 }
 

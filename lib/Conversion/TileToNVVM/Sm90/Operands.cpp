@@ -24,7 +24,7 @@ bool Operands::isInside(unsigned axis, int64_t extent) {
       argument ? dyn_cast<tile::ForTilesOp>(argument.getOwner()->getParentOp())
                : tile::ForTilesOp();
   return loop && loop.getTiles()[argument.getArgNumber()] *
-                         op.getAcc().getType().getShape()[axis] <=
+                         op.getAccType().getShape()[axis] <=
                      extent;
 }
 

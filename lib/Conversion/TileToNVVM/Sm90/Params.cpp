@@ -129,9 +129,14 @@ LogicalResult Params::addOperation(Operation *op) {
   }
   for (Value operand : op->getOperands())
     if (isa<MemRefType>(operand.getType())) {
-      if (!isa<tile::EpilogueOp, memref::LoadOp>(op))
+      bool isStore =
+          isa<memref::StoreOp>(op) && op->getParentOfType<tile::OnceOp>();
+      if (!isStore && !isa<tile::EpilogueOp, memref::LoadOp>(op))
         return refuse(op) << "'" << op->getName()
-                          << "' on memory; memref.load works";
+                          << "' on memory; memref.load works, and memref.store "
+                             "in a tile.once";
+      if (isStore)
+        written.insert(operand);
       if (failed(addPointer(op, operand)))
         return failure();
     }
@@ -172,7 +177,7 @@ LogicalResult Params::collect(tile::KernelOp kernel) {
 
 /// By argument; maps before the pointer.
 void Params::sort(unsigned arguments) {
-  SmallVector<KernelArg, 0> sorted;
+  std::vector<KernelArg> sorted;
   for (unsigned value = 0; value < arguments; ++value)
     for (bool isMap : {true, false})
       for (const KernelArg &arg : args)
@@ -209,7 +214,7 @@ void Params::bind(LLVM::LLVMFuncOp func) {
 }
 
 Value Params::find(function_ref<bool(const KernelArg &)> is) const {
-  const auto *it = llvm::find_if(args, is);
+  auto it = llvm::find_if(args, is);
   LLVM::LLVMFuncOp func = function;
   return func.getArgument(it - args.begin());
 }

@@ -37,7 +37,7 @@ public:
   mlir::Value getMap(mlir::Value memref, const Box &box) const;
   mlir::Value getPointer(mlir::Value memref) const;
   mlir::Value getScalar(mlir::Value scalar) const;
-  /// True if the kernel stores through a map of this memref.
+  /// True if the kernel stores to this memref.
   bool isWritten(mlir::Value memref) const { return written.contains(memref); }
   llvm::ArrayRef<gpu::KernelArg> getArgs() const { return args; }
   llvm::SmallVector<mlir::Value> getMaps() const;
@@ -52,7 +52,7 @@ private:
   void sort(unsigned arguments);
   mlir::Value find(llvm::function_ref<bool(const gpu::KernelArg &)> is) const;
 
-  llvm::SmallVector<gpu::KernelArg, 0> args;
+  std::vector<gpu::KernelArg> args;
   llvm::DenseMap<unsigned, mlir::Type> scalars;
   llvm::DenseSet<mlir::Value> written;
   mlir::LLVM::LLVMFuncOp function;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Role.h"
 
+#include "Body.h"
 #include "Store.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -82,6 +83,7 @@ static void addSlots(TakeOp take, Rings &rings, DenseMap<Value, Slot> &slots) {
 LogicalResult Role::writeOp(Operation *inside) {
   return TypeSwitch<Operation *, LogicalResult>(inside)
       .Case([&](tile::ForTilesOp loop) { return writeTiles(loop); })
+      .Case([&](tile::OnceOp once) { return writeOnce(once); })
       .Case([&](tile::AcquireOp take) {
         rings.acquire(rings.get(take.getRing()));
         addSlots(take, rings, slots);
@@ -161,22 +163,34 @@ LogicalResult Role::writeMma(tile::MmaOp product) {
   return success();
 }
 
-LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
-  Acc &acc = accs[epilogue.getAcc()];
-  if (acc.isZero)
-    return refuse(epilogue) << "an accumulator to which no product was added";
-  if (!acc.isSettled)
-    acc = mma->settle(acc);
+/// Accumulators that are ready; products into them are waited for.
+FailureOr<SmallVector<Acc>> Role::settleAccs(tile::EpilogueOp epilogue) {
+  SmallVector<Acc> ready;
+  for (Value value : epilogue.getAccs()) {
+    Acc &acc = accs[value];
+    if (acc.isZero)
+      return refuse(epilogue) << "an accumulator to which no product was added";
+    if (!acc.isSettled)
+      acc = mma->settle(acc);
+    ready.push_back(acc);
+  }
   rings.settle();
+  return ready;
+}
+
+LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
+  FailureOr<SmallVector<Acc>> ready = settleAccs(epilogue);
+  if (failed(ready))
+    return failure();
   mapOperands(epilogue);
-  Int row = code.mul(getInt(epilogue.getM()),
-                     epilogue.getAcc().getType().getShape()[0]);
-  Int rowInBlock = code.add(code.mul(warpgroup, 64 * acc.parts.size()),
-                            code.mul(code.bitAnd(warp, 3), 16));
-  Int column = code.mul(getInt(epilogue.getN()),
-                        epilogue.getAcc().getType().getShape()[1]);
-  auto work = std::make_shared<Epilogue>(kernel, epilogue, acc, values,
-                                         code.add(row, rowInBlock), column);
+  ArrayRef<int64_t> shape = epilogue.getAccType().getShape();
+  int64_t parts = ready->front().parts.size();
+  Int row = code.mul(getInt(epilogue.getM()), shape[0]);
+  row = code.add(row, code.mul(warpgroup, 64 * parts));
+  row = code.add(row, code.mul(code.bitAnd(warp, 3), 16));
+  Int column = code.mul(getInt(epilogue.getN()), shape[1]);
+  auto work =
+      std::make_shared<Epilogue>(kernel, epilogue, *ready, values, row, column);
   if (failed(work->check()))
     return failure();
   work->begin();
@@ -194,6 +208,23 @@ LogicalResult Role::writeStore(tile::StoreOp store) {
       .write();
 }
 
+/// The first thread of the role in block 0.
+LogicalResult Role::writeOnce(tile::OnceOp once) {
+  const Threads &t = kernel.threads;
+  auto isZero = [&](Int value, Value also) {
+    Value is = code.equal(value, 0);
+    return also ? LLVM::AndOp::create(code, is, also).getResult() : is;
+  };
+  Value condition = isZero(t.cluster, Value());
+  if (kernel.getClusterSize() > 1)
+    condition = isZero(t.rank, condition);
+  if (!isSingle)
+    condition = isZero(code.sub(t.thread, op.getFirstWarp() * 32), condition);
+  LogicalResult result = success();
+  code.when(condition, [&] { result = writeBlock(once.getBody().front()); });
+  return result;
+}
+
 LogicalResult Role::writeOther(Operation *other) {
   WalkResult inside = other->walk([&](Operation *nested) {
     return isa<tile::TileDialect>(nested->getDialect())
@@ -204,7 +235,7 @@ LogicalResult Role::writeOther(Operation *other) {
     return refuse(other) << "ops of tile inside '" << other->getName()
                          << "'; scf.for and tile.for_tiles work";
   mapOperands(other);
-  writeMemoryLoads(other, code.clone(*other, values));
+  writeMemoryOps(other, code.clone(*other, values));
   return success();
 }
 
@@ -226,37 +257,58 @@ Int Role::getInt(Value value) {
   return code.fromIndex(values.lookup(value));
 }
 
-/// memref.load of an argument of the kernel, which has become an address.
-static Value replaceLoad(Kernel &kernel, memref::LoadOp load) {
-  ImplicitLocOpBuilder b(load.getLoc(), load);
-  MemRefType type = load.getMemRefType();
-  Type i32 = b.getI32Type(), element = type.getElementType();
+/// Where an element of an argument of the kernel lies.
+static Value getAddress(Kernel &kernel, ImplicitLocOpBuilder &b, Value memref,
+                        ValueRange indices) {
+  auto type = cast<MemRefType>(memref.getType());
+  Type i32 = b.getI32Type();
   Value index = LLVM::ConstantOp::create(b, i32, b.getI32IntegerAttr(0));
-  for (auto [i, extent] : llvm::zip(load.getIndices(), type.getShape())) {
+  for (auto [i, extent] : llvm::zip(indices, type.getShape())) {
     Value size = LLVM::ConstantOp::create(b, i32, b.getI32IntegerAttr(extent));
     index = LLVM::AddOp::create(b, LLVM::MulOp::create(b, index, size),
                                 arith::IndexCastUIOp::create(b, i32, i));
   }
-  bool isSmall = element.getIntOrFloatBitWidth() == 8;
-  Type stored = isSmall ? Type(b.getI8Type()) : element;
-  Value base = kernel.params.getPointer(load.getMemRef());
-  Value address = LLVM::GEPOp::create(b, base.getType(), stored, base,
-                                      ArrayRef<LLVM::GEPArg>(index));
+  Value base = kernel.params.getPointer(memref);
+  return LLVM::GEPOp::create(b, base.getType(),
+                             getStoredType(type.getElementType()), base,
+                             ArrayRef<LLVM::GEPArg>(index));
+}
+
+static Value replaceLoad(Kernel &kernel, memref::LoadOp load) {
+  ImplicitLocOpBuilder b(load.getLoc(), load);
+  Value address = getAddress(kernel, b, load.getMemRef(), load.getIndices());
+  Type stored = getStoredType(load.getType());
   Value value = LLVM::LoadOp::create(b, stored, address);
-  if (stored != element)
-    value = arith::BitcastOp::create(b, element, value);
+  if (stored != load.getType())
+    value = arith::BitcastOp::create(b, load.getType(), value);
   load.replaceAllUsesWith(value);
   load.erase();
   return value;
 }
 
-void Role::writeMemoryLoads(Operation *original, Operation *clone) {
-  if (auto load = dyn_cast<memref::LoadOp>(clone)) {
-    values.map(original->getResult(0), replaceLoad(kernel, load));
-    return;
+static void replaceStore(Kernel &kernel, memref::StoreOp store) {
+  ImplicitLocOpBuilder b(store.getLoc(), store);
+  Value address = getAddress(kernel, b, store.getMemRef(), store.getIndices());
+  Value value = store.getValueToStore();
+  Type stored = getStoredType(value.getType());
+  if (stored != value.getType())
+    value = arith::BitcastOp::create(b, stored, value);
+  LLVM::StoreOp::create(b, value, address);
+  store.erase();
+}
+
+void Role::writeMemoryOps(Operation *original, Operation *clone) {
+  SmallVector<Operation *> ops;
+  clone->walk([&](Operation *inside) { ops.push_back(inside); });
+  for (Operation *inside : ops) {
+    if (auto store = dyn_cast<memref::StoreOp>(inside))
+      replaceStore(kernel, store);
+    auto load = dyn_cast<memref::LoadOp>(inside);
+    if (!load)
+      continue;
+    bool isClone = inside == clone;
+    Value value = replaceLoad(kernel, load);
+    if (isClone)
+      values.map(original->getResult(0), value);
   }
-  SmallVector<memref::LoadOp> loads;
-  clone->walk([&](memref::LoadOp load) { loads.push_back(load); });
-  for (memref::LoadOp load : loads)
-    replaceLoad(kernel, load);
 }

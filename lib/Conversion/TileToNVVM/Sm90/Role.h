@@ -24,11 +24,14 @@ private:
   mlir::LogicalResult writeOp(mlir::Operation *op);
   mlir::LogicalResult writeLoad(tile::LoadOp op);
   mlir::LogicalResult writeMma(tile::MmaOp op);
+  mlir::LogicalResult writeOnce(tile::OnceOp op);
+  mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(tile::EpilogueOp op);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
   mlir::LogicalResult writeStore(tile::StoreOp op);
   /// arith, vector, math, scf without tile ops: cloned.
   mlir::LogicalResult writeOther(mlir::Operation *op);
-  void writeMemoryLoads(mlir::Operation *original, mlir::Operation *clone);
+  /// memref.load and memref.store of arguments of the kernel.
+  void writeMemoryOps(mlir::Operation *original, mlir::Operation *clone);
 
   // Loops (RoleLoops.cpp).
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);

@@ -1,0 +1,185 @@
+// Kernels of `tile` for Hopper, on the emulated driver: formats, tiles,
+// clusters, rasters, epilogues and stores, at sizes off the tile.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "TileKernel.h"
+
+#include "nibble/Target/Gpu/GpuTarget.h"
+
+#include <gtest/gtest.h>
+
+using namespace nibble;
+using namespace nibble::test;
+
+namespace {
+
+/// ptxas serializes wgmma or spills where code is not what it wants.
+void expectAssembles(const TileKernel &kernel) {
+  std::string ptxas = gpu::findPtxas();
+  if (ptxas.empty())
+    return;
+  auto assembled = gpu::assemble(kernel.ptx, "sm_90a", ptxas);
+  ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
+  for (const std::string &warning : assembled->warnings)
+    ADD_FAILURE() << warning;
+  for (const gpu::KernelResources &used : assembled->kernels) {
+    EXPECT_EQ(used.stackBytes, 0);
+    EXPECT_EQ(used.spillBytes, 0);
+  }
+}
+
+void expectRight(const TileConfig &config, unsigned seed = 1) {
+  SCOPED_TRACE(config.str());
+  TileKernel kernel(config);
+  ASSERT_EQ(kernel.error, "");
+  expectAssembles(kernel);
+  if (getenv("NIBBLE_SHOW_PTX"))
+    fprintf(stderr, "%s\n", kernel.ptx.c_str());
+  EXPECT_EQ(runTileKernel(kernel, seed), "");
+}
+
+TileConfig make(int64_t m, int64_t n, int64_t k) {
+  TileConfig config;
+  config.m = m;
+  config.n = n;
+  config.k = k;
+  return config;
+}
+
+TEST(TileKernel, RowsOffTheTile) {
+  for (int64_t m : {1, 7, 50, 129}) {
+    TileConfig config = make(m, 200, 336);
+    expectRight(config, unsigned(m));
+  }
+}
+
+TEST(TileKernel, ManyRows) {
+  TileConfig config = make(970, 144, 272);
+  config.clusters = 3;
+  expectRight(config);
+}
+
+TEST(TileKernel, OneBlockOfK) { expectRight(make(130, 136, 128)); }
+
+TEST(TileKernel, Operands) {
+  for (const char *type : {"f16", "bf16", "f8E5M2"}) {
+    TileConfig config = make(100, 152, 200);
+    config.a = config.b = type;
+    if (config.a == "f8E5M2") {
+      config.b = "f8E4M3FN";
+      config.k = 208;
+    }
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, Results) {
+  for (const char *type : {"bf16", "f32", "f8E4M3FN", "f8E5M2"}) {
+    TileConfig config = make(75, 144, 256);
+    config.out = type;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, Tiles) {
+  for (auto [tileM, tileN, warpgroups] : {std::make_tuple(64, 64, 1),
+                                          {64, 256, 1},
+                                          {128, 256, 2},
+                                          {128, 192, 2},
+                                          {256, 128, 2},
+                                          {192, 64, 3}}) {
+    TileConfig config = make(300, 264, 272);
+    config.tileM = tileM;
+    config.tileN = tileN;
+    config.warpgroups = warpgroups;
+    config.registers = warpgroups == 2;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, ColumnsThatPanelsDoNotDivide) {
+  TileConfig config = make(70, 496, 160);
+  config.tileN = 248;
+  config.tileM = 64;
+  config.warpgroups = 1;
+  config.registers = false;
+  config.panel = 16;
+  expectRight(config);
+}
+
+TEST(TileKernel, Clusters) {
+  for (auto [m, n] : {std::make_pair(2, 1), {1, 2}, {2, 2}, {4, 1}}) {
+    TileConfig config = make(400, 300, 400);
+    config.n = 304;
+    config.tileM = 64;
+    config.warpgroups = 1;
+    config.tileN = 64;
+    config.clusterM = m;
+    config.clusterN = n;
+    config.registers = false;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, Rasters) {
+  for (const char *raster :
+       {"m, group 1", "m, group 3", "n, group 2", "n, group 16"}) {
+    TileConfig config = make(330, 328, 128);
+    config.tileM = config.tileN = 64;
+    config.warpgroups = 1;
+    config.registers = false;
+    config.raster = raster;
+    config.clusters = 5;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, MoreBlocksThanTiles) {
+  TileConfig config = make(60, 64, 256);
+  config.clusters = 7;
+  expectRight(config);
+}
+
+TEST(TileKernel, Epilogues) {
+  for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both})
+    for (const char *out : {"f16", "f8E4M3FN"}) {
+      TileConfig config = make(139, 288, 272);
+      config.kind = kind;
+      config.out = out;
+      expectRight(config);
+    }
+}
+
+TEST(TileKernel, Widths) {
+  for (int64_t width : {1, 4, 8})
+    for (const char *out : {"f16", "f32", "f8E4M3FN"}) {
+      TileConfig config = make(77, 208, 256);
+      config.kind = TileConfig::Full;
+      config.width = width;
+      config.out = out;
+      expectRight(config);
+    }
+}
+
+/// Operands that vectors do not divide.
+TEST(TileKernel, OddOperands) {
+  TileConfig config = make(65, 72, 256);
+  config.kind = TileConfig::Full;
+  config.transposed = true;
+  config.n = 71;
+  config.m = 72;
+  expectRight(config);
+}
+
+TEST(TileKernel, Transposed) {
+  for (const char *out : {"f16", "bf16", "f8E4M3FN", "f32"})
+    for (int64_t tile : {248, 64}) {
+      TileConfig config = make(208, 270, 272);
+      config.transposed = true;
+      config.out = out;
+      config.tileN = tile;
+      config.registers = true;
+      expectRight(config);
+    }
+}
+
+} // namespace
