@@ -154,9 +154,9 @@ tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN]
   tile.role @multiply warps WARPS REGCC {
     %alpha = memref.load %scale[%c0] : memref<1xF>
     tile.for_tiles [TM, TN] raster <RASTER> (%m: index, %n: index) {
-      %z = tile.zero : !acc
-      %z2 = tile.zero : !acc
-      %sum:2 = scf.for %k = %c0 to %blocks step %c1 iter_args(%c = %z, %e = %z2) -> (!acc, !acc) {
+      %zero = tile.zero : !acc
+      %zero2 = tile.zero : !acc
+      %sum:2 = scf.for %k = %c0 to %blocks step %c1 iter_args(%c = %zero, %e = %zero2) -> (!acc, !acc) {
         %s:COUNT = tile.wait %ring : !stages
         %next = tile.mma %s#0, %s#1 into %c : !a, !b, !acc
         %next2 = tile.mma %s#0, %s#2 into %e : !a, !b, !acc
@@ -174,10 +174,10 @@ EPILOGUE    }
 static std::string withoutSecond(std::string text) {
   return replaced(
       text,
-      {{"      %z2 = tile.zero : !acc\n", ""},
+      {{"      %zero2 = tile.zero : !acc\n", ""},
        {"%sum:2 =", "%sum:1 ="},
-       {"iter_args(%c = %z, %e = %z2) -> (!acc, !acc)",
-        "iter_args(%c = %z) -> (!acc)"},
+       {"iter_args(%c = %zero, %e = %zero2) -> (!acc, !acc)",
+        "iter_args(%c = %zero) -> (!acc)"},
        {"        %next2 = tile.mma %s#0, %s#2 into %e : !a, !b, !acc\n", ""},
        {"scf.yield %next, %next2 : !acc, !acc", "scf.yield %next : !acc"},
        {" IFTWO(, !b)", ""},
@@ -235,7 +235,7 @@ static std::unique_ptr<MLIRContext> makeContext() {
   registry
       .insert<tile::TileDialect, arith::ArithDialect, math::MathDialect,
               memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
-  gpu::registerGpuTarget(registry);
+  nibble::gpu::registerGpuTarget(registry);
   auto context =
       std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
@@ -262,7 +262,7 @@ TileKernel::TileKernel(const TileConfig &config) : config(config) {
   if (failed(lowered) || failed(verify(*module)))
     return;
   launch = *lowered;
-  auto code = gpu::emitPtx(target, {});
+  auto code = nibble::gpu::emitPtx(target, {});
   if (!code)
     error += llvm::toString(code.takeError());
   else

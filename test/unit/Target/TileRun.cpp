@@ -22,8 +22,8 @@ StorageFormat formatOf(const std::string &name) {
       {"f32", StorageFormat::F32},
       {"f16", StorageFormat::F16},
       {"bf16", StorageFormat::BF16},
-      {"f8E4M3FN", StorageFormat::F8E4M3FN},
-      {"f8E5M2", StorageFormat::F8E5M2}};
+      {"f8E4M3FN", StorageFormat::E4M3FN},
+      {"f8E5M2", StorageFormat::E5M2}};
   return formats.at(name);
 }
 

@@ -84,7 +84,10 @@ static bool isClamped(Value value, double largest) {
 /// `one` if |x| rounds to more than the largest number. The instruction gives
 /// the largest; the code after it is NaN (E4M3) or infinity (E5M2).
 static Value getOverflow(Code &code, Value x, bool isE5M2, int64_t one) {
-  Value size = LLVM::FAbsOp::create(code, x);
+  // llvm.intr.fabs would be taken for a call of a library.
+  Value bits = LLVM::BitcastOp::create(code, code.i32(), x);
+  bits = LLVM::AndOp::create(code, bits, code.get(0x7fffffff));
+  Value size = LLVM::BitcastOp::create(code, x.getType(), bits);
   double limit = isE5M2 ? 61440.0 : 464.0; // ties go to even
   Value bound =
       LLVM::ConstantOp::create(code, x.getType(), code.getF32FloatAttr(limit));

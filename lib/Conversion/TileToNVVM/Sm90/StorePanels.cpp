@@ -62,10 +62,12 @@ void Store::stageMatrices(int64_t part, int64_t first) {
 void Store::storeChunk(Value vector, int64_t first, Value address) {
   int64_t length = cast<VectorType>(vector.getType()).getNumElements();
   int64_t count = std::min(length, 16 / elementBytes);
-  if (count != length)
-    vector = vector::ExtractStridedSliceOp::create(
-        code, vector, ArrayRef<int64_t>(first), ArrayRef<int64_t>(count),
-        ArrayRef<int64_t>(1));
+  SmallVector<Value> elements;
+  for (int64_t i = 0; count != length && i < count; ++i)
+    elements.push_back(vector::ExtractOp::create(code, vector, first + i));
+  if (!elements.empty())
+    vector = vector::FromElementsOp::create(
+        code, VectorType::get(count, elements[0].getType()), elements);
   LLVM::StoreOp::create(code, vector, address, count * elementBytes);
 }
 
