@@ -32,13 +32,14 @@ replaced(std::string text,
 }
 
 std::string TileConfig::str() const {
-  static const char *const kinds[] = {"scaled", "full", "gated", "both"};
+  static const char *const kinds[] = {"scaled", "full", "gated", "both",
+                                      "tanh"};
   return llvm::formatv("{0}x{1}x{2} {3}*{4}->{5} tile {6}x{7} s{8} w{9} "
-                       "c{10}x{11} <{12}> grid {13} {14} W{15} panel {16}x{17}"
-                       "{18}",
+                       "c{10}x{11} <{12}> grid {13} {14} W{15} panel {16}x{17} "
+                       "swizzle {18}{19}",
                        m, n, k, a, b, out, tileM, tileN, stages, warpgroups,
                        clusterM, clusterN, raster, clusters, kinds[kind], width,
-                       panel, buffers, transposed ? " transposed" : "")
+                       panel, buffers, swizzle, transposed ? " transposed" : "")
       .str();
 }
 
@@ -84,6 +85,9 @@ struct Writer {
     switch (c.kind) {
     case TileConfig::Scaled:
       return scale + yield("%y", c.width);
+    case TileConfig::Tanh:
+      return scale + "        %t = math.tanh %y : " + w + "\n" +
+             yield("%t", c.width);
     case TileConfig::Full:
       return "        %rc = arith.mulf %r, %c : " + w +
              "\n        %y = arith.mulf %x, %rc : " + w +
@@ -127,20 +131,24 @@ struct Writer {
 };
 
 const char *const kText = R"(
-!a = !tile.slot<BMxBKxAT, swizzle 128>
-!b = !tile.slot<BNxBKxBT, swizzle 128>
+!a = !tile.slot<BMxBKxAT, swizzle SWIZZLE>
+!b = !tile.slot<BNxBKxBT, swizzle SWIZZLE>
 !stages = !tile.ring<STAGES, !a, !b IFTWO(, !b)>
 !acc = !tile.acc<BMxBNxf32>
 !frag = !tile.fragment<BMxBCxOT>
 !d = memref<ROxCOxOT>
 tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN]
     (%a: memref<MxKxAT>, %b: memref<NxKxBT>, %b2: memref<NxKxBT>, %rows: memref<MxF>,
-     %cols: memref<NxF>, %elements: memref<MxNxE>, %scale: memref<1xF>, %d: !d) {
+     %cols: memref<NxF>, %elements: memref<MxNxE>, %scale: memref<1xF>, %d: !d, %copy: memref<1xF>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %blocks = arith.constant BLOCKS : index
   %ring = tile.ring : !stages
   tile.role @load warps 4 REG40 {
+    tile.once {
+      %passed = memref.load %scale[%c0] : memref<1xF>
+      memref.store %passed, %copy[%c0] : memref<1xF>
+    }
     tile.for_tiles [TM, TN] raster <RASTER> (%m: index, %n: index) {
       scf.for %k = %c0 to %blocks step %c1 {
         %s:COUNT = tile.acquire %ring : !stages
@@ -196,7 +204,7 @@ std::string TileConfig::text() const {
   std::string text = kText;
   if (!writer.two)
     text = withoutSecond(text);
-  int64_t blockK = 128 / bytesOf(a);
+  int64_t blockK = swizzle / bytesOf(a);
   return replaced(
       text,
       {{"IFTWO(, !b)", ", !b"},
@@ -210,6 +218,7 @@ std::string TileConfig::text() const {
        {"CLUSTERN", number(clusterN)},
        {"GRID", number(clusters * clusterM * clusterN)},
        {"STAGES", number(stages)},
+       {"SWIZZLE", number(swizzle)},
        {"BLOCKS", number((k + blockK - 1) / blockK)},
        {"RASTER", raster},
        {"WARPS", number(4 * warpgroups)},

@@ -19,13 +19,15 @@ struct TileConfig {
     Full,   ///< row[m] * col[n] * x + element[m, n]
     Gated,  ///< of neighbouring columns: alpha * x0 * x1
     Both,   ///< of two products that share A: alpha * x * y
+    Tanh,   ///< tanh(alpha * x)
   };
   int64_t m = 64, n = 64, k = 128;
   std::string a = "f8E4M3FN", b = "f8E4M3FN", out = "f16";
   int64_t tileM = 128, tileN = 128, stages = 3, warpgroups = 2;
   int64_t clusterM = 1, clusterN = 1;
   std::string raster = "m, group 2";
-  int64_t clusters = 2; ///< in the grid
+  int64_t clusters = 2;  ///< in the grid
+  int64_t swizzle = 128; ///< bytes of K in a stage
   Kind kind = Scaled;
   int64_t width = 2, panel = 0 /* the widest */, buffers = 2;
   bool transposed = false;

@@ -106,6 +106,18 @@ TEST(TileKernel, ColumnsThatPanelsDoNotDivide) {
   expectRight(config);
 }
 
+TEST(TileKernel, Swizzles) {
+  for (int64_t swizzle : {64, 32})
+    for (const char *out : {"f16", "f8E4M3FN"}) {
+      TileConfig config = make(70, 80, 208);
+      config.swizzle = config.panel = swizzle;
+      config.out = out;
+      if (config.out == "f16")
+        config.panel /= 2;
+      expectRight(config);
+    }
+}
+
 TEST(TileKernel, Clusters) {
   for (auto [m, n] : {std::make_pair(2, 1), {1, 2}, {2, 2}, {4, 1}}) {
     TileConfig config = make(400, 300, 400);
@@ -140,7 +152,8 @@ TEST(TileKernel, MoreBlocksThanTiles) {
 }
 
 TEST(TileKernel, Epilogues) {
-  for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both})
+  for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both,
+                    TileConfig::Tanh})
     for (const char *out : {"f16", "f8E4M3FN"}) {
       TileConfig config = make(139, 288, 272);
       config.kind = kind;
@@ -180,6 +193,40 @@ TEST(TileKernel, Transposed) {
       config.registers = true;
       expectRight(config);
     }
+}
+
+/// `kernel` without the instructions that begin with `text`, in a process of
+/// its own: a fault ends all contexts.
+void expectFault(const TileKernel &kernel, const std::string &text) {
+  TileKernel broken = kernel;
+  size_t removed = 0;
+  for (size_t at; (at = broken.ptx.find(text)) != std::string::npos; ++removed)
+    broken.ptx.replace(at, broken.ptx.find(';', at) + 1 - at, "");
+  EXPECT_GT(removed, 0u) << text;
+  EXPECT_EXIT(
+      {
+        fprintf(stderr, "%s\n", runTileKernel(broken, 1, 8).c_str());
+        exit(0);
+      },
+      testing::ExitedWithCode(0), "kernel k, CTA|results are wrong")
+      << text;
+}
+
+/// What is written to keep order is needed, and looked for.
+TEST(TileKernel, PlantedFaultsAreFound) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  TileConfig config = make(200, 208, 1040);
+  config.clusterM = 2;
+  config.tileM = 64;
+  config.warpgroups = 1;
+  config.registers = false;
+  TileKernel kernel(config);
+  ASSERT_EQ(kernel.error, "");
+  expectFault(kernel, "wgmma.wait_group.sync.aligned \t1");
+  expectFault(kernel, "wgmma.wait_group.sync.aligned 0");
+  expectFault(kernel, "wgmma.fence.sync.aligned");
+  expectFault(kernel, "fence.proxy.async.shared::cta");
+  expectFault(kernel, "cp.async.bulk.wait_group.read");
 }
 
 } // namespace

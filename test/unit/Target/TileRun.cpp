@@ -53,21 +53,20 @@ struct Matrix {
   std::vector<char> bytes;
 };
 
+/// The driver, with a context that is current: one for each run, as a fault
+/// ends it.
 std::shared_ptr<const DriverTable> openDriver(std::string &error) {
-  static std::shared_ptr<const DriverTable> driver;
-  static std::string failure = [] {
-    auto opened = DriverTable::openEmulated();
-    if (!opened.ok())
-      return opened.status().str();
-    driver = *opened;
-    static CUcontext context;
-    if (driver->cuInit(0) || driver->cuDevicePrimaryCtxRetain(&context, 0) ||
-        driver->cuCtxSetCurrent(context))
-      return std::string("the emulated driver gives no context");
-    return std::string();
-  }();
-  error = failure;
-  return driver;
+  auto opened = DriverTable::openEmulated();
+  if (!opened.ok()) {
+    error = opened.status().str();
+    return nullptr;
+  }
+  CUcontext context = nullptr;
+  if ((*opened)->cuInit(0) ||
+      (*opened)->cuDevicePrimaryCtxRetain(&context, 0) ||
+      (*opened)->cuCtxSetCurrent(context))
+    error = "the emulated driver gives no context";
+  return *opened;
 }
 
 /// A product and the numbers around it.
@@ -77,7 +76,7 @@ public:
       : kernel(kernel), c(kernel.config), random(seed), a(c.a, c.m, c.k),
         b(c.b, c.n, c.k), b2(c.b, c.n, c.k), rows("f32", 1, c.m),
         columns("f32", 1, c.n), elements("bf16", c.m, c.n), scale("f32", 1, 1),
-        out(c.out, c.rowsOut(), c.columnsOut()) {
+        out(c.out, c.rowsOut(), c.columnsOut()), copy("f32", 1, 1) {
     for (Matrix *matrix : {&a, &b, &b2})
       matrix->fill(random, 20);
     for (Matrix *matrix : {&rows, &columns, &elements})
@@ -99,6 +98,8 @@ public:
     for (unsigned i = 0; i < runs && error.empty(); ++i)
       error = runOnce();
     driver->cuModuleUnload(module);
+    driver->cuDevicePrimaryCtxReset_v2(0);
+    driver->cuDevicePrimaryCtxRelease_v2(0);
     return error;
   }
 
@@ -109,8 +110,8 @@ private:
   }
 
   std::string runOnce() {
-    Matrix *matrices[] = {&a,       &b,        &b2,    &rows,
-                          &columns, &elements, &scale, &out};
+    Matrix *matrices[] = {&a,        &b,     &b2,  &rows, &columns,
+                          &elements, &scale, &out, &copy};
     out.bytes.assign(out.bytes.size(), char(0xa5));
     std::vector<CUdeviceptr> buffers;
     for (Matrix *matrix : matrices) {
@@ -124,13 +125,16 @@ private:
     }
     std::string error = launch(buffers);
     std::vector<char> bytes(out.bytes.size() + 256);
-    driver->cuMemcpyDtoH_v2(bytes.data(), buffers.back(), bytes.size());
+    driver->cuMemcpyDtoH_v2(bytes.data(), buffers[7], bytes.size());
+    driver->cuMemcpyDtoH_v2(copy.bytes.data(), buffers[8], 4);
     for (CUdeviceptr buffer : buffers)
       driver->cuMemFree_v2(buffer);
     for (size_t i = out.bytes.size(); i < bytes.size() && error.empty(); ++i)
       if (bytes[i] != char(0xa5))
         error = "written behind the end of the result";
     std::memcpy(out.bytes.data(), bytes.data(), out.bytes.size());
+    if (error.empty() && copy.bytes != scale.bytes)
+      error = "the scale was not passed on";
     return error.empty() ? compare() : error;
   }
 
@@ -219,6 +223,10 @@ private:
     Sum sum = multiply(b, i, j);
     if (c.kind == TileConfig::Scaled)
       return times(alpha, sum);
+    if (c.kind == TileConfig::Tanh) {
+      Sum x = times(alpha, sum);
+      return {std::tanh(x.value), x.error + 0x1p-21};
+    }
     if (c.kind == TileConfig::Both)
       return times(times(alpha, sum), multiply(b2, i, j));
     double factor = rows.at(0, i) * columns.at(0, j), e = elements.at(i, j);
@@ -265,7 +273,7 @@ private:
   const TileKernel &kernel;
   const TileConfig &c;
   std::mt19937 random;
-  Matrix a, b, b2, rows, columns, elements, scale, out;
+  Matrix a, b, b2, rows, columns, elements, scale, out, copy;
   std::shared_ptr<const DriverTable> driver;
   CUmodule module = nullptr;
   std::string failed;

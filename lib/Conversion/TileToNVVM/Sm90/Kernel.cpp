@@ -112,6 +112,20 @@ LogicalResult Kernel::writeOutside() {
   return success();
 }
 
+/// The launch gives every thread the same share of the file.
+void Kernel::writeRegisters(tile::RoleOp role) {
+  if (!role.getRegisters())
+    return;
+  int64_t wanted = std::min<int64_t>(*role.getRegisters(), 248);
+  int64_t share = std::min<int64_t>(65536 / getThreads(), 255) / 8 * 8;
+  if (wanted == share)
+    return;
+  NVVM::SetMaxRegisterOp::create(*code, uint32_t(wanted),
+                                 wanted < share
+                                     ? NVVM::SetMaxRegisterAction::decrease
+                                     : NVVM::SetMaxRegisterAction::increase);
+}
+
 /// Roles take warps in the order they stand.
 LogicalResult Kernel::writeRoles() {
   auto *end = new Block();
@@ -124,6 +138,7 @@ LogicalResult Kernel::writeRoles() {
     LLVM::CondBrOp::create(*code, code->less(threads.warp, last), inside,
                            ValueRange(), next, ValueRange());
     code->startBlock(inside);
+    writeRegisters(role);
     ok &= succeeded(Role(*this, role).write());
     code->jump(end);
     code->startBlock(next);

@@ -48,6 +48,7 @@ private:
   void writeBarriers();
   void writeClusterBarrier(bool aligned);
   mlir::LogicalResult writeOutside();
+  void writeRegisters(tile::RoleOp role);
   mlir::LogicalResult writeRoles();
 
   std::unique_ptr<Code> code;

@@ -24,22 +24,7 @@ Role::Role(Kernel &kernel, tile::RoleOp op)
   mma = std::make_unique<Mma>(kernel, rings, op.getWarps() / 4, warpgroup);
 }
 
-/// The launch gives every thread the same share of the file.
-void Role::setRegisters() {
-  if (!op.getRegisters())
-    return;
-  int64_t wanted = std::min<int64_t>(*op.getRegisters(), 255 / 8 * 8);
-  int64_t share = std::min<int64_t>(65536 / kernel.getThreads(), 255) / 8 * 8;
-  if (wanted == share)
-    return;
-  NVVM::SetMaxRegisterOp::create(code, uint32_t(wanted),
-                                 wanted < share
-                                     ? NVVM::SetMaxRegisterAction::decrease
-                                     : NVVM::SetMaxRegisterAction::increase);
-}
-
 LogicalResult Role::write() {
-  setRegisters();
   LogicalResult result = success();
   if (!isSingle)
     return writeBody();

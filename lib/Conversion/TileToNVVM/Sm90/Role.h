@@ -18,7 +18,6 @@ public:
   mlir::LogicalResult write();
 
 private:
-  void setRegisters();
   mlir::LogicalResult writeBody();
   mlir::LogicalResult writeBlock(mlir::Block &block);
   mlir::LogicalResult writeOp(mlir::Operation *op);

@@ -36,6 +36,7 @@ private:
   mlir::Value getValue(int64_t part, int64_t unit, int64_t r) {
     return fragment.work->get(fragment.result, part, unit, r);
   }
+  void storePair(mlir::Value vector, mlir::Value address);
   void storeChunk(mlir::Value vector, int64_t first, mlir::Value address);
 
   Kernel &kernel;

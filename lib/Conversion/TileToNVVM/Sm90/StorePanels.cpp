@@ -71,6 +71,20 @@ void Store::storeChunk(Value vector, int64_t first, Value address) {
   LLVM::StoreOp::create(code, vector, address, count * elementBytes);
 }
 
+/// Two neighbouring 32-bit elements. Rows 2 i and 2 i + 1 have them in the same
+/// chunks: odd rows store the second one first, or banks would conflict.
+void Store::storePair(Value vector, Value address) {
+  Int isOdd = code.bitAnd(code.shr(kernel.threads.lane, 2), 1);
+  Value swaps = code.equal(isOdd, 1);
+  Value first = vector::ExtractOp::create(code, vector, 0);
+  Value second = vector::ExtractOp::create(code, vector, 1);
+  Int offset = code.shl(isOdd, 2);
+  LLVM::StoreOp::create(code, code.selectAny(swaps, second, first),
+                        code.at(address, offset), 4);
+  LLVM::StoreOp::create(code, code.selectAny(swaps, first, second),
+                        code.at(address, code.sub(4, offset)), 4);
+}
+
 /// Chunks of 16 bytes are exchanged by the row's swizzle. The columns of a
 /// unit begin at a multiple of their bytes, so that the lane's part of a chunk
 /// number never carries.
@@ -88,6 +102,10 @@ void Store::stageElements(int64_t part, int64_t first) {
       Value value = getValue(part, first / unitColumns + unit, r);
       Int column = code.add(lane, unit * unitColumns * elementBytes);
       Value place = code.at(line, r * 8 * rowBytes);
+      if (elementBytes == 4 && threadBytes == 8) {
+        storePair(value, code.at(place, code.bitXor(column, swizzle)));
+        continue;
+      }
       for (int64_t i = 0; i < threadBytes; i += 16) {
         Int at = code.bitXor(code.add(column, i), swizzle);
         storeChunk(value, i / elementBytes, code.at(place, at));
