@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 using namespace nibble;
 using namespace nibble::test;
 
@@ -193,6 +195,40 @@ TEST(TileKernel, Transposed) {
       config.registers = true;
       expectRight(config);
     }
+}
+
+/// Any combination; NIBBLE_TILE_KERNELS more of them.
+TEST(TileKernel, RandomConfigurations) {
+  const char *count = getenv("NIBBLE_TILE_KERNELS");
+  for (unsigned seed = 1; seed <= unsigned(count ? atoi(count) : 12); ++seed) {
+    std::mt19937 random(seed);
+    auto pick = [&](std::vector<int64_t> list) {
+      return list[random() % list.size()];
+    };
+    TileConfig config = make(pick({1, 7, 50, 129, 230}), 32 * pick({3, 5, 7}),
+                             16 * pick({8, 13, 33}));
+    const char *const types[] = {"f8E4M3FN", "f16", "bf16", "f32", "f8E5M2"};
+    config.a = config.b = types[random() % 3];
+    config.out = types[random() % 5];
+    config.warpgroups = pick({1, 2});
+    config.tileM = 64 * config.warpgroups;
+    config.tileN = pick({64, 128, 192});
+    config.stages = pick({2, 3});
+    config.clusterM = pick({1, 1, 2});
+    config.clusterN = pick({1, 1, 2});
+    config.clusters = pick({1, 3});
+    config.buffers = pick({1, 2, 3});
+    config.kind = TileConfig::Kind(random() % 5);
+    if (config.kind == TileConfig::Both)
+      config.tileN = 64;
+    config.transposed = random() % 3 == 0 && config.kind != TileConfig::Gated;
+    if (config.transposed)
+      config.m = (config.m + 15) / 16 * 16;
+    else if (config.kind != TileConfig::Gated)
+      config.width = pick({1, 2, 4, 8});
+    config.raster = random() % 2 ? "m, group 2" : "n, group 3";
+    expectRight(config, seed);
+  }
 }
 
 /// `kernel` without the instructions that begin with `text`, in a process of
