@@ -386,7 +386,8 @@ static LogicalResult verifyCover(StoreOp op) {
     if (!loop)
       continue;
     int64_t extent = op.getDest().getType().getDimSize(i);
-    int64_t size = op.getValue().getType().getShape()[i];
+    int64_t size =
+        op.getValue().getType().getShape()[op.getTransposed() ? 1 - i : i];
     unsigned axis = index.getArgNumber();
     int64_t blocks = getKernel(op).getCluster()[axis];
     int64_t wanted =
@@ -399,6 +400,31 @@ static LogicalResult verifyCover(StoreOp op) {
   return success();
 }
 
+static LogicalResult verifyPanel(StoreOp op) {
+  FragmentType type = op.getValue().getType();
+  int64_t panel = op.getPanel();
+  int64_t bits = panel * type.getElement().getIntOrFloatBitWidth();
+  if (llvm::is_contained({256, 512, 1024}, bits) && panel <= type.getShape()[1])
+    return success();
+  return op.emitOpError() << "a panel of " << panel << " of "
+                          << type.getShape()[1] << " columns is " << bits / 8
+                          << " bytes wide; 32, 64 or 128";
+}
+
+/// Panels of a transposed store: rows of the box of a tensor map.
+static LogicalResult verifyRows(StoreOp op) {
+  FragmentType type = op.getValue().getType();
+  int64_t panel = op.getPanel();
+  if (panel % 8 == 0 && panel <= 256 && panel <= type.getShape()[1] &&
+      type.getElement().getIntOrFloatBitWidth() >= 8 &&
+      type.getShape()[0] % 64 == 0)
+    return success();
+  return op.emitOpError() << "transposed panels of " << panel << " columns of "
+                          << type
+                          << "; multiples of 8 up to 256 of its columns, and "
+                             "whole bytes and multiples of 64 rows, work";
+}
+
 LogicalResult StoreOp::verify() {
   if (!getTargetOf(*this))
     return failure();
@@ -406,12 +432,7 @@ LogicalResult StoreOp::verify() {
   if (failed(verifyMap(*this, getDest().getType(), 2, getCoords().size(),
                        type.getElement(), type)))
     return failure();
-  int64_t bits =
-      int64_t(getPanel()) * type.getElement().getIntOrFloatBitWidth();
-  if (!llvm::is_contained({256, 512, 1024}, bits) ||
-      int64_t(getPanel()) > type.getShape()[1])
-    return emitOpError() << "a panel of " << getPanel() << " of "
-                         << type.getShape()[1] << " columns is " << bits / 8
-                         << " bytes wide; 32, 64 or 128";
+  if (failed(getTransposed() ? verifyRows(*this) : verifyPanel(*this)))
+    return failure();
   return verifyCover(*this);
 }

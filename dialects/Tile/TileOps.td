@@ -268,12 +268,18 @@ def Tile_StoreOp : Tile_Op<"store"> {
     Coordinates count fragments. Panels of `panel` columns are staged in shared
     memory, `buffers` of them in turn (all rows of the fragment); rows of a
     panel are 32, 64 or 128 bytes, swizzled. Elements beyond the end are not
-    written.
+    written. If the columns are no multiple of a panel, the last one overlaps.
+
+    `transposed`: element [m, n] of the fragment goes to dest[n, m], for kernels
+    whose M side is the weights. Coordinates are those of `dest`; a panel is
+    then `panel` rows of it.
   }];
   let arguments = (ins Tile_Fragment:$value, AnyStaticShapeMemRef:$dest,
-                       Variadic<Index>:$coords, Tile_Count:$panel, Tile_Count:$buffers);
+                       Variadic<Index>:$coords, Tile_Count:$panel, Tile_Count:$buffers,
+                       UnitAttr:$transposed);
   let assemblyFormat = [{
-    $value `to` $dest `[` $coords `]` `panel` $panel `buffers` $buffers attr-dict
+    $value `to` $dest `[` $coords `]` (`transposed` $transposed^)?
+    `panel` $panel `buffers` $buffers attr-dict
     `:` qualified(type($value)) `,` qualified(type($dest))
   }];
   let hasVerifier = 1;

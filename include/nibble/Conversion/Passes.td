@@ -59,4 +59,25 @@ def LowerLoopsToGpu : Pass<"lower-loops-to-gpu", "::mlir::ModuleOp"> {
     "::mlir::math::MathDialect", "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"> {
+  let summary = "Write kernels of the dialect tile as code for Hopper";
+  let description = [{
+    Assumes kernels that the verifier of `tile` accepts. Guarantees: each
+    `tile.kernel` with target "sm_90a" is replaced by an `llvm.func` of its name
+    in `gpu.module @gpu_kernels`, with what its launch needs (grid, block,
+    cluster, bytes of dynamic shared memory, parameters) in `nibble.launch`;
+    kernels for other targets stay. See `lowerTileKernelToSm90`.
+
+    Refuses what is not written yet, with an error that names the layer and
+    the reason: accumulators in f16, roles that load and multiply, 4-bit tensor
+    maps, epilogues on other than 1, 2, 4 or 8 columns at once, loops over ops
+    of tile with bounds that are no constants. Example:
+    test/Conversion/convert-tile-to-nvvm-sm90.mlir.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::vector::VectorDialect"];
+}
+
 #endif // NIBBLE_CONVERSION_PASSES_TD

@@ -57,42 +57,6 @@ private:
   }
 };
 
-/// convert-gpu-to-nvvm wants calls of a library in place of intrinsics that the
-/// machine has instructions for (sqrt, floor ...). It lets calls of intrinsics
-/// by name pass.
-class NameIntrinsics
-    : public PassWrapper<NameIntrinsics, OperationPass<mlir::gpu::GPUFuncOp>> {
-public:
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(NameIntrinsics)
-  StringRef getArgument() const final { return "gpu-name-intrinsics"; }
-  StringRef getDescription() const final {
-    return "Write intrinsics of float functions as calls by name";
-  }
-  void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<LLVM::LLVMDialect>();
-  }
-
-  void runOnOperation() override {
-    getOperation().walk([](Operation *op) {
-      if (isa<LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp, LLVM::CopySignOp,
-              LLVM::RoundEvenOp, LLVM::RoundOp, LLVM::SqrtOp>(op))
-        name(op);
-    });
-  }
-
-private:
-  static void name(Operation *op) {
-    OpBuilder builder(op);
-    StringRef name = op->getName().getStringRef();
-    name.consume_front("llvm.intr.");
-    auto call = LLVM::CallIntrinsicOp::create(
-        builder, op->getLoc(), op->getResult(0).getType(),
-        builder.getStringAttr("llvm." + name), op->getOperands());
-    op->getResult(0).replaceAllUsesWith(call.getResult(0));
-    op->erase();
-  }
-};
-
 /// Arithmetic on f16 and bf16 is done in f32, as everywhere.
 void addFloatLegalization(OpPassManager &pm) {
   pm.addPass(cpu::createExpandMathPass());
@@ -108,16 +72,12 @@ void addFloatLegalization(OpPassManager &pm) {
 }
 
 void addLlvmConversions(OpPassManager &pm) {
-  // What is left of math has instructions; convert-gpu-to-nvvm would call a
-  // library that is not there.
+  // What is left of math has instructions.
   ConvertMathToLLVMPassOptions math;
   math.approximateLog1p = false;
   pm.addPass(createConvertMathToLLVMPass(math));
-  pm.addNestedPass<mlir::gpu::GPUFuncOp>(std::make_unique<NameIntrinsics>());
   // Not convert-vector-to-llvm before it, which takes indices for 64 bits.
-  ConvertGpuOpsToNVVMOpsOptions nvvm;
-  nvvm.useBarePtrCallConv = true;
-  pm.addPass(createConvertGpuOpsToNVVMOps(nvvm));
+  pm.addPass(createConvertGpuToLlvmPass());
   pm.addPass(createConvertNVVMToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createCanonicalizerPass());
@@ -136,13 +96,15 @@ void buildGpuLowerKernelsPipeline(OpPassManager &pm) {
   func.addPass(createLoopInvariantCodeMotionPass());
   func.addPass(createCanonicalizerPass());
   func.addPass(createCSEPass());
+  // Of tile: the epilogues of tensor-core kernels.
+  addFloatLegalization(pm.nest<LLVM::LLVMFuncOp>());
   pm.addPass(createSCFToControlFlowPass());
   addLlvmConversions(pm);
 }
 
 void registerGpuTargetPasses() {
-  registerPass([] { return std::make_unique<NameIntrinsics>(); });
   registerPass([] { return std::make_unique<SetIndexWidth>(); });
+  registerPass([] { return createConvertGpuToLlvmPass(); });
   registerPass([] { return createCompileKernelsToPtxPass(); });
   PassPipelineRegistration<>(
       "gpu-lower-kernels", "Lower the kernels of a gpu.module to NVVM",

@@ -590,3 +590,25 @@ tile.kernel @k target "sm_90a" grid 8 (%f: !f, %d: memref<100x256xf16>) {
     }
   }
 }
+
+// -----
+!f = !tile.fragment<64x64xf16>
+tile.kernel @k target "sm_90a" grid 8 (%f: !f, %d: memref<100x256xf16>) {
+  tile.role @multiply warps 4 {
+    tile.for_tiles [4, 2] raster <m, group 1> (%m: index, %n: index) {
+      // expected-error @below {{transposed panels of 20 columns}}
+      tile.store %f to %d[%n, %m] transposed panel 20 buffers 1 : !f, memref<100x256xf16>
+    }
+  }
+}
+
+// -----
+!f = !tile.fragment<64x64xf16>
+tile.kernel @k target "sm_90a" grid 8 (%f: !f, %d: memref<100x256xf16>) {
+  tile.role @multiply warps 4 {
+    tile.for_tiles [4, 1] raster <m, group 1> (%m: index, %n: index) {
+      // expected-error @below {{dimension 0 has 2 tiles of 64, the loop goes over 1}}
+      tile.store %f to %d[%n, %m] transposed panel 64 buffers 1 : !f, memref<100x256xf16>
+    }
+  }
+}

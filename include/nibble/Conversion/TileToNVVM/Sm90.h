@@ -1,0 +1,36 @@
+// Kernels of the dialect `tile` as code for Hopper.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_CONVERSION_TILETONVVM_SM90_H
+#define NIBBLE_CONVERSION_TILETONVVM_SM90_H
+
+#include "nibble/Conversion/NqToGpu/GpuKernel.h"
+#include "nibble/Dialect/Tile/TileOps.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace nibble {
+
+/// Writes `kernel` (target "sm_90a") as an `llvm.func` of its name into
+/// `target`, and says how it is launched. The function is NVVM and LLVM ops;
+/// what stood in the kernel as arith, math, scf or vector ops, and the bodies
+/// of epilogues, still are such ops, for gpu::buildGpuLowerKernelsPipeline.
+///
+/// KernelArg::value counts the arguments of the tile.kernel. In their order, an
+/// argument becomes: a memref, one tensor map for each distinct (box, swizzle)
+/// of its tile.load and tile.store, then a pointer if an epilogue or a
+/// memref.load reads it; a scalar, KernelArg::Bytes with empty bytes, which the
+/// caller fills.
+///
+/// Rows, columns and elements beyond the end of an operand of an epilogue are
+/// read as some element inside it; they are not stored. arith.truncf to FP8
+/// rounds to nearest even; beyond the largest number it is NaN (E5M2:
+/// infinity), which costs nothing where the operand is visibly clamped.
+///
+/// Fails with an error that names the layer and the reason; nothing is left in
+/// `target` then.
+mlir::FailureOr<gpu::KernelLaunch>
+lowerTileKernelToSm90(tile::KernelOp kernel, mlir::gpu::GPUModuleOp target);
+
+} // namespace nibble
+
+#endif // NIBBLE_CONVERSION_TILETONVVM_SM90_H

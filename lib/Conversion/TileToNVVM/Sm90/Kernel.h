@@ -1,0 +1,60 @@
+// A kernel being written: what all its roles share.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H
+
+#include "Code.h"
+#include "Params.h"
+#include "SharedMemory.h"
+
+#include "mlir/IR/IRMapping.h"
+
+#include <memory>
+
+namespace nibble {
+namespace sm90 {
+
+/// Indices of the running thread, and of its block in the cluster: rank =
+/// m + n * (blocks along m).
+struct Threads {
+  mlir::Value thread, lane, warp;
+  Int cluster = 0; ///< number of the cluster in the grid
+  Int rank = 0, rankM = 0, rankN = 0;
+};
+
+class Kernel {
+public:
+  explicit Kernel(tile::KernelOp op) : op(op), shared(op) {}
+
+  /// Writes the function. On failure the caller erases it.
+  mlir::LogicalResult write(mlir::LLVM::LLVMFuncOp function);
+
+  int64_t getThreads();
+  /// Blocks of the cluster along m (0) and n (1).
+  int64_t getBlocks(unsigned axis) { return op.getCluster()[axis]; }
+  int64_t getClusterSize() { return getBlocks(0) * getBlocks(1); }
+  Code &getCode() { return *code; }
+
+  tile::KernelOp op;
+  SharedMemory shared;
+  Params params;
+  Threads threads;
+  mlir::Value memory; ///< begin of shared memory
+  /// Scalars and constants outside of roles.
+  mlir::IRMapping values;
+
+private:
+  void writeThreads();
+  void writeBarriers();
+  void writeClusterBarrier(bool aligned);
+  mlir::LogicalResult writeOutside();
+  void writeRegisters(tile::RoleOp role);
+  mlir::LogicalResult writeRoles();
+
+  std::unique_ptr<Code> code;
+};
+
+} // namespace sm90
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H

@@ -1,0 +1,190 @@
+// One role being written: walks over its ops in order.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Role.h"
+
+#include "Store.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm90;
+
+Role::Role(Kernel &kernel, tile::RoleOp op)
+    : kernel(kernel), code(kernel.getCode()), op(op),
+      isSingle(isSingleThread(op)),
+      warp(code.sub(kernel.threads.warp, op.getFirstWarp())),
+      warpgroup(op.getWarps() <= 4 ? Int(0) : code.shr(warp, 2)),
+      rings(kernel, op, isSingle), values(kernel.values) {
+  mma = std::make_unique<Mma>(kernel, rings, op.getWarps() / 4, warpgroup);
+}
+
+LogicalResult Role::write() {
+  LogicalResult result = success();
+  if (!isSingle)
+    return writeBody();
+  code.when(code.equal(kernel.threads.warp, op.getFirstWarp()), [&] {
+    Value elected = NVVM::ElectSyncOp::create(code, code.getI1Type(), Value());
+    code.when(elected, [&] { result = writeBody(); });
+  });
+  return result;
+}
+
+LogicalResult Role::writeBody() {
+  if (failed(writeBlock(op.getBody().front())))
+    return failure();
+  settleBefore(nullptr);
+  bool stores = false;
+  op.walk([&](tile::StoreOp) { stores = true; });
+  // Memory that copies read goes away with the block.
+  if (stores)
+    code.when(code.equal(kernel.threads.lane, 0), [&] {
+      NVVM::CpAsyncBulkWaitGroupOp::create(code, 0u, UnitAttr());
+    });
+  return success();
+}
+
+LogicalResult Role::writeBlock(Block &block) {
+  for (Operation &inside : block) {
+    code.setLoc(inside.getLoc());
+    if (failed(writeOp(&inside)))
+      return failure();
+  }
+  return success();
+}
+
+/// The slots of a stage that was taken.
+template <typename TakeOp>
+static void addSlots(TakeOp take, Rings &rings, DenseMap<Value, Slot> &slots) {
+  for (auto [i, slot] : llvm::enumerate(take.getSlots()))
+    slots[slot] = rings.getSlot(take.getRing(), i);
+}
+
+LogicalResult Role::writeOp(Operation *inside) {
+  return TypeSwitch<Operation *, LogicalResult>(inside)
+      .Case([&](tile::ForTilesOp loop) { return writeTiles(loop); })
+      .Case([&](tile::OnceOp once) { return writeOnce(once); })
+      .Case([&](tile::AcquireOp take) {
+        rings.acquire(rings.get(take.getRing()));
+        addSlots(take, rings, slots);
+        return success();
+      })
+      .Case([&](tile::WaitOp take) {
+        rings.wait(rings.get(take.getRing()));
+        addSlots(take, rings, slots);
+        return success();
+      })
+      .Case([&](tile::PublishOp give) {
+        rings.publish(rings.get(give.getRing()));
+        return success();
+      })
+      .Case([&](tile::ReleaseOp give) {
+        rings.release(rings.get(give.getRing()), !isSingle);
+        return success();
+      })
+      .Case([&](tile::LoadOp load) { return writeLoad(load); })
+      .Case([&](tile::ZeroOp zero) {
+        accs[zero.getAcc()] = mma->getZero(zero.getAcc().getType());
+        return success();
+      })
+      .Case([&](tile::MmaOp product) { return writeMma(product); })
+      .Case([&](tile::EpilogueOp epilogue) { return writeEpilogue(epilogue); })
+      .Case([&](tile::StoreOp store) { return writeStore(store); })
+      .Case([&](scf::ForOp loop) { return writeFor(loop); })
+      .Case([&](scf::YieldOp) { return success(); })
+      .Default([&](Operation *other) { return writeOther(other); });
+}
+
+/// Blocks that share a box load a part of its rows each, for all.
+LogicalResult Role::writeLoad(tile::LoadOp load) {
+  if (!isSingle)
+    return refuse(load) << "a role that loads and multiplies";
+  Slot slot = slots.find(load.getSlot())->second;
+  tile::SlotType type = load.getSlot().getType();
+  SmallVector<Value> coords;
+  for (auto [coord, extent] : llvm::zip(load.getCoords(), type.getShape()))
+    coords.push_back(code.get(code.mul(getInt(coord), extent)));
+  Int offset = code.add(code.mul(slot.stage, slot.ring->layout->stageBytes),
+                        slot.offset);
+  Box box = getLoadBox(load);
+  Value mask;
+  if (auto axis = load.getMulticast()) {
+    bool alongM = *axis == tile::Axis::m;
+    const Threads &t = kernel.threads;
+    Int index = alongM ? t.rankM : t.rankN;
+    coords[0] = code.get(code.add(coords[0], code.mul(index, box.extents[0])));
+    int64_t share = type.getBytes() / kernel.getBlocks(unsigned(*axis));
+    offset = code.add(offset, code.mul(index, share));
+    int64_t blocksM = kernel.getBlocks(0), bits = 0;
+    for (int64_t i = 0; i < kernel.getBlocks(unsigned(*axis)); ++i)
+      bits |= int64_t(1) << (alongM ? i : i * blocksM);
+    Int shift = alongM ? code.mul(t.rankN, blocksM) : t.rankM;
+    mask = LLVM::TruncOp::create(code, code.i16(),
+                                 code.get(code.shl(bits, shift)));
+  }
+  Value target = LLVM::AddrSpaceCastOp::create(code, code.pointer(7),
+                                               code.at(kernel.memory, offset));
+  std::reverse(coords.begin(), coords.end());
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      code, target, kernel.params.getMap(load.getSource(), box), coords,
+      rings.getFullBarrier(*slot.ring), ValueRange(), mask, Value(),
+      NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
+  return success();
+}
+
+LogicalResult Role::writeMma(tile::MmaOp product) {
+  if (!product.getAcc().getType().getElement().isF32())
+    return refuse(product) << "sums in "
+                           << product.getAcc().getType().getElement()
+                           << "; f32 works";
+  accs[product.getResult()] = mma->multiply(
+      product, accs.find(product.getAcc())->second,
+      slots.find(product.getA())->second, slots.find(product.getB())->second);
+  return success();
+}
+
+/// Accumulators that are ready; products into them are waited for.
+FailureOr<SmallVector<Acc>> Role::settleAccs(tile::EpilogueOp epilogue) {
+  SmallVector<Acc> ready;
+  for (Value value : epilogue.getAccs()) {
+    Acc &acc = accs[value];
+    if (acc.isZero)
+      return refuse(epilogue) << "an accumulator to which no product was added";
+    if (!acc.isSettled)
+      acc = mma->settle(acc);
+    ready.push_back(acc);
+  }
+  rings.settle();
+  return ready;
+}
+
+LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
+  FailureOr<SmallVector<Acc>> ready = settleAccs(epilogue);
+  if (failed(ready))
+    return failure();
+  mapOperands(epilogue);
+  ArrayRef<int64_t> shape = epilogue.getAccType().getShape();
+  int64_t parts = ready->front().parts.size();
+  Int row = code.mul(getInt(epilogue.getM()), shape[0]);
+  row = code.add(row, code.mul(warpgroup, 64 * parts));
+  row = code.add(row, code.mul(code.bitAnd(warp, 3), 16));
+  Int column = code.mul(getInt(epilogue.getN()), shape[1]);
+  auto work =
+      std::make_shared<Epilogue>(kernel, epilogue, *ready, values, row, column);
+  if (failed(work->check()))
+    return failure();
+  work->begin();
+  for (auto [i, result] : llvm::enumerate(epilogue.getResults()))
+    fragments[result] = {work, unsigned(i)};
+  return success();
+}
+
+LogicalResult Role::writeStore(tile::StoreOp store) {
+  SmallVector<Int> coords;
+  for (Value coord : store.getCoords())
+    coords.push_back(getInt(coord));
+  return Store(kernel, op, store, fragments.find(store.getValue())->second,
+               warp, coords)
+      .write();
+}

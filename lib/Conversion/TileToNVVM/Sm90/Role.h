@@ -1,0 +1,65 @@
+// One role being written: walks over its ops in order.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_ROLE_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_ROLE_H
+
+#include "Epilogue.h"
+#include "Mma.h"
+#include "Rings.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+namespace nibble {
+namespace sm90 {
+
+class Role {
+public:
+  Role(Kernel &kernel, tile::RoleOp op);
+  mlir::LogicalResult write();
+
+private:
+  mlir::LogicalResult writeBody();
+  mlir::LogicalResult writeBlock(mlir::Block &block);
+  mlir::LogicalResult writeOp(mlir::Operation *op);
+  mlir::LogicalResult writeLoad(tile::LoadOp op);
+  mlir::LogicalResult writeMma(tile::MmaOp op);
+  mlir::LogicalResult writeOnce(tile::OnceOp op);
+  mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(tile::EpilogueOp op);
+  mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
+  mlir::LogicalResult writeStore(tile::StoreOp op);
+  /// arith, vector, math, scf without tile ops: cloned.
+  mlir::LogicalResult writeOther(mlir::Operation *op);
+  /// memref.load and memref.store of arguments of the kernel.
+  void writeMemoryOps(mlir::Operation *original, mlir::Operation *clone);
+
+  // Loops (RoleLoops.cpp).
+  mlir::LogicalResult writeTiles(tile::ForTilesOp op);
+  void bindTile(tile::ForTilesOp op, Int index);
+  mlir::LogicalResult writeFor(mlir::scf::ForOp op);
+  mlir::LogicalResult writeRounds(mlir::scf::ForOp op, int64_t done,
+                                  int64_t trips, int64_t lower, int64_t step);
+  mlir::LogicalResult writeRound(mlir::scf::ForOp op, Int index);
+  void settleBefore(mlir::Operation *loop);
+
+  void copyValue(mlir::Value from, mlir::Value to);
+  void mapOperands(mlir::Operation *op);
+  Int getInt(mlir::Value value);
+
+  Kernel &kernel;
+  Code &code;
+  tile::RoleOp op;
+  bool isSingle;
+  Int warp = 0, warpgroup = 0; ///< in the role
+  Rings rings;
+  std::unique_ptr<Mma> mma;
+  mlir::IRMapping values;
+  llvm::DenseMap<mlir::Value, Int> ints; ///< index values
+  llvm::DenseMap<mlir::Value, Acc> accs;
+  llvm::DenseMap<mlir::Value, Slot> slots;
+  llvm::DenseMap<mlir::Value, Fragment> fragments;
+};
+
+} // namespace sm90
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_ROLE_H

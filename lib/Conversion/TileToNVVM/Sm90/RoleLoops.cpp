@@ -1,0 +1,173 @@
+// Loops of a role: over tiles, and over K with its first round before it.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Role.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm90;
+
+/// Tile `index` of the raster, in clusters: group by group, in a group the
+/// fastest axis first. The last group may be smaller.
+static std::pair<Int, Int> getPlace(Code &code, Int index, int64_t fast,
+                                    int64_t slow, int64_t group) {
+  if (group >= fast)
+    return {code.rem(index, fast), code.div(index, fast)};
+  Int number = code.div(index, group * slow);
+  Int rest = code.rem(index, group * slow);
+  Int first = code.mul(number, group);
+  Int size = group;
+  if (fast % group)
+    size = code.min(group, code.sub(fast, first));
+  return {code.add(first, code.rem(rest, size)), code.div(rest, size)};
+}
+
+/// Groups count tiles, and are rounded up to whole clusters.
+void Role::bindTile(tile::ForTilesOp loop, Int index) {
+  bool alongM = loop.getRaster().getFastest() == tile::Axis::m;
+  unsigned fast = alongM ? 0 : 1;
+  int64_t blocks = kernel.getBlocks(fast);
+  int64_t group = llvm::divideCeil(loop.getRaster().getGroup(), blocks);
+  auto [x, y] =
+      getPlace(code, index, loop.getTiles()[fast] / blocks,
+               loop.getTiles()[1 - fast] / kernel.getBlocks(1 - fast), group);
+  Int m = alongM ? x : y, n = alongM ? y : x;
+  Block &body = loop.getBody().front();
+  ints.insert_or_assign(
+      body.getArgument(0),
+      code.add(code.mul(m, kernel.getBlocks(0)), kernel.threads.rankM));
+  ints.insert_or_assign(
+      body.getArgument(1),
+      code.add(code.mul(n, kernel.getBlocks(1)), kernel.threads.rankN));
+}
+
+/// Waits for products whose stages a loop could not carry.
+void Role::settleBefore(Operation *loop) {
+  if (!rings.hasPending())
+    return;
+  if (loop) {
+    bool carries = true;
+    for (auto ring : kernel.op.getBody().front().getOps<tile::RingOp>())
+      carries &= rings.leavesPending(loop, ring.getRing());
+    if (carries)
+      return;
+  }
+  NVVM::WgmmaWaitGroupSyncOp::create(code, uint64_t(0));
+  rings.settle();
+}
+
+LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
+  int64_t tiles = loop.getTiles()[0] * loop.getTiles()[1];
+  int64_t count = tiles / kernel.getClusterSize();
+  int64_t clusters = kernel.op.getGrid() / kernel.getClusterSize();
+  settleBefore(nullptr);
+  Value index = code.get(kernel.threads.cluster);
+  LogicalResult result = success();
+  auto write = [&] {
+    SmallVector<Value *> cells = rings.getCells(loop);
+    cells.push_back(&index);
+    code.loop(cells, [&] {
+      bindTile(loop, index);
+      result = writeBlock(loop.getBody().front());
+      settleBefore(nullptr);
+      index = code.get(code.add(index, clusters));
+      return code.less(index, count);
+    });
+  };
+  if (clusters <= count)
+    write();
+  else
+    code.when(code.less(index, count), write);
+  return result;
+}
+
+void Role::copyValue(Value from, Value to) {
+  if (isa<tile::AccType>(from.getType()))
+    accs[to] = Acc(accs.find(from)->second);
+  else if (auto it = ints.find(from); it != ints.end())
+    ints.insert_or_assign(to, Int(it->second));
+  else
+    values.map(to, values.lookup(from));
+}
+
+LogicalResult Role::writeRound(scf::ForOp loop, Int index) {
+  ints.insert_or_assign(loop.getInductionVar(), index);
+  if (failed(writeBlock(*loop.getBody())))
+    return failure();
+  auto yields = loop.getYieldedValues();
+  SmallVector<std::pair<Value, Acc>> next;
+  for (auto [yield, argument] : llvm::zip(yields, loop.getRegionIterArgs()))
+    next.push_back({argument, accs.find(yield)->second});
+  for (auto &[argument, acc] : next)
+    accs[argument] = acc;
+  return success();
+}
+
+LogicalResult Role::writeRounds(scf::ForOp loop, int64_t done, int64_t trips,
+                                int64_t lower, int64_t step) {
+  LogicalResult result = success();
+  SmallVector<Value *> cells = rings.getCells(loop);
+  // Cells live in the map of accumulators, which grows: carry copies.
+  SmallVector<SmallVector<Value>> parts;
+  for (Value argument : loop.getRegionIterArgs())
+    parts.push_back(accs.find(argument)->second.parts);
+  for (auto &list : parts)
+    for (Value &part : list)
+      cells.push_back(&part);
+  Value index = code.get(lower + done * step);
+  cells.push_back(&index);
+  code.loop(cells, [&] {
+    for (auto [argument, list] : llvm::zip(loop.getRegionIterArgs(), parts))
+      accs[argument].parts = list;
+    result = writeRound(loop, index);
+    for (auto [argument, list] : llvm::zip(loop.getRegionIterArgs(), parts))
+      list = accs[argument].parts;
+    index = code.get(code.add(index, step));
+    return code.less(index, lower + trips * step);
+  });
+  return result;
+}
+
+/// Loops without ops of tile are cloned. Others carry accumulators and rings;
+/// the first round stands before the loop where it overwrites accumulators, or
+/// has no stage to give back.
+LogicalResult Role::writeFor(scf::ForOp loop) {
+  WalkResult tiles = loop.walk([](Operation *inside) {
+    return isa<tile::TileDialect>(inside->getDialect())
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  });
+  if (!tiles.wasInterrupted())
+    return writeOther(loop);
+  auto trips = loop.getStaticTripCount();
+  auto lower = getConstantIntValue(loop.getLowerBound());
+  auto step = getConstantIntValue(loop.getStep());
+  if (!trips || !lower || !step || *lower < 0)
+    return refuse(loop) << "a loop over ops of tile whose bounds are not "
+                           "constants of at least 0";
+  bool overwrites = false;
+  for (auto [init, argument] :
+       llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs())) {
+    if (!isa<tile::AccType>(init.getType()))
+      return refuse(loop) << "a loop over ops of tile that carries "
+                          << init.getType() << "; accumulators work";
+    copyValue(init, argument);
+    overwrites |= accs[argument].isZero;
+  }
+  int64_t count = trips->getSExtValue();
+  settleBefore(loop);
+  int64_t first = count && (overwrites || rings.needsFirstRound(loop));
+  if (first && failed(writeRound(loop, *lower)))
+    return failure();
+  for (Value argument : loop.getRegionIterArgs())
+    if (count > 1 && accs[argument].isZero)
+      return refuse(loop) << "a loop that adds nothing to an accumulator of "
+                             "zeros in its first round";
+  if (count > first && failed(writeRounds(loop, first, count, *lower, *step)))
+    return failure();
+  for (auto [argument, result] :
+       llvm::zip(loop.getRegionIterArgs(), loop.getResults()))
+    copyValue(argument, result);
+  return success();
+}

@@ -1,0 +1,40 @@
+// Where rings, barriers and panels lie in shared memory.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
+
+#include "nibble/Dialect/Tile/TileOps.h"
+
+#include "llvm/ADT/MapVector.h"
+
+namespace nibble {
+namespace sm90 {
+
+/// Bytes from the begin of the block's shared memory, which is aligned to 1024.
+struct RingLayout {
+  int64_t stages = 0, stageBytes = 0;
+  /// Sum of the slots: what arrives in a stage.
+  int64_t loadBytes = 0;
+  int64_t begin = 0, full = 0, empty = 0;
+  llvm::SmallVector<int64_t> slots; ///< from the begin of a stage
+  /// Some load is for all blocks of the cluster along m, along n.
+  bool multicast[2] = {false, false};
+  /// Arrivals that make a stage empty, from one block.
+  int64_t readers = 0;
+};
+
+struct SharedMemory {
+  explicit SharedMemory(tile::KernelOp kernel);
+  llvm::MapVector<mlir::Value, RingLayout> rings;
+  llvm::DenseMap<mlir::Operation *, int64_t> panels; ///< by tile.store
+  int64_t bytes = 0;
+  bool usesMulticast() const;
+};
+
+/// True if one thread of the role does it all: it loads, and does not multiply.
+bool isSingleThread(tile::RoleOp role);
+
+} // namespace sm90
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
