@@ -1,5 +1,7 @@
 // select-kernels: the kernel class of every region, and why.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ChooseSchedule.h"
+
 #include "nibble/KernelSelect/KernelClass.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Support/FallbackPolicy.h"
@@ -129,9 +131,12 @@ static llvm::json::Array getRemainingReformats(nq::RegionOp region) {
 namespace {
 struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
   using nibble::impl::SelectKernelsBase<SelectKernelsPass>::SelectKernelsBase;
-  SelectKernelsPass(StringRef name, FallbackPolicy *fallbacks)
+  SelectKernelsPass(StringRef name, FallbackPolicy *fallbacks, StringRef file,
+                    bool onlyMeasured)
       : fallbacks(fallbacks) {
     target = name.str();
+    tuning = file.str();
+    locked = onlyMeasured;
   }
 
   void runOnOperation() override {
@@ -142,6 +147,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
       getOperation().emitError() << "there is no target '" << target << "'";
       return signalPassFailure();
     }
+    if (failed(readTuning()))
+      return signalPassFailure();
     bool ok = true;
     int64_t index = 0;
     for (auto region : getOperation().front().getOps<nq::RegionOp>())
@@ -150,9 +157,44 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
       signalPassFailure();
   }
 
+  LogicalResult readTuning() {
+    if (tuning.empty())
+      return success();
+    auto read = TuningDb::load(tuning);
+    if (!read)
+      return getOperation().emitError() << llvm::toString(read.takeError());
+    measured = std::move(*read);
+    return success();
+  }
+
+  /// The user's database goes before the built-in one.
+  ScheduleChoice schedule(nq::RegionOp region, const KernelChoice &choice,
+                          const Machine &machine) {
+    if (!choice.kernel)
+      return {};
+    ScheduleChoice own =
+        chooseSchedule(region, *choice.kernel, machine, measured);
+    if (own.measured)
+      return own;
+    return chooseSchedule(region, *choice.kernel, machine,
+                          TuningDb::getBuiltIn(target));
+  }
+
+  bool refuseUnmeasured(nq::RegionOp region, const ScheduleChoice &choice) {
+    emitRefusal(region.getLoc(),
+                {"select-kernels", getLayerName(region.getLoc()),
+                 "a measured schedule (--locked)", choice.reason,
+                 "measure it (docs/performance.md) and give the rows with "
+                 "--tuning-db, or compile without --locked"});
+    return false;
+  }
+
   bool select(nq::RegionOp region, const Machine &machine, int64_t index) {
     KernelChoice choice = chooseKernel(region, machine);
-    explain(region, machine, choice, index);
+    ScheduleChoice chosen = schedule(region, choice, machine);
+    explain(region, machine, choice, chosen, index);
+    if (locked && !chosen.schedule.empty() && !chosen.measured)
+      return refuseUnmeasured(region, chosen);
     StringRef layer = getLayerName(region.getLoc());
     if (choice.kernel && !choice.asRequested && permits(region, choice))
       emitRemark(region.getLoc())
@@ -165,6 +207,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
     region->setAttr(kKernelClassAttr,
                     builder.getStringAttr(choice.kernel->name));
     region->setAttr(kMathAttr, builder.getStringAttr(choice.chosen));
+    if (!chosen.schedule.empty())
+      region->setAttr(kScheduleAttr, builder.getStringAttr(chosen.schedule));
     return true;
   }
 
@@ -196,7 +240,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
 
   /// Everything that a report tells about the region.
   void explain(nq::RegionOp region, const Machine &machine,
-               const KernelChoice &choice, int64_t index) {
+               const KernelChoice &choice, const ScheduleChoice &chosen,
+               int64_t index) {
     Traffic traffic = getTraffic(region);
     int64_t flops = getFlops(region), bytes = traffic.read + traffic.written;
     MathFormat math = choice.kernel ? choice.kernel->math : MathFormat::F32;
@@ -222,7 +267,7 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
            << RemarkArg("as_requested", choice.kernel && choice.asRequested)
            << RemarkArg("kernel", choice.kernel ? choice.kernel->name.str()
                                                 : std::string())
-           << RemarkArg("schedule", std::string())
+           << RemarkArg("schedule", chosen.schedule)
            << RemarkArg("inputs", toText(getTypes(region.getInputs())))
            << RemarkArg("results", toText(getTypes(region.getResults())))
            << RemarkArg("bytes_read", traffic.read)
@@ -231,16 +276,20 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
            << RemarkArg("datasheet_us", datasheet * 1e6)
            << RemarkArg("reached_us", reached * 1e6)
            << RemarkArg("bound", memoryBound ? "memory" : "arithmetic")
-           << RemarkArg("reason", choice.reason)
+           << RemarkArg("reason", choice.reason + (chosen.reason.empty()
+                                                       ? ""
+                                                       : "; " + chosen.reason))
            << RemarkArg("rejected", toText(getRejected(choice)))
            << RemarkArg("suggestion", choice.suggestion);
   }
 
   FallbackPolicy *fallbacks = nullptr;
+  TuningDb measured;
 };
 } // namespace
 
 std::unique_ptr<Pass>
-nibble::createSelectKernelsPass(StringRef target, FallbackPolicy *fallbacks) {
-  return std::make_unique<SelectKernelsPass>(target, fallbacks);
+nibble::createSelectKernelsPass(StringRef target, FallbackPolicy *fallbacks,
+                                StringRef tuning, bool locked) {
+  return std::make_unique<SelectKernelsPass>(target, fallbacks, tuning, locked);
 }

@@ -8,11 +8,13 @@
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Engine/WriteEngine.h"
 #include "nibble/Import/OnnxImporter.h"
+#include "nibble/KernelSelect/Machine.h"
 #include "nibble/Pipelines/Calibration.h"
 #include "nibble/Reference/Interpreter.h"
 #include "nibble/Report/Explain.h"
 #include "nibble/Report/Lint.h"
 #include "nibble/Target/Cpu/CpuTarget.h"
+#include "nibble/Target/Gpu/GpuTarget.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/Transforms/Quantize/AssignPrecision.h"
 
@@ -174,7 +176,9 @@ static void buildStage(OpPassManager &pm, Stage stage,
   case Stage::Layout:
     return buildLayoutPipeline(pm, {target, &fallbacks});
   case Stage::Select:
-    return buildSelectPipeline(pm, {target, &fallbacks});
+    return buildSelectPipeline(
+        pm, {target, &fallbacks, options.tuningDb, options.locked,
+             options.candidates});
   case Stage::Lower:
     return buildLowerPipeline(pm, {target});
   case Stage::Quantize:
@@ -183,16 +187,6 @@ static void buildStage(OpPassManager &pm, Stage stage,
   case Stage::Engine:
     return;
   }
-}
-
-/// Targets whose plans this build can make but not write as code.
-LogicalResult Compiler::checkCodeGenerator() {
-  if (StringRef(options.target).split(':').first == "cpu")
-    return success();
-  return fail(context, "this build writes no code for target '" +
-                           options.target +
-                           "': stages up to select, --dry-run and explain "
-                           "work; compile with --target cpu to run");
 }
 
 /// Without a policy, models are obeyed as they are.
@@ -216,8 +210,6 @@ LogicalResult Compiler::quantize() {
 LogicalResult Compiler::runStage(Stage stage) {
   if (options.progress)
     options.progress(stage);
-  if (stage == Stage::Lower && failed(checkCodeGenerator()))
-    return failure();
   if (stage == Stage::Import) {
     if (failed(import()))
       return failure();
@@ -241,10 +233,6 @@ LogicalResult Compiler::runStage(Stage stage) {
 /// Runs the passes of a stage, with a copy of the IR at hand in case they fail:
 /// constants are shared, so that it costs little.
 LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
-  bool isGpu = StringRef(options.target).split(':').first != "cpu";
-  // Stage lower, where memory is planned, does not exist for GPU targets yet.
-  if (stage == Stage::Select && isGpu)
-    pm.addPass(createPlanMemory());
   OwningOpRef<ModuleOp> before;
   if (options.reproducerDir)
     before = module->clone();
@@ -346,45 +334,117 @@ LogicalResult Compiler::checkMemory() {
   return pm.run(*module);
 }
 
-/// The kernels' loops live in a nested module of their own; it leaves the plan
-/// here and becomes code.
+bool Compiler::isForGpu() const { return getMachine(options.target)->isGpu(); }
+
+/// The kernels live in a nested module of their own; it leaves the plan here
+/// and becomes code.
 LogicalResult Compiler::emitCode() {
+  return isForGpu() ? emitGpuCode() : emitCpuCode();
+}
+
+LogicalResult Compiler::emitCpuCode() {
   auto kernels = module->lookupSymbol<ModuleOp>(kCpuKernelsModule);
   if (!kernels)
     return fail(context, "stage 'lower' left no kernels");
   cpu::CpuTargetOptions target;
   if (StringRef(options.target).ends_with(":native"))
     target.cpu = "native";
-  std::string ir, assembly, loops;
+  std::string ir, assembly;
   if (!options.dumpKernels.empty()) {
     target.llvmText = &ir;
     target.asmText = &assembly;
-    llvm::raw_string_ostream(loops) << kernels;
   }
+  std::string loops = printKernels(kernels);
   // Compiling takes the loops apart.
   OwningOpRef<ModuleOp> before;
   if (options.reproducerDir)
     before = kernels.clone();
   auto code = cpu::compileToSharedObject(kernels, target);
-  if (!code) {
-    (void)fail(context, llvm::toString(code.takeError()));
-    if (before)
-      reproduce(*before,
-                "builtin.module(compile-kernels-to-cpu{cpu=" + target.cpu +
-                    "})",
-                "code");
-    return failure();
-  }
+  if (!code)
+    return failCode(code.takeError(), std::move(before),
+                    "builtin.module(compile-kernels-to-cpu{cpu=" + target.cpu +
+                        "})");
   object = std::move(*code);
   kernels->erase();
+  return dumpCode({{"kernels.mlir", loops},
+                   {"kernels.ll", ir},
+                   {"kernels.s", assembly}});
+}
+
+LogicalResult Compiler::emitGpuCode() {
+  auto kernels =
+      module->lookupSymbol<mlir::gpu::GPUModuleOp>(kGpuKernelsModule);
+  if (!kernels)
+    return fail(context, "stage 'lower' left no kernels");
+  gpu::GpuCodeOptions target;
+  target.chip = options.target;
+  std::string ir;
+  if (!options.dumpKernels.empty())
+    target.llvmText = &ir;
+  std::string text = printKernels(kernels);
+  OwningOpRef<ModuleOp> before;
+  if (options.reproducerDir) {
+    before = ModuleOp::create(kernels.getLoc());
+    before->push_back(kernels.clone());
+  }
+  auto code = gpu::emitPtx(kernels, target);
+  if (!code)
+    return failCode(code.takeError(), std::move(before),
+                    "builtin.module(compile-kernels-to-ptx{chip=" +
+                        target.chip + "})");
+  object = std::move(*code);
+  kernels->erase();
+  if (failed(dumpCode({{"kernels.mlir", text},
+                       {"kernels.ll", ir},
+                       {"kernels.ptx", object}})))
+    return failure();
+  return checkAssembly();
+}
+
+/// Where there is ptxas, what it thinks of the code: local memory and
+/// serialized matrix instructions are bugs of ours, not of the model.
+LogicalResult Compiler::checkAssembly() {
+  std::string ptxas = gpu::findPtxas();
+  if (ptxas.empty())
+    return success();
+  auto assembled = gpu::assemble(object, options.target, ptxas);
+  if (!assembled)
+    return fail(context, llvm::toString(assembled.takeError()));
+  for (const std::string &warning : assembled->warnings)
+    emitWarning(UnknownLoc::get(&context)) << "ptxas: " << warning;
+  for (const gpu::KernelResources &kernel : assembled->kernels)
+    if (kernel.stackBytes || kernel.spillBytes)
+      emitWarning(UnknownLoc::get(&context))
+          << "kernel '" << kernel.symbol << "' uses " << kernel.stackBytes
+          << " bytes of local memory (" << kernel.spillBytes
+          << " of spills): it is slow, which is a bug of nibble";
+  return success();
+}
+
+std::string Compiler::printKernels(Operation *kernels) const {
+  std::string text;
+  if (!options.dumpKernels.empty())
+    llvm::raw_string_ostream(text) << *kernels;
+  return text;
+}
+
+LogicalResult Compiler::failCode(llvm::Error error,
+                                 OwningOpRef<ModuleOp> before,
+                                 const std::string &pipeline) {
+  (void)fail(context, llvm::toString(std::move(error)));
+  if (before)
+    reproduce(*before, pipeline, "code");
+  return failure();
+}
+
+LogicalResult Compiler::dumpCode(
+    ArrayRef<std::pair<StringRef, StringRef>> files) {
   if (options.dumpKernels.empty())
     return success();
-  return success(
-      succeeded(
-          writeText(context, options.dumpKernels, "kernels.mlir", loops)) &&
-      succeeded(writeText(context, options.dumpKernels, "kernels.ll", ir)) &&
-      succeeded(
-          writeText(context, options.dumpKernels, "kernels.s", assembly)));
+  for (auto [name, text] : files)
+    if (failed(writeText(context, options.dumpKernels, name, text)))
+      return failure();
+  return success();
 }
 
 LogicalResult Compiler::dump(Stage stage) {
@@ -417,7 +477,7 @@ static std::vector<std::string> getHostVectorFeatures() {
 LogicalResult Compiler::write() {
   WriteEngineOptions engine;
   engine.path = options.output;
-  engine.target = "cpu";
+  engine.target = isForGpu() ? options.target : "cpu";
   engine.model = options.input;
   engine.modelHash = getModelHash();
   engine.command = options.command;

@@ -199,8 +199,11 @@ void nibble::buildSelectPipeline(OpPassManager &pm,
   // Again, for regions that stage layout made.
   pm.addNestedPass<func::FuncOp>(createPermitFallbacksPass(options.fallbacks));
   pm.addNestedPass<func::FuncOp>(
-      createSelectKernelsPass(options.target, options.fallbacks));
+      createSelectKernelsPass(
+          options.target, options.fallbacks, options.tuning, options.locked));
   pm.addPass(createOutlineKernels());
+  if (options.candidates > 0)
+    pm.addPass(createExpandCandidates({options.target, options.candidates}));
   pm.addPass(createOrderLaunches());
   pm.addPass(createReuseBuffers());
   addVerifier(pm, Stage::Select);
@@ -210,6 +213,8 @@ void nibble::buildLowerPipeline(OpPassManager &pm,
                                 const LowerOptions &options) {
   if (options.target == "cpu")
     pm.addPass(createLowerKernelsToCpu());
+  else
+    pm.addPass(createLowerKernelsToGpu({options.target}));
   pm.addPass(createPlanMemory());
   addVerifier(pm, Stage::Lower);
 }

@@ -57,6 +57,18 @@ cl::opt<std::string> dumpStages("dump-stages",
 cl::opt<std::string> dumpKernels("dump-kernels",
                                  cl::desc("write the code of the kernels"),
                                  cl::value_desc("DIR"), cl::sub(command));
+cl::opt<std::string> tuningDb(
+    "tuning-db",
+    cl::desc("measured schedules that go before those of the compiler"),
+    cl::value_desc("FILE.jsonl"), cl::sub(command));
+cl::opt<bool> locked("locked",
+                     cl::desc("refuse shapes whose schedule was not measured"),
+                     cl::sub(command));
+cl::opt<int64_t> candidates(
+    "candidates",
+    cl::desc("write an engine of up to N schedules for each product on tensor "
+             "cores, for nibble-run bench --candidates"),
+    cl::value_desc("N"), cl::init(0), cl::sub(command));
 cl::list<std::string>
     noFusion("no-fusion",
              cl::desc("switch off a fusion or a recognition by name "
@@ -221,8 +233,7 @@ static int checkOptions(CompileOptions &options) {
   if (int code = readFusions(options))
     return code;
   if (dryRun && !options.stopAfter) {
-    options.stopAfter =
-        getMachine(target)->isGpu() ? Stage::Select : Stage::Lower;
+    options.stopAfter = Stage::Lower;
     options.emitCode = false;
   }
   if (output.empty() && !options.stopAfter)
@@ -240,6 +251,9 @@ int compileCommand(int argc, char **argv) {
   options.shapes.assign(shapes.begin(), shapes.end());
   options.states.assign(states.begin(), states.end());
   options.dumpStages = dumpStages;
+  options.tuningDb = tuningDb;
+  options.locked = locked;
+  options.candidates = candidates;
   options.dumpKernels = dumpKernels;
   options.command = quoteCommand(argc, argv);
   options.progress = showProgress;

@@ -9,6 +9,8 @@
 namespace nibble {
 /// Name of the nested module that holds the loops of the CPU target.
 constexpr llvm::StringLiteral kCpuKernelsModule = "cpu_kernels";
+/// Name of the gpu.module that holds the kernels of a GPU target.
+constexpr llvm::StringLiteral kGpuKernelsModule = "gpu_kernels";
 
 #define GEN_PASS_DECL
 #include "lib/Conversion/Passes.h.inc"

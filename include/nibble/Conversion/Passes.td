@@ -80,4 +80,27 @@ def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"
     "::mlir::vector::VectorDialect"];
 }
 
+def LowerKernelsToGpu : Pass<"lower-kernels-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "Write every kernel of the plan as kernels of a GPU";
+  let description = [{
+    Assumes a plan as outline-kernels leaves it, for a GPU target; the kernel
+    class that select-kernels chose says which generator writes a kernel.
+    Guarantees: a `gpu.module @gpu_kernels` that `gpu::emitPtx` takes; every
+    launch has `gpu` (its kernels, one after the other, with grids and
+    parameters), `workspace` if they share memory, and its flops. The
+    tensor-level kernels stay: they say what is computed.
+
+    Refuses kernels that no generator covers: an error that names the layer and the reason. Example:
+    test/Conversion/lower-kernels-to-gpu.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", /*default=*/"\"sm_90a\"",
+                        "sm_90a, sm_100a or sm_110a">];
+  let dependentDialects = [
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::NVVM::NVVMDialect",
+    "::nibble::tile::TileDialect"];
+}
+
 #endif // NIBBLE_CONVERSION_PASSES_TD

@@ -10,6 +10,8 @@ namespace nibble {
 /// Attributes of a region that has its kernel.
 constexpr llvm::StringLiteral kKernelClassAttr = "nibble.kernel_class";
 constexpr llvm::StringLiteral kMathAttr = "nibble.math";
+/// Schedule of a region or kernel (GemmSchedule.h), if its class has one.
+constexpr llvm::StringLiteral kScheduleAttr = "nibble.schedule";
 /// Formats that a region may fall to (strings), in the user's order.
 constexpr llvm::StringLiteral kPermittedAttr = "nibble.permitted";
 
@@ -21,8 +23,11 @@ class FallbackPolicy;
 std::unique_ptr<mlir::Pass>
 createPermitFallbacksPass(const FallbackPolicy *fallbacks);
 /// `select-kernels` with permissions, which must outlive it; null: none.
-std::unique_ptr<mlir::Pass> createSelectKernelsPass(llvm::StringRef target,
-                                                    FallbackPolicy *fallbacks);
+/// `tuning` is a database besides the built-in one, or empty; `locked`: refuse
+/// shapes that were not measured.
+std::unique_ptr<mlir::Pass>
+createSelectKernelsPass(llvm::StringRef target, FallbackPolicy *fallbacks,
+                        llvm::StringRef tuning = {}, bool locked = false);
 
 #define GEN_PASS_REGISTRATION
 #include "lib/KernelSelect/Passes.h.inc"

@@ -25,6 +25,11 @@ struct CompileOptions {
   std::string input;          ///< .onnx, or .mlir in any stage before `lower`
   std::string output;         ///< engine file; may be empty with stopAfter
   std::string target = "cpu"; ///< one of getTargetNames()
+  std::string tuningDb; ///< file of rows (TuningDb.h) besides the built-in ones
+  bool locked = false;  ///< only schedules that were measured
+  /// If positive: an engine of up to this many schedules per kernel, to be
+  /// measured, in place of the model's own.
+  int64_t candidates = 0;
   std::vector<std::string> shapes; ///< "NAME=1x970x2048"
   /// "INPUT=OUTPUT": pairs that become states, see bind-states.
   std::vector<std::string> states;
@@ -45,7 +50,8 @@ struct CompileOptions {
   bool emitCode = true;
   /// Folder for the IR after each stage: 01-import.mlir, ... Created if absent.
   std::string dumpStages;
-  /// Folder for each kernel's code: kernels.mlir, kernels.ll, kernels.s.
+  /// Folder for the kernels' code: kernels.mlir, kernels.ll, kernels.s (CPU) or
+  /// kernels.ptx.
   std::string dumpKernels;
   /// Keep matmul results in f32 and round in an op of its own, so that `verify`
   /// sees the error before the output rounding.
@@ -92,7 +98,7 @@ public:
   }
 
   mlir::ModuleOp getModule() { return *module; }
-  /// The CPU code; empty before stage `lower`.
+  /// The CPU's object code, or PTX; empty before stage `lower`.
   llvm::StringRef getObject() const { return object; }
 
 private:
@@ -103,10 +109,19 @@ private:
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
   void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
                  llvm::StringRef stage);
-  mlir::LogicalResult checkCodeGenerator();
+  bool isForGpu() const;
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();
   mlir::LogicalResult emitCode();
+  mlir::LogicalResult emitCpuCode();
+  mlir::LogicalResult emitGpuCode();
+  mlir::LogicalResult checkAssembly();
+  std::string printKernels(mlir::Operation *kernels) const;
+  mlir::LogicalResult failCode(llvm::Error error,
+                               mlir::OwningOpRef<mlir::ModuleOp> before,
+                               const std::string &pipeline);
+  mlir::LogicalResult
+  dumpCode(llvm::ArrayRef<std::pair<llvm::StringRef, llvm::StringRef>> files);
   mlir::LogicalResult dump(Stage stage);
   mlir::LogicalResult write();
 

@@ -85,6 +85,11 @@ struct SelectOptions {
   std::string target = "cpu";
   /// Layers that may compute in another format than asked for; may be null.
   FallbackPolicy *fallbacks = nullptr;
+  std::string tuning;  ///< database besides the built-in one, or empty
+  bool locked = false; ///< refuse shapes that were not measured
+  /// If positive: entry points for up to this many schedules per kernel, in
+  /// place of the model's.
+  int64_t candidates = 0;
 };
 void buildSelectPipeline(mlir::OpPassManager &pm, const SelectOptions &options);
 

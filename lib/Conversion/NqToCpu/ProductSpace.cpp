@@ -25,7 +25,7 @@ ArrayRef<int64_t> shapeOf(Value value) {
 
 class SpaceReader {
 public:
-  explicit SpaceReader(std::string &why) : why(why) {}
+  SpaceReader(std::string &why, bool forCpu) : why(why), forCpu(forCpu) {}
 
   LogicalResult read(Block &body) {
     for (Operation &op : body.without_terminator())
@@ -177,7 +177,7 @@ private:
       return no(op, "has an operand that is computed in the kernel");
     if (!op.getEpilogue().empty())
       return no(op, "has an epilogue of its own");
-    if (std::string reason = whyNoGemm(op); !reason.empty())
+    if (std::string reason = forCpu ? whyNoGemm(op) : ""; !reason.empty())
       return no(op, "has no GEMM: " + reason);
     if (cast<RankedTensorType>(op.getB().getType()).getRank() != 2)
       return no(op, "is a batch of products");
@@ -390,14 +390,16 @@ private:
   }
 
   std::string &why;
+  const bool forCpu;
   SmallVector<Set> sets;
   DenseMap<Value, Member> members;
 };
 
 } // namespace
 
-FailureOr<ProductSpace> mapProducts(Block &body, std::string &why) {
-  SpaceReader reader(why);
+FailureOr<ProductSpace> mapProducts(Block &body, std::string &why,
+                                    bool forCpu) {
+  SpaceReader reader(why, forCpu);
   if (failed(reader.read(body)))
     return failure();
   return reader.finish();

@@ -44,12 +44,21 @@ private:
   }
 
   int64_t tilesM() const {
-    return llvm::alignTo(llvm::divideCeil(problem.m, schedule.tileM),
+    int64_t extent = schedule.swapped ? problem.n : problem.m;
+    return llvm::alignTo(llvm::divideCeil(extent, schedule.tileM),
                          schedule.clusterM);
   }
   int64_t tilesN() const {
-    return llvm::alignTo(llvm::divideCeil(problem.n, schedule.tileN),
+    int64_t extent = schedule.swapped ? problem.m : problem.n;
+    return llvm::alignTo(llvm::divideCeil(extent, schedule.tileN),
                          schedule.clusterN);
+  }
+  /// Rows of a tile of A and of the weights.
+  int64_t rowsOfA() const {
+    return schedule.swapped ? schedule.tileN : schedule.tileM;
+  }
+  int64_t rowsOfB() const {
+    return schedule.swapped ? schedule.tileM : schedule.tileN;
   }
   int64_t getTileK() const { return problem.getShape().getTileK(); }
   int64_t blocksK() const { return llvm::divideCeil(problem.k, getTileK()); }
@@ -67,9 +76,9 @@ private:
   }
 
   tile::RingType getRingType() {
-    SmallVector<Type> slots{getSlot(schedule.tileM, problem.a.element)};
+    SmallVector<Type> slots{getSlot(rowsOfA(), problem.a.element)};
     for (const GemmProblem::Factor &factor : problem.factors)
-      slots.push_back(getSlot(schedule.tileN, factor.b.element));
+      slots.push_back(getSlot(rowsOfB(), factor.b.element));
     return tile::RingType::get(b.getContext(), schedule.stages, slots);
   }
 
@@ -104,13 +113,9 @@ private:
     for (const GemmResult &result : problem.results)
       results.push_back(addArgument(result.place, {problem.m, problem.n},
                                     cpu::storageType(result.tensor->element)));
-    for (const PassedResult &result : problem.passed) {
-      Type element = cpu::storageType(result.tensor->element);
-      Place from = problem.places.lookup(result.tensor);
-      int64_t size = result.tensor->size();
-      passed.push_back({addArgument(from, {size}, element),
-                        addArgument(result.place, {size}, element)});
-    }
+    for (const PassedResult &result : problem.passed)
+      passed.push_back(addArgument(result.place, {result.tensor->size()},
+                                   cpu::storageType(result.tensor->element)));
   }
 
   SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const {
@@ -163,10 +168,17 @@ private:
     b.setInsertionPoint(loop.getBody()->getTerminator());
     Value k = loop.getInductionVar();
     auto stage = tile::AcquireOp::create(b, ring);
-    load(a, m, k, stage.getSlots()[0], schedule.clusterN, tile::Axis::n);
+    auto loadM = [&](Value source, Value slot) {
+      load(source, m, k, slot, schedule.clusterN, tile::Axis::n);
+    };
+    auto loadN = [&](Value source, Value slot) {
+      load(source, n, k, slot, schedule.clusterM, tile::Axis::m);
+    };
+    schedule.swapped ? loadN(a, stage.getSlots()[0])
+                     : loadM(a, stage.getSlots()[0]);
     for (auto [i, factor] : llvm::enumerate(factors))
-      load(factor, n, k, stage.getSlots()[1 + i], schedule.clusterM,
-           tile::Axis::m);
+      schedule.swapped ? loadM(factor, stage.getSlots()[1 + i])
+                       : loadN(factor, stage.getSlots()[1 + i]);
     tile::PublishOp::create(b, ring, ValueRange());
   }
 
@@ -182,18 +194,17 @@ private:
     auto once = tile::OnceOp::create(b);
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&once.getBody());
-    for (auto [result, places] : llvm::zip(problem.passed, passed))
-      for (int64_t i = 0; i < result.tensor->size(); ++i) {
-        Value at = index(i);
-        Value bits = memref::LoadOp::create(b, places.first, at);
-        memref::StoreOp::create(b, bits, places.second, at);
-      }
+    SmallVector<Value> bits = epilogue.emitPassed(b, loadUniforms());
+    size_t next = 0;
+    for (auto [result, memref] : llvm::zip(problem.passed, passed))
+      for (int64_t i = 0; i < result.tensor->size(); ++i)
+        memref::StoreOp::create(b, bits[next++], memref, index(i));
   }
 
   void addMultiplyRole() {
     OpBuilder::InsertionGuard guard(b);
     addRole("multiply", 4 * schedule.warpgroups, 232);
-    addUniforms();
+    epilogue.emitUniform(b, loadUniforms());
     Value zero = index(0), one = index(1), blocks = index(blocksK());
     tile::ForTilesOp tiles = addTiles();
     Value m = tiles.getBody().getArgument(0),
@@ -213,9 +224,12 @@ private:
   void addProducts(scf::ForOp loop) {
     auto stage = tile::WaitOp::create(b, ring);
     SmallVector<Value> sums;
-    for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs()))
-      sums.push_back(tile::MmaOp::create(
-          b, stage.getSlots()[0], stage.getSlots()[1 + i], sum, ValueRange()));
+    for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs())) {
+      Value left = stage.getSlots()[0], right = stage.getSlots()[1 + i];
+      if (schedule.swapped)
+        std::swap(left, right);
+      sums.push_back(tile::MmaOp::create(b, left, right, sum, ValueRange()));
+    }
     tile::ReleaseOp::create(b, ring);
     scf::YieldOp::create(b, sums);
   }
@@ -224,12 +238,12 @@ private:
   // Epilogue
   //===--------------------------------------------------------------------===//
 
-  void addUniforms() {
+  SmallVector<Value> loadUniforms() {
     SmallVector<Value> uniforms;
     for (auto [operand, memref] : llvm::zip(epilogue.operands, operands))
       if (operand.kind == EpilogueOperand::Uniform)
         uniforms.push_back(memref::LoadOp::create(b, memref, index(0)));
-    epilogue.emitUniform(b, uniforms);
+    return uniforms;
   }
 
   SmallVector<Value> getOperands(EpilogueOperand::Kind kind) const {
@@ -246,16 +260,38 @@ private:
       types.push_back(tile::FragmentType::get(
           b.getContext(), {schedule.tileM, schedule.tileN},
           cast<MemRefType>(result.getType()).getElementType()));
-    auto op = tile::EpilogueOp::create(b, types, sums, m, n,
-                                       getOperands(EpilogueOperand::Row),
-                                       getOperands(EpilogueOperand::Column),
-                                       getOperands(EpilogueOperand::Element));
+    auto op = tile::EpilogueOp::create(
+        b, types, sums, m, n, getOperands(getKinds()[0]),
+        getOperands(getKinds()[1]), getOperands(getKinds()[2]));
     {
       OpBuilder::InsertionGuard guard(b);
       addBody(op);
     }
     for (auto [fragment, result] : llvm::zip(op.getResults(), results))
       store(fragment, result, m, n);
+  }
+
+  /// Of the operands in the order in which the body gets them.
+  std::array<EpilogueOperand::Kind, 3> getKinds() const {
+    if (schedule.swapped)
+      return {EpilogueOperand::Column, EpilogueOperand::Row,
+              EpilogueOperand::Element};
+    return {EpilogueOperand::Row, EpilogueOperand::Column,
+            EpilogueOperand::Element};
+  }
+
+  /// Arguments of the body in the order of the epilogue's operands.
+  SmallVector<Value> inOrder(ValueRange args) const {
+    SmallVector<Value> list(args.take_front(factors.size()));
+    std::array<SmallVector<Value>, 4> ofKind;
+    size_t next = factors.size();
+    for (EpilogueOperand::Kind kind : getKinds())
+      for (const EpilogueOperand &operand : epilogue.operands)
+        if (operand.kind == kind)
+          ofKind[kind].push_back(args[next++]);
+    for (const SmallVector<Value> &values : ofKind)
+      list.append(values);
+    return list;
   }
 
   void addBody(tile::EpilogueOp op) {
@@ -266,22 +302,23 @@ private:
     };
     for (size_t i = 0; i < factors.size(); ++i)
       add(b.getF32Type());
-    for (const EpilogueOperand &operand : epilogue.operands)
-      if (operand.kind != EpilogueOperand::Uniform)
-        add(operand.element);
-    SmallVector<Value> values = epilogue.emitBody(b, body->getArguments());
+    for (EpilogueOperand::Kind kind : getKinds())
+      for (const EpilogueOperand &operand : epilogue.operands)
+        if (operand.kind == kind)
+          add(operand.element);
+    SmallVector<Value> values =
+        epilogue.emitBody(b, inOrder(body->getArguments()));
     tile::YieldOp::create(b, values);
   }
 
   void store(Value fragment, Value result, Value m, Value n) {
     auto type = cast<tile::FragmentType>(fragment.getType());
     int64_t bytes = type.getElement().getIntOrFloatBitWidth() / 8;
-    int64_t panel = 128 / bytes;
-    while (panel > schedule.tileN || schedule.tileN % panel)
-      panel /= 2;
-    tile::StoreOp::create(b, fragment, result, ValueRange{m, n},
-                          b.getI64IntegerAttr(panel),
-                          b.getI64IntegerAttr(schedule.buffers));
+    auto coords = schedule.swapped ? ValueRange{n, m} : ValueRange{m, n};
+    tile::StoreOp::create(b, fragment, result, coords,
+                          b.getI64IntegerAttr(getPanel(schedule, bytes)),
+                          b.getI64IntegerAttr(schedule.buffers),
+                          schedule.swapped ? b.getUnitAttr() : UnitAttr());
   }
 
   GemmProblem &problem;
@@ -291,8 +328,7 @@ private:
   ImplicitLocOpBuilder b;
   tile::KernelOp kernel;
   Value ring, a;
-  SmallVector<Value> factors, operands, results;
-  SmallVector<std::pair<Value, Value>> passed;
+  SmallVector<Value> factors, operands, results, passed;
   std::vector<nibble::gpu::KernelArg> args;
 };
 
@@ -306,7 +342,7 @@ std::optional<GemmShape> nibble::getTileGemmShape(Block &body,
   GemmEpilogue epilogue(problem);
   if (failed(epilogue.make(why)))
     return std::nullopt;
-  return problem.getShape();
+  return epilogue.getShape();
 }
 
 FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,
@@ -319,7 +355,7 @@ FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,
   GemmEpilogue epilogue(problem);
   if (failed(epilogue.make(why)))
     return failure();
-  why = whyNotSchedule(schedule, problem.getShape(), kSm90SharedBytes);
+  why = whyNotSchedule(schedule, epilogue.getShape(), kSm90SharedBytes);
   if (!why.empty())
     return failure();
   return GemmBuilder(problem, epilogue, schedule, chip, kernel.getLoc(), target)

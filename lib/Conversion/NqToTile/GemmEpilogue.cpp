@@ -123,12 +123,35 @@ LogicalResult GemmEpilogue::make(std::string &why) {
     Node *value = dag.pull(*result.tensor, indexAt(dag, *result.tensor));
     results.push_back(dag.encode(result.tensor->element, value));
   }
+  for (const PassedResult &result : problem.passed) {
+    if (readsReduction(*result.tensor))
+      return no(why, "a result beside the product is a sum or maximum");
+    for (int64_t i = 0; i < result.tensor->size(); ++i) {
+      Index index = dag.delinearize(Lin(i), result.tensor->shape);
+      passed.push_back(
+          dag.encode(result.tensor->element, dag.pull(*result.tensor, index)));
+    }
+  }
   if (isElsewhere)
     return no(why, "an element needs the product at another row or column");
-  for (Node *node : results)
+  for (Node *node : llvm::concat<Node *>(results, passed))
     if (failed(addLoads(node, why)))
       return failure();
-  // In the order of kinds: numbers of operands change.
+  sortOperands();
+  return success();
+}
+
+GemmShape GemmEpilogue::getShape() const {
+  GemmShape shape = problem.getShape();
+  shape.readsElements =
+      llvm::any_of(operands, [](const EpilogueOperand &operand) {
+        return operand.kind == EpilogueOperand::Element;
+      });
+  return shape;
+}
+
+/// In the order of kinds: numbers of operands change.
+void GemmEpilogue::sortOperands() {
   SmallVector<unsigned> order =
       llvm::to_vector(llvm::seq<unsigned>(0, operands.size()));
   llvm::stable_sort(order, [&](unsigned a, unsigned b) {
@@ -143,7 +166,6 @@ LogicalResult GemmEpilogue::make(std::string &why) {
   operands = std::move(sorted);
   for (auto &entry : operandOf)
     entry.second = newNumber[entry.second];
-  return success();
 }
 
 LogicalResult GemmEpilogue::addLoads(Node *node, std::string &why) {
@@ -245,11 +267,21 @@ static void collectUniform(Node *node, llvm::SetVector<Node *> &uniform) {
     collectUniform(operand, uniform);
 }
 
-void GemmEpilogue::emitUniform(ImplicitLocOpBuilder &b, ValueRange uniforms) {
+void GemmEpilogue::setUniforms(ValueRange uniforms) {
   values.clear();
   for (auto [load, number] : operandOf)
     if (operands[number].kind == EpilogueOperand::Uniform)
       values[load] = uniforms[number];
+}
+
+SmallVector<Value> GemmEpilogue::emitPassed(ImplicitLocOpBuilder &b,
+                                            ValueRange uniforms) {
+  setUniforms(uniforms);
+  return llvm::map_to_vector(passed, [&](Node *node) { return emit(b, node); });
+}
+
+void GemmEpilogue::emitUniform(ImplicitLocOpBuilder &b, ValueRange uniforms) {
+  setUniforms(uniforms);
   llvm::SetVector<Node *> uniform;
   for (Node *node : results)
     collectUniform(node, uniform);

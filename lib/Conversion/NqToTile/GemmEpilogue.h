@@ -32,10 +32,17 @@ public:
   /// Emits at `b` all that depends on neither row nor column; `uniforms` are
   /// the elements of the Uniform operands.
   void emitUniform(mlir::ImplicitLocOpBuilder &b, mlir::ValueRange uniforms);
+  /// Emits at `b` the stored elements of the problem's passed results, one after
+  /// the other.
+  llvm::SmallVector<mlir::Value> emitPassed(mlir::ImplicitLocOpBuilder &b,
+                                            mlir::ValueRange uniforms);
   /// Emits the body at `b`: `args` are those of the tile.epilogue. Returns one
   /// vector for each of the problem's results, of its stored type.
   llvm::SmallVector<mlir::Value> emitBody(mlir::ImplicitLocOpBuilder &b,
                                           mlir::ValueRange args);
+
+  /// The problem's shape, with what its epilogue reads.
+  GemmShape getShape() const;
 
   static constexpr int64_t kWidth = 2;
 
@@ -50,7 +57,10 @@ private:
   GemmProblem &problem;
   cpu::Dag dag;
   llvm::DenseMap<const cpu::Buffer *, const cpu::Tensor *> tensorOf;
-  llvm::SmallVector<cpu::Node *> accumulators, results;
+  void setUniforms(mlir::ValueRange uniforms);
+  void sortOperands();
+
+  llvm::SmallVector<cpu::Node *> accumulators, results, passed;
   llvm::DenseMap<const cpu::Node *, unsigned> operandOf; ///< of loads
   llvm::DenseMap<const cpu::Node *, mlir::Value> values;
   llvm::DenseMap<const cpu::Node *, mlir::Value> uniformValues;

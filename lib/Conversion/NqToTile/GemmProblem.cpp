@@ -235,7 +235,7 @@ GemmShape GemmProblem::getShape() const {
 }
 
 LogicalResult GemmProblem::read(Block &body, std::string &why) {
-  auto space = cpu::mapProducts(body, why);
+  auto space = cpu::mapProducts(body, why, /*forCpu=*/false);
   if (failed(space) ||
       failed(cpu::readQuietly(graph, body, /*products=*/true, why)))
     return failure();

@@ -238,6 +238,8 @@ private:
     if (auto name = region->getAttrOfType<StringAttr>(kKernelClassAttr);
         name && !name.getValue().contains(".cpu"))
       kernel->setAttr(kKernelClassAttr, name);
+    if (Attribute schedule = region->getAttr(kScheduleAttr))
+      kernel->setAttr(kScheduleAttr, schedule);
     for (auto [argument, input] :
          llvm::zip(region.getBlock().getArguments(), region.getInputs()))
       mapping.map(argument, mapping.lookup(input));

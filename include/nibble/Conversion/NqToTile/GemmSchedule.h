@@ -19,6 +19,8 @@ struct GemmShape {
   int64_t resultBytes = 2; ///< of an element of the widest result
   int64_t leastBytes = 2;  ///< of an element of the narrowest result
   int64_t products = 1;
+  /// Something that lies as the result does is read behind the product.
+  bool readsElements = false;
   /// Elements of K in a stage.
   int64_t getTileK() const { return 128 * 8 / operandBits; }
 };
@@ -29,7 +31,11 @@ constexpr int64_t kSm90SharedBytes = 232448;
 /// Written as "128x256 s4 c1x1 m4 w2 p2": tile M x N (of one product), stages,
 /// cluster along m and n, raster (fastest axis and group), warpgroups that
 /// multiply, buffers of the store. A stage is 128 bytes of K, a swizzled row.
+///
+/// With a "t" in front, operands are swapped: M are the columns of the result
+/// (the weights) and N its rows, which may be few or odd; stores transpose.
 struct GemmSchedule {
+  bool swapped = false;
   int64_t tileM = 128, tileN = 128;
   int64_t stages = 4;
   int64_t clusterM = 1, clusterN = 1;
@@ -52,6 +58,10 @@ std::string whyNotSchedule(const GemmSchedule &schedule, const GemmShape &shape,
 
 /// Bytes of shared memory: stages with their barriers, panels of the store.
 int64_t getSharedBytes(const GemmSchedule &schedule, const GemmShape &shape);
+
+/// Columns of a panel of a store of elements of `bytes`: rows of 128 bytes;
+/// swapped, rows of the result.
+int64_t getPanel(const GemmSchedule &schedule, int64_t bytes);
 
 /// Seconds on `multiprocessors` of an H100, by counting: waves of tiles, the
 /// longer of arithmetic and loads from the L2 cache of a tile, and an epilogue

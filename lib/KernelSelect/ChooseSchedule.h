@@ -1,0 +1,24 @@
+// The schedule of a product on tensor cores.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_KERNELSELECT_CHOOSESCHEDULE_H
+#define NIBBLE_LIB_KERNELSELECT_CHOOSESCHEDULE_H
+
+#include "nibble/KernelSelect/KernelClass.h"
+#include "nibble/KernelSelect/TuningDb.h"
+
+namespace nibble {
+
+struct ScheduleChoice {
+  std::string schedule; ///< empty: the class has none, or the region no kernel
+  /// "measured: 103.9 us on ...", "estimated ...", or why there is none.
+  std::string reason;
+  bool measured = false;
+};
+
+/// The row of the database, or the best estimate.
+ScheduleChoice chooseSchedule(nq::RegionOp region, const KernelClass &kernel,
+                              const Machine &machine, const TuningDb &db);
+
+} // namespace nibble
+
+#endif // NIBBLE_LIB_KERNELSELECT_CHOOSESCHEDULE_H
