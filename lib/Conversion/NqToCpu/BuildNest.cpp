@@ -241,8 +241,12 @@ private:
 
   void addStore(Nest &nest, Tensor &tensor, IndexRef index, Node *value) {
     Node *bits = nest.dag.encode(tensor.element, value);
+    Node *guard = nullptr;
+    if (tensor.update)
+      guard = nest.dag.inside(tensor.updatedSlice(nest.dag, index),
+                              tensor.update->extent);
     nest.stores.push_back(
-        {&tensor.buffer, tensor.offsetOf(nest.dag, index), bits});
+        {&tensor.buffer, tensor.offsetOf(nest.dag, index), bits, guard});
   }
 
   /// Padding is zero.

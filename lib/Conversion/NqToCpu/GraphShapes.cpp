@@ -270,6 +270,26 @@ LogicalResult KernelGraph::readConcat(tensor::ConcatOp op) {
   return success();
 }
 
+LogicalResult KernelGraph::readUpdate(nq::UpdateOp op) {
+  auto old = dyn_cast<BlockArgument>(op.getInput());
+  if (!old || !old.hasOneUse() || !op->hasOneUse() ||
+      !op->user_begin()->hasTrait<OpTrait::IsTerminator>())
+    return op.emitError()
+           << "rows are written in place, so that only this op may know the "
+              "old value, which must be an argument, and the new one must be a "
+              "result of the kernel";
+  Tensor *rows = &plainOf(op.getRows()), *position = &plainOf(op.getPosition());
+  auto type = cast<RankedTensorType>(op.getType());
+  unsigned axis = op.getAxis();
+  Tensor &tensor =
+      add(type.getElementType(), rows->shape, {rows, position},
+          [rows](Dag &dag, IndexRef index) { return dag.pull(*rows, index); });
+  tensor.pieces = rows->pieces;
+  tensor.update = Tensor::Update{position, axis, type.getDimSize(axis)};
+  plain[op.getResult()] = &tensor;
+  return success();
+}
+
 LogicalResult KernelGraph::readReformat(nq::ReformatOp op) {
   auto copy = [](Tensor &to, Tensor *from) {
     to.sources = {from};

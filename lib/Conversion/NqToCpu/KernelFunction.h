@@ -3,7 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_KERNELFUNCTION_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_KERNELFUNCTION_H
 
-#include "KernelStages.h"
+#include "KernelBuffers.h"
 #include "nibble/Conversion/NqToCpu/KernelToLoops.h"
 
 namespace nibble {
@@ -11,7 +11,7 @@ namespace cpu {
 
 /// Makes the function (see lowerKernelToLoops) and shares out its arguments,
 /// its scratch and the range [low, high) of a launch.
-class KernelFunction {
+class KernelFunction : public KernelBuffers {
 public:
   /// An empty function at the end of `target`; `b` stands in its body. With
   /// `bytes`, operands are buffers of bytes whatever they hold.
@@ -22,14 +22,9 @@ public:
   void bindArguments(KernelGraph &graph, const KernelStages &stages);
   /// A piece of the scratch, 64-byte aligned.
   void bindScratch(Tensor &tensor);
-  /// `count` elements from byte `offset` of a buffer of bytes.
-  mlir::Value viewOf(mlir::Value bytes, mlir::Value offset, mlir::Type element,
-                     int64_t count);
-
   mlir::Value getLow() { return function.getArguments().end()[-3]; }
   mlir::Value getHigh() { return function.getArguments().end()[-2]; }
   mlir::Value getScratch() { return function.getArguments().end()[-1]; }
-  mlir::Value index(int64_t value);
 
   /// The part of the launch's range that covers the next `units` of `total`
   /// units, which begin at 0 then.
@@ -40,23 +35,13 @@ public:
   void emitUnits(Nest &nest, int64_t total);
   void finish();
 
-  mlir::ImplicitLocOpBuilder b;
   mlir::func::FuncOp function;
   KernelInfo info;
 
 private:
-  mlir::MemRefType bufferType(mlir::Type type);
-  void bindPart(mlir::Value buffer, mlir::Type type, Tensor &tensor,
-                unsigned part);
-  void bindConstant(KernelGraph::Data &data, unsigned number);
-
-  mlir::func::FuncOp kernel;
   std::string name;
   int64_t mostWork = 0;
 };
-
-/// Elements of a tensor's buffer.
-int64_t bufferSize(const Tensor &tensor);
 
 } // namespace cpu
 } // namespace nibble

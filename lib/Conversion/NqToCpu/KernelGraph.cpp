@@ -159,6 +159,8 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<tensor::ConcatOp>([&](auto o) { return readConcat(o); })
       .Case<linalg::SoftmaxOp>([&](auto o) { return readSoftmax(o); })
       .Case<linalg::LinalgOp>([&](auto o) { return readLinalg(o); })
+      .Case<nq::UpdateOp>(
+          [&](auto o) { return takesUpdates ? readUpdate(o) : notInLoops(o); })
       .Case<nq::ReformatOp>([&](auto o) { return readReformat(o); })
       .Case<nq::NormOp>([&](auto o) { return readNorm(o); })
       .Case<nq::StatisticsOp>([&](auto o) { return readStatistics(o); })

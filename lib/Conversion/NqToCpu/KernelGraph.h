@@ -27,6 +27,10 @@ public:
   /// buffers.
   mlir::LogicalResult read(mlir::Block &body, bool products);
 
+  /// Takes nq.update of an argument whose value is returned and nothing else:
+  /// its result is written in the buffer of the argument.
+  bool takesUpdates = false;
+
   bool isScaled(mlir::Value value) const { return scaled.count(value); }
   /// transpose, broadcast, reshape, slice or concat of scaled tensors.
   static bool isScaledMove(mlir::Operation &op);
@@ -82,6 +86,7 @@ private:
   mlir::LogicalResult readPad(mlir::tensor::PadOp op);
   mlir::LogicalResult readConcat(mlir::tensor::ConcatOp op);
   mlir::LogicalResult readReformat(nq::ReformatOp op);
+  mlir::LogicalResult readUpdate(nq::UpdateOp op);
   // GraphMoves.cpp
   mlir::LogicalResult readScaledEmpty(mlir::tensor::EmptyOp op);
   mlir::LogicalResult readScaledMove(mlir::Operation &op);

@@ -94,7 +94,7 @@ void KernelStages::chooseStored() {
 static bool mayJoin(const Stage &stage, const Tensor &tensor) {
   const Tensor &first = *stage.tensors.front();
   auto simple = [](const Tensor &t) {
-    return !t.reduction && t.pieces.empty() && !t.layout;
+    return !t.reduction && t.pieces.empty() && !t.layout && !t.update;
   };
   return simple(first) && simple(tensor) && first.shape == tensor.shape &&
          first.product == tensor.product && first.place == tensor.place;

@@ -98,7 +98,25 @@ static Lin divideExactly(Lin lin, int64_t divisor) {
   return lin;
 }
 
+Lin Tensor::updatedSlice(Dag &dag, IndexRef index) const {
+  Tensor &position = *update->position;
+  Node *node = dag.pull(position, Index(position.shape.size()));
+  return index[update->axis] + dag.fromNode(node);
+}
+
 Lin Tensor::offsetOf(Dag &dag, IndexRef index) const {
+  if (update) {
+    Index at(index.begin(), index.end());
+    at[update->axis] = updatedSlice(dag, index);
+    SmallVector<int64_t> whole(shape);
+    whole[update->axis] = update->extent;
+    // A dimension of one element counts here.
+    SmallVector<int64_t> strides = stridesOf(whole);
+    Lin offset;
+    for (auto [lin, stride] : llvm::zip(at, strides))
+      offset += lin * stride;
+    return offset;
+  }
   if (layout)
     return layoutOffset(dag, layout, index, shape);
   if (blockElements)

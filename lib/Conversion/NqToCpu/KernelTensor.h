@@ -98,6 +98,16 @@ struct Tensor {
   std::optional<Placement> place;
   const Tensor *alike = nullptr; ///< has the same place
 
+  /// If set, the buffer is that of a larger tensor, `extent` along `axis`, of
+  /// which this one is the slices from `position` (one integer) on; those that
+  /// would be outside are not written.
+  struct Update {
+    Tensor *position;
+    unsigned axis;
+    int64_t extent;
+  };
+  std::optional<Update> update;
+
   bool stored = false; ///< in memory: argument, constant, or written by `stage`
   Buffer buffer;
   int stage = -1;       ///< that writes the buffer; -1: argument or constant
@@ -110,6 +120,8 @@ struct Tensor {
   bool isComputed() const { return compute || reduction; }
   /// Offset in elements of the element at `index` in the buffer.
   Lin offsetOf(Dag &dag, IndexRef index) const;
+  /// Index along the axis of the larger tensor.
+  Lin updatedSlice(Dag &dag, IndexRef index) const;
 };
 
 /// Codes, block scales (over the scale grid), global scale (one element) and

@@ -57,6 +57,28 @@ ValueRange LoopEmitter::open(unsigned dim, Value low, Value high, int64_t step,
   return loop.getRegionIterArgs();
 }
 
+std::pair<Value, ValueRange>
+LoopEmitter::openRange(Value low, Value high, Value step, ValueRange carried) {
+  moveTo(stack.size() - 1);
+  auto loop = scf::ForOp::create(b, low, high, step, carried);
+  stack.back().child = loop;
+  Level level;
+  level.block = loop.getBody();
+  level.outerWidth = width;
+  level.outerVectorDim = vectorDim;
+  stack.push_back(std::move(level));
+  moveTo(stack.size() - 1);
+  return {loop.getInductionVar(), loop.getRegionIterArgs()};
+}
+
+void LoopEmitter::bindLanes(unsigned dim, Value first, int64_t lanes) {
+  bind(dim, first);
+  if (lanes == 1)
+    return;
+  width = lanes;
+  vectorDim = dim;
+}
+
 SmallVector<Value> LoopEmitter::close(ValueRange carried) {
   Level &level = stack.back();
   auto loop = cast<scf::ForOp>(level.block->getParentOp());
@@ -213,6 +235,14 @@ Value LoopEmitter::emitIndex(Node *node) {
                                     value);
 }
 
+llvm::MaybeAlign LoopEmitter::alignOf(const Buffer &buffer,
+                                      const Lin &lin) const {
+  if (!aligned)
+    return {};
+  return llvm::MaybeAlign(
+      alignmentOf(dag, mergedInto, buffer, lin, vectorDim, width));
+}
+
 /// One offset per lane.
 SmallVector<Value> LoopEmitter::laneOffsets(const Lin &lin, unsigned level) {
   Value base = scalarOffset(lin);
@@ -315,7 +345,9 @@ Value LoopEmitter::loadPacked(const Buffer &buffer, const Lin &lin,
   moveTo(level);
   Type i8 = b.getI8Type();
   auto half = VectorType::get({width / 2}, i8);
-  Lanes bytes{&b, vector::LoadOp::create(b, half, buffer.memref, offset)};
+  Lanes bytes{&b, vector::LoadOp::create(b, half, buffer.memref, offset,
+                                         /*nontemporal=*/false,
+                                         alignOf(buffer, lin))};
   Lanes wide = bytes.resize(16);
   Lanes spread = (wide & 15) | ((wide & 0xf0) << 4);
   return vector::BitCastOp::create(b, VectorType::get({width}, i8), spread.v);
@@ -328,7 +360,9 @@ Value LoopEmitter::loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
   if (factor < 0)
     offset = arith::SubIOp::create(b, offset, constantIndex(width - 1));
   auto type = VectorType::get({width}, storageType(buffer.element));
-  Value value = vector::LoadOp::create(b, type, buffer.memref, offset);
+  Value value = vector::LoadOp::create(
+      b, type, buffer.memref, offset, /*nontemporal=*/false,
+      factor > 0 ? alignOf(buffer, lin) : llvm::MaybeAlign());
   if (prefetch)
     memref::PrefetchOp::create(
         b, buffer.memref,
@@ -418,31 +452,41 @@ static Value packCodes(ImplicitLocOpBuilder &b, Value codes, int64_t width) {
   return (wide | (wide >> 4)).resize(8).v;
 }
 
-void LoopEmitter::store(const Buffer &buffer, const Lin &offset, Node *node) {
+void LoopEmitter::store(const Buffer &buffer, const Lin &offset, Node *node,
+                        Node *guard) {
   Value value = emitWide(node);
+  bool packed = isPacked(buffer.element);
+  SmallVector<Value> offsets;
+  if (width == 1 || packed || isRun(offset, 1))
+    offsets = {scalarOffset(offset, packed ? 2 : 1)};
+  else
+    offsets = laneOffsets(offset, stack.size() - 1);
+  enter(guard);
+  if (packed && width > 1)
+    value = packCodes(b, value, width);
   if (width == 1) {
-    Value at = scalarOffset(offset, isPacked(buffer.element) ? 2 : 1);
-    moveTo(stack.size() - 1);
-    memref::StoreOp::create(b, value, buffer.memref, at);
+    memref::StoreOp::create(b, value, buffer.memref, offsets[0]);
+  } else if (offsets.size() == 1) {
+    vector::StoreOp::create(b, value, buffer.memref, offsets[0],
+                            /*nontemporal=*/false, alignOf(buffer, offset));
+  } else {
+    for (auto [i, at] : llvm::enumerate(offsets)) {
+      Value lane = vector::ExtractOp::create(b, value, i);
+      memref::StoreOp::create(b, lane, buffer.memref, at);
+    }
+  }
+  moveTo(stack.size() - 1);
+}
+
+/// Code that is written next goes into the innermost loop, and runs if `guard`
+/// is true or null.
+void LoopEmitter::enter(Node *guard) {
+  Value condition = guard ? emit(guard) : Value();
+  moveTo(stack.size() - 1);
+  if (!guard)
     return;
-  }
-  if (isPacked(buffer.element)) {
-    Value at = scalarOffset(offset, 2);
-    moveTo(stack.size() - 1);
-    Value bytes = packCodes(b, value, width);
-    vector::StoreOp::create(b, bytes, buffer.memref, at);
-    return;
-  }
-  if (isRun(offset, 1)) {
-    Value at = scalarOffset(offset);
-    moveTo(stack.size() - 1);
-    vector::StoreOp::create(b, value, buffer.memref, at);
-    return;
-  }
-  for (auto [i, at] : llvm::enumerate(laneOffsets(offset, stack.size() - 1))) {
-    Value lane = vector::ExtractOp::create(b, value, i);
-    memref::StoreOp::create(b, lane, buffer.memref, at);
-  }
+  auto branch = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  b.setInsertionPoint(branch.thenYield());
 }
 
 } // namespace cpu

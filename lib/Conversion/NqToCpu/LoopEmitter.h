@@ -31,6 +31,20 @@ public:
   mlir::ValueRange open(unsigned dim, mlir::Value low, mlir::Value high,
                         int64_t width = 1, mlir::ValueRange carried = {},
                         bool lanes = true);
+  /// A loop over integers that are no dimension: bind dimensions inside of it.
+  /// Results: its induction variable, and the values carried.
+  std::pair<mlir::Value, mlir::ValueRange>
+  openRange(mlir::Value low, mlir::Value high, mlir::Value step,
+            mlir::ValueRange carried = {});
+  /// Gives a dimension `lanes` consecutive values from `first` on, a multiple
+  /// of `lanes`, until the innermost loop is closed.
+  void bindLanes(unsigned dim, mlir::Value first, int64_t lanes);
+  /// Code that is written next goes into the innermost loop.
+  void moveInside() { moveTo(stack.size() - 1); }
+  /// Accesses say how far they are aligned, in buffers that begin at multiples
+  /// of 64 bytes.
+  void setAligned() { aligned = true; }
+
   /// Closes the innermost loop. Results: what it carried at its end.
   llvm::SmallVector<mlir::Value> close(mlir::ValueRange carried = {});
 
@@ -43,8 +57,10 @@ public:
   /// The same, as a vector even if all lanes are equal.
   mlir::Value emitWide(Node *node);
   void setValue(Node *accumulator, mlir::Value value);
-  /// Writes the bits `node` to element `offset` of `buffer`.
-  void store(const Buffer &buffer, const Lin &offset, Node *node);
+  /// Writes the bits `node` to element `offset` of `buffer`; with a guard, only
+  /// if that is true.
+  void store(const Buffer &buffer, const Lin &offset, Node *node,
+             Node *guard = nullptr);
 
   /// Copies `width` x `size` elements whose bits are a load that is contiguous
   /// along `inner`, at the current value of that dimension.
@@ -66,6 +82,7 @@ private:
     int outerVectorDim = -1;
   };
 
+  void enter(Node *guard);
   unsigned levelOf(uint64_t deps) const;
   void moveTo(unsigned level);
   bool isWide(uint64_t deps) const;
@@ -86,6 +103,7 @@ private:
   bool isRun(const Lin &lin, int64_t factor) const;
   bool isEven(const Lin &lin) const;
   int64_t vectorFactor(const Lin &lin) const;
+  llvm::MaybeAlign alignOf(const Buffer &buffer, const Lin &lin) const;
 
   const Dag &dag;
   llvm::SmallVector<unsigned> mergedInto;
@@ -94,6 +112,7 @@ private:
   std::vector<Level> stack;
   int64_t width = 1;
   int vectorDim = -1;
+  bool aligned = false;
 };
 
 } // namespace cpu

@@ -21,6 +21,7 @@ struct Store {
   const Buffer *buffer;
   Lin offset;
   Node *bits;
+  Node *guard = nullptr; ///< if set, whether to store (i1, equal in all lanes)
 };
 
 /// How the loops of a nest run.
@@ -75,6 +76,28 @@ buildNests(const Stage &stage, int number, unsigned rowDims,
 std::optional<std::vector<std::unique_ptr<Nest>>>
 buildNests(const Stage &stage, int number, const ColumnBlocks &columns,
            mlir::MLIRContext *context);
+
+/// What a nest reads, writes and computes.
+struct NestAccess {
+  Lin lin;
+  uint64_t termDeps; ///< dimensions of its index nodes
+  bool isStore, packed;
+  const Buffer *buffer;
+};
+struct NestBody {
+  llvm::SmallVector<NestAccess> accesses;
+  llvm::SmallVector<const Node *> computes;
+  uint64_t pinned = 0; ///< dimensions whose value is used as a number
+  unsigned widestBits = 8;
+};
+NestBody scanNest(const Nest &nest);
+
+/// Bytes that the address of element `lin` is surely a multiple of where
+/// `lanesDim` is a multiple of `lanes`, in a buffer that begins at a multiple
+/// of 64.
+int64_t alignmentOf(const Dag &dag, llvm::ArrayRef<unsigned> mergedInto,
+                    const Buffer &buffer, const Lin &lin, int lanesDim,
+                    int64_t lanes);
 
 struct PlanOptions {
   int64_t vectorBits = 512;     ///< lanes per loop: this / widest lane

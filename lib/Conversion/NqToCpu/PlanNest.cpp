@@ -11,23 +11,9 @@ namespace nibble {
 namespace cpu {
 namespace {
 
-struct Access {
-  Lin lin;
-  uint64_t termDeps; ///< dimensions of its index nodes
-  bool isStore, packed;
-};
-
-/// What a nest reads, writes and computes.
-struct Body {
-  SmallVector<Access> accesses;
-  SmallVector<const Node *> computes;
-  uint64_t pinned = 0; ///< dimensions whose value is used as a number
-  unsigned widestBits = 8;
-};
-
 class BodyScan {
 public:
-  explicit BodyScan(Body &body) : body(body) {}
+  explicit BodyScan(NestBody &body) : body(body) {}
 
   void visit(const Node *node) {
     if (!node || !seen.insert(node).second)
@@ -37,7 +23,7 @@ public:
                                  unsigned(node->type.getIntOrFloatBitWidth()));
     visitLin(node->lin);
     if (node->kind == Node::Kind::Load)
-      addAccess(node->lin, false, isPacked(node->buffer->element));
+      addAccess(node->lin, false, *node->buffer);
     else if (node->kind == Node::Kind::Index)
       for (auto [dim, factor] : node->lin.dims)
         body.pinned |= uint64_t(1) << dim;
@@ -50,25 +36,29 @@ public:
     for (auto [node, factor] : lin.terms)
       visit(node);
   }
-  void addAccess(const Lin &lin, bool isStore, bool packed) {
+  void addAccess(const Lin &lin, bool isStore, const Buffer &buffer) {
     uint64_t deps = 0;
     for (auto [node, factor] : lin.terms)
       deps |= node->deps;
-    body.accesses.push_back({lin, deps, isStore, packed});
+    body.accesses.push_back(
+        {lin, deps, isStore, isPacked(buffer.element), &buffer});
   }
 
 private:
-  Body &body;
+  NestBody &body;
   llvm::DenseSet<const Node *> seen;
 };
 
-Body scan(const Nest &nest) {
-  Body body;
+} // namespace
+
+NestBody scanNest(const Nest &nest) {
+  NestBody body;
   BodyScan scan(body);
   for (const Store &store : nest.stores) {
     scan.visit(store.bits);
+    scan.visit(store.guard);
     scan.visitLin(store.offset);
-    scan.addAccess(store.offset, true, isPacked(store.buffer->element));
+    scan.addAccess(store.offset, true, *store.buffer);
   }
   for (const NodeList *list : {&nest.inits, &nest.terms, &nest.updates})
     for (const Node *node : *list)
@@ -79,13 +69,15 @@ Body scan(const Nest &nest) {
   return body;
 }
 
+namespace {
+
 class Planner {
 public:
   Planner(Nest &nest, const PlanOptions &options)
-      : nest(nest), plan(nest.plan), options(options), body(scan(nest)),
+      : nest(nest), plan(nest.plan), options(options), body(scanNest(nest)),
         extents(llvm::map_to_vector(
             nest.dag.getDims(), [](const Dim &dim) { return dim.extent; })) {
-    for (const Access &access : body.accesses)
+    for (const NestAccess &access : body.accesses)
       (access.isStore ? plan.packs : plan.unpacks) |= access.packed;
   }
 
@@ -112,7 +104,7 @@ private:
   bool canMerge(unsigned a, unsigned b) const {
     if (isPinned(a) || isPinned(b) || isBounded(a) || isBounded(b))
       return false;
-    return llvm::all_of(body.accesses, [&](const Access &access) {
+    return llvm::all_of(body.accesses, [&](const NestAccess &access) {
       return access.lin.factorOf(a) == access.lin.factorOf(b) * extents[b];
     });
   }
@@ -159,7 +151,7 @@ private:
     double cost = 0;
     for (const Node *node : body.computes)
       cost += d < 0 || (node->deps & mask) ? 1 : 0.1;
-    for (const Access &access : body.accesses) {
+    for (const NestAccess &access : body.accesses) {
       int64_t factor = d < 0 ? 0 : access.lin.factorOf(d);
       bool gathers = access.termDeps & mask;
       if (!gathers && factor == 0)
@@ -174,7 +166,7 @@ private:
 
   /// 4-bit stores need consecutive lanes from an even element on.
   bool canPack(unsigned d) const {
-    return llvm::all_of(body.accesses, [&](const Access &access) {
+    return llvm::all_of(body.accesses, [&](const NestAccess &access) {
       if (!access.isStore || !access.packed)
         return true;
       for (auto [dim, factor] : access.lin.dims)
@@ -242,7 +234,7 @@ private:
 
   /// A loop along which what the lanes gather is contiguous, if there is one.
   void chooseInner() {
-    for (const Access &access : body.accesses) {
+    for (const NestAccess &access : body.accesses) {
       int64_t step = access.lin.factorOf(plan.vectorDim);
       if (access.isStore || step == 0 || step == 1 || step == -1)
         continue;
@@ -315,13 +307,30 @@ private:
   Nest &nest;
   NestPlan &plan;
   const PlanOptions &options;
-  Body body;
+  NestBody body;
   SmallVector<int64_t> extents;
 
   friend void cpu::planNest(Nest &, const PlanOptions &);
 };
 
 } // namespace
+
+int64_t alignmentOf(const Dag &dag, ArrayRef<unsigned> mergedInto,
+                    const Buffer &buffer, const Lin &lin, int lanesDim,
+                    int64_t lanes) {
+  uint64_t bits = 4;
+  if (!isPacked(buffer.element))
+    bits = storageType(buffer.element).getIntOrFloatBitWidth();
+  // The lowest bit that any part of the offset may have.
+  uint64_t any = uint64_t(64 * 8) / bits | uint64_t(lin.constant);
+  for (auto [dim, factor] : lin.dims)
+    if (mergedInto[dim] == dim && dag.getDims()[dim].extent != 1)
+      any |= uint64_t(factor) *
+             uint64_t(static_cast<int>(dim) == lanesDim ? lanes : 1);
+  for (auto [node, factor] : lin.terms)
+    any |= uint64_t(factor);
+  return std::max<int64_t>(1, (any & -any) * bits / 8);
+}
 
 void planNest(Nest &nest, const PlanOptions &options) {
   Planner planner(nest, options);

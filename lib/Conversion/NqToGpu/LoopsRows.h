@@ -1,0 +1,42 @@
+// Stages that depend on each other, and whether they do so by rows.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_LOOPSROWS_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_LOOPSROWS_H
+
+#include "KernelStages.h"
+#include "LoopsEmit.h"
+
+namespace nibble {
+namespace gpu {
+
+using Nests = std::vector<std::unique_ptr<cpu::Nest>>;
+
+/// Stages that depend on each other, directly or not.
+struct StageGroup {
+  llvm::SmallVector<int> stages; ///< in order
+  std::vector<Nests> nests;      ///< per stage
+  /// If set, a block does all stages of a row: the first `rowDims` dimensions
+  /// of all tensors, `rows` in all. Else stage after stage is complete before
+  /// the next one begins, in a launch of its own.
+  bool inRows = false;
+  unsigned rowDims = 0;
+  int64_t rows = 1;
+  llvm::SmallVector<int64_t> rowShape;
+  int64_t rowSize = 0; ///< elements of the largest tensor of a row
+  int64_t threads = 32;
+  /// Intermediate tensors that a block keeps in its shared memory.
+  llvm::SmallVector<cpu::Tensor *> shared;
+};
+
+/// All groups of a kernel with their nests built.
+std::vector<StageGroup> groupStages(const cpu::KernelStages &stages,
+                                    mlir::MLIRContext *context);
+
+/// The body of a kernel for a group in rows; blocks are rows.
+void emitRows(GpuFunction &f, const cpu::KernelStages &stages,
+              StageGroup &group);
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_LOOPSROWS_H
