@@ -343,15 +343,13 @@ void TileLoader::storeChunk(ProductFunction &function, Value value,
     return;
   }
   if (!plan->alongDepth && !shape.interleaved) {
-    auto four = code.vec(4, code.f32());
     value = zeroBehind(value, 0);
     for (int64_t i = 0; i < width; i += 4) {
-      Value part = width == 4 ? value
-                              : vector::ExtractStridedSliceOp::create(
-                                    code.b, value, ArrayRef<int64_t>{i},
-                                    ArrayRef<int64_t>{4}, ArrayRef<int64_t>{1})
-                                    .getResult();
-      (void)four;
+      Value part = value;
+      if (width > 4)
+        part = vector::ShuffleOp::create(code.b, value, value,
+                                         ArrayRef<int64_t>{i, i + 1, i + 2,
+                                                           i + 3});
       vector::StoreOp::create(code.b, part, memory, code.add(first, i),
                               /*nontemporal=*/false, llvm::MaybeAlign(16));
     }
