@@ -34,12 +34,13 @@ Value foldLanes(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
     return lanes;
   // Halves, so that sums of independent lanes go on side by side.
   for (int64_t n = type.getNumElements(); n > 1; n /= 2) {
-    Value low = vector::ExtractStridedSliceOp::create(
-        b, lanes, ArrayRef<int64_t>{0}, ArrayRef<int64_t>{n / 2},
-        ArrayRef<int64_t>{1});
-    Value high = vector::ExtractStridedSliceOp::create(
-        b, lanes, ArrayRef<int64_t>{n / 2}, ArrayRef<int64_t>{n / 2},
-        ArrayRef<int64_t>{1});
+    SmallVector<int64_t> first, second;
+    for (int64_t i = 0; i < n / 2; ++i) {
+      first.push_back(i);
+      second.push_back(n / 2 + i);
+    }
+    Value low = vector::ShuffleOp::create(b, lanes, lanes, first);
+    Value high = vector::ShuffleOp::create(b, lanes, lanes, second);
     lanes = cpu::combine(b, reduction, i, high, low);
   }
   return vector::ExtractOp::create(b, lanes, 0);

@@ -38,7 +38,9 @@ public:
   mlir::Value thread();
   /// Number of the block along x, y or z.
   mlir::Value block(mlir::gpu::Dimension dimension);
-  mlir::Value getWorkspace() { return function.getArguments().back(); }
+  mlir::Value getWorkspace() {
+    return function.getArgument(function.getFunctionType().getNumInputs() - 1);
+  }
   mlir::Value zero() { return constant(0); }
   mlir::Value constant(double value);
 
