@@ -54,7 +54,7 @@ public:
     if (failed(check()))
       return failure();
     ProductFunction function(graph, target, graph.part.getName() + "_flash",
-                             Tile::kThreads, 0);
+                             Tile::kThreads, tile.fours > 2 ? 1 : 2, 0);
     emit(function);
     kernel.launches.push_back(
         function.finish({int64_t(divideCeil(m.rows(), tile.rows())), m.q.batches, 1}));
@@ -139,7 +139,7 @@ private:
                   [&](Value step, ValueRange carried) {
                     return emitTile(f, step, stateOf(carried)).all();
                   });
-    emitResult(f, stateOf(done));
+    emitResult(f, stateOf(f.pin(done)));
   }
 
   /// Keys that any row of the block sees.

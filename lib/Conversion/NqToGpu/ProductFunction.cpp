@@ -3,6 +3,7 @@
 #include "ProductFunction.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
@@ -33,7 +34,7 @@ static mlir::gpu::GPUFuncOp createFunction(ProductGraph &product,
                                            mlir::gpu::GPUModuleOp target,
                                            const Twine &symbol,
                                            ArrayRef<Type> types,
-                                           int64_t threads) {
+                                           int64_t threads, int64_t blocks) {
   OpBuilder b = OpBuilder::atBlockEnd(target.getBody());
   auto function = mlir::gpu::GPUFuncOp::create(
       b, product.product->getLoc(), symbol.str(),
@@ -42,6 +43,8 @@ static mlir::gpu::GPUFuncOp createFunction(ProductGraph &product,
                     b.getUnitAttr());
   function.setKnownBlockSizeAttr(
       b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    b.getI32IntegerAttr(int32_t(blocks)));
   return function;
 }
 
@@ -60,11 +63,12 @@ static SmallVector<Type> parameterTypes(cpu::KernelBuffers &buffers,
 ProductFunction::ProductFunction(ProductGraph &product,
                                  mlir::gpu::GPUModuleOp target,
                                  const Twine &symbol, int64_t threads,
-                                 int64_t workspaceFloats)
+                                 int64_t blocks, int64_t workspaceFloats)
     : KernelBuffers(product.part),
       function(createFunction(
           product, target, symbol,
-          parameterTypes(*this, product.part, workspaceFloats), threads)),
+          parameterTypes(*this, product.part, workspaceFloats), threads,
+          blocks)),
       code(b, product.product->getLoc()), threads(threads) {
   b.setInsertionPointToEnd(&function.getBody().front());
   bindArguments(product.graph, product.stages, function.getArguments(),
@@ -86,6 +90,20 @@ Value ProductFunction::addShared(int64_t count) {
 }
 
 void ProductFunction::barrier() { mlir::gpu::BarrierOp::create(code.b); }
+
+SmallVector<Value> ProductFunction::pin(ValueRange values) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
+  SmallVector<Value> pinned;
+  for (Value value : values)
+    pinned.push_back(
+        LLVM::InlineAsmOp::create(
+            code.b, value.getType(), value, "mov.b32 $0, $1;", "=f,f",
+            /*has_side_effects=*/true, /*is_align_stack=*/false,
+            LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+            .getResult(0));
+  return pinned;
+}
 
 Value ProductFunction::thread() {
   return mlir::gpu::ThreadIdOp::create(code.b, mlir::gpu::Dimension::x);

@@ -28,8 +28,9 @@ struct ProductGraph {
 /// of the result of a part, then an optional workspace of f32.
 class ProductFunction : public cpu::KernelBuffers {
 public:
+  /// Registers are left for `blocks` blocks of `threads` on a multiprocessor.
   ProductFunction(ProductGraph &product, mlir::gpu::GPUModuleOp target,
-                  const llvm::Twine &symbol, int64_t threads,
+                  const llvm::Twine &symbol, int64_t threads, int64_t blocks,
                   int64_t workspaceFloats);
 
   /// `count` f32 in shared memory, 16-byte aligned.
@@ -41,6 +42,10 @@ public:
   mlir::Value getWorkspace() {
     return function.getArgument(function.getFunctionType().getNumInputs() - 1);
   }
+  /// The same values, computed here and not where they are used first: sums
+  /// that sink into the branches that store them leave all their factors in
+  /// registers.
+  llvm::SmallVector<mlir::Value> pin(mlir::ValueRange values);
   mlir::Value zero() { return constant(0); }
   mlir::Value constant(double value);
 

@@ -99,7 +99,7 @@ private:
 
   KernelLaunch emitProduct() {
     ProductFunction function(graph, target, nameOf("_gemm"), tile.threads(),
-                             workspaceFloats());
+                             512 / tile.threads(), workspaceFloats());
     cpu::GemmCode &code = function.code;
     int64_t pitchA = tile.rows() + 4, pitchB = tile.columns() + 4;
     TileLoader a(graph.part.getContext(), product.a,
@@ -149,7 +149,8 @@ private:
             return next;
           });
     }
-    emitStores(function, lanes, blockM, blockN, batch, split, sums);
+    emitStores(function, lanes, blockM, blockN, batch, split,
+               function.pin(sums));
     return function.finish(
         {plan.tilesN, plan.tilesM, product.c.batches * plan.splits});
   }
@@ -296,7 +297,7 @@ private:
   KernelLaunch emitSum() {
     constexpr int64_t kThreads = 128;
     ProductFunction function(graph, target, nameOf("_sum"), kThreads,
-                             workspaceFloats());
+                             /*blocks=*/8, workspaceFloats());
     cpu::GemmCode &code = function.code;
     const MatrixResult &c = product.c;
     bindResult(function);

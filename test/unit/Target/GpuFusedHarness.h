@@ -45,6 +45,8 @@ public:
       compareNear(i, (*expected)[i], limit);
     if (testing::Test::HasFailure() && getenv("NIBBLE_SHOW_LOOPS"))
       fprintf(stderr, "%s\n", gpuCode.c_str());
+    if (getenv("NIBBLE_SHOW_ALL_PTX"))
+      fprintf(stderr, "%s\n", ptx.c_str());
     checkRegisters();
   }
 
