@@ -15,7 +15,8 @@ namespace test {
 /// After checkNear, `outputs` are those of the GPU.
 class GpuFusedRun : public FusedKernelRun {
 public:
-  explicit GpuFusedRun(const std::string &text) : FusedKernelRun(text) {
+  explicit GpuFusedRun(const std::string &text, bool onCpu = true)
+      : FusedKernelRun(text, /*inPlace=*/-1, onCpu) {
     if (!graph)
       return;
     mlir::DialectRegistry registry;
