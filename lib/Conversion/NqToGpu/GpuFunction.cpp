@@ -76,9 +76,12 @@ Value GpuFunction::makeShared(Type element, int64_t count) {
                                 MemRefLayoutAttrInterface(), space);
   BlockArgument memory =
       function.addWorkgroupAttribution(memref, function.getLoc());
+  // No more than its size asks for: LLVM would read three elements as four.
+  int64_t bytes = memref.getNumElements() * type.getIntOrFloatBitWidth() / 8;
   function.setWorkgroupAttributionAttr(
       function.getNumWorkgroupAttributions() - 1,
-      LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(64));
+      LLVM::LLVMDialect::getAlignAttrName(),
+      b.getI64IntegerAttr(std::min<int64_t>(64, bytes & -bytes)));
   return memory;
 }
 

@@ -114,9 +114,10 @@ private:
   Values foldShared() {
     Values carried;
     loops.moveInside();
-    for (auto [i, type] : llvm::enumerate(nest.reduction->types)) {
+    for (auto [i, element] : llvm::enumerate(nest.reduction->types)) {
+      Type type = element;
       if (e.job.foldWidth > 1)
-        type = VectorType::get({e.job.foldWidth}, type);
+        type = VectorType::get({e.job.foldWidth}, element);
       carried.push_back(cpu::neutral(b, *nest.reduction, i, type));
     }
     Value first = e.lane ? e.lane : index(0);

@@ -139,9 +139,10 @@ private:
     for (int64_t width = fullWidth(d); width > 1; width /= 2) {
       bool whole = extent(d) % width == 0 &&
                    (!isBounded(d) || *dimOf(d).total % width == 0);
-      // One long run: its end is done by single elements.
-      bool flat =
-          !isBounded(d) && job.outer.size() == 1 && extent(d) >= 4 * width;
+      // One long run: its end is done by single elements. Not in rows, whose
+      // shared memory is aligned only as far as its size is.
+      bool flat = !isBounded(d) && nest.dag.rowDims == 0 &&
+                  job.outer.size() == 1 && extent(d) >= 4 * width;
       bool enough = othersThan(d) * extent(d) / width >= wanted || width <= 4;
       if ((whole || flat) && enough && isAligned(d, width, stores))
         return width;
