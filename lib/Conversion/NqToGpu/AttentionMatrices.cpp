@@ -37,17 +37,16 @@ AttentionMatrices::AttentionMatrices(cpu::KernelGraph &graph,
     Lin b = dag.floorDiv(matrix, kv);
     return Index{b, matrix - b * kv, key, column};
   };
-  q = {[&graph, value = Value(op.getQ()), place](
-           Dag &dag, const Lin &matrix, const Lin &row, const Lin &d) {
+  q = {[&graph, value = Value(op.getQ()), place](Dag &dag, const Lin &matrix,
+                                                 const Lin &row, const Lin &d) {
          Index index = place(dag, matrix, row);
          index.push_back(d);
          return elementOf(graph, value, dag, index);
        },
        matrices, rows(), depth};
-  k = {[&graph, value = Value(op.getK()), keyPlace](
-           Dag &dag, const Lin &matrix, const Lin &key, const Lin &d) {
-         return elementOf(graph, value, dag,
-                          keyPlace(dag, matrix, key, d));
+  k = {[&graph, value = Value(op.getK()),
+        keyPlace](Dag &dag, const Lin &matrix, const Lin &key, const Lin &d) {
+         return elementOf(graph, value, dag, keyPlace(dag, matrix, key, d));
        },
        matrices, keys, depth};
   v = {[&graph, value = Value(op.getV()), keyPlace](
@@ -68,8 +67,8 @@ AttentionMatrices::AttentionMatrices(cpu::KernelGraph &graph,
   };
   if (!op.getMask())
     return;
-  mask = [&graph, value = Value(op.getMask()), place](
-             Dag &dag, const Lin &matrix, const Lin &row, const Lin &key) {
+  mask = [&graph, value = Value(op.getMask()),
+          place](Dag &dag, const Lin &matrix, const Lin &row, const Lin &key) {
     Index full = place(dag, matrix, row), index;
     full.push_back(key);
     ArrayRef<int64_t> shape = shapeOf(value);

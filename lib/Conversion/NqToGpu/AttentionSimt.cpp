@@ -19,15 +19,14 @@ using Tile = AttentionTile;
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 /// Sums of the result of one thread.
 constexpr int64_t kMostSums = 64;
-constexpr int64_t kMostGridYZ = 65535;
 /// Rows of V of which each of the threads loads an element.
 constexpr int64_t kLeastKeys = Tile::kThreads / 64;
 
 AttentionTile::AttentionTile(const AttentionMatrices &matrices) {
   fours = std::max<int64_t>(divideCeil(matrices.width, 64), 1);
   rowsEach = 4;
-  while (rowsEach > 1 && (rowsEach * 4 * fours > kMostSums ||
-                          8 * rowsEach >= matrices.rows()))
+  while (rowsEach > 1 &&
+         (rowsEach * 4 * fours > kMostSums || 8 * rowsEach >= matrices.rows()))
     rowsEach /= 2;
   // V takes the place of Q and K.
   int64_t floats = kDepth * (rows() + 4 + kKeys + 4);
@@ -41,9 +40,8 @@ namespace {
 class AttentionEmitter {
 public:
   AttentionEmitter(ProductGraph &graph, mlir::gpu::GPUModuleOp target)
-      : graph(graph), target(target),
-        op(cast<nq::AttentionOp>(graph.product)), matrices(graph.graph, op),
-        tile(matrices), dag(graph.part.getContext()),
+      : graph(graph), target(target), op(cast<nq::AttentionOp>(graph.product)),
+        matrices(graph.graph, op), tile(matrices), dag(graph.part.getContext()),
         writer(graph.part.getContext(), matrices.result) {}
 
   FailureOr<GpuKernel> run() {
@@ -56,20 +54,14 @@ public:
     ProductFunction function(graph, target, graph.part.getName() + "_flash",
                              Tile::kThreads, tile.fours > 2 ? 1 : 2, 0);
     emit(function);
-    kernel.launches.push_back(
-        function.finish({int64_t(divideCeil(m.rows(), tile.rows())), m.q.batches, 1}));
-    kernel.flops = 2 * m.batch * m.heads * m.queries * m.keys *
-                   (m.depth + m.width);
+    kernel.launches.push_back(function.finish(rowBlocks() * m.q.batches));
+    kernel.flops =
+        2 * m.batch * m.heads * m.queries * m.keys * (m.depth + m.width);
     return kernel;
   }
 
 private:
   LogicalResult check() {
-    if (matrices.q.batches > kMostGridYZ)
-      return op.emitOpError() << "has " << matrices.q.batches
-                              << " pairs of batch and kv head; a launch has at "
-                                 "most "
-                              << kMostGridYZ;
     if (tile.fours * 4 > kMostSums)
       return op.emitOpError()
              << "has values of " << matrices.width
@@ -79,6 +71,7 @@ private:
     return success();
   }
 
+  int64_t rowBlocks() const { return divideCeil(matrices.rows(), tile.rows()); }
   int64_t pitchQ() const { return tile.rows() + 4; }
   int64_t pitchK() const { return Tile::kKeys + 4; }
   int64_t pitchV() const { return 64 * tile.fours + 4; }
@@ -126,8 +119,9 @@ private:
     thread = f.thread();
     threadRow = code.div(thread, 16);
     threadColumn = code.rem(thread, 16);
-    block = f.block(mlir::gpu::Dimension::x);
-    matrix = f.block(mlir::gpu::Dimension::y);
+    // Neighbours share keys and values.
+    block = code.rem(f.block(), rowBlocks());
+    matrix = code.div(f.block(), rowBlocks());
     keyEnd = visibleKeys(code);
     State state;
     state.top.assign(tile.rowsEach, f.constant(kMinusInfinity));
@@ -151,12 +145,11 @@ private:
     Value first = code.mul(block, tile.rows());
     Value last = code.min(code.add(first, tile.rows() - 1),
                           code.index(matrices.rows() - 1));
-    Value alike = arith::CmpIOp::create(
-        code.b, arith::CmpIPredicate::eq, code.div(first, queries),
-        code.div(last, queries));
-    Value query = arith::SelectOp::create(code.b, alike,
-                                          code.rem(last, queries),
-                                          code.index(queries - 1));
+    Value alike = arith::CmpIOp::create(code.b, arith::CmpIPredicate::eq,
+                                        code.div(first, queries),
+                                        code.div(last, queries));
+    Value query = arith::SelectOp::create(
+        code.b, alike, code.rem(last, queries), code.index(queries - 1));
     Value end = code.add(query, code.index(matrices.shift + 1));
     return code.max(code.min(end, all), code.index(0));
   }
@@ -219,16 +212,15 @@ private:
                 code,
                 loadVector(code, shared, code.add(atQ, d * pitchQ()),
                            tile.rowsEach),
-                loadVector(code, shared, code.add(atK, d * pitchK()), 4),
-                sums);
+                loadVector(code, shared, code.add(atK, d * pitchK()), 4), sums);
           return sums;
         });
   }
 
   Value rowOf(GemmCode &code, int64_t i) {
-    return code.add(
-        code.add(code.mul(block, tile.rows()), code.mul(threadRow, tile.rowsEach)),
-        i);
+    return code.add(code.add(code.mul(block, tile.rows()),
+                             code.mul(threadRow, tile.rowsEach)),
+                    i);
   }
 
   /// Scale, softcap, mask and the ends of what a row sees.
@@ -246,8 +238,8 @@ private:
         Value &score = scores[i * 4 + j];
         Value key = code.add(code.mul(step, Tile::kKeys),
                              code.add(threadColumn, 16 * j));
-        score = arith::MulFOp::create(code.b, score,
-                                      f.constant(matrices.scale));
+        score =
+            arith::MulFOp::create(code.b, score, f.constant(matrices.scale));
         if (matrices.softcap != 0)
           score = capped(f, score);
         if (matrices.mask)
@@ -293,8 +285,8 @@ private:
   Value reduce(GemmCode &code, Value x,
                function_ref<Value(Value, Value)> combine) {
     for (int32_t distance : {1, 2, 4, 8}) {
-      Value other = mlir::gpu::ShuffleOp::create(
-                        code.b, x, distance, 32, mlir::gpu::ShuffleMode::XOR)
+      Value other = mlir::gpu::ShuffleOp::create(code.b, x, distance, 32,
+                                                 mlir::gpu::ShuffleMode::XOR)
                         .getShuffleResult();
       x = combine(x, other);
     }
@@ -317,8 +309,8 @@ private:
       best = reduce(code, best,
                     [&](Value x, Value y) { return larger(code, x, y); });
       Value next = larger(code, top, best);
-      Value isEmpty = arith::CmpFOp::create(
-          code.b, arith::CmpFPredicate::OEQ, next, nothing);
+      Value isEmpty = arith::CmpFOp::create(code.b, arith::CmpFPredicate::OEQ,
+                                            next, nothing);
       Value base = arith::SelectOp::create(code.b, isEmpty, f.zero(), next);
       auto weight = [&](Value x) -> Value {
         return math::ExpOp::create(code.b,
@@ -328,16 +320,15 @@ private:
       for (int64_t j = 0; j < 4; ++j) {
         Value &score = scores[i * 4 + j];
         score = weight(score);
-        sum = sum ? arith::AddFOp::create(code.b, sum, score).getResult()
-                  : score;
+        sum =
+            sum ? arith::AddFOp::create(code.b, sum, score).getResult() : score;
       }
       sum = reduce(code, sum, [&](Value x, Value y) -> Value {
         return arith::AddFOp::create(code.b, x, y);
       });
       Value fade = weight(top);
       state.top[i] = next;
-      state.total[i] =
-          math::FmaOp::create(code.b, state.total[i], fade, sum);
+      state.total[i] = math::FmaOp::create(code.b, state.total[i], fade, sum);
       for (int64_t c = 0; c < 4 * tile.fours; ++c) {
         Value &element = state.sums[i * 4 * tile.fours + c];
         element = arith::MulFOp::create(code.b, element, fade);
@@ -348,9 +339,8 @@ private:
   /// Key by key, rows together.
   void storeWeights(GemmCode &code, ArrayRef<Value> scores) {
     for (int64_t j = 0; j < 4; ++j) {
-      Value at = code.add(
-          code.mul(code.add(threadColumn, 16 * j), pitchQ()),
-          code.mul(threadRow, tile.rowsEach));
+      Value at = code.add(code.mul(code.add(threadColumn, 16 * j), pitchQ()),
+                          code.mul(threadRow, tile.rowsEach));
       SmallVector<Value> column;
       for (int64_t i = 0; i < tile.rowsEach; ++i)
         column.push_back(scores[i * 4 + j]);
@@ -378,8 +368,8 @@ private:
           Value vStep = code.add(code.mul(step, Tile::kKeys / keys), part);
           SmallVector<TileLoader::Tile> tiles;
           for (int64_t g = 0; g < tile.fours; ++g)
-            tiles.push_back(loadV->load(
-                f, thread, {matrix, code.index(g), vStep, keyEnd}));
+            tiles.push_back(
+                loadV->load(f, thread, {matrix, code.index(g), vStep, keyEnd}));
           f.barrier();
           for (int64_t g = 0; g < tile.fours; ++g)
             loadV->store(f, thread, tiles[g], shared, code.index(64 * g));
@@ -410,15 +400,15 @@ private:
     GemmCode &code = f.code;
     for (int64_t i = 0; i < tile.rowsEach; ++i) {
       Value row = rowOf(code, i), total = state.total[i];
-      Value isEmpty = arith::CmpFOp::create(
-          code.b, arith::CmpFPredicate::OEQ, total, f.zero());
+      Value isEmpty = arith::CmpFOp::create(code.b, arith::CmpFPredicate::OEQ,
+                                            total, f.zero());
       Value inverse = arith::DivFOp::create(code.b, f.constant(1), total);
       inverse = arith::SelectOp::create(code.b, isEmpty, f.zero(), inverse);
       code.ifElse(code.less(row, code.index(matrices.rows())), [&] {
         for (int64_t g = 0; g < tile.fours; ++g)
-          emitFour(code, row, g, inverse,
-                   ArrayRef<Value>(state.sums)
-                       .slice((i * tile.fours + g) * 4, 4));
+          emitFour(
+              code, row, g, inverse,
+              ArrayRef<Value>(state.sums).slice((i * tile.fours + g) * 4, 4));
       });
     }
   }

@@ -95,8 +95,7 @@ private:
       body.clone(inner, mapping);
     Value result =
         mapping.lookupOrDefault(epilogue.getTerminator()->getOperand(0));
-    linalg::YieldOp::create(body,
-                            convert(body, result, type.getElementType()));
+    linalg::YieldOp::create(body, convert(body, result, type.getElementType()));
   }
 
   nq::MatmulOp op;

@@ -20,9 +20,9 @@ struct KernelPart {
 };
 
 /// Parts run in order; a part reads arguments and results of earlier ones. A
-/// product part is one nq.matmul without an epilogue, or one nq.attention, whose
-/// result has no layout; in front of it are only ops that cost little where
-/// they are computed once per use: conversions, reshapes, moves.
+/// product part is one nq.matmul without an epilogue, or one nq.attention,
+/// whose result has no layout; in front of it are only ops that cost little
+/// where they are computed once per use: conversions, reshapes, moves.
 class ProductCut {
 public:
   explicit ProductCut(mlir::func::FuncOp kernel);

@@ -65,10 +65,10 @@ ProductFunction::ProductFunction(ProductGraph &product,
                                  const Twine &symbol, int64_t threads,
                                  int64_t blocks, int64_t workspaceFloats)
     : KernelBuffers(product.part),
-      function(createFunction(
-          product, target, symbol,
-          parameterTypes(*this, product.part, workspaceFloats), threads,
-          blocks)),
+      function(
+          createFunction(product, target, symbol,
+                         parameterTypes(*this, product.part, workspaceFloats),
+                         threads, blocks)),
       code(b, product.product->getLoc()), threads(threads) {
   b.setInsertionPointToEnd(&function.getBody().front());
   bindArguments(product.graph, product.stages, function.getArguments(),
@@ -79,9 +79,8 @@ ProductFunction::ProductFunction(ProductGraph &product,
 Value ProductFunction::addShared(int64_t count) {
   auto space = mlir::gpu::AddressSpaceAttr::get(
       function.getContext(), mlir::gpu::AddressSpace::Workgroup);
-  auto type =
-      MemRefType::get({count}, b.getF32Type(), MemRefLayoutAttrInterface(),
-                      space);
+  auto type = MemRefType::get({count}, b.getF32Type(),
+                              MemRefLayoutAttrInterface(), space);
   unsigned number = function.getNumWorkgroupAttributions();
   Value memory = function.addWorkgroupAttribution(type, function.getLoc());
   function.setWorkgroupAttributionAttr(
@@ -109,20 +108,20 @@ Value ProductFunction::thread() {
   return mlir::gpu::ThreadIdOp::create(code.b, mlir::gpu::Dimension::x);
 }
 
-Value ProductFunction::block(mlir::gpu::Dimension dimension) {
-  return mlir::gpu::BlockIdOp::create(code.b, dimension);
+Value ProductFunction::block() {
+  return mlir::gpu::BlockIdOp::create(code.b, mlir::gpu::Dimension::x);
 }
 
 Value ProductFunction::constant(double value) {
   return arith::ConstantOp::create(code.b, code.b.getF32FloatAttr(value));
 }
 
-KernelLaunch ProductFunction::finish(std::array<int64_t, 3> grid) {
+KernelLaunch ProductFunction::finish(int64_t blocks) {
   code.b.setInsertionPointToEnd(&function.getBody().front());
   mlir::gpu::ReturnOp::create(code.b);
   KernelLaunch launch;
   launch.symbol = function.getName().str();
-  launch.grid = grid;
+  launch.grid = {blocks, 1, 1};
   launch.block = {threads, 1, 1};
   for (unsigned i = 0; i < function.getFunctionType().getNumInputs(); ++i)
     launch.args.push_back(KernelArg::pointer(i));

@@ -37,8 +37,8 @@ public:
   mlir::Value addShared(int64_t count);
   void barrier();
   mlir::Value thread();
-  /// Number of the block along x, y or z.
-  mlir::Value block(mlir::gpu::Dimension dimension);
+  /// Number of the block.
+  mlir::Value block();
   mlir::Value getWorkspace() {
     return function.getArgument(function.getFunctionType().getNumInputs() - 1);
   }
@@ -49,9 +49,9 @@ public:
   mlir::Value zero() { return constant(0); }
   mlir::Value constant(double value);
 
-  /// Ends the function; a launch of it, whose parameters count from the values
-  /// of the part.
-  KernelLaunch finish(std::array<int64_t, 3> grid);
+  /// Ends the function; a launch of `blocks` blocks, whose parameters count
+  /// from the values of the part.
+  KernelLaunch finish(int64_t blocks);
 
   mlir::gpu::GPUFuncOp function;
   cpu::GemmCode code; ///< stands in the body

@@ -14,15 +14,15 @@ namespace gpu {
 constexpr int64_t kDepth = GemmPlan::kDepth;
 /// Steps along K that are worth a block of their own.
 constexpr int64_t kLeastSteps = 8;
-constexpr int64_t kMostGridYZ = 65535;
 
 GemmPlan::GemmPlan(const MatrixProduct &product, const GpuTarget &target) {
   constexpr GemmTile kTiles[] = {{4, 2, 2, 2}, {2, 2, 2, 1}, {2, 2, 1, 1}};
   int64_t rows = product.a.rows, columns = product.b.rows,
           batches = product.a.batches;
   auto blocks = [&](const GemmTile &t) {
-    return divideCeil(rows, t.rows()) * divideCeil(columns, t.columns()) *
-           batches;
+    int64_t tiles =
+        divideCeil(rows, t.rows()) * divideCeil(columns, t.columns());
+    return std::max<int64_t>(tiles * batches, 1);
   };
   tile = kTiles[2];
   for (const GemmTile &t : kTiles)
@@ -36,10 +36,10 @@ GemmPlan::GemmPlan(const MatrixProduct &product, const GpuTarget &target) {
   tilesN = divideCeil(columns, tile.columns());
   steps = divideCeil(product.depth, kDepth);
   int64_t wanted = 2 * target.multiprocessors / blocks(tile);
-  splits = std::clamp<int64_t>(std::min(wanted, steps / kLeastSteps), 1,
-                               kMostGridYZ / batches);
+  splits = std::max<int64_t>(std::min(wanted, steps / kLeastSteps), 1);
   stepsEach = divideCeil(steps, splits);
-  splits = std::max<int64_t>(divideCeil(steps, std::max<int64_t>(stepsEach, 1)), 1);
+  if (stepsEach)
+    splits = divideCeil(steps, stepsEach);
 }
 
 namespace {
@@ -57,11 +57,6 @@ public:
     const MatrixResult &c = product.c;
     if (c.batches * c.rows * c.columns == 0)
       return kernel;
-    if (c.batches > kMostGridYZ || plan.tilesM > kMostGridYZ)
-      return graph.product->emitOpError()
-             << "has " << c.batches << " products of " << c.rows
-             << " rows; a launch has at most " << kMostGridYZ
-             << " products and tiles of rows";
     kernel.launches.push_back(emitProduct());
     if (plan.splits > 1) {
       kernel.workspaceBytes = workspaceFloats() * 4;
@@ -109,15 +104,18 @@ private:
     memoryA = function.addShared(2 * kDepth * pitchA);
     memoryB = function.addShared(2 * kDepth * pitchB);
     Value thread = function.thread();
-    // Tiles of one column of tiles share rows of B, which is mostly larger.
-    Value blockN = function.block(mlir::gpu::Dimension::x);
-    Value blockM = function.block(mlir::gpu::Dimension::y);
-    Value z = function.block(mlir::gpu::Dimension::z);
-    Value batch = code.rem(z, product.c.batches),
-          split = code.div(z, product.c.batches);
+    // Neighbours share rows of A.
+    Value number = function.block();
+    auto digit = [&](int64_t extent) {
+      Value value = code.rem(number, extent);
+      number = code.div(number, extent);
+      return value;
+    };
+    Value blockN = digit(plan.tilesN), blockM = digit(plan.tilesM),
+          batch = digit(product.c.batches), split = number;
     Value first = code.mul(split, plan.stepsEach);
-    Value end = code.min(code.add(first, plan.stepsEach),
-                         code.index(plan.steps));
+    Value end =
+        code.min(code.add(first, plan.stepsEach), code.index(plan.steps));
     Value last = code.sub(end, code.index(1));
     Lanes lanes = lanesOf(code, thread);
     int64_t count = 16 * tile.rowFours * tile.columnFours;
@@ -135,8 +133,8 @@ private:
       };
       bring(first, code.index(0))();
       function.barrier();
-      sums = code.loop(
-          first, end, 1, sums, [&](Value step, ValueRange carried) {
+      sums =
+          code.loop(first, end, 1, sums, [&](Value step, ValueRange carried) {
             Value here = code.rem(code.sub(step, first), 2);
             Value there = code.sub(code.index(1), here);
             // The last step brings a tile again that nobody reads.
@@ -151,8 +149,8 @@ private:
     }
     emitStores(function, lanes, blockM, blockN, batch, split,
                function.pin(sums));
-    return function.finish(
-        {plan.tilesN, plan.tilesM, product.c.batches * plan.splits});
+    return function.finish(plan.tilesN * plan.tilesM * product.c.batches *
+                           plan.splits);
   }
 
   SmallVector<Value> loadFours(cpu::GemmCode &code, Value memory, Value at,
@@ -173,12 +171,12 @@ private:
                               Value fromA, Value fromB, int64_t pitchA,
                               int64_t pitchB, ValueRange carried) {
     SmallVector<Value> sums(carried);
-    Value rowA = code.add(
-        fromA, code.add(code.mul(lanes.warpM, tile.rowFours * 16),
-                        code.mul(lanes.laneM, 4)));
-    Value rowB = code.add(
-        fromB, code.add(code.mul(lanes.warpN, tile.columnFours * 32),
-                        code.mul(lanes.laneN, 4)));
+    Value rowA =
+        code.add(fromA, code.add(code.mul(lanes.warpM, tile.rowFours * 16),
+                                 code.mul(lanes.laneM, 4)));
+    Value rowB =
+        code.add(fromB, code.add(code.mul(lanes.warpN, tile.columnFours * 32),
+                                 code.mul(lanes.laneN, 4)));
     for (int64_t k = 0; k < kDepth; ++k) {
       SmallVector<Value> x = loadFours(
           code, memoryA, code.add(rowA, k * pitchA), tile.rowFours, 16);
@@ -204,16 +202,16 @@ private:
                    Value blockN, ArrayRef<Value> sums, StoreFn store) {
     int64_t perRow = 4 * tile.columnFours;
     for (int64_t i = 0; i < 4 * tile.rowFours; ++i) {
-      Value row = code.add(
-          code.add(code.mul(blockM, tile.rows()),
-                   code.mul(lanes.warpM, tile.rowFours * 16)),
-          code.add(code.mul(lanes.laneM, 4), i / 4 * 16 + i % 4));
+      Value row =
+          code.add(code.add(code.mul(blockM, tile.rows()),
+                            code.mul(lanes.warpM, tile.rowFours * 16)),
+                   code.add(code.mul(lanes.laneM, 4), i / 4 * 16 + i % 4));
       auto storeRow = [&] {
         for (int64_t j = 0; j < tile.columnFours; ++j) {
-          Value column = code.add(
-              code.add(code.mul(blockN, tile.columns()),
-                       code.mul(lanes.warpN, tile.columnFours * 32)),
-              code.add(code.mul(lanes.laneN, 4), j * 32));
+          Value column =
+              code.add(code.add(code.mul(blockN, tile.columns()),
+                                code.mul(lanes.warpN, tile.columnFours * 32)),
+                       code.add(code.mul(lanes.laneN, 4), j * 32));
           ValueRange four(sums.slice(i * perRow + j * 4, 4));
           guard(code, column, product.c.columns, tile.columns(),
                 [&] { store(four, row, column); });
@@ -250,11 +248,10 @@ private:
                     return writer.write(code, toVector(code, four), batch, row,
                                         code.div(column, 4));
                   for (int64_t i = 0; i < 4; ++i)
-                    guard(code, code.add(column, i), product.c.columns, 4,
-                          [&] {
-                            writer.write(code, four[i], batch, row,
-                                         code.add(column, i));
-                          });
+                    guard(code, code.add(column, i), product.c.columns, 4, [&] {
+                      writer.write(code, four[i], batch, row,
+                                   code.add(column, i));
+                    });
                 });
   }
 
@@ -272,21 +269,20 @@ private:
     Value base = code.add(code.mul(split, elements()),
                           code.mul(batch, c.rows * c.columns));
     bool whole = c.columns % 4 == 0;
-    forEachFour(code, lanes, blockM, blockN, sums,
-                [&](ValueRange four, Value row, Value column) {
-                  Value at =
-                      code.add(base, code.add(code.mul(row, c.columns), column));
-                  if (whole) {
-                    vector::StoreOp::create(
-                        code.b, toVector(code, four), memory, at,
-                        /*nontemporal=*/false, llvm::MaybeAlign(16));
-                    return;
-                  }
-                  for (int64_t i = 0; i < 4; ++i)
-                    guard(code, code.add(column, i), c.columns, 4, [&] {
-                      code.store(four[i], memory, code.add(at, i));
-                    });
-                });
+    forEachFour(
+        code, lanes, blockM, blockN, sums,
+        [&](ValueRange four, Value row, Value column) {
+          Value at = code.add(base, code.add(code.mul(row, c.columns), column));
+          if (whole) {
+            vector::StoreOp::create(code.b, toVector(code, four), memory, at,
+                                    /*nontemporal=*/false,
+                                    llvm::MaybeAlign(16));
+            return;
+          }
+          for (int64_t i = 0; i < 4; ++i)
+            guard(code, code.add(column, i), c.columns, 4,
+                  [&] { code.store(four[i], memory, code.add(at, i)); });
+        });
   }
 
   //===--------------------------------------------------------------------===//
@@ -304,9 +300,8 @@ private:
     ResultWriter writer(graph.part.getContext(), c);
     int64_t lanes = writer.getLanes(), units = elements() / lanes,
             perRow = c.columns / lanes;
-    Value unit = code.add(
-        code.mul(function.block(mlir::gpu::Dimension::x), kThreads),
-        function.thread());
+    Value unit =
+        code.add(code.mul(function.block(), kThreads), function.thread());
     guard(code, unit, units, kThreads, [&] {
       Value sum = loadPart(function, unit, lanes, 0);
       for (int64_t i = 1; i < plan.splits; ++i)
@@ -316,7 +311,7 @@ private:
       writer.write(code, sum, code.div(row, c.rows), code.rem(row, c.rows),
                    code.rem(unit, perRow));
     });
-    return function.finish({int64_t(divideCeil(units, kThreads)), 1, 1});
+    return function.finish(divideCeil(units, kThreads));
   }
 
   Value loadPart(ProductFunction &function, Value unit, int64_t lanes,

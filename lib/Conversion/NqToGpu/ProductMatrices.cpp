@@ -26,11 +26,11 @@ Node *elementOf(KernelGraph &graph, Value value, Dag &dag, IndexRef index,
   Node *code = scaled.codeValue(dag, index);
   if (withoutScale)
     return code;
-  return dag.compute(code->type, {code, scaled.effectiveScale(dag, index)},
-                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                        Type) -> Value {
-                       return arith::MulFOp::create(b, values[0], values[1]);
-                     });
+  return dag.compute(
+      code->type, {code, scaled.effectiveScale(dag, index)},
+      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) -> Value {
+        return arith::MulFOp::create(b, values[0], values[1]);
+      });
 }
 
 /// Batch dimensions broadcast as in numpy.
@@ -51,7 +51,8 @@ struct Places {
   bool merged;              ///< all but the last dimension are rows
   bool transposed;          ///< the last two dimensions are (column, row)
 
-  Index at(Dag &dag, const Lin &batch, const Lin &row, const Lin &column) const {
+  Index at(Dag &dag, const Lin &batch, const Lin &row,
+           const Lin &column) const {
     Index index;
     if (merged) {
       index = dag.delinearize(row, shape.drop_back());
@@ -69,8 +70,8 @@ struct Places {
 bool hasUniformScale(Value value, int64_t dim) {
   auto type = cast<RankedTensorType>(value.getType());
   nq::ScaledType scaled = nq::getScaledElement(type);
-  return scaled && scaled.getBlockFor(type.getShape())[dim] >=
-                       type.getDimSize(dim);
+  return scaled &&
+         scaled.getBlockFor(type.getShape())[dim] >= type.getDimSize(dim);
 }
 
 } // namespace

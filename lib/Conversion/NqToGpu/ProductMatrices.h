@@ -16,8 +16,9 @@ namespace gpu {
 cpu::Node *elementOf(cpu::KernelGraph &graph, mlir::Value value, cpu::Dag &dag,
                      cpu::IndexRef index, bool withoutScale = false);
 
-/// A[batch] * B[batch]^T = C[batch]: rows of A, rows of B are columns of C. If B
-/// is the same for all of a batch, rows of all batches are rows of one matrix.
+/// A[batch] * B[batch]^T = C[batch]: rows of A, rows of B are columns of C. If
+/// B is the same for all of a batch, rows of all batches are rows of one
+/// matrix.
 struct MatrixProduct {
   MatrixProduct(cpu::KernelGraph &graph, nq::MatmulOp op);
 

@@ -11,11 +11,11 @@ using cpu::Lin;
 using cpu::Node;
 
 static Node *multiply(cpu::Dag &dag, Node *x, Node *y) {
-  return dag.compute(x->type, {x, y},
-                     [](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                        Type) -> Value {
-                       return arith::MulFOp::create(b, values[0], values[1]);
-                     });
+  return dag.compute(
+      x->type, {x, y},
+      [](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) -> Value {
+        return arith::MulFOp::create(b, values[0], values[1]);
+      });
 }
 
 ResultWriter::ResultWriter(MLIRContext *context, const MatrixResult &result)

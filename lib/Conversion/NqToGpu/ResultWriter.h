@@ -17,9 +17,9 @@ struct MatrixResult {
                            const cpu::Lin &row, const cpu::Lin &column)>
       index;
   /// What sums are multiplied by, one after the other.
-  using FactorFn = std::function<cpu::Node *(
-      cpu::Dag &, const cpu::Lin &batch, const cpu::Lin &row,
-      const cpu::Lin &column)>;
+  using FactorFn =
+      std::function<cpu::Node *(cpu::Dag &, const cpu::Lin &batch,
+                                const cpu::Lin &row, const cpu::Lin &column)>;
   llvm::SmallVector<FactorFn> factors;
 };
 

@@ -34,9 +34,8 @@ void TileLoader::addAxis(Dag &dag, Axis &axis, int id, int64_t total,
   if (lanes)
     llvm::erase_if(weights, [&](int64_t w) { return w > 1 && w < axis.chunk; });
   for (auto [i, weight] : llvm::enumerate(weights)) {
-    int64_t extent = i + 1 < weights.size()
-                         ? weights[i + 1] / weight
-                         : llvm::divideCeil(total, weight);
+    int64_t extent = i + 1 < weights.size() ? weights[i + 1] / weight
+                                            : llvm::divideCeil(total, weight);
     extent = std::max<int64_t>(extent, 1);
     unsigned dim = dag.addDim({extent, std::nullopt, 0, id, weight});
     axis.digits.push_back({dim, weight, extent});
@@ -139,8 +138,7 @@ TileLoader::TileLoader(MLIRContext *context, MatrixOperand operand,
   int64_t most = shape.rows * shape.depth / shape.threads;
   for (int64_t width = 16; width >= 1; width /= 2)
     for (bool alongDepth : {true, false}) {
-      int64_t extent =
-          alongDepth ? this->operand.depth : this->operand.rows;
+      int64_t extent = alongDepth ? this->operand.depth : this->operand.rows;
       int64_t tile = alongDepth ? shape.depth : shape.rows;
       bool fits = width <= most && width <= tile && extent % width == 0 &&
                   (alongDepth || width == 1 || width >= 4);
@@ -169,9 +167,9 @@ TileLoader::Chunk TileLoader::chunkOf(GemmCode &code, Value thread,
                                       int64_t number) const {
   int64_t rowChunks = shape.rows / plan->rows.chunk, threads = shape.threads;
   if (threads >= rowChunks)
-    return {code.rem(thread, rowChunks),
-            code.add(code.div(thread, rowChunks),
-                     number * (threads / rowChunks))};
+    return {
+        code.rem(thread, rowChunks),
+        code.add(code.div(thread, rowChunks), number * (threads / rowChunks))};
   int64_t parts = rowChunks / threads;
   return {code.add(thread, number % parts * threads),
           code.index(number / parts)};
@@ -189,8 +187,7 @@ void TileLoader::bind(GemmCode &code, LoopEmitter &emitter, const Axis &axis,
     bool isTile = digit.weight >= axis.tile;
     int64_t unit = isTile ? axis.tile : axis.chunk;
     Value value = code.div(isTile ? step : chunk, digit.weight / unit);
-    bool isTop =
-        isLast || (!isTile && axis.digits[i + 1].weight >= axis.tile);
+    bool isTop = isLast || (!isTile && axis.digits[i + 1].weight >= axis.tile);
     emitter.bind(digit.dim, isTop ? value : code.rem(value, digit.extent));
   }
 }
@@ -205,8 +202,7 @@ void TileLoader::bindAll(GemmCode &code, LoopEmitter &emitter,
        lanes && plan->alongDepth);
 }
 
-SmallVector<Value> TileLoader::loadChunk(GemmCode &code,
-                                         const TilePlace &place,
+SmallVector<Value> TileLoader::loadChunk(GemmCode &code, const TilePlace &place,
                                          Chunk chunk) const {
   LoopEmitter emitter = makeEmitter(code);
   bindAll(code, emitter, place, chunk);
@@ -347,9 +343,8 @@ void TileLoader::storeChunk(ProductFunction &function, Value value,
     for (int64_t i = 0; i < width; i += 4) {
       Value part = value;
       if (width > 4)
-        part = vector::ShuffleOp::create(code.b, value, value,
-                                         ArrayRef<int64_t>{i, i + 1, i + 2,
-                                                           i + 3});
+        part = vector::ShuffleOp::create(
+            code.b, value, value, ArrayRef<int64_t>{i, i + 1, i + 2, i + 3});
       vector::StoreOp::create(code.b, part, memory, code.add(first, i),
                               /*nontemporal=*/false, llvm::MaybeAlign(16));
     }

@@ -12,9 +12,9 @@ namespace gpu {
 /// A batch of matrices [rows, depth] (depth: what is summed over), as a
 /// function of an index.
 struct MatrixOperand {
-  using ElementFn = std::function<cpu::Node *(
-      cpu::Dag &, const cpu::Lin &batch, const cpu::Lin &row,
-      const cpu::Lin &k)>;
+  using ElementFn =
+      std::function<cpu::Node *(cpu::Dag &, const cpu::Lin &batch,
+                                const cpu::Lin &row, const cpu::Lin &k)>;
   ElementFn element; ///< an f32
   int64_t batches = 1, rows = 1, depth = 1;
 };
@@ -92,12 +92,10 @@ private:
   void bindAll(cpu::GemmCode &code, cpu::LoopEmitter &emitter,
                const TilePlace &place, Chunk chunk) const;
   bool isWhole(const TilePlace &place) const;
-  llvm::SmallVector<mlir::Value> loadChunk(cpu::GemmCode &code,
-                                           const TilePlace &place,
-                                           Chunk chunk) const;
-  llvm::SmallVector<mlir::Value> loadInside(cpu::GemmCode &code,
-                                            const TilePlace &place,
-                                            Chunk chunk) const;
+  llvm::SmallVector<mlir::Value>
+  loadChunk(cpu::GemmCode &code, const TilePlace &place, Chunk chunk) const;
+  llvm::SmallVector<mlir::Value>
+  loadInside(cpu::GemmCode &code, const TilePlace &place, Chunk chunk) const;
   llvm::SmallVector<mlir::Type> bitTypes() const;
   void storeChunk(ProductFunction &function, mlir::Value value,
                   const TilePlace &place, Chunk chunk, mlir::Value memory,

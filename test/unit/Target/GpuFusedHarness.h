@@ -66,8 +66,7 @@ private:
   void compileForGpu() {
     mlir::ScopedDiagnosticHandler handler(context.get(),
                                           [&](mlir::Diagnostic &diagnostic) {
-                                            gpuError +=
-                                                diagnostic.str() + "\n";
+                                            gpuError += diagnostic.str() + "\n";
                                             return mlir::success();
                                           });
     mlir::OwningOpRef<mlir::ModuleOp> code =

@@ -122,6 +122,20 @@ TEST(GpuProduct, BatchesBroadcast) {
                 tensor({4, 9, 16}, "f32"), "transpose_b"));
 }
 
+TEST(GpuProduct, NothingToSumOrToStore) {
+  GpuFusedRun empty(product(tensor({0, 20}, "f16"), tensor({20, 12}, "f16"),
+                            tensor({0, 12}, "f16")),
+                    /*onCpu=*/false);
+  EXPECT_TRUE(empty.gpuError.empty()) << empty.gpuError;
+  EXPECT_TRUE(empty.gpuKernel.launches.empty());
+  GpuFusedRun zeros(product(tensor({3, 0}, "f16"), tensor({0, 8}, "f16"),
+                            tensor({3, 8}, "f16")),
+                    /*onCpu=*/false);
+  zeros.checkNear(0);
+  ASSERT_EQ(zeros.outputs.size(), 1u);
+  EXPECT_EQ(zeros.outputs[0], std::vector<char>(48, 0));
+}
+
 TEST(GpuProduct, OperandsInLayouts) {
   // Rows at a pitch of 16 bytes; blocks of scales in tiles of 128 x 4.
   string pitched = ", #nq.layout<tiles [[], [8]] order [0, 1, 2]>";
@@ -168,8 +182,9 @@ TEST(GpuProduct, OperandsOfTheKernelItself) {
   string norm = tensor({40, 64}, "f16");
   check(kernel("%a: " + norm + ", %b: " + b, y,
                "%n = nq.norm rms %a {axis = 1 : i64, epsilon = 1.0e-6 : f64} "
-               ": " + norm + " -> " + norm + "\n%y = nq.matmul %n, %b : (" +
-                   norm + ", " + b + ") -> " + y));
+               ": " +
+                   norm + " -> " + norm + "\n%y = nq.matmul %n, %b : (" + norm +
+                   ", " + b + ") -> " + y));
 }
 
 /// Products of products, rows behind them, and results that are returned twice.
@@ -196,12 +211,14 @@ TEST(GpuProduct, AttentionBetweenProducts) {
   check(kernel("%x: " + x + ", %u: " + w + ", %v: " + w, h,
                "%q = nq.matmul %x, %u" + to + "\n%k = nq.matmul %x, %v" + to +
                    "\n%y = nq.attention %q, %k, %k {scale = 0.25 : f64, "
-                   "causal} : (" + h + ", " + h + ", " + h + ") -> " + h),
+                   "causal} : (" +
+                   h + ", " + h + ", " + h + ") -> " + h),
         "f16");
 }
 
 TEST(GpuProduct, AttentionOnScaledOperands) {
-  string q = tensor({1, 4, 9, 64}, "f16"), k = tensor({1, 2, 77, 64}, "!nq.fp8"),
+  string q = tensor({1, 4, 9, 64}, "f16"),
+         k = tensor({1, 2, 77, 64}, "!nq.fp8"),
          y = tensor({1, 4, 9, 64}, "f16");
   check(kernel("%q: " + q + ", %k: " + k + ", %v: " + k, y,
                "%y = nq.attention %q, %k, %v {scale = 0.125 : f64} : (" + q +
