@@ -15,7 +15,7 @@ namespace test {
 /// After checkNear, `outputs` are those of the GPU.
 class GpuFusedRun : public FusedKernelRun {
 public:
-  explicit GpuFusedRun(const std::string &text, bool onCpu = true)
+  explicit GpuFusedRun(const std::string &text, bool onCpu = false)
       : FusedKernelRun(text, /*inPlace=*/-1, onCpu) {
     if (!graph)
       return;
