@@ -116,6 +116,19 @@ static std::string whyNotMixed(nq::RegionOp region) {
                 [&] { return whyNotBlocks(region, 32); });
 }
 
+/// Codes times scales in f32, on the FMA units: everything but doubles.
+static std::string whyNotExpandedF32(nq::RegionOp region) {
+  for (const Product &p : getProducts(region))
+    if (p.a == Format::F64 || p.b == Format::F64)
+      return "operands are " + nameOf(p) + ", the kernel multiplies in f32";
+  return "";
+}
+
+/// Part of the plan, without a generator in this compiler.
+static std::string whyNotYet(nq::RegionOp) {
+  return "this compiler has no generator for it yet";
+}
+
 /// E2M1 x E4M3 rounded to E4M3: 275 of 882 products are not exact.
 static std::string whyNotLossyFp8(nq::RegionOp region) {
   return whyNotFormats(region, {Format::Fp8Tensor, Format::Fp8Channel},
@@ -214,21 +227,23 @@ ArrayRef<KernelClass> nibble::getSm90Gemms() {
       {"gemm.wgmma.e4m3", F, "gemm", MathFormat::FP8, Fidelity::Native,
        whyNotFp8, getKMajorOperands},
       {"gemm.wgmma.e4m3.block128", F, "gemm", MathFormat::FP8, Fidelity::Native,
-       whyNotFp8Blocks, getKMajorOperands},
+       whyNotYet, getKMajorOperands},
       {"gemm.wgmma.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
        whyNotF16, getKMajorOperands},
       {"gemm.wgmma.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
        whyNotBf16, getKMajorOperands},
       {"gemm.wgmma.f16.expand", F, "gemm", MathFormat::F16, Fidelity::Expanded,
-       whyNotExpandedF16, getKMajorOperands},
+       whyNotYet, getKMajorOperands},
       {"gemm.wgmma.bf16.expand", F, "gemm", MathFormat::BF16,
-       Fidelity::Expanded, whyNotExpandedBf16, getKMajorOperands},
+       Fidelity::Expanded, whyNotYet, getKMajorOperands},
       {"gemm.wgmma.f16.promote32", F, "gemm", MathFormat::F16,
-       Fidelity::Expanded, whyNotMixed, getKMajorOperands},
+       Fidelity::Expanded, whyNotYet, getKMajorOperands},
       {"gemm.wgmma.e4m3.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
-       whyNotLossyFp8, getKMajorOperands},
+       whyNotYet, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
        getPitchedOperands},
+      {"gemm.simt.expand", F, "gemm", MathFormat::F32, Fidelity::Expanded,
+       whyNotExpandedF32, getPitchedOperands},
   };
   return kClasses;
 }

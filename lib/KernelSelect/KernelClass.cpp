@@ -83,6 +83,11 @@ static nq::RequiredLayouts getAttentionLayouts(nq::RegionOp region) {
   return layouts;
 }
 
+/// Part of the plan, without a generator in this compiler.
+static std::string whyNotYet(nq::RegionOp) {
+  return "this compiler has no generator for it yet";
+}
+
 static std::string whyNever(nq::RegionOp) { return ""; }
 
 template <TargetFamily F>
@@ -90,7 +95,8 @@ static ArrayRef<KernelClass> getSharedGpuClasses(StringLiteral) {
   static constexpr KernelClass kClasses[] = {
       {F == TargetFamily::Sm100 ? StringLiteral("attention.tcgen05")
                                 : StringLiteral("attention.wgmma"),
-       F, "attention", MathFormat::F16, Fidelity::Native, whyNotAttention16,
+       F, "attention", MathFormat::F16, Fidelity::Native,
+       F == TargetFamily::Sm100 ? whyNotAttention16 : whyNotYet,
        getAttentionLayouts},
       {"attention.simt.f32", F, "attention", MathFormat::F32, Fidelity::Native,
        whyNotAttention32, getAttentionLayouts},

@@ -9,11 +9,11 @@
 // REMARK-DAG: select-kernels {{.*}}as_requested=true, bound=memory, bytes_read=1352, bytes_written=256, chosen=fp4,{{.*}}flops=16384,{{.*}}kernel=gemm.tcgen05.mxf4nvf4, layer=up,{{.*}}reason="the matrix unit multiplies these formats"{{.*}}rejected=[], requested=nvfp4,
 // REMARK-DAG: select-kernels {{.*}}chosen=fp8,{{.*}}layer=f8,{{.*}}rejected="[{"kernel":"gemm.tcgen05.mxf4nvf4","reason":"operands are fp8, the instruction takes nvfp4 x nvfp4"}{{.*}}requested=fp8
 // REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}layer=w4a16,{{.*}}requested="f16 x nvfp4"
-// HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}kernel=gemm.wgmma.f16.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f16"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f32,{{.*}}kernel=gemm.simt.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f32"
 
 // CHECK-LABEL: func.func @nvfp4
 // THOR: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.tcgen05.mxf4nvf4", nibble.math = "fp4"}
-// HOPPER: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.wgmma.f16.expand", nibble.math = "f16"}
+// HOPPER: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.simt.expand", nibble.math = "f32"}
 // CPU: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.cpu", nibble.math = "f32"}
 func.func @nvfp4(%x: tensor<4x64x!nq.nvfp4>) -> tensor<4x32xf16> attributes {nibble.entry} {
   %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
@@ -41,7 +41,7 @@ func.func @fp8(%x: tensor<4x64x!nq.fp8>) -> tensor<4x32xf16> attributes {nibble.
 // Weights only: f16 activations, expanded on every GPU; nobody asked for more.
 // CHECK-LABEL: func.func @w4a16
 // THOR: nibble.kernel_class = "gemm.tcgen05.f16.expand", nibble.math = "f16"
-// HOPPER: nibble.kernel_class = "gemm.wgmma.f16.expand", nibble.math = "f16"
+// HOPPER: nibble.kernel_class = "gemm.simt.expand", nibble.math = "f32"
 func.func @w4a16(%x: tensor<4x64xf16>) -> tensor<4x32xf16> attributes {nibble.entry} {
   %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
   %y = nq.region "gemm"(%x, %w) : (tensor<4x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> {

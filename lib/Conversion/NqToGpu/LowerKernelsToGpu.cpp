@@ -13,7 +13,9 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace nibble {
@@ -97,7 +99,29 @@ struct LowerKernelsToGpuPass
       setAttributes(launch, it->second);
     });
     if (!ok)
-      signalPassFailure();
+      return signalPassFailure();
+    module.walk([&](exec::LaunchOp launch) { allowAliases(launch, code); });
+  }
+
+  /// Arguments that a launch runs in place on are one buffer: no `noalias` in
+  /// kernels that get both.
+  static void allowAliases(exec::LaunchOp op, mlir::gpu::GPUModuleOp code) {
+    for (unsigned i = 0; i < op.getNumResults(); ++i) {
+      if (!op.getInPlaceOperand(i))
+        continue;
+      int64_t operand = (*op.getInPlace())[i];
+      int64_t result = op.getInputs().size() + i;
+      for (auto launch : op.getGpu()->getAsRange<exec::GpuLaunchAttr>())
+        for (auto [number, arg] : llvm::enumerate(launch.getArgs()))
+          if (arg.getValue() == operand || arg.getValue() == result)
+            removeNoalias(code.lookupSymbol(launch.getSymbol()), number);
+    }
+  }
+
+  static void removeNoalias(Operation *kernel, unsigned argument) {
+    auto function = dyn_cast_or_null<FunctionOpInterface>(kernel);
+    if (function && argument < function.getNumArguments())
+      function.removeArgAttr(argument, LLVM::LLVMDialect::getNoAliasAttrName());
   }
 
   FailureOr<GpuKernel> lower(exec::LaunchOp launch,

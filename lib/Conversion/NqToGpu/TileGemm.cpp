@@ -16,7 +16,9 @@ namespace gpu {
 bool isTileKernel(func::FuncOp kernel, const GpuTarget &options) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   return options.chip == "sm_90a" && name &&
-         name.getValue().starts_with("gemm.wgmma.");
+         llvm::is_contained({"gemm.wgmma.e4m3", "gemm.wgmma.f16",
+                             "gemm.wgmma.bf16"},
+                            name.getValue());
 }
 
 static std::optional<GemmSchedule> getSchedule(func::FuncOp function,
