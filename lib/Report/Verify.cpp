@@ -4,6 +4,7 @@
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/KernelSelect/Machine.h"
 #include "nibble/Reference/Interpreter.h"
 #include "nibble/rt/device.h"
 #include "nibble/rt/generator.h"
@@ -148,6 +149,16 @@ private:
                                                  : Stage::Lower);
   }
 
+  bool isForGpu() const {
+    std::optional<Machine> machine = getMachine(options.compile.target);
+    return machine && machine->isGpu();
+  }
+  std::string getDeviceName() const {
+    if (!options.device.empty())
+      return options.device;
+    return isForGpu() ? "emu" : "cpu";
+  }
+
   /// Nibble quantizes the model, so that the graph before is the baseline.
   bool quantizes() const {
     return !options.compile.quantize.empty() || !options.compile.policy.empty();
@@ -159,7 +170,9 @@ private:
     auto engine = rt::Engine::load(path);
     if (!engine.ok())
       return check(engine.status());
-    auto device = rt::createDevice("cpu", {options.threads});
+    rt::DeviceOptions deviceOptions{options.threads};
+    deviceOptions.target = isForGpu() ? options.compile.target : "";
+    auto device = rt::createDevice(getDeviceName(), deviceOptions);
     if (!device.ok())
       return check(device.status());
     auto session = rt::Session::create(*engine, *device);
@@ -174,16 +187,40 @@ private:
 
   const rt::EntryInfo &info() { return execution->session().info().entries[0]; }
 
+  /// A launch of the plan is one of the engine, or several kernels of a GPU.
+  static unsigned countKernels(exec::LaunchOp launch) {
+    return launch.getGpu() ? launch.getGpu()->size() : 1;
+  }
+
+  /// Values of the engine in the order in which WriteEngine.cpp adds them.
+  void numberValues() {
+    unsigned next = 0;
+    for (BlockArgument argument : plan.getArguments())
+      numbers[argument] = next++;
+    for (Operation &op : plan.front().without_terminator()) {
+      for (Value result : op.getResults())
+        numbers[result] = next++;
+      auto launch = dyn_cast<exec::LaunchOp>(op);
+      if (launch && launch.getWorkspace())
+        workspaces[launch] = next++;
+    }
+  }
+
   /// Launches of the plan and of the engine are the same, in order.
   LogicalResult checkPlan() {
     plan = getEntry(compiler.getModule());
-    for (auto launch : plan.getOps<exec::LaunchOp>())
+    numberValues();
+    bool same = true;
+    size_t next = 0;
+    for (auto launch : plan.getOps<exec::LaunchOp>()) {
       launches.push_back(launch);
-    bool same = launches.size() == info().launches.size();
-    for (size_t i = 0; same && i < launches.size(); ++i)
-      same = StringRef(info().launches[i].layer) == launches[i].getLayer() &&
-             StringRef(info().launches[i].op) == launches[i].getKind();
-    if (same)
+      firstKernel.push_back(next);
+      for (unsigned i = 0; same && i < countKernels(launch); ++i, ++next)
+        same = next < info().launches.size() &&
+               StringRef(info().launches[next].layer) == launch.getLayer() &&
+               StringRef(info().launches[next].op) == launch.getKind();
+    }
+    if (same && next == info().launches.size())
       return success();
     return fail("the engine was not made from this model by this build with "
                 "these options: its launches differ; rebuild it with: " +
@@ -279,11 +316,15 @@ private:
     return success();
   }
 
-  /// True if argument `r` of a launch is the buffer of an operand, too.
-  bool isInPlace(const rt::LaunchInfo &launch, unsigned r) {
-    const rt::ValueInfo &result = info().values[launch.args[r]];
-    for (unsigned i = 0; i + launch.results < launch.args.size(); ++i) {
-      const rt::ValueInfo &operand = info().values[launch.args[i]];
+  const rt::ValueInfo &getValueInfo(Value value) {
+    return info().values[numbers.lookup(value)];
+  }
+
+  /// True if a result of a launch is the buffer of an operand, too.
+  bool isInPlace(exec::LaunchOp launch, Value value) {
+    const rt::ValueInfo &result = getValueInfo(value);
+    for (Value input : launch.getInputs()) {
+      const rt::ValueInfo &operand = getValueInfo(input);
       if (operand.storage == result.storage && operand.index == result.index &&
           operand.offset == result.offset)
         return true;
@@ -291,37 +332,46 @@ private:
     return false;
   }
 
+  LogicalResult poison(unsigned value) {
+    std::vector<char> bytes(info().values[value].byteSize, -1);
+    return check(
+        execution->writeValue(0, value, bytes.data(), bytes.size()));
+  }
+
+  /// What the kernel does not write must not look like a result.
+  LogicalResult poisonResults(exec::LaunchOp launch) {
+    for (Value result : launch.getResults())
+      // Or it would be an operand that is poisoned.
+      if (!isInPlace(launch, result) && failed(poison(numbers.lookup(result))))
+        return failure();
+    auto workspace = workspaces.find(launch);
+    return workspace == workspaces.end() ? success()
+                                         : poison(workspace->second);
+  }
+
   LogicalResult verifyLaunch(unsigned i, bool wanted) {
     exec::LaunchOp launch = launches[i];
-    const rt::LaunchInfo &launchInfo = info().launches[i];
     ref::Interpreter::Results inputs;
-    for (auto [operand, value] : llvm::enumerate(launch.getInputs())) {
+    for (Value value : launch.getInputs()) {
       if (!wanted)
         break;
-      auto tensor = readValue(value, launchInfo.args[operand]);
+      auto tensor = readValue(value, numbers.lookup(value));
       if (failed(tensor))
         return failure();
       inputs.push_back(*tensor);
     }
-    // What the kernel does not write must not look like a result.
-    unsigned firstResult = launchInfo.args.size() - launchInfo.results;
-    for (unsigned r = firstResult; r < launchInfo.args.size(); ++r) {
-      if (isInPlace(launchInfo, r))
-        continue; // it would be an operand that is poisoned
-      std::vector<char> poison(info().values[launchInfo.args[r]].byteSize, -1);
-      if (failed(check(execution->writeValue(0, launchInfo.args[r],
-                                             poison.data(), poison.size()))))
-        return failure();
-    }
-    if (failed(check(execution->runLaunch(0, i))))
+    if (failed(poisonResults(launch)))
       return failure();
+    for (unsigned k = 0; k < countKernels(launch); ++k)
+      if (failed(check(execution->runLaunch(0, firstKernel[i] + k))))
+        return failure();
     if (!wanted)
       return success();
     auto expected = evaluateLaunch(launch, inputs);
     if (failed(expected))
       return failure();
     for (auto [r, result] : llvm::enumerate(launch.getResults())) {
-      auto actual = readValue(result, launchInfo.args[firstResult + r]);
+      auto actual = readValue(result, numbers.lookup(result));
       if (failed(actual))
         return failure();
       addLayer(launch, r, *actual, (*expected)[r]);
@@ -512,6 +562,9 @@ private:
   OwningOpRef<ModuleOp> unquantized; ///< null if the model is obeyed as it is
   func::FuncOp plan;
   SmallVector<exec::LaunchOp> launches;
+  SmallVector<unsigned> firstKernel; ///< of each launch, in the engine
+  llvm::DenseMap<Value, unsigned> numbers;
+  llvm::DenseMap<Operation *, unsigned> workspaces;
   std::unique_ptr<rt::Context> execution;
   std::vector<RefTensor> arguments;
   VerifyReport report;

@@ -3,9 +3,11 @@
 #include "Commands.h"
 #include "QuantizeOptions.h"
 
+#include "nibble/KernelSelect/Machine.h"
 #include "nibble/Report/Verify.h"
 #include "nibble/rt/engine.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
@@ -19,8 +21,14 @@ cl::opt<std::string> input(cl::Positional, cl::desc("MODEL.onnx|ENGINE.nbl"),
                            cl::Required, cl::sub(command));
 cl::opt<std::string> reference("reference", cl::desc("f64, the only one"),
                                cl::init("f64"), cl::sub(command));
-cl::opt<std::string> target("target", cl::desc("cpu or cpu:native"),
+cl::opt<std::string> target("target",
+                            cl::desc("cpu (default), cpu:native or sm_90a; of "
+                                     "an engine, its own"),
                             cl::init("cpu"), cl::sub(command));
+cl::opt<std::string> device("device",
+                            cl::desc("cpu, cuda or emu; default: cpu, and emu "
+                                     "for targets that are GPUs"),
+                            cl::sub(command));
 cl::opt<std::string> baseline(
     "baseline",
     cl::desc("FP32 model for the format error (default: the same model without "
@@ -73,6 +81,8 @@ static int readEngine(VerifyOptions &options) {
   if (failed(hash) || *hash != llvm::StringRef(info.modelHash))
     return usage("the source of this engine, '" + options.compile.input +
                  "', is not there or has changed since; give it with --model");
+  if (info.target != "cpu")
+    options.compile.target = std::string(info.target);
   for (const rt::PortInfo &port : info.entries[0].inputs) {
     std::string shape = std::string(port.name) + "=";
     for (size_t i = 0; i < port.shape.size(); ++i)
@@ -92,6 +102,10 @@ static int readOptions(VerifyOptions &options) {
   options.compile.states.assign(states.begin(), states.end());
   if (int code = readQuantizeOptions(options.compile))
     return code;
+  if (!getMachine(target))
+    return usage("--target '" + target + "' is not known; there are " +
+                 llvm::join(getTargetNames(), ", "));
+  options.device = device;
   options.baseline = baseline;
   options.layers = layers;
   options.threads = std::max(1u, threads.getValue());

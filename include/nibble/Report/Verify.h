@@ -27,6 +27,8 @@ struct VerifyOptions {
   /// An engine to check instead of a fresh one. It must be what
   /// `compile` makes: same launches, same kernels.
   std::string engine;
+  /// "cpu", "cuda" or "emu"; empty: cpu, and emu for engines of GPUs.
+  std::string device;
   /// FP32 model with the same layer names; empty: the model itself before
   /// `quantize`, or, if that does nothing, without the quantization of its
   /// activations.
