@@ -80,4 +80,26 @@ def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"
     "::mlir::vector::VectorDialect"];
 }
 
+def LowerProductsToGpu : Pass<"lower-products-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "Write kernels with products for the FMA units of a GPU";
+  let description = [{
+    Assumes kernels as outline-kernels leaves them. Guarantees: a `gpu.module`
+    `gpu_kernels` with one or more `gpu.func kernel` for each function that holds
+    nq.matmul or nq.attention; the function carries `nibble.launches`, one text
+    per launch ("SYMBOL grid XxYxZ block N values [BUFFER+BYTES, ..]": operands,
+    results, then the workspace), and `nibble.workspace` in bytes. For tests:
+    lower-kernels-to-gpu does the same and writes launches into the plan.
+
+    Refuses f64, and what lowerLoopsToGpu refuses around products: an error at
+    the op. Example: test/Conversion/lower-products-to-gpu.mlir.
+  }];
+  let options = [Option<"multiprocessors", "multiprocessors", "int64_t", /*default=*/"132",
+                        "of the machine: how finely products are cut">];
+  let dependentDialects = [
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
 #endif // NIBBLE_CONVERSION_PASSES_TD

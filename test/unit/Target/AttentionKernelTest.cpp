@@ -1,7 +1,7 @@
 // Attention as one kernel, compiled and compared with the reference
 // interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "FusedKernelHarness.h"
+#include "FusedRun.h"
 
 using namespace nibble::test;
 using std::string;
@@ -52,7 +52,7 @@ double limitOf(const string &element) {
 
 void check(const Text &text, double limit) {
   SCOPED_TRACE(text.str());
-  FusedKernelRun run(text.str());
+  FusedRun run(text.str());
   run.checkNear(limit);
 }
 
@@ -151,7 +151,7 @@ TEST(AttentionKernel, GivesZerosWhereNothingIsSeen) {
             "f32",
             ", causal, bottom_right",
             "tensor<30x1xi1>"};
-  FusedKernelRun run(text.str());
+  FusedRun run(text.str());
   run.checkNear(2e-6);
   ASSERT_EQ(run.outputs.size(), 1u);
   auto *y = reinterpret_cast<const float *>(run.outputs[0].data());
@@ -196,14 +196,14 @@ TEST(AttentionKernel, Quantizes) {
     text.tail += "\n%y = nq.quantize %c" + string(operands) + " : " + merged +
                  " -> " + text.type;
     SCOPED_TRACE(text.str());
-    FusedKernelRun run(text.str());
+    FusedRun run(text.str());
     run.checkNear(1e-2);
   }
 }
 
 TEST(AttentionKernel, SaysWhatItDoesNotTake) {
   auto why = [](const string &text) {
-    FusedKernelRun run(text);
+    FusedRun run(text);
     return nibble::cpu::whyNoKernel(run.getKernel());
   };
   EXPECT_EQ(why(Text{{1, 1, 1, 2, 3, 4, 4}}.str()), "");

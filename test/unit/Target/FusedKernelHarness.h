@@ -18,9 +18,7 @@ public:
   /// `limit`, codes and scales that differ by one step, few of them.
   void checkNear(double limit, unsigned seed = 1) {
     ASSERT_TRUE(ok()) << error;
-    random.seed(seed);
-    inputs = makeInputs(checks);
-    setScalars();
+    makeRandomInputs(seed);
     auto expected = runReference(inputs);
     ASSERT_TRUE(mlir::succeeded(expected));
     outputs = runKernel(inputs, {0, info.extent});
@@ -81,6 +79,13 @@ public:
     }
   }
 
+protected:
+  void makeRandomInputs(unsigned seed) {
+    random.seed(seed);
+    inputs = makeInputs(checks);
+    setScalars();
+  }
+
 private:
   /// Scales of quantizers: positive, outliers saturate.
   void setScalars() {
@@ -100,6 +105,7 @@ private:
     }
   }
 
+protected:
   void compareNear(unsigned number, const ref::RefTensor &want, double limit) {
     auto got = ref::RefTensor::fromStorage(want.getType(), outputs[number],
                                            [&] { return kernel.emitError(); });

@@ -39,7 +39,9 @@ struct Checks {
 class LoopKernelRun {
 public:
   /// `inPlace` >= 0: the result takes over the buffer of that operand.
-  explicit LoopKernelRun(const std::string &text, int inPlace = -1)
+  /// Not `onCpu`: only the graph is there.
+  explicit LoopKernelRun(const std::string &text, int inPlace = -1,
+                         bool onCpu = true)
       : context(makeContext()), inPlace(inPlace) {
     mlir::DialectRegistry registry;
     registry.insert<nq::NqDialect, mlir::linalg::LinalgDialect,
@@ -52,7 +54,8 @@ public:
       return;
     }
     kernel = *graph->getOps<mlir::func::FuncOp>().begin();
-    compile();
+    if (onCpu)
+      compile();
   }
 
   bool ok() const { return entry != nullptr; }

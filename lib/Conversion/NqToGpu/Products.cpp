@@ -1,0 +1,150 @@
+// Kernels with matrix products or attention: parts, and what they hand over.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToGpu/Products.h"
+
+#include "AttentionSimt.h"
+#include "ProductCut.h"
+#include "ProductGemm.h"
+#include "nibble/Conversion/NqToGpu/Loops.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace gpu {
+namespace {
+
+constexpr int64_t kAlignment = 256;
+
+/// Where a value lies: a buffer of the kernel, from a byte on.
+struct Home {
+  unsigned value;
+  int64_t offset;
+};
+
+class ProductsLowering {
+public:
+  ProductsLowering(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
+                   const GpuTarget &options)
+      : cut(kernel), target(target), options(options),
+        workspace(kernel.getNumArguments() + kernel.getNumResults()) {
+    for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
+      homes[argument] = {unsigned(i), 0};
+    Operation *end = cut.getKernel().front().getTerminator();
+    firstResult = kernel.getNumArguments();
+    for (auto [i, value] : llvm::enumerate(end->getOperands()))
+      returned.push_back(value);
+  }
+
+  FailureOr<GpuKernel> run() {
+    for (KernelPart &part : cut.parts)
+      if (failed(lower(part)))
+        return failure();
+    return result;
+  }
+
+private:
+  LogicalResult lower(KernelPart &part) {
+    FailureOr<GpuKernel> lowered = emit(part);
+    if (failed(lowered))
+      return failure();
+    SmallVector<Home> values;
+    for (Value operand : part.operands)
+      values.push_back(homes.find(operand)->second);
+    for (Value value : part.results)
+      values.push_back(place(value));
+    // Its own workspace is free when it is done, the next part's takes its
+    // place.
+    values.push_back({workspace, kept});
+    for (KernelLaunch &launch : lowered->launches) {
+      for (KernelArg &arg : launch.args)
+        if (arg.kind != KernelArg::Bytes) {
+          Home home = values[arg.value];
+          arg.value = home.value;
+          arg.offset += home.offset;
+        }
+      result.launches.push_back(std::move(launch));
+    }
+    result.flops += lowered->flops;
+    result.workspaceBytes = std::max(
+        result.workspaceBytes,
+        kept + int64_t(llvm::alignTo(lowered->workspaceBytes, kAlignment)));
+    return success();
+  }
+
+  FailureOr<GpuKernel> emit(KernelPart &part) {
+    if (!part.isProduct)
+      return lowerLoopsToGpu(part.function, target, options);
+    if (!part.function.getOps<nq::AttentionOp>().empty())
+      return emitAttention(part.function, target, options);
+    return emitGemm(part.function, target, options);
+  }
+
+  /// The first result that returns a value has it; otherwise the workspace.
+  Home place(Value value) {
+    for (auto [i, other] : llvm::enumerate(returned))
+      if (other == value) {
+        // Further results are copies.
+        other = Value();
+        Home home{firstResult + unsigned(i), 0};
+        homes.try_emplace(value, home);
+        return home;
+      }
+    Home home{workspace, kept};
+    homes[value] = home;
+    int64_t bytes =
+        nq::getStorageRegions(cast<RankedTensorType>(value.getType())).total;
+    kept += llvm::alignTo(bytes, kAlignment);
+    result.workspaceBytes = std::max(result.workspaceBytes, kept);
+    return home;
+  }
+
+  ProductCut cut;
+  mlir::gpu::GPUModuleOp target;
+  const GpuTarget &options;
+  unsigned workspace, firstResult;
+  SmallVector<Value> returned; ///< null once written
+  DenseMap<Value, Home> homes;
+  int64_t kept = 0; ///< bytes of the workspace that later parts read
+  GpuKernel result;
+};
+
+/// Sums are f32: what has more digits is refused.
+LogicalResult checkOperands(func::FuncOp kernel) {
+  auto isDouble = [](Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    return type.getElementType().isF64();
+  };
+  for (Operation &op : kernel.front()) {
+    if (!isa<nq::MatmulOp, nq::AttentionOp>(op))
+      continue;
+    for (Value value : op.getOperands())
+      if (isDouble(value))
+        return op.emitOpError()
+               << "has an operand of type " << value.getType()
+               << "; GPU kernels multiply in f32: convert the model to f32";
+    if (isDouble(op.getResult(0)))
+      return op.emitOpError() << "has a result of f64; GPU kernels sum in f32: "
+                                 "convert the model to f32";
+  }
+  return success();
+}
+
+} // namespace
+
+bool isProductKernel(func::FuncOp kernel) {
+  return llvm::any_of(kernel.front(),
+                      llvm::IsaPred<nq::MatmulOp, nq::AttentionOp>);
+}
+
+FailureOr<GpuKernel> lowerProductsToGpu(func::FuncOp kernel,
+                                        mlir::gpu::GPUModuleOp target,
+                                        const GpuTarget &options) {
+  if (failed(checkOperands(kernel)))
+    return failure();
+  return ProductsLowering(kernel, target, options).run();
+}
+
+} // namespace gpu
+} // namespace nibble

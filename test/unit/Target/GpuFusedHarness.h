@@ -1,0 +1,120 @@
+// The same kernels on the emulated GPU: compared with the reference and with
+// the CPU kernel.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_TEST_UNIT_TARGET_GPUFUSEDHARNESS_H
+#define NIBBLE_TEST_UNIT_TARGET_GPUFUSEDHARNESS_H
+
+#include "FusedKernelHarness.h"
+#include "GpuRun.h"
+#include "nibble/Conversion/NqToGpu/Products.h"
+#include "nibble/Target/Gpu/GpuTarget.h"
+
+namespace nibble {
+namespace test {
+
+/// After checkNear, `outputs` are those of the GPU.
+class GpuFusedRun : public FusedKernelRun {
+public:
+  explicit GpuFusedRun(const std::string &text, bool onCpu = false)
+      : FusedKernelRun(text, /*inPlace=*/-1, onCpu) {
+    if (!graph)
+      return;
+    mlir::DialectRegistry registry;
+    gpu::registerGpuTarget(registry);
+    context->appendDialectRegistry(registry);
+    context->loadAllAvailableDialects();
+    compileForGpu();
+  }
+
+  void checkNear(double limit, unsigned seed = 1) {
+    if (ok())
+      FusedKernelRun::checkNear(limit, seed);
+    else
+      makeRandomInputs(seed);
+    if (testing::Test::HasFatalFailure())
+      return;
+    ASSERT_TRUE(device) << gpuError;
+    SCOPED_TRACE("on the GPU");
+    auto expected = runReference(inputs);
+    ASSERT_TRUE(mlir::succeeded(expected));
+    outputs = makeGpuOutputs();
+    std::string failed = device->run(inputs, outputs);
+    if (!failed.empty() && getenv("NIBBLE_SHOW_PTX"))
+      fprintf(stderr, "%s\n", ptx.c_str());
+    ASSERT_EQ(failed, "");
+    for (unsigned i = 0; i < outputs.size(); ++i)
+      compareNear(i, (*expected)[i], limit);
+    if (testing::Test::HasFailure() && getenv("NIBBLE_SHOW_LOOPS"))
+      fprintf(stderr, "%s\n", gpuCode.c_str());
+    if (getenv("NIBBLE_SHOW_ALL_PTX"))
+      fprintf(stderr, "%s\n", ptx.c_str());
+    checkRegisters();
+  }
+
+  gpu::GpuKernel gpuKernel;
+  std::string gpuError, gpuCode, ptx;
+
+private:
+  Buffers makeGpuOutputs() {
+    Buffers buffers;
+    for (mlir::Type type : kernel.getResultTypes())
+      buffers.emplace_back(nq::getStorageRegions(tensorOf(type)).total,
+                           GpuRun::kPoison);
+    return buffers;
+  }
+
+  void compileForGpu() {
+    mlir::ScopedDiagnosticHandler handler(context.get(),
+                                          [&](mlir::Diagnostic &diagnostic) {
+                                            gpuError += diagnostic.str() + "\n";
+                                            return mlir::success();
+                                          });
+    mlir::OwningOpRef<mlir::ModuleOp> code =
+        mlir::ModuleOp::create(graph->getLoc());
+    auto builder = mlir::OpBuilder::atBlockEnd(code->getBody());
+    auto module =
+        mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
+    auto lowered = gpu::lowerProductsToGpu(kernel, module, {});
+    if (mlir::failed(lowered))
+      return;
+    gpuKernel = *lowered;
+    llvm::raw_string_ostream(gpuCode) << *code;
+    if (mlir::failed(mlir::verify(*code)))
+      return;
+    auto text = gpu::emitPtx(module, {});
+    if (!text) {
+      gpuError += llvm::toString(text.takeError());
+      return;
+    }
+    ptx = *text;
+    device = std::make_unique<GpuRun>(ptx, gpuKernel);
+    if (device->error.empty())
+      return;
+    gpuError += device->error + "\n" + ptx;
+    device.reset();
+  }
+
+  /// With NIBBLE_TEST_PTXAS, no kernel has a stack or spills.
+  void checkRegisters() {
+    std::string ptxas = gpu::findPtxas();
+    if (ptxas.empty() || !getenv("NIBBLE_TEST_PTXAS"))
+      return;
+    auto assembled = gpu::assemble(ptx, "sm_90a", ptxas);
+    ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
+    for (const gpu::KernelResources &resources : assembled->kernels) {
+      EXPECT_EQ(resources.stackBytes, 0) << resources.symbol;
+      EXPECT_EQ(resources.spillBytes, 0) << resources.symbol;
+      if (getenv("NIBBLE_SHOW_REGISTERS"))
+        fprintf(stderr, "%s: %d registers, %d bytes shared\n",
+                resources.symbol.c_str(), int(resources.registers),
+                int(resources.sharedBytes));
+    }
+  }
+
+  std::unique_ptr<GpuRun> device;
+};
+
+} // namespace test
+} // namespace nibble
+
+#endif // NIBBLE_TEST_UNIT_TARGET_GPUFUSEDHARNESS_H
