@@ -1,6 +1,7 @@
 # The C interface of the runtime (libnibble_rt.so) through ctypes: enough to run an engine with states step by step.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 import ctypes
+import os
 from ctypes import POINTER, byref, c_char_p, c_int64, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -19,14 +20,15 @@ class Port(ctypes.Structure):
 
 
 class Runtime:
-    """One engine on the CPU; contexts of it are independent."""
+    """One engine on a device; contexts of it are independent."""
 
-    def __init__(self, build, path, threads=2):
+    def __init__(self, build, path, threads=2, device="cpu"):
+        os.environ.setdefault("NIBBLE_EMU_LIBRARY", str(Path(build).resolve() / "lib" / "emu" / "libcuda.so.1"))
         self.lib = load_library(Path(build) / "lib" / "libnibble_rt.so")
         self.lib.nbl_status_message.restype = c_char_p
         self.engine, self.device, self.session = c_void_p(), c_void_p(), c_void_p()
         self.call("nbl_engine_load", str(path).encode(), c_uint32(0), byref(self.engine))
-        self.call("nbl_device_create", b"cpu", c_uint32(threads), byref(self.device))
+        self.call("nbl_device_create", device.encode(), c_uint32(threads), byref(self.device))
         self.call("nbl_session_create", self.engine, self.device, byref(self.session))
         self.states = self.ports("state", self.lib.nbl_engine_state_count(self.engine))
 

@@ -112,7 +112,8 @@ private:
           addArgument(operand.place, getShape(operand.kind), operand.element));
     for (const GemmResult &result : problem.results)
       results.push_back(addArgument(result.place, {problem.m, problem.n},
-                                    cpu::storageType(result.tensor->element)));
+                                    GemmEpilogue::getStoredType(
+                                        result.tensor->element)));
     for (const PassedResult &result : problem.passed)
       passed.push_back(addArgument(result.place, {result.tensor->size()},
                                    cpu::storageType(result.tensor->element)));

@@ -68,11 +68,17 @@ static Node *multiply(Dag &dag, Node *x, Node *y) {
       });
 }
 
+/// True if `lin` is the dimension: a constant if it has one element.
+static bool isDim(const Lin &lin, unsigned dim, int64_t extent) {
+  return lin == Lin::dim(dim) || (extent == 1 && lin == Lin());
+}
+
 /// (sum of codes * codes) * (scale of A * scale of B), rounded once.
 Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
   Tensor &tensor = *problem.factors[factor].tensor;
-  isElsewhere |= !(tensor.place->rowOf(index) == Lin::dim(kRow)) ||
-                 !(tensor.place->columnOf(index) == Lin::dim(kColumn));
+  isElsewhere |=
+      !isDim(tensor.place->rowOf(index), kRow, problem.m) ||
+      !isDim(tensor.place->columnOf(index), kColumn, problem.n);
   nq::MatmulOp op = problem.factors[factor].op;
   int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
   Node *a = getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
@@ -121,7 +127,9 @@ LogicalResult GemmEpilogue::make(std::string &why) {
     if (readsReduction(*result.tensor))
       return no(why, "a sum or maximum over several columns follows");
     Node *value = dag.pull(*result.tensor, indexAt(dag, *result.tensor));
-    results.push_back(dag.encode(result.tensor->element, value));
+    bool isRounded = result.tensor->element.isBF16();
+    results.push_back(isRounded ? value
+                                : dag.encode(result.tensor->element, value));
   }
   for (const PassedResult &result : problem.passed) {
     if (readsReduction(*result.tensor))
@@ -289,6 +297,10 @@ void GemmEpilogue::emitUniform(ImplicitLocOpBuilder &b, ValueRange uniforms) {
     uniformValues[node] = emit(b, node);
 }
 
+Type GemmEpilogue::getStoredType(Type element) {
+  return element.isBF16() ? element : cpu::storageType(element);
+}
+
 SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
                                           ValueRange args) {
   values.clear();
@@ -302,11 +314,14 @@ SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
     if (number >= uniforms)
       values[load] = args[accumulators.size() + number - uniforms];
   SmallVector<Value> yielded;
-  for (Node *node : results) {
+  for (auto [node, result] : llvm::zip(results, problem.results)) {
     Value value = emit(b, node);
     if (!isa<VectorType>(value.getType()))
       value = vector::BroadcastOp::create(
           b, VectorType::get({kWidth}, value.getType()), value);
+    if (result.tensor->element.isBF16())
+      value = arith::TruncFOp::create(
+          b, VectorType::get({kWidth}, b.getBF16Type()), value);
     yielded.push_back(value);
   }
   return yielded;

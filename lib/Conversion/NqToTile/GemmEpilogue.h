@@ -36,6 +36,9 @@ public:
   /// the other.
   llvm::SmallVector<mlir::Value> emitPassed(mlir::ImplicitLocOpBuilder &b,
                                             mlir::ValueRange uniforms);
+  /// Type of the elements of a result as they are stored: bf16 is not bits here,
+  /// as there is an instruction that rounds to it.
+  static mlir::Type getStoredType(mlir::Type element);
   /// Emits the body at `b`: `args` are those of the tile.epilogue. Returns one
   /// vector for each of the problem's results, of its stored type.
   llvm::SmallVector<mlir::Value> emitBody(mlir::ImplicitLocOpBuilder &b,

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# Whole models for sm_90a on the emulated GPU: every launch against the f64 reference, outputs against the CPU's.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""gpu.py [--build DIR] [--work FOLDER] [--device emu|cuda] [--all]
+
+Decoder layers (RMSNorm, attention with RoPE, gated MLP) in the formats that files come in are compiled for sm_90a. `nibble
+verify` runs the engine launch by launch on the device and compares each with its exact value; the whole run must agree with
+the CPU engine. Products on tensor cores must be what the reports say they are. Also: decoding steps with the cache in states
+on the device, candidates engines, locked compiles, tuning databases, and how a machine without a GPU answers. Exit 1 if
+anything is wrong."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from common import DEVICE, OK, REFUSED, UNSUPPORTED, USAGE, Goals, Tools, build_argument, in_venv
+
+in_venv()
+import numpy as np  # noqa: E402
+
+from cache import write_step  # noqa: E402  (test/models)
+from decoder import write_decoder  # noqa: E402
+from nibble_rt import Runtime  # noqa: E402
+
+PAIRS = ["--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value"]
+SIZE = dict(seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
+# Format, type of activations, kernels on tensor cores at least, greatest relative error to the CPU's output: where values are
+# quantized on the way, codes may fall on the other side of a boundary.
+FORMATS = [("fp8", "f16", 2, 1e-2), ("dense", "f16", 2, 1e-3), ("dense", "bf16", 2, 1e-2), ("dense", "f32", 0, 1e-5),
+           ("nvfp4", "f16", 0, 2e-2), ("nvfp4-weight", "f16", 0, 1e-3), ("w4a8", "f16", 0, 2e-2)]
+MORE = [("int4-awq", "f16", 0, 1e-3), ("onnx24-mxfp4", "f16", 0, 2e-2), ("fp8-unfolded", "f16", 2, 1e-2),
+        ("nvfp4-awq", "f16", 0, 2e-2), ("fp8-weight", "f16", 0, 1e-3), ("nvfp4-svd", "f16", 0, 2e-2)]
+
+
+def compile_gpu(tools, model, engine, *options, expect=OK):
+    return tools.call("nibble", "compile", model, "-o", engine, "--target", "sm_90a", *options, "--json", expect=expect)
+
+
+def outputs(tools, engine, device, file, *options):
+    tools.call("nibble-run", "run", engine, "--device", device, "--input", "x=normal:seed=3", "--output", f"y=@{file}", *options,
+               expect=OK)
+    return np.load(file).astype(np.float64)
+
+
+def tensor_kernels(tools, model):
+    layers = json.loads(tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", expect=OK).stdout)["layers"]
+    return sum(layer["kernel"].startswith("gemm.wgmma") and bool(layer["schedule"]) for layer in layers)
+
+
+def layers(a, tools, goals, fmt, dtype, kernels, tolerance):
+    name, folder = f"{fmt} {dtype}", Path(a.work)
+    model, gpu, cpu = (folder / f"{fmt}_{dtype}{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    write_decoder(model, fmt, dtype=dtype, layers=1, **SIZE)
+    compile_gpu(tools, model, gpu)
+    tools.compile(model, cpu, expect=OK)
+    goals.check(f"{name}: products on tensor cores", tensor_kernels(tools, model), kernels, at_least=True)
+    done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only")
+    goals.check(f"{name}: nibble verify, exit code", done.returncode, 0)
+    if done.returncode:
+        print(done.stdout[-3000:], done.stderr[-3000:])
+    mine, theirs = (outputs(tools, engine, device, folder / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+    goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
+
+
+def decoding(a, tools, goals):
+    """The cache stays on the device between steps."""
+    size = dict(layers=1, length=16, heads=2, size=16)
+    model = Path(a.work) / "step.onnx"
+    write_step(model, "tensor", **size)
+    contexts = []
+    for target, device in (("cpu", "cpu"), ("sm_90a", a.device)):
+        engine = Path(a.work) / f"step_{target}.nbl"
+        tools.call("nibble", "compile", model, "-o", engine, "--target", target, *PAIRS, expect=OK)
+        contexts.append(Runtime(a.build, engine, device=device).context())
+    rng, worst = np.random.default_rng(1), 0
+    for position in range(6):
+        feeds = dict(x=rng.normal(size=(1, 1, 32)).astype(np.float32), position=np.array([position], np.int64))
+        mine, theirs = (context.run(feeds)["y"] for context in contexts)
+        worst = max(worst, float(np.abs(mine - theirs).max() / np.abs(theirs).max()))
+    goals.check("decoding with states: relative error to the CPU", worst, 1e-5)
+    mine, theirs = (context.states() for context in contexts)
+    goals.check("decoding: states that differ", sum(np.abs(mine[n] - theirs[n]).max() > 1e-5 for n in theirs), 0)
+
+
+def schedules(a, tools, goals):
+    model, folder = Path(a.work) / "fp8_f16.onnx", Path(a.work)
+    done = compile_gpu(tools, model, folder / "locked.nbl", "--locked", expect=REFUSED)
+    goals.check("--locked refuses shapes that were not measured", "not in the tuning database" in done.stderr, 1, at_least=True)
+    compile_gpu(tools, model, folder / "candidates.nbl", "--candidates", "3")
+    entries = json.loads(tools.call("nibble-run", "inspect", folder / "candidates.nbl", "--json", expect=OK).stdout)["entries"]
+    goals.check("entry points of a candidates engine", len(entries), 6, at_least=True)
+    for text, wanted in (("{", "line 1"), ('{"kernel": "gemm.wgmma.e4m3", "m": 0}', "'m'"), (None, "cannot read")):
+        file = folder / "rows.jsonl"
+        if text is None:
+            file = folder / "nowhere.jsonl"
+        else:
+            file.write_text(text + "\n")
+        done = compile_gpu(tools, model, folder / "x.nbl", "--tuning-db", file, expect=(UNSUPPORTED, REFUSED, USAGE))
+        goals.check(f"a bad tuning database says {wanted}", wanted in done.stderr, 1, at_least=True)
+
+
+def refusals(a, tools, goals):
+    engine = Path(a.work) / "fp8_f16.nbl"
+    if a.device == "emu":
+        done = tools.call("nibble-run", "run", engine, "--device", "cuda", "--input", "x=normal:seed=3")
+        absent = done.returncode == DEVICE and "error:" in done.stderr
+        goals.check("no GPU: exit code 5 and a reason", absent or done.returncode == OK, 1, at_least=True)
+    done = tools.call("nibble-run", "run", engine, "--device", "cpu", "--input", "x=normal:seed=3")
+    goals.check("an engine for a GPU on the CPU: exit code", done.returncode, DEVICE)
+    goals.check("the error names the target", "sm_90a" in done.stderr, 1, at_least=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    build_argument(p)
+    p.add_argument("--work", default="/tmp/nibble-gpu")
+    p.add_argument("--device", default="emu")
+    p.add_argument("--only", help="one format")
+    p.add_argument("--all", action="store_true", help="more formats")
+    a = p.parse_args()
+    Path(a.work).mkdir(parents=True, exist_ok=True)
+    tools, goals = Tools(a.build), Goals()
+    for case in FORMATS + (MORE if a.all else []):
+        if a.only in (None, case[0]):
+            layers(a, tools, goals, *case)
+    decoding(a, tools, goals)
+    schedules(a, tools, goals)
+    refusals(a, tools, goals)
+    sys.exit(0 if goals.met else 1)
+
+
+if __name__ == "__main__":
+    main()
