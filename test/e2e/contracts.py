@@ -44,15 +44,17 @@ EXACT_BF16 = {"bf16", "mxfp4", "mxfp8", "nvfp4", "nvfp4w"} | FP8
 
 def units(target, a, b, k, constant):
     """True if a matrix unit multiplies these codes themselves."""
-    if a == b and a in ("f16", "bf16", "block") or a in FP8 and b in FP8:
+    if a == b and a in ("f16", "bf16") or a in FP8 and b in FP8 or a == b == "block" and target == "sm_110a":
         return True
     pair = target == "sm_110a" and constant
     return pair and ((a, b) == ("nvfp4", "nvfp4") and k % 16 == 0
                      or (a, b) in (("mxfp4", "mxfp4"), ("mxfp8", "mxfp8"), ("mxfp8", "mxfp4")) and k % 32 == 0)
 
 
-def expansion(a, b, k, constant):
+def expansion(target, a, b, k, constant):
     """The wider format in which the codes are exact, or None."""
+    if target == "sm_90a":  # so far, on its FMA units
+        return None if "f64" in (a, b) else "f32"
     if a in EXACT_F16 and b in EXACT_F16 or a in ("f16", "fp8", "e5m2") and b == "int4":
         return "f16"
     if a in EXACT_BF16 and b in EXACT_BF16 or a == "bf16" and b == "int4":
@@ -65,7 +67,7 @@ def wanted(target, a, b, k, constant):
     """"" if it must work as it is, a format if it needs the permission for that, None if nothing covers it."""
     if target == "cpu" or units(target, a, b, k, constant) or a in FLOATS and b in FLOATS:
         return ""
-    wide = expansion(a, b, k, constant)
+    wide = expansion(target, a, b, k, constant)
     if not wide:
         return None
     quantized = a not in FLOATS | {"f64"}
@@ -182,9 +184,9 @@ def check(target, tools, goals, work):
     kinds = [sum(need == "" for need in want.values()), sum(bool(need) for need in want.values()), sum(need is None for need in want.values())]
     print(f"{target}: {len(want)} layers: {kinds[0]} as requested, {kinds[1]} by permission only, {kinds[2]} never")
     cases = [("no permission", (), lambda name, need: False),
-             ("all permitted", ("*:f16", "*:bf16"), lambda name, need: True),  # FP8, which lets W4A8 round: lossy.mlir
-             ("constants permitted", ("*.constant:f16", "*.constant:bf16"), lambda name, need: name.endswith(".constant")),
-             ("another format permitted", ("*:f32",), lambda name, need: False)]
+             ("all permitted", ("*:f16", "*:bf16", "*:f32"), lambda name, need: True),  # FP8, which lets W4A8 round: lossy.mlir
+             ("constants permitted", [f"*.constant:{f}" for f in ("f16", "bf16", "f32")], lambda name, need: name.endswith(".constant")),
+             ("another format permitted", ("*:bf16" if target == "sm_90a" else "*:f32",), lambda name, need: False)]
     for title, permissions, permitted in cases:
         wrong = judge(want, permitted, *outcome(tools, path, target, *permissions))
         goals.check(f"{target}, {title}: layers that differ", len(wrong), 0)

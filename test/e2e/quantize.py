@@ -443,8 +443,8 @@ def refusals(tools, work, goals):
     # Permissions hold for the choice of kernels, too.
     plan = lambda *options: tools.call("nibble", "compile", job.model, "--quantize", "mxfp8", "--target", "sm_90a", "--dry-run", *options)
     failed += plan().returncode != REFUSED
-    allowed = plan("--allow-fallback", "*:bf16")
-    failed += allowed.returncode != OK or "requested mxfp8, chosen bf16" not in allowed.stderr
+    allowed = plan("--allow-fallback", "*:f32")
+    failed += allowed.returncode != OK or "requested mxfp8, chosen f32" not in allowed.stderr
     goals.check(f"refusals and decisions unlike those wanted, of {len(cases) + 5}", failed, 0)
 
 

@@ -41,6 +41,8 @@ struct Machine {
   /// sums per second that the threads of a multiprocessor read all alike.
   double blockReduction = 0, sumsPerSecond = 0;
   bool isGpu() const { return family != TargetFamily::Cpu; }
+  /// False if plans can be made for it, but not yet code.
+  bool hasCodeGenerator() const { return family != TargetFamily::Sm100; }
   /// True if a matrix unit multiplies this format by itself.
   bool hasMath(MathFormat math) const;
 };

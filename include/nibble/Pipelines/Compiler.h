@@ -110,6 +110,7 @@ private:
   void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
                  llvm::StringRef stage);
   bool isForGpu() const;
+  mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();
   mlir::LogicalResult emitCode();
