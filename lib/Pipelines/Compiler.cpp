@@ -176,9 +176,8 @@ static void buildStage(OpPassManager &pm, Stage stage,
   case Stage::Layout:
     return buildLayoutPipeline(pm, {target, &fallbacks});
   case Stage::Select:
-    return buildSelectPipeline(
-        pm, {target, &fallbacks, options.tuningDb, options.locked,
-             options.candidates});
+    return buildSelectPipeline(pm, {target, &fallbacks, options.tuningDb,
+                                    options.locked, options.candidates});
   case Stage::Lower:
     return buildLowerPipeline(pm, {target});
   case Stage::Quantize:
@@ -246,8 +245,7 @@ LogicalResult Compiler::runStage(Stage stage) {
 /// constants are shared, so that it costs little.
 LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
   // Memory is planned in stage lower, which these targets do not have yet.
-  if (stage == Stage::Select &&
-      !getMachine(options.target)->hasCodeGenerator())
+  if (stage == Stage::Select && !getMachine(options.target)->hasCodeGenerator())
     pm.addPass(createPlanMemory());
   OwningOpRef<ModuleOp> before;
   if (options.reproducerDir)
@@ -382,9 +380,8 @@ LogicalResult Compiler::emitCpuCode() {
                         "})");
   object = std::move(*code);
   kernels->erase();
-  return dumpCode({{"kernels.mlir", loops},
-                   {"kernels.ll", ir},
-                   {"kernels.s", assembly}});
+  return dumpCode(
+      {{"kernels.mlir", loops}, {"kernels.ll", ir}, {"kernels.s", assembly}});
 }
 
 LogicalResult Compiler::emitGpuCode() {
@@ -405,9 +402,9 @@ LogicalResult Compiler::emitGpuCode() {
   }
   auto code = gpu::emitPtx(kernels, target);
   if (!code)
-    return failCode(code.takeError(), std::move(before),
-                    "builtin.module(compile-kernels-to-ptx{chip=" +
-                        target.chip + "})");
+    return failCode(
+        code.takeError(), std::move(before),
+        "builtin.module(compile-kernels-to-ptx{chip=" + target.chip + "})");
   object = std::move(*code);
   kernels->erase();
   if (failed(dumpCode({{"kernels.mlir", text},
@@ -453,8 +450,8 @@ LogicalResult Compiler::failCode(llvm::Error error,
   return failure();
 }
 
-LogicalResult Compiler::dumpCode(
-    ArrayRef<std::pair<StringRef, StringRef>> files) {
+LogicalResult
+Compiler::dumpCode(ArrayRef<std::pair<StringRef, StringRef>> files) {
   if (options.dumpKernels.empty())
     return success();
   for (auto [name, text] : files)

@@ -198,9 +198,8 @@ void nibble::buildSelectPipeline(OpPassManager &pm,
                                  const SelectOptions &options) {
   // Again, for regions that stage layout made.
   pm.addNestedPass<func::FuncOp>(createPermitFallbacksPass(options.fallbacks));
-  pm.addNestedPass<func::FuncOp>(
-      createSelectKernelsPass(
-          options.target, options.fallbacks, options.tuning, options.locked));
+  pm.addNestedPass<func::FuncOp>(createSelectKernelsPass(
+      options.target, options.fallbacks, options.tuning, options.locked));
   pm.addPass(createOutlineKernels());
   if (options.candidates > 0)
     pm.addPass(createExpandCandidates({options.target, options.candidates}));

@@ -2,7 +2,7 @@
 // RUN: nibble-opt %s --fuse-norm-statistics="target=sm_110a" --remark-format=emitRemark --remarks-filter=nibble -o %t 2>%t.remarks
 // RUN: FileCheck %s --input-file=%t
 // RUN: FileCheck %s --check-prefix=WHY --input-file=%t.remarks
-// RUN: nibble-opt %s --fuse-norm-statistics="target=sm_90a" | FileCheck %s
+// RUN: nibble-opt %s --fuse-norm-statistics="target=sm_90a force=true" | FileCheck %s
 // RUN: nibble-opt %s --fuse-norm-statistics="force" | FileCheck %s
 // RUN: nibble-opt %s --fuse-norm-statistics="force tile=256" | FileCheck %s --check-prefix=WIDE
 // RUN: nibble-opt %s --fuse-norm-statistics | FileCheck %s --check-prefix=CPU

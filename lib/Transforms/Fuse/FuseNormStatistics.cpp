@@ -130,6 +130,9 @@ private:
     std::string why = whyNot(pair);
     if (!why.empty())
       return remarkKept(pair, why);
+    if (!machine.writesRowSums() && !force)
+      return remarkKept(pair, "products of this target do not write sums of "
+                              "rows yet: they would be launches of their own");
     RankedTensorType stored = tensorOf(pair.getStored());
     int64_t columns = stored.getShape().back();
     StatisticsVerdict verdict = judgeStatistics(
