@@ -84,8 +84,12 @@ private:
       return writer.addCode(rt::CodeKind::CpuObject, "kernels", object.data(),
                             object.size());
     std::string text = object.str();
-    return writer.addCode(rt::CodeKind::Ptx, "kernels", text.c_str(),
-                          text.size() + 1);
+    auto ptx = writer.addCode(rt::CodeKind::Ptx, "kernels", text.c_str(),
+                              text.size() + 1);
+    if (!ptx.ok() || options.cubin.empty())
+      return ptx;
+    return writer.addCode(rt::CodeKind::Cubin, "kernels." + options.target,
+                          options.cubin.data(), options.cubin.size(), *ptx);
   }
 
   LogicalResult check(const rt::Status &status) {

@@ -425,6 +425,7 @@ LogicalResult Compiler::checkAssembly() {
     return fail(context, llvm::toString(assembled.takeError()));
   for (const std::string &warning : assembled->warnings)
     emitWarning(UnknownLoc::get(&context)) << "ptxas: " << warning;
+  cubin = std::move(assembled->cubin);
   for (const gpu::KernelResources &kernel : assembled->kernels)
     if (kernel.stackBytes || kernel.spillBytes)
       emitWarning(UnknownLoc::get(&context))
@@ -491,6 +492,7 @@ LogicalResult Compiler::write() {
   WriteEngineOptions engine;
   engine.path = options.output;
   engine.target = isForGpu() ? options.target : "cpu";
+  engine.cubin = cubin;
   engine.model = options.input;
   engine.modelHash = getModelHash();
   engine.command = options.command;

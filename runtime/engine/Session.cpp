@@ -12,18 +12,33 @@ Session::~Session() {
     impl->device->releaseConstant(impl->constants[i], info.constants[i].size);
 }
 
+/// The blob, or its alternative if the device cannot load it: a cubin is for
+/// one architecture, PTX is compiled by the driver.
+Result<std::unique_ptr<Module>> Session::Impl::loadBlob(uint32_t index) {
+  NIBBLE_RETURN_IF_ERROR(engine->checkCode(index));
+  const BlobInfo &code = engine->info().code[index];
+  auto module = device->loadModule(code.kind, std::string(code.name),
+                                   engine->codeData(index), code.size);
+  if (module.ok() || code.alternative == kNoCode)
+    return module;
+  auto other = loadBlob(code.alternative);
+  if (other.ok())
+    return other;
+  return Status(other.status())
+      .withContext("after " + std::string(codeKindName(code.kind)) +
+                   " code failed (" + module.status().message() + ")");
+}
+
 Status Session::Impl::loadCode() {
   const EngineInfo &info = engine->info();
-  for (uint32_t i = 0; i < info.code.size(); ++i) {
-    NIBBLE_RETURN_IF_ERROR(engine->checkCode(i));
-    const BlobInfo &code = info.code[i];
-    auto module = device->loadModule(code.kind, std::string(code.name),
-                                     engine->codeData(i), code.size);
-    if (!module.ok())
-      return module.status();
-    modules.push_back(std::move(*module));
-  }
+  modules.resize(info.code.size());
   for (const KernelInfo &kernel : info.kernels) {
+    if (!modules[kernel.code]) {
+      auto module = loadBlob(kernel.code);
+      if (!module.ok())
+        return module.status();
+      modules[kernel.code] = std::move(*module);
+    }
     auto address = modules[kernel.code]->kernel(std::string(kernel.symbol));
     if (!address.ok())
       return address.status();

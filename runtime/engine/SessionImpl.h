@@ -16,6 +16,7 @@ struct Session::Impl {
   std::vector<void *> constants;                ///< by constant index
 
   Status loadCode();
+  Result<std::unique_ptr<Module>> loadBlob(uint32_t index);
   Status importConstants();
 };
 

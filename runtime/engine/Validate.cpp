@@ -60,6 +60,7 @@ private:
                   const flatbuffers::String *name, const fb::Bytes *bytes,
                   uint64_t alignment, BlobInfo &blob);
   Status readCode(const Tables<fb::Code> *table);
+  Status checkAlternative(size_t code) const;
   Status readConstants(const Tables<fb::Constant> *table);
   Status readKernels(const Tables<fb::Kernel> *table);
   Status readPorts(const char *what, const Tables<fb::Port> *table,
@@ -160,7 +161,22 @@ Status MetadataReader::readCode(const Tables<fb::Code> *table) {
       return bad("code " + quote(info.code[i].name) + " is of unknown kind " +
                  std::to_string(int(code.kind())));
     info.code[i].kind = static_cast<CodeKind>(code.kind());
+    info.code[i].alternative = code.alternative();
+    NIBBLE_RETURN_IF_ERROR(checkAlternative(i));
   }
+  return Status();
+}
+
+/// One that stands before it, so that there are no circles, and of a GPU.
+Status MetadataReader::checkAlternative(size_t i) const {
+  const BlobInfo &code = info.code[i];
+  if (code.alternative == kNoCode)
+    return Status();
+  if (code.alternative >= i || code.kind == CodeKind::CpuObject ||
+      info.code[code.alternative].kind == CodeKind::CpuObject)
+    return bad("code " + quote(code.name) + " has alternative " +
+               std::to_string(code.alternative) +
+               "; wanted GPU code that stands before it");
   return Status();
 }
 

@@ -22,6 +22,7 @@ namespace {
 struct Written {
   std::string name;
   CodeKind kind = CodeKind::CpuObject;
+  uint32_t alternative = kNoCode;
   uint64_t offset = 0, size = 0, hash = 0;
 };
 } // namespace
@@ -97,10 +98,12 @@ Result<uint32_t> EngineWriter::Impl::addBlob(
 }
 
 Result<uint32_t> EngineWriter::addCode(CodeKind kind, const std::string &name,
-                                       const void *data, uint64_t size) {
+                                       const void *data, uint64_t size,
+                                       uint32_t alternative) {
   Written blob;
   blob.name = name;
   blob.kind = kind;
+  blob.alternative = alternative;
   blob.size = size;
   return impl->addBlob(
       impl->code, std::move(blob), kEnginePage,
@@ -256,7 +259,8 @@ static Offset<fb::Entry> buildEntry(FlatBufferBuilder &b,
 static Offset<fb::Code> buildCode(FlatBufferBuilder &b, const Written &code) {
   fb::Bytes bytes(code.offset, code.size, code.hash);
   return fb::CreateCode(b, b.CreateString(code.name),
-                        static_cast<fb::CodeKind>(code.kind), &bytes);
+                        static_cast<fb::CodeKind>(code.kind), &bytes,
+                        code.alternative);
 }
 
 static Offset<fb::Constant> buildConstant(FlatBufferBuilder &b,
@@ -296,7 +300,8 @@ uint64_t EngineWriter::Impl::blobsHash() const {
   auto records = [](const std::vector<Written> &from,
                     std::vector<BlobInfo> &to) {
     for (const Written &blob : from)
-      to.push_back({blob.name, blob.kind, blob.offset, blob.size, blob.hash});
+      to.push_back({blob.name, blob.kind, blob.alternative, blob.offset,
+                    blob.size, blob.hash});
   };
   records(code, info.code);
   records(constants, info.constants);

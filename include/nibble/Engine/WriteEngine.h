@@ -18,6 +18,9 @@ struct WriteEngineOptions {
   std::string modelHash; ///< "xxh3:..." of its bytes
   std::string command;   ///< full command that makes this engine again
   std::string report;    ///< JSON for `explain`
+  /// For GPUs: a cubin of the same kernels, or empty. The PTX is for devices of
+  /// another architecture, and for the emulated one.
+  std::string cubin;
   /// Vector features that the code needs, if not those of x86-64-v3.
   std::vector<std::string> cpuFeatures;
 };

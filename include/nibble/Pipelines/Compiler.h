@@ -130,7 +130,7 @@ private:
   CompileOptions options;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::shared_ptr<Decisions> decisions = std::make_shared<Decisions>();
-  std::string object;
+  std::string object, cubin;
   std::shared_future<std::string> modelHash; ///< computed meanwhile
   std::optional<PrecisionPolicy> precisionPolicy;
   FallbackPolicy fallbacks;

@@ -83,6 +83,8 @@ struct EntryInfo {
 struct BlobInfo {
   std::string_view name;
   CodeKind kind = CodeKind::CpuObject; ///< of code; unused for constants
+  /// Of code: the blob for devices that cannot load this one, or kNoCode.
+  uint32_t alternative = kNoCode;
   uint64_t offset = 0, size = 0, hash = 0;
 };
 

@@ -63,6 +63,8 @@ constexpr uint32_t kGpuMaxThreads = 1024, kGpuMaxCluster = 16,
 
 const char *storageName(Storage storage);
 const char *codeKindName(CodeKind kind);
+/// Stands for a blob of code that is not there.
+constexpr uint32_t kNoCode = 0xffffffff;
 
 } // namespace rt
 } // namespace nibble

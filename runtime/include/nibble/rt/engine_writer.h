@@ -144,8 +144,11 @@ public:
   void setReport(std::string json);
 
   /// Adds a blob of code and returns its index. `name` is for people.
+  /// `alternative` is a blob added before with the same kernels, for devices
+  /// that cannot load this one.
   Result<uint32_t> addCode(CodeKind kind, const std::string &name,
-                           const void *data, uint64_t size);
+                           const void *data, uint64_t size,
+                           uint32_t alternative = kNoCode);
   /// Adds a kernel: an exported symbol of a blob of code.
   Result<uint32_t> addKernel(const std::string &symbol, uint32_t code);
 
