@@ -11,16 +11,11 @@
 
 using namespace nibble::rt;
 
-static constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
 static constexpr uint64_t kOutlierStream = 0x6f75746c69657273ull; // "outliers"
 static constexpr double kPi = 3.14159265358979323846;
 
-/// Word `index` of SplitMix64 started at `seed`.
 static uint64_t word(uint64_t seed, uint64_t index) {
-  uint64_t z = seed + (index + 1) * kGolden;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return z ^ (z >> 31);
+  return splitMix64(seed, index);
 }
 
 /// In [0, 1), with 53 bits.

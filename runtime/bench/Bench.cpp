@@ -1,5 +1,6 @@
 // The verb bench: latencies of an entry point and of its launches.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Candidates.h"
 #include "Execution.h"
 
 #include "nibble/rt/bench.h"
@@ -212,5 +213,7 @@ int BenchVerb::execute() {
 }
 
 int cli::bench(const BenchOptions &options, Streams streams) {
+  if (options.candidates.enabled)
+    return benchCandidates(options, streams);
   return BenchVerb(options, streams).execute();
 }

@@ -129,18 +129,16 @@ static Status setInputs(Execution &e, const std::vector<std::string> &inputs,
   return Status();
 }
 
-static Status open(const ExecuteOptions &options, Execution &e) {
-  double start = now();
+static Status load(const ExecuteOptions &options, Execution &e) {
   LoadOptions load;
   load.checkBlobs = options.check;
   auto engine = Engine::load(options.engine, load);
-  if (!engine.ok())
-    return engine.status();
-  e.engine = *engine;
-  Result<uint32_t> entry = e.engine->findEntry(options.entry);
-  if (!entry.ok())
-    return entry.status();
-  e.entry = *entry;
+  if (engine.ok())
+    e.engine = *engine;
+  return engine.status();
+}
+
+static Status openDevice(const ExecuteOptions &options, Execution &e) {
   DeviceOptions deviceOptions;
   deviceOptions.threads = options.threads;
   deviceOptions.target = std::string(e.engine->info().target);
@@ -156,12 +154,26 @@ static Status open(const ExecuteOptions &options, Execution &e) {
   if (!context.ok())
     return context.status();
   e.context = std::move(*context);
+  return Status();
+}
+
+Status cli::open(const ExecuteOptions &options, Execution &e) {
+  double start = now();
+  NIBBLE_RETURN_IF_ERROR(load(options, e));
+  NIBBLE_RETURN_IF_ERROR(openDevice(options, e));
   e.loadSeconds = secondsSince(start);
   return Status();
 }
 
 Status cli::prepare(const ExecuteOptions &options, Missing missing,
                     Streams streams, Execution &execution) {
-  NIBBLE_RETURN_IF_ERROR(open(options, execution));
+  double start = now();
+  NIBBLE_RETURN_IF_ERROR(load(options, execution));
+  Result<uint32_t> entry = execution.engine->findEntry(options.entry);
+  if (!entry.ok())
+    return entry.status();
+  execution.entry = *entry;
+  NIBBLE_RETURN_IF_ERROR(openDevice(options, execution));
+  execution.loadSeconds = secondsSince(start);
   return setInputs(execution, options.inputs, missing, streams);
 }

@@ -27,7 +27,10 @@ struct Execution {
 /// What to do with inputs that the user did not give.
 enum class Missing { Refuse, Generate };
 
-/// Loads the engine, creates the device and sets all inputs.
+/// Loads the engine and creates device, session and context. The entry point is
+/// left alone.
+Status open(const ExecuteOptions &options, Execution &execution);
+/// Does that for an entry point and sets all its inputs.
 Status prepare(const ExecuteOptions &options, Missing missing, Streams streams,
                Execution &execution);
 

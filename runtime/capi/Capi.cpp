@@ -47,6 +47,11 @@ struct nbl_context {
   std::unique_ptr<Context> context;
 };
 
+struct nbl_recording {
+  Device *device;
+  std::unique_ptr<Recording> recording;
+};
+
 namespace {
 struct Log {
   std::mutex mutex;
@@ -408,5 +413,57 @@ nbl_status *nbl_context_run_probed(nbl_context *context, uint32_t entry,
       return Status();
     };
     return c.run(entry, options);
+  });
+}
+
+static Status checkContexts(nbl_context *const *contexts, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!contexts[i])
+      return nullArgument("a context");
+    if (&contexts[i]->context->session().device() !=
+        &contexts[0]->context->session().device())
+      return error(Code::InvalidArgument,
+                   "contexts 0 and %u are of different devices", i);
+  }
+  return Status();
+}
+
+nbl_status *nbl_recording_create(nbl_context *const *contexts,
+                                 const uint32_t *entries, uint32_t count,
+                                 nbl_recording **recording) {
+  return guarded("recording", [&]() -> Status {
+    if (!contexts || !entries || !recording)
+      return nullArgument("contexts, entries or recording");
+    if (!count)
+      return error(Code::InvalidArgument, "a recording of no runs");
+    NIBBLE_RETURN_IF_ERROR(checkContexts(contexts, count));
+    Device &device = contexts[0]->context->session().device();
+    auto made = device.record([&]() -> Status {
+      for (uint32_t i = 0; i < count; ++i)
+        NIBBLE_RETURN_IF_ERROR(contexts[i]->context->issue(entries[i]));
+      return Status();
+    });
+    if (!made.ok())
+      return made.status();
+    *recording = new nbl_recording{&device, std::move(*made)};
+    return Status();
+  });
+}
+
+void nbl_recording_free(nbl_recording *recording) { delete recording; }
+
+nbl_status *nbl_recording_replay(nbl_recording *recording, uint32_t replays,
+                                 double *seconds) {
+  return guarded("recording", [&]() -> Status {
+    if (!recording)
+      return nullArgument("recording");
+    Result<double> time = recording->device->time([&]() -> Status {
+      for (uint32_t i = 0; i < replays; ++i)
+        NIBBLE_RETURN_IF_ERROR(recording->recording->replay());
+      return Status();
+    });
+    if (time.ok() && seconds)
+      *seconds = *time;
+    return time.status();
   });
 }

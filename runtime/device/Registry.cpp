@@ -1,6 +1,10 @@
-// Devices by name.
+// Devices by name, and what a device does unless it knows better.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/rt/device.h"
+
+#include <chrono>
+#include <cstring>
+#include <vector>
 
 using namespace nibble::rt;
 
@@ -21,4 +25,23 @@ nibble::rt::createDevice(const std::string &name,
 Result<std::unique_ptr<Recording>>
 Device::record(const std::function<Status()> &) {
   return error(Code::Unsupported, "the %s device records nothing", name());
+}
+
+Status Device::fill(void *to, uint8_t byte, uint64_t bytes) {
+  if (hostAccessible()) {
+    if (bytes)
+      std::memset(to, byte, bytes);
+    return Status();
+  }
+  std::vector<uint8_t> source(bytes, byte);
+  return copyIn(to, source.data(), bytes);
+}
+
+Result<double> Device::time(const std::function<Status()> &issue) {
+  NIBBLE_RETURN_IF_ERROR(synchronize());
+  auto start = std::chrono::steady_clock::now();
+  NIBBLE_RETURN_IF_ERROR(issue());
+  NIBBLE_RETURN_IF_ERROR(synchronize());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+      .count();
 }

@@ -410,6 +410,13 @@ Status Context::run(uint32_t entry, const RunOptions &options) {
   return impl->device().synchronize();
 }
 
+Status Context::issue(uint32_t entry) {
+  NIBBLE_RETURN_IF_ERROR(impl->checkEntry(entry));
+  NIBBLE_RETURN_IF_ERROR(impl->checkInputs(entry));
+  NIBBLE_RETURN_IF_ERROR(impl->resolve(entry));
+  return impl->launchAll(entry);
+}
+
 Status Context::runLaunch(uint32_t entry, uint32_t launch) {
   NIBBLE_RETURN_IF_ERROR(impl->checkEntry(entry));
   if (launch >= impl->info().entries[entry].launches.size())

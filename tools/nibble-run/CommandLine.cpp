@@ -56,6 +56,36 @@ static CLI::App *addRun(CLI::App &app, cli::RunOptions &o) {
   return verb;
 }
 
+/// What only `bench --candidates` takes.
+static void addCandidateOptions(CLI::App *verb, CandidateOptions &o) {
+  CLI::Option *flag =
+      verb->add_flag("--candidates", o.enabled,
+                     "compare the entry points of an engine made by nibble "
+                     "compile --candidates: results and times; --entry names "
+                     "one group");
+  auto add = [&](CLI::Option *option) { option->needs(flag); };
+  add(verb->add_option("--rows", o.rows,
+                       "append the best schedules to this file, as rows of "
+                       "tuning/TARGET.jsonl"));
+  add(verb->add_option("--peers", o.peers,
+                       "times of others to compare with: rows with kernel, m, "
+                       "n, k, products, peer, us_cool, us_hot"));
+  add(verb->add_option("--except", o.except, "entry points to leave out")
+          ->allow_extra_args(false));
+  add(addParsed(verb, "--rounds", o.rounds, parseCount, "default 7"));
+  add(addParsed(verb, "--pause", o.pause, parseDuration,
+                "idle before a cool measurement, default 20ms"));
+  add(addParsed(verb, "--hot", o.hot, parseDuration,
+                "of a hot measurement, at least, default 50ms"));
+  add(addParsed(verb, "--limit", o.limit, parseDuration,
+                "give up on a kernel of a GPU after this, default 30s"));
+  add(addParsed(verb, "--seed", o.seed, parseCount,
+                "of data and order, default 1"));
+  for (const char *other : {"--input", "--warmup", "--duration", "--iterations",
+                            "--percentile", "--layers"})
+    flag->excludes(verb->get_option(other));
+}
+
 static CLI::App *addBench(CLI::App &app, BenchOptions &o) {
   CLI::App *verb = app.add_subcommand("bench", "measure an engine");
   addExecuteOptions(verb, o);
@@ -66,6 +96,7 @@ static CLI::App *addBench(CLI::App &app, BenchOptions &o) {
   addParsed(verb, "--percentile", o.percentiles, parseNumbers,
             "default 50,90,99");
   verb->add_flag("--layers", o.layers, "a table of launches");
+  addCandidateOptions(verb, o.candidates);
   return verb;
 }
 

@@ -107,6 +107,9 @@ public:
   bool canRecord() const override { return graphs; }
   rt::Result<std::unique_ptr<rt::Recording>>
   record(const std::function<rt::Status()> &issue) override;
+  rt::Status fill(void *to, uint8_t byte, uint64_t bytes) override;
+  rt::Result<double> time(const std::function<rt::Status()> &issue) override;
+  uint64_t cacheBytes() const override;
 
 private:
   std::shared_ptr<CudaContext> context;

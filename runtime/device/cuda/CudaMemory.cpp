@@ -79,3 +79,17 @@ Result<void *> CudaDevice::importConstant(const void *mapped, uint64_t bytes) {
 void CudaDevice::releaseConstant(void *address, uint64_t bytes) {
   release(address, bytes);
 }
+
+Status CudaDevice::fill(void *to, uint8_t byte, uint64_t bytes) {
+  if (bytes == 0)
+    return Status();
+  CudaContext::Use use(*context);
+  return context->check(
+      context->driver().cuMemsetD8Async(CUdeviceptr(to), byte, bytes,
+                                        context->stream()),
+      describe("filling", bytes));
+}
+
+uint64_t CudaDevice::cacheBytes() const {
+  return uint64_t(context->attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE));
+}

@@ -36,7 +36,7 @@ extern "C" {
 
 /* Grows when functions are added; the major number changes when existing ones
  * do. Compare NBL_API_VERSION / 1000 with nbl_api_version() / 1000. */
-#define NBL_API_VERSION 1000
+#define NBL_API_VERSION 1001
 NBL_API uint32_t nbl_api_version(void);
 
 typedef enum nbl_code {
@@ -57,6 +57,7 @@ typedef struct nbl_engine nbl_engine;
 typedef struct nbl_device nbl_device;
 typedef struct nbl_session nbl_session;
 typedef struct nbl_context nbl_context;
+typedef struct nbl_recording nbl_recording;
 
 NBL_API nbl_code nbl_status_code(const nbl_status *status);
 /* The whole chain, outermost context first: "engine 'x.nbl': ...". */
@@ -113,7 +114,8 @@ NBL_API nbl_status *nbl_engine_output(const nbl_engine *engine, uint32_t entry,
 NBL_API nbl_status *nbl_engine_state(const nbl_engine *engine, uint32_t index,
                                      nbl_port *port);
 
-/* Devices: "cpu" (threads including the caller, 0 = 2) or "null". */
+/* Devices: "cpu" (threads including the caller, 0 = 2), "cuda" (the first GPU,
+ * in its primary context), "emu" (an emulated one) or "null". */
 NBL_API nbl_status *nbl_device_create(const char *name, uint32_t threads,
                                       nbl_device **device);
 NBL_API void nbl_device_free(nbl_device *device);
@@ -136,8 +138,10 @@ NBL_API nbl_status *nbl_context_set_input(nbl_context *context, uint32_t entry,
 NBL_API nbl_status *nbl_context_get_output(nbl_context *context, uint32_t entry,
                                            uint32_t output, void *data,
                                            uint64_t bytes);
-/* Uses the caller's memory in place (on cpu; 64-byte aligned) until the next
- * call for the port; NULL goes back to the context's own. */
+/* Uses the caller's memory in place until the next call for the port: memory of
+ * the device (cuda: of its primary context), 64-byte aligned. What other
+ * streams still do to it is to be waited for before a run. NULL goes back to
+ * the context's own. */
 NBL_API nbl_status *nbl_context_bind_input(nbl_context *context, uint32_t entry,
                                            uint32_t input, const void *data,
                                            uint64_t bytes);
@@ -159,6 +163,21 @@ typedef int (*nbl_probe)(void *user, uint32_t launch, const char *layer,
                          const char *op, double seconds);
 NBL_API nbl_status *nbl_context_run_probed(nbl_context *context, uint32_t entry,
                                            nbl_probe probe, void *user);
+
+/* Recordings (since 1001; cuda and emu): runs of entry points, one after the
+ * other, issued as one. Run i is of entries[i] in contexts[i], which are all of
+ * one device, with the memory in use when the recording was made. Run each
+ * once, or bind all its ports, before. The contexts must outlive it. */
+NBL_API nbl_status *nbl_recording_create(nbl_context *const *contexts,
+                                         const uint32_t *entries,
+                                         uint32_t count,
+                                         nbl_recording **recording);
+NBL_API void nbl_recording_free(nbl_recording *recording);
+/* Issues it `replays` times back to back and waits. `seconds` (may be NULL):
+ * from the start of the first to the end of the last, by the clock of the
+ * device. */
+NBL_API nbl_status *nbl_recording_replay(nbl_recording *recording,
+                                         uint32_t replays, double *seconds);
 
 #ifdef __cplusplus
 }

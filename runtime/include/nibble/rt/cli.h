@@ -42,7 +42,21 @@ struct RunOptions : ExecuteOptions {
   std::vector<std::string> tolerances;
 };
 
+/// How `bench --candidates` measures an engine made by `compile --candidates`.
+struct CandidateOptions {
+  bool enabled = false;
+  std::string rows;  ///< file that the best schedules are appended to
+  std::string peers; ///< file with times of others, one JSON object per line
+  std::vector<std::string> except; ///< entry points to leave out
+  uint64_t rounds = 7;
+  double pause = 0.02; ///< seconds of idling before a cool measurement
+  double hot = 0.05;   ///< seconds of a hot one, at least
+  double limit = 30;   ///< seconds after which a kernel on cuda is given up
+  uint64_t seed = 1;   ///< of data and order
+};
+
 struct BenchOptions : ExecuteOptions {
+  CandidateOptions candidates;
   double warmup = 0.2; ///< seconds
   double duration = 3; ///< seconds, unless iterations are given
   uint64_t iterations = 0;
@@ -59,8 +73,9 @@ struct InspectOptions {
 
 /// Runs an entry point once. Every input must be given.
 int run(const RunOptions &options, Streams streams);
-/// Measures an entry point. Inputs not given are generated: floats
-/// normal:seed=1, integers and bool zeros; it says so.
+/// Measures an entry point, or with `candidates` all of them against each other
+/// (docs/runtime.md; exit code 1 if results differ). Inputs not given are
+/// generated: floats normal:seed=1, integers and bool zeros; it says so.
 int bench(const BenchOptions &options, Streams streams);
 /// Prints header and metadata of an engine file.
 int inspect(const InspectOptions &options, Streams streams);

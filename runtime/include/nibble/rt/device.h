@@ -84,6 +84,15 @@ public:
   /// Records what `issue` launches and copies, without running it.
   virtual Result<std::unique_ptr<Recording>>
   record(const std::function<Status()> &issue);
+
+  /// Sets memory to a byte, in order with launches and copies.
+  virtual Status fill(void *to, uint8_t byte, uint64_t bytes);
+  /// Seconds from before the first to after the last of what `issue` enqueues:
+  /// by the clock of the device (events) where it has one, else the host's.
+  /// Waits for all of it.
+  virtual Result<double> time(const std::function<Status()> &issue);
+  /// Bytes of the last cache before memory; 0: not known.
+  virtual uint64_t cacheBytes() const { return 0; }
 };
 
 struct DeviceOptions {

@@ -27,6 +27,14 @@
 namespace nibble {
 namespace rt {
 
+/// Word `index` of SplitMix64 started at `seed`.
+inline uint64_t splitMix64(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ull;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return z ^ (z >> 31);
+}
+
 struct Generator {
   enum class Kind { Zeros, Ones, Normal, Uniform, Outliers };
   Kind kind = Kind::Zeros;

@@ -90,6 +90,11 @@ public:
   /// Runs all launches of an entry point. An input that was never set or bound
   /// is an error that names it.
   Status run(uint32_t entry, const RunOptions &options = {});
+  /// Enqueues the launches of an entry point with the buffers bound now and
+  /// returns: what Device::record and Device::time are given. Ports that are
+  /// not bound get memory, which a recording refuses: bind all, or run()
+  /// before.
+  Status issue(uint32_t entry);
   /// Runs one launch with the buffers as they are; for verify and benchmarks.
   Status runLaunch(uint32_t entry, uint32_t launch);
 
