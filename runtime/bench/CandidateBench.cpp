@@ -237,8 +237,7 @@ void CandidateBench::drop(CandidateGroup &group) const {
   std::vector<double> sorted = scores;
   std::sort(sorted.begin(), sorted.end());
   double bound = sorted[0] * 1.25;
-  if (sorted.size() > 2)
-    bound = std::max(bound, sorted[2]);
+  bound = std::max(bound, sorted[std::min<size_t>(sorted.size() - 1, 2)]);
   for (size_t i = 0; i < scores.size(); ++i)
     group.candidates[i].dropped |= scores[i] > bound;
 }

@@ -207,6 +207,8 @@ static Status writeRows(const std::string &path,
 
 static Status measure(const BenchOptions &options, Streams streams,
                       CandidateResults &results) {
+  if (!options.candidates.rounds)
+    return error(Code::InvalidArgument, "--rounds 0 measures nothing");
   Execution e;
   NIBBLE_RETURN_IF_ERROR(open(options, e));
   auto groups = findCandidates(e.engine->info(), options.entry,

@@ -87,6 +87,35 @@ TEST_P(Conformance, RunsLaunchesInOrderThroughTheArena) {
     ASSERT_EQ(y[i], float(2 * i + 1) * float(i)) << i;
 }
 
+TEST_P(Conformance, TimesWhatIsIssuedAndWaitsForIt) {
+  const int64_t n = 4000;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(n, 3.0f), y(n);
+  EXPECT_FALSE(context->issue(0).ok()) << "the input was never set";
+  EXPECT_OK(context->setInput(0, 0, x.data(), n * 4));
+  Result<double> seconds = device->time([&] { return context->issue(0); });
+  ASSERT_TRUE(seconds.ok()) << seconds.status().str();
+  EXPECT_GT(*seconds, 0);
+  EXPECT_OK(context->getOutput(0, 0, y.data(), n * 4));
+  if (computes())
+    EXPECT_EQ(y[5], 20.0f);
+  EXPECT_FALSE(device->time([&] { return context->issue(99); }).ok());
+}
+
+TEST_P(Conformance, FillsMemory) {
+  void *memory = *device->allocate(1000);
+  std::vector<uint8_t> bytes(1000);
+  EXPECT_OK(device->fill(memory, 0xa5, 999));
+  EXPECT_OK(device->copyOut(bytes.data(), memory, 1000));
+  EXPECT_EQ(bytes[0], 0xa5);
+  EXPECT_EQ(bytes[998], 0xa5);
+  EXPECT_EQ(bytes[999], 0);
+  EXPECT_OK(device->fill(memory, 1, 0));
+  device->release(memory, 1000);
+}
+
 TEST_P(Conformance, NullPoisonsOutputs) {
   if (computes())
     GTEST_SKIP() << "only the null device computes nothing";

@@ -118,4 +118,66 @@ TEST(CapiVersion, IsTheHeaders) {
   EXPECT_EQ(nbl_api_version(), uint32_t(NBL_API_VERSION));
 }
 
+TEST(CapiGpu, RecordingsReplayRunsOfSeveralContexts) {
+  TempFile file{"sample.nbl"};
+  ASSERT_TRUE(writeSample(file.path(), 64, "sm_90a").ok());
+  nbl_engine *engine = nullptr;
+  nbl_device *device = nullptr;
+  nbl_session *session = nullptr;
+  nbl_context *contexts[2] = {};
+  nbl_recording *recording = nullptr;
+  ASSERT_EQ(nbl_engine_load(file.path().c_str(), 0, &engine), nullptr);
+  ASSERT_EQ(nbl_device_create("emu", 0, &device), nullptr);
+  ASSERT_EQ(nbl_session_create(engine, device, &session), nullptr);
+  uint32_t accumulate = 0, entries[2];
+  ASSERT_EQ(nbl_engine_find_entry(engine, "accumulate", &accumulate), nullptr);
+  std::vector<float> x(64, 1.0f), sum(64);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(nbl_context_create(session, &contexts[i]), nullptr);
+    entries[i] = accumulate;
+    ASSERT_EQ(nbl_context_set_input(contexts[i], accumulate, 0, x.data(), 256),
+              nullptr);
+    ASSERT_EQ(nbl_context_run(contexts[i], accumulate), nullptr);
+  }
+  ASSERT_EQ(nbl_recording_create(contexts, entries, 2, &recording), nullptr);
+  double seconds = -1;
+  ASSERT_EQ(nbl_recording_replay(recording, 3, &seconds), nullptr);
+  EXPECT_GT(seconds, 0);
+  ASSERT_EQ(nbl_recording_replay(recording, 1, nullptr), nullptr);
+  for (nbl_context *context : contexts) {
+    ASSERT_EQ(nbl_context_get_state(context, 0, sum.data(), 256), nullptr);
+    EXPECT_EQ(sum[63], 5.0f) << "one run, four replays";
+  }
+  nbl_recording_free(recording);
+
+  nbl_status *status = nbl_recording_create(contexts, entries, 0, &recording);
+  EXPECT_EQ(nbl_status_code(status), NBL_INVALID_ARGUMENT);
+  nbl_status_free(status);
+  for (nbl_context *context : contexts)
+    nbl_context_free(context);
+  nbl_session_free(session);
+  nbl_device_free(device);
+  nbl_engine_free(engine);
+}
+
+TEST_F(Capi, HostDevicesRecordNothing) {
+  nbl_engine *engine = nullptr;
+  nbl_device *device = nullptr;
+  nbl_session *session = nullptr;
+  nbl_context *context = nullptr;
+  nbl_recording *recording = nullptr;
+  ASSERT_EQ(nbl_engine_load(file.path().c_str(), 0, &engine), nullptr);
+  ASSERT_EQ(nbl_device_create("cpu", 0, &device), nullptr);
+  ASSERT_EQ(nbl_session_create(engine, device, &session), nullptr);
+  ASSERT_EQ(nbl_context_create(session, &context), nullptr);
+  uint32_t entry = 0;
+  nbl_status *status = nbl_recording_create(&context, &entry, 1, &recording);
+  EXPECT_EQ(nbl_status_code(status), NBL_UNSUPPORTED);
+  nbl_status_free(status);
+  nbl_context_free(context);
+  nbl_session_free(session);
+  nbl_device_free(device);
+  nbl_engine_free(engine);
+}
+
 } // namespace
