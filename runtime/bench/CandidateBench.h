@@ -16,7 +16,8 @@ namespace cli {
 /// the majority is marked wrong.
 /// Times, by events around replays of recorded launches (where a device records
 /// none, around launches), the candidates of each round in a random order:
-///   cool   3 to 8 launches after idling for `pause`
+///   cool   3 to 8 launches after idling for `pause`, behind as many that are
+///          not timed
 ///   hot    launches back to back for at least `hot`
 /// After two rounds candidates that are more than a quarter behind the best are
 /// dropped, but three always stay.

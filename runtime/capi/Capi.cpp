@@ -281,13 +281,11 @@ nbl_status *nbl_engine_state(const nbl_engine *engine, uint32_t index,
   });
 }
 
-nbl_status *nbl_device_create(const char *name, uint32_t threads,
-                              nbl_device **device) {
+static nbl_status *createNamed(const char *name, const DeviceOptions &options,
+                               nbl_device **device) {
   return guarded("device", [&]() -> Status {
     if (!name || !device)
       return nullArgument(name ? "device" : "name");
-    DeviceOptions options;
-    options.threads = threads;
     auto created = createDevice(name, options);
     if (!created.ok())
       return created.status();
@@ -296,6 +294,20 @@ nbl_status *nbl_device_create(const char *name, uint32_t threads,
     *device = new nbl_device{*created, std::move(description)};
     return Status();
   });
+}
+
+nbl_status *nbl_device_create(const char *name, uint32_t threads,
+                              nbl_device **device) {
+  DeviceOptions options;
+  options.threads = threads;
+  return createNamed(name, options, device);
+}
+
+nbl_status *nbl_device_create_on_stream(const char *name, void *stream,
+                                        nbl_device **device) {
+  DeviceOptions options;
+  options.stream = stream;
+  return createNamed(name, options, device);
 }
 
 void nbl_device_free(nbl_device *device) { delete device; }
@@ -393,6 +405,11 @@ nbl_status *nbl_context_get_state(nbl_context *context, uint32_t state,
 nbl_status *nbl_context_reset_states(nbl_context *context) {
   return onContext(context, nullptr, 0, true,
                    [&](Context &c) { return c.resetStates(); });
+}
+
+nbl_status *nbl_context_enqueue(nbl_context *context, uint32_t entry) {
+  return onContext(context, nullptr, 0, true,
+                   [&](Context &c) { return c.issue(entry); });
 }
 
 nbl_status *nbl_context_run(nbl_context *context, uint32_t entry) {

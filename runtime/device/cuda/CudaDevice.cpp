@@ -6,17 +6,21 @@ using namespace nibble::cuda;
 using namespace nibble::rt;
 
 Result<std::shared_ptr<CudaContext>>
-CudaContext::create(std::shared_ptr<const DriverTable> table) {
+CudaContext::create(std::shared_ptr<const DriverTable> table, void *stream) {
   std::shared_ptr<CudaContext> context(new CudaContext(std::move(table)));
-  NIBBLE_RETURN_IF_ERROR(context->open());
+  NIBBLE_RETURN_IF_ERROR(context->open(stream));
   return context;
 }
 
-Status CudaContext::open() {
+Status CudaContext::open(void *stream) {
   NIBBLE_RETURN_IF_ERROR(check(table->cuInit(0), "cuInit"));
   NIBBLE_RETURN_IF_ERROR(check(table->cuDeviceGet(&device, 0), "device 0"));
   NIBBLE_RETURN_IF_ERROR(check(
       table->cuDevicePrimaryCtxRetain(&context, device), "making a context"));
+  theStream = static_cast<CUstream>(stream);
+  if (stream)
+    return Status();
+  ownsStream = true;
   Use use(*this);
   return check(table->cuStreamCreate(&theStream, CU_STREAM_NON_BLOCKING),
                "making a stream");
@@ -25,7 +29,7 @@ Status CudaContext::open() {
 CudaContext::~CudaContext() {
   if (!context)
     return;
-  if (theStream) {
+  if (ownsStream && theStream) {
     Use use(*this);
     (void)table->cuStreamDestroy_v2(theStream);
   }
@@ -177,7 +181,7 @@ nibble::rt::createCudaDevice(const DeviceOptions &options, bool emulated) {
   // An engine for something else is refused by supports().
   if (options.target.substr(0, 3) == "sm_")
     NIBBLE_RETURN_IF_ERROR((*table)->selectMachine(options.target));
-  auto context = CudaContext::create(*table);
+  auto context = CudaContext::create(*table, options.stream);
   if (!context.ok())
     return Status(context.status())
         .withContext("device " + std::string(emulated ? "emu" : "cuda") +

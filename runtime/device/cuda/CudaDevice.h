@@ -20,8 +20,9 @@ namespace cuda {
 /// A context with a stream, and the functions to use them.
 class CudaContext {
 public:
+  /// `stream`: of the caller, or null.
   static rt::Result<std::shared_ptr<CudaContext>>
-  create(std::shared_ptr<const DriverTable> table);
+  create(std::shared_ptr<const DriverTable> table, void *stream);
   ~CudaContext();
 
   const DriverTable &driver() const { return *table; }
@@ -50,12 +51,13 @@ public:
 private:
   explicit CudaContext(std::shared_ptr<const DriverTable> table)
       : table(std::move(table)) {}
-  rt::Status open();
+  rt::Status open(void *stream);
 
   std::shared_ptr<const DriverTable> table;
   CUdevice device = 0;
   CUcontext context = nullptr;
   CUstream theStream = nullptr;
+  bool ownsStream = false;
   std::recursive_mutex mutex;
 };
 

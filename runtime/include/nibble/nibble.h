@@ -118,6 +118,12 @@ NBL_API nbl_status *nbl_engine_state(const nbl_engine *engine, uint32_t index,
  * in its primary context), "emu" (an emulated one) or "null". */
 NBL_API nbl_status *nbl_device_create(const char *name, uint32_t threads,
                                       nbl_device **device);
+/* "cuda" or "emu" (since 1001) on a stream of the caller, a CUstream or
+ * cudaStream_t of the primary context, that must outlive the device: work of
+ * both is in order without waiting, and what nbl_context_enqueue does can be
+ * captured in a graph of the caller. */
+NBL_API nbl_status *nbl_device_create_on_stream(const char *name, void *stream,
+                                                nbl_device **device);
 NBL_API void nbl_device_free(nbl_device *device);
 /* "2 threads, avx2". */
 NBL_API const char *nbl_device_description(const nbl_device *device);
@@ -156,6 +162,10 @@ NBL_API nbl_status *nbl_context_get_state(nbl_context *context, uint32_t state,
 NBL_API nbl_status *nbl_context_reset_states(nbl_context *context);
 
 NBL_API nbl_status *nbl_context_run(nbl_context *context, uint32_t entry);
+
+/* Enqueues a run and returns (since 1001). Ports that are not bound get memory,
+ * which a stream that captures refuses: run once, or bind all, before. */
+NBL_API nbl_status *nbl_context_enqueue(nbl_context *context, uint32_t entry);
 
 /* Called after each launch with its layer, kind and wall time in
  * seconds. A result other than 0 stops the run with NBL_INVALID_ARGUMENT. */

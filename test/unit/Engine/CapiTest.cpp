@@ -149,6 +149,9 @@ TEST(CapiGpu, RecordingsReplayRunsOfSeveralContexts) {
     EXPECT_EQ(sum[63], 5.0f) << "one run, four replays";
   }
   nbl_recording_free(recording);
+  ASSERT_EQ(nbl_context_enqueue(contexts[0], accumulate), nullptr);
+  ASSERT_EQ(nbl_context_get_state(contexts[0], 0, sum.data(), 256), nullptr);
+  EXPECT_EQ(sum[63], 6.0f);
 
   nbl_status *status = nbl_recording_create(contexts, entries, 0, &recording);
   EXPECT_EQ(nbl_status_code(status), NBL_INVALID_ARGUMENT);

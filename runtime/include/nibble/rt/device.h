@@ -101,6 +101,10 @@ struct DeviceOptions {
   /// has the last word.
   std::string target;
   bool graphs = true; ///< cuda, emu: record entry points and replay them
+  /// cuda, emu: a CUstream of the primary context that all work is enqueued to,
+  /// as the caller's own work is; it must outlive the device. Null: a stream
+  /// of the device's own.
+  void *stream = nullptr;
 };
 
 /// "cpu", "null", "cuda" (the driver of the system), "emu" (the same device on

@@ -1,0 +1,141 @@
+# Stacks of gated MLPs with residuals as one graph, beside PyTorch.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+import numpy as np
+
+import values
+
+BARS = dict(fp8=1.45, fp16=1.08)
+COMPILED, EAGER = "torch.compile + graph", "eager + graph"
+FILE_BLOBS = 4096  # where the blob section of an engine starts: nibble/rt/engine_format.h
+
+
+def peers(torch, kind, rows, width, hidden, layers, compiled=True):
+    """What a user would run instead (random weights): name -> issue."""
+    F, t = torch.nn.functional, torch
+    f8 = t.float8_e4m3fn
+
+    def weight(n, k, std):
+        return t.randn(n, k, device="cuda", dtype=t.float16) * std
+
+    def quantize(x, scale):
+        return (x.float() / scale).clamp(-448, 448).to(f8)
+
+    def mlp(x, w):
+        return F.linear(F.gelu(F.linear(x, w[0]), approximate="tanh") * F.linear(x, w[1]), w[2])
+
+    def scaled(a, a_scale, w):
+        return t._scaled_mm(a, w[0].t(), scale_a=a_scale, scale_b=w[1], out_dtype=t.float16, use_fast_accum=True)
+
+    def mlp_fp8(x, w, scale):
+        xq = (x * (1 / scale)).clamp(-448, 448).to(f8)
+        h = F.gelu(scaled(xq, scale, w[0]), approximate="tanh") * scaled(xq, scale, w[1])
+        return scaled((h * (1 / scale)).clamp(-448, 448).to(f8), scale, w[2])
+
+    weights = [(weight(hidden, width, 0.02), weight(hidden, width, 0.02), weight(width, hidden, 0.01)) for _ in range(layers)]
+    x = t.randn(rows, width, device="cuda", dtype=t.float16)
+    function, extra = mlp, ()
+    if kind == "fp8":
+        x = F.pad(x, (0, 0, 0, -rows % 16))  # FP8 through PyTorch wants a multiple of 16 rows
+        one = lambda w: w.abs().amax().float() / 448
+        weights = [tuple((quantize(w, one(w)), one(w)) for w in layer) for layer in weights]
+        function, extra = mlp_fp8, (t.tensor(4.0 / 448, device="cuda"),)
+
+    def stack(layer):
+        def issue(_):
+            y = x
+            for w in weights:
+                y = y + layer(y, w, *extra)
+            return y
+        return issue
+
+    found = {EAGER: stack(function)}
+    if compiled:
+        found[COMPILED] = stack(t.compile(function, mode="max-autotune-no-cudagraphs", dynamic=False))
+    return found
+
+
+def read_weights(torch, session, path):
+    """[(gate, up, down)] as float32 [out, in], from the large constants of the launches, which are in that order."""
+    info, entry = session.info, session.info["entries"][0]
+    file = np.memmap(path, np.uint8, "r")
+    layers, gated = [], None
+    for launch in entry["launches"]:
+        found = []
+        for param in launch["gpu"]["params"] if "gpu" in launch else []:
+            value = entry["values"][launch["args"][param["arg"]]] if "map" in param else None
+            if not value or value["storage"] != "constant" or value["bytes"] < 4096:
+                continue
+            kind, (k, n) = values.Type(value["dtype"]), param["map"]["sizes"][:2]
+            start = FILE_BLOBS + info["constants"][value["index"]]["offset"] + value["offset"]
+            sections = kind.sections(value["shape"])
+            piece = lambda i: torch.from_numpy(np.array(file[start + sections[i][0]:start + sum(sections[i])])).cuda()
+            types = {"f8E4M3FN": torch.float8_e4m3fn, "f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
+            w = piece(0).view(types[kind.elem]).float().view(n, k)
+            found.append(w * piece(1).view(types[kind.scale]).float() if kind.scaled else w)
+        if len(found) == 2:
+            gated = found
+        elif len(found) == 1 and gated:
+            layers.append((*gated, found[0]))
+            gated = None
+    return layers
+
+
+def reference(torch, x, layers):
+    F, y = torch.nn.functional, x.float()
+    for gate, up, down in layers:
+        y = y + F.linear(F.gelu(F.linear(y, gate), approximate="tanh") * F.linear(y, up), down)
+    return y
+
+
+def measure(torch, timer, session, path, kind, compiled=True):
+    entry = session.info["entries"][0]
+    shape = entry["inputs"][0]["shape"]
+    rows, width = shape[-2], shape[-1]
+    types = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
+    x = torch.randn(rows, width, device="cuda").to(types[entry["inputs"][0]["dtype"]])
+    y = torch.zeros(rows, width, device="cuda", dtype=types[entry["outputs"][0]["dtype"]])
+    layers = read_weights(torch, session, path)
+    record = dict(kind=kind, engine=str(path), rows=rows, width=width, layers=len(layers), launches=entry["launch_count"])
+    context = session.context()
+    size = lambda v: [(v.data_ptr(), v.numel() * v.element_size())]
+    context.bind(0, size(x), size(y))
+    y.fill_(float("nan"))
+    context.enqueue(0)
+    torch.cuda.synchronize()
+    if layers:
+        hidden = layers[0][0].shape[0]
+        wanted = reference(torch, x, layers)
+        record["cosine"] = torch.nn.functional.cosine_similarity(y.double().flatten(), wanted.double().flatten(), dim=0).item()
+        record["hidden"] = hidden
+    count = len(layers)
+    del layers
+    torch.cuda.empty_cache()
+    flops = 6 * rows * width * record.get("hidden", 0) * count
+    contestants = {"ours": lambda _: context.enqueue(0)}
+    if count:
+        contestants.update(peers(torch, kind, rows, width, hidden, count, compiled))
+    times = timer.compare(contestants)
+    context.close()
+    record["flops"] = flops
+    record["times"] = {n: dict(ms_cool=t.medians()[0] * 1e3, ms_hot=t.medians()[1] * 1e3) for n, t in times.items()}
+    return record
+
+
+def print_record(r):
+    print(f"\nstack {r['kind']}: {r['layers']} gated MLPs of {r['rows']}x{r['width']}x{r.get('hidden', '?')}, {r['launches']} launches, "
+          f"cosine to f32 {r.get('cosine', float('nan')):.6f}")
+    ours = r["times"]["ours"]
+    for name, t in r["times"].items():
+        ratio = "" if name == "ours" else f"  ours is {t['ms_cool'] / ours['ms_cool']:.3f}x / {t['ms_hot'] / ours['ms_hot']:.3f}x as fast"
+        print(f"  {t['ms_cool']:9.4f} ms cool {t['ms_hot']:9.4f} ms hot  {name}{ratio}", flush=True)
+
+
+def bars(records):
+    rows = []
+    for r in records:
+        ours = r["times"]["ours"]
+        for name in (COMPILED,):
+            if name in r["times"]:
+                t = r["times"][name]
+                rows.append((f"stack {r['kind']} {r['layers']} MLPs", name, t["ms_cool"] / ours["ms_cool"], t["ms_hot"] / ours["ms_hot"], BARS.get(r["kind"], 1)))
+    return rows
