@@ -18,7 +18,8 @@ namespace cli {
 /// none, around launches), the candidates of each round in a random order:
 ///   cool   3 to 8 launches after idling for `pause`, behind as many that are
 ///          not timed
-///   hot    launches back to back for at least `hot`
+///   hot    launches back to back for at least `hot`, after as long untimed, so
+///          that the power control of a card has settled
 /// After two rounds candidates that are more than a quarter behind the best are
 /// dropped, but three always stay.
 class CandidateBench {

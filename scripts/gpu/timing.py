@@ -1,6 +1,7 @@
 # Times of several implementations of one thing, in one random order, in two regimes.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""cool: 3 to 8 launches after idling for 20 ms, behind as many that are not timed; hot: back to back for at least 50 ms.
+"""cool: 3 to 8 launches after idling for 20 ms, behind as many that are not timed; hot: back to back for at least 50 ms, after as long untimed,
+so that the card's power control has settled for this one and not the one before.
 Each implementation is a function issue(i) that enqueues launch i on torch's current stream; it is captured in a graph, and
 replays are timed by events. Seconds of a launch, medians over rounds."""
 import random
@@ -75,6 +76,8 @@ class Timer:
                 times[name].cool.append(self.cool(graphs[name][0], few))
             for name in self.random.sample(names, len(names)):
                 replays = max(int(self.hot / (rough[name] * many)) + 1, 1)
+                for _ in range(replays):
+                    graphs[name][1].replay()
                 times[name].hot.append(self.seconds(graphs[name][1].replay, replays) / (many * replays))
         torch.cuda.synchronize()
         return times
