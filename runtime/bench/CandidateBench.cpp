@@ -198,10 +198,9 @@ Status CandidateBench::measureHot(Candidate &candidate, Recorded &r) {
                                  : issue(candidate, r.hotLaunches));
   auto seconds = timed(device, r.hot.get(), replays, r.hotLaunches,
                        [&] { return issue(candidate, r.hotLaunches); });
-});
-if (seconds.ok())
-  candidate.hot.push_back(*seconds);
-return seconds.status();
+  if (seconds.ok())
+    candidate.hot.push_back(*seconds);
+  return seconds.status();
 }
 
 /// A rough time of each, then the recordings; all candidates of a group are

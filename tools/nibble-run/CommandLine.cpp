@@ -109,6 +109,20 @@ static CLI::App *addInspect(CLI::App &app, InspectOptions &o) {
   return verb;
 }
 
+static CLI::App *addStrip(CLI::App &app, StripCommand &o) {
+  CLI::App *verb = app.add_subcommand(
+      "strip", "replace large weights by random ones and leave them out, for "
+               "engines that are only measured");
+  verb->add_option("ENGINE", o.engine, "engine file (.nbl)")->required();
+  verb->add_option("-o,--recipe", o.recipe, "recipe to write")->required();
+  verb->add_option("--seeded", o.seeded,
+                   "also write the engine that the recipe makes");
+  addParsed(verb, "--seed", o.seed, parseCount, "default 1");
+  addParsed(verb, "--least", o.least, parseCount,
+            "bytes; smaller constants stay, default 1048576");
+  return verb;
+}
+
 int cli::runCommandLine(int argc, char **argv, Streams streams) {
   CLI::App app("Runs Nibble engines. Exit codes: 0 ok, 1 mismatch, 2 usage, "
                "4 malformed or unsupported input, 5 device.");
@@ -117,8 +131,15 @@ int cli::runCommandLine(int argc, char **argv, Streams streams) {
   cli::RunOptions runOptions;
   BenchOptions benchOptions;
   InspectOptions inspectOptions;
+  StripCommand stripCommand;
+  std::string recipe, refilled;
   CLI::App *runVerb = addRun(app, runOptions);
   CLI::App *benchVerb = addBench(app, benchOptions);
+  CLI::App *stripVerb = addStrip(app, stripCommand);
+  CLI::App *refillVerb =
+      app.add_subcommand("refill", "make the engine of a recipe of strip");
+  refillVerb->add_option("RECIPE", recipe)->required();
+  refillVerb->add_option("-o", refilled, "engine to write")->required();
   addInspect(app, inspectOptions);
   try {
     app.parse(argc, argv);
@@ -130,5 +151,9 @@ int cli::runCommandLine(int argc, char **argv, Streams streams) {
     return cli::run(runOptions, streams);
   if (benchVerb->parsed())
     return bench(benchOptions, streams);
+  if (stripVerb->parsed())
+    return strip(stripCommand, streams);
+  if (refillVerb->parsed())
+    return refill(recipe, refilled, streams);
   return inspect(inspectOptions, streams);
 }

@@ -71,6 +71,18 @@ struct InspectOptions {
   bool json = false;
 };
 
+struct StripCommand {
+  std::string engine, recipe;
+  std::string seeded; ///< also write the engine that the recipe makes
+  uint64_t seed = 1, least = 1 << 20;
+};
+
+/// Writes an engine without the codes of its large constants (recipe.h).
+int strip(const StripCommand &options, Streams streams);
+/// Makes the engine again.
+int refill(const std::string &recipe, const std::string &engine,
+           Streams streams);
+
 /// Runs an entry point once. Every input must be given.
 int run(const RunOptions &options, Streams streams);
 /// Measures an entry point, or with `candidates` all of them against each other
