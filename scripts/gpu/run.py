@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# Runs a bundle of scripts/gpu-bundle on a machine with the GPU: conformance, results, schedules, peers; one table, one JSON.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""run.sh [--out FOLDER] [--steps conformance,checks,candidates,products,stacks] [--device cuda] [--rounds N] [--no-compile]
+
+FOLDER (default: results) gets results.json, rows.jsonl (the best schedules, rows of tuning/TARGET.jsonl) and bench.json.
+Exit code 1 if a test failed or a result is wrong. Only `products` and `stacks` need PyTorch."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+STEPS = ("conformance", "checks", "candidates", "products", "stacks")
+
+
+class Bundle:
+    def __init__(self, a):
+        self.a, self.results, self.good = a, dict(schema="nibble.gpu-bundle/1", steps={}), True
+        self.out = Path(a.out).resolve()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.manifest = json.loads((HERE / "manifest.json").read_text())
+
+    def call(self, *command, env=None, **how):
+        command = [str(c) for c in command]
+        return subprocess.run(command, cwd=HERE, capture_output=True, text=True, errors="replace", env={**os.environ, **(env or {})}, **how)
+
+    def conformance(self):
+        """Each test in a process of its own: a fault may end the driver for the others."""
+        found = {}
+        for program, only in (("runtime-conformance-test", f"*/{self.a.device}*"), ("emulator-driver-test", "*")):
+            if program != "runtime-conformance-test" and self.a.device != "cuda":
+                continue
+            env = dict(NIBBLE_REQUIRE_CUDA="1", NIBBLE_TEST_DRIVER="real") if self.a.device == "cuda" else {}
+            listed, suite, passed, failed = self.call(f"./{program}", "--gtest_list_tests", f"--gtest_filter={only}").stdout, "", 0, []
+            for line in listed.splitlines():
+                name = line.split("#")[0].rstrip()
+                if name.endswith(".") and not name.startswith(" "):
+                    suite = name
+                elif name.startswith("  "):
+                    test = suite + name.strip()
+                    done = self.call(f"./{program}", f"--gtest_filter={test}", "--gtest_brief=1", env=env, timeout=120)
+                    passed, failed = (passed, failed + [test]) if done.returncode else (passed + 1, failed)
+                    if done.returncode:
+                        print("   ", done.stdout[-1500:])
+            print(f"{program}: {passed} passed, failed: {', '.join(failed) or 'none'}", flush=True)
+            self.good &= passed > 0 and not failed
+            found[program] = dict(passed=passed, failed=failed)
+        return found
+
+    def checks(self):
+        """Engines at odd shapes against what the same models compute on the CPU."""
+        found = []
+        for check in self.manifest["checks"]:
+            f = lambda name: f"checks/{check['name']}.{name}"
+            done = self.call("./nibble-run", "run", f("nbl"), "--device", self.a.device, "--input", f"x=@{f('x.npy')}", "--expect", f"y=@{f('y.npy')}",
+                             "--tol", check["tol"], "--json", timeout=300)
+            document = json.loads(done.stdout) if done.stdout.strip() else {}
+            compared = document["outputs"][0]["comparison"] if document else dict(error=done.stderr.strip()[-400:])
+            self.good &= done.returncode == 0
+            found.append(dict(check, ok=done.returncode == 0, comparison=compared))
+            print(f"{'ok    ' if done.returncode == 0 else 'FAILED'} {check['name']:40} relative error {compared.get('frobenius', compared.get('error'))}", flush=True)
+        return found
+
+    def candidates(self):
+        found, rows = [], self.out / "rows.jsonl"
+        rows.unlink(missing_ok=True)
+        for product in self.manifest["products"]:
+            done = self.call("./nibble-run", "bench", product, "--device", self.a.device, "--candidates", "--json", "--rows", rows, "--rounds", self.a.rounds,
+                             *(("--pause", "1ms", "--hot", "1ms") if self.a.device == "emu" else ()))
+            self.good &= done.returncode == 0
+            if not done.stdout.strip():
+                print(f"FAILED {product}: {done.stderr.strip()[-400:]}", flush=True)
+                found.append(dict(engine=product, error=done.stderr))
+                continue
+            document = json.loads(done.stdout)
+            found.append(document)
+            for group in document["groups"]:
+                best, wrong = group["candidates"][0], [c for c in group["candidates"] if not c["right"]]
+                print(f"{group['kernel']:18} {group['m']}x{group['n']}x{group['k']} p{group['products']}: best of {len(group['candidates'])} "
+                      f"{best['schedule']}: {best['us_cool']['median']:.2f} us cool, {best['us_hot']['median']:.2f} hot; wrong: {len(wrong)}", flush=True)
+                for c in wrong:
+                    print(f"  WRONG {c['entry']} {c['schedule']}: {c['wrong']}")
+        return found
+
+    def peers(self, what, arguments):
+        document = self.out / f"{what}.json"
+        command = [sys.executable, "bench-gpu", "--build", ".", "--device", self.a.device, "--rounds", self.a.rounds, "--json", document, *arguments]
+        done = subprocess.run([str(c) for c in command], cwd=HERE)
+        self.good &= done.returncode == 0
+        return json.loads(document.read_text()) if document.exists() else None
+
+    def products(self):
+        return self.peers("products", ["--candidates", *self.manifest["products"]])
+
+    def stacks(self):
+        """Engines are made from their recipes, one at a time: they are large."""
+        found = []
+        with tempfile.TemporaryDirectory() as folder:
+            for stack in self.manifest["stacks"]:
+                engine = Path(folder) / "stack.nbl"
+                start = time.time()
+                done = self.call("./nibble-run", "refill", stack["recipe"], "-o", engine)
+                if done.returncode:
+                    self.good = False
+                    print(f"FAILED {stack['recipe']}: {done.stderr.strip()}")
+                    continue
+                print(f"{stack['recipe']}: {engine.stat().st_size / 2**20:.0f} MiB made in {time.time() - start:.1f} s, hashes right", flush=True)
+                extra = ["--no-compile"] if self.a.no_compile else []
+                found.append(self.peers(f"stack-{stack['name']}", ["--stack", f"{stack['kind']}={engine}", *extra]))
+                engine.unlink()
+        return found
+
+    def table(self):
+        bars = []
+        for step in ("products", "stacks"):
+            for document in [self.results["steps"].get(step)] if step == "products" else self.results["steps"].get(step) or []:
+                bars += (document or {}).get("bars", [])
+        if bars:
+            print("\nall ratios, theirs / ours (cool, hot), and the bar")
+        for b in bars:
+            verdict = "ok" if min(b["cool"], b["hot"]) >= b["bar"] else "cool only" if b["cool"] >= b["bar"] else "hot only" if b["hot"] >= b["bar"] else "MISSED"
+            print(f"  {b['what']:34} {b['peer']:24} {b['cool']:7.3f} {b['hot']:7.3f}  >= {b['bar']:<5} {verdict}")
+
+    def run(self):
+        for step in self.a.steps.split(","):
+            start = time.time()
+            print(f"\n== {step}", flush=True)
+            self.results["steps"][step] = getattr(self, step)()
+            print(f"   {time.time() - start:.1f} s", flush=True)
+            (self.out / "results.json").write_text(json.dumps(self.results, indent=1) + "\n")
+        self.table()
+        print("\nall right" if self.good else "\nSOMETHING IS WRONG, see above")
+        return 0 if self.good else 1
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", default=str(HERE / "results"))
+    p.add_argument("--steps", default=",".join(STEPS))
+    p.add_argument("--device", default="cuda", choices=["cuda", "emu"])
+    p.add_argument("--rounds", default="7")
+    p.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes")
+    a = p.parse_args()
+    unknown = set(a.steps.split(",")) - set(STEPS)
+    if unknown:
+        p.error(f"unknown steps {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+    return Bundle(a).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
