@@ -20,14 +20,13 @@ using namespace nibble;
 /// What a row of the tuning database says of a shape (TuningDb.h).
 static std::string getKey(StringRef kernel, const GemmShape &shape) {
   std::string text;
-  llvm::raw_string_ostream(text)
-      << llvm::json::Value(llvm::json::Object{
-             {"kernel", kernel},
-             {"m", shape.m},
-             {"n", shape.n},
-             {"k", shape.k},
-             {"products", shape.products},
-             {"result_bytes", shape.resultBytes}});
+  llvm::raw_string_ostream(text) << llvm::json::Value(
+      llvm::json::Object{{"kernel", kernel},
+                         {"m", shape.m},
+                         {"n", shape.n},
+                         {"k", shape.k},
+                         {"products", shape.products},
+                         {"result_bytes", shape.getResultBytes()}});
   return text;
 }
 
@@ -39,8 +38,7 @@ struct ExpandCandidatesPass
   void runOnOperation() override {
     SmallVector<func::FuncOp> kernels, others;
     for (auto function : getOperation().getOps<func::FuncOp>())
-      (function->hasAttr(kScheduleAttr) ? kernels : others)
-          .push_back(function);
+      (function->hasAttr(kScheduleAttr) ? kernels : others).push_back(function);
     if (kernels.empty()) {
       getOperation().emitError()
           << "no kernel of the model has a schedule to choose: products on "
@@ -78,15 +76,13 @@ struct ExpandCandidatesPass
   void addEntry(func::FuncOp kernel, StringRef schedule, StringRef key,
                 unsigned number) {
     OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
-    std::string name =
-        (kernel.getSymName() + "_c" + Twine(number)).str();
+    std::string name = (kernel.getSymName() + "_c" + Twine(number)).str();
     func::FuncOp copy = kernel.clone();
     copy.setSymName(name);
     copy->setAttr(kScheduleAttr, b.getStringAttr(schedule));
     b.insert(copy);
     auto entry = func::FuncOp::create(
-        b, kernel.getLoc(),
-        (kernel.getSymName() + "/" + Twine(number)).str(),
+        b, kernel.getLoc(), (kernel.getSymName() + "/" + Twine(number)).str(),
         kernel.getFunctionType());
     entry->setAttr(kEntryAttr, b.getUnitAttr());
     for (unsigned i = 0; i < entry.getNumArguments(); ++i)
@@ -94,10 +90,10 @@ struct ExpandCandidatesPass
     for (unsigned i = 0; i < entry.getNumResults(); ++i)
       entry.setResultAttr(i, kNameAttr, b.getStringAttr("y" + Twine(i)));
     b.setInsertionPointToStart(entry.addEntryBlock());
-    auto launch = exec::LaunchOp::create(
-        b, kernel.getLoc(), kernel.getResultTypes(),
-        FlatSymbolRefAttr::get(copy.getSymNameAttr()), entry.getArguments(),
-        schedule, key);
+    auto launch =
+        exec::LaunchOp::create(b, kernel.getLoc(), kernel.getResultTypes(),
+                               FlatSymbolRefAttr::get(copy.getSymNameAttr()),
+                               entry.getArguments(), schedule, key);
     func::ReturnOp::create(b, kernel.getLoc(), launch.getResults());
   }
 };

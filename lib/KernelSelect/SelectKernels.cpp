@@ -276,9 +276,9 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
            << RemarkArg("datasheet_us", datasheet * 1e6)
            << RemarkArg("reached_us", reached * 1e6)
            << RemarkArg("bound", memoryBound ? "memory" : "arithmetic")
-           << RemarkArg("reason", choice.reason + (chosen.reason.empty()
-                                                       ? ""
-                                                       : "; " + chosen.reason))
+           << RemarkArg("reason",
+                        choice.reason +
+                            (chosen.reason.empty() ? "" : "; " + chosen.reason))
            << RemarkArg("rejected", toText(getRejected(choice)))
            << RemarkArg("suggestion", choice.suggestion);
   }
@@ -288,8 +288,9 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
 };
 } // namespace
 
-std::unique_ptr<Pass>
-nibble::createSelectKernelsPass(StringRef target, FallbackPolicy *fallbacks,
-                                StringRef tuning, bool locked) {
+std::unique_ptr<Pass> nibble::createSelectKernelsPass(StringRef target,
+                                                      FallbackPolicy *fallbacks,
+                                                      StringRef tuning,
+                                                      bool locked) {
   return std::make_unique<SelectKernelsPass>(target, fallbacks, tuning, locked);
 }

@@ -15,8 +15,8 @@ llvm::StringRef getBuiltInTuning(llvm::StringRef target);
 
 static std::string getKey(llvm::StringRef kernel, const GemmShape &shape) {
   std::string key = kernel.str();
-  for (int64_t value : {shape.m, shape.n, shape.k, shape.products,
-                        shape.resultBytes})
+  for (int64_t value :
+       {shape.m, shape.n, shape.k, shape.products, shape.getResultBytes()})
     key += " " + std::to_string(value);
   return key;
 }
@@ -42,7 +42,7 @@ static llvm::Expected<Line> parseLine(llvm::StringRef text) {
       {"n", &line.shape.n},
       {"k", &line.shape.k},
       {"products", &line.shape.products},
-      {"result_bytes", &line.shape.resultBytes}};
+      {"result_bytes", &line.shape.results.front()}};
   for (auto [name, field] : fields) {
     auto number = object->getInteger(name);
     if (!number || *number < 1)

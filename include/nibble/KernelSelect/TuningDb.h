@@ -7,7 +7,8 @@
 //    "products": 1, "result_bytes": 2, "schedule": "128x256 s4 c1x1 m4 w2 p2",
 //    "us": 103.9, "device": "NVIDIA H100 80GB HBM3"}
 //
-// The row of a shape with the least time counts. Files are merged by
+// `result_bytes` are those that an element of the product becomes, in all
+// results. The row of a shape with the least time counts. Files are merged by
 // concatenation; `scripts/tune` writes them.
 #ifndef NIBBLE_KERNELSELECT_TUNINGDB_H
 #define NIBBLE_KERNELSELECT_TUNINGDB_H

@@ -111,9 +111,9 @@ private:
       operands.push_back(
           addArgument(operand.place, getShape(operand.kind), operand.element));
     for (const GemmResult &result : problem.results)
-      results.push_back(addArgument(result.place, {problem.m, problem.n},
-                                    GemmEpilogue::getStoredType(
-                                        result.tensor->element)));
+      results.push_back(
+          addArgument(result.place, {problem.m, problem.n},
+                      GemmEpilogue::getStoredType(result.tensor->element)));
     for (const PassedResult &result : problem.passed)
       passed.push_back(addArgument(result.place, {result.tensor->size()},
                                    cpu::storageType(result.tensor->element)));

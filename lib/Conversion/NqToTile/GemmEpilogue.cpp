@@ -76,9 +76,8 @@ static bool isDim(const Lin &lin, unsigned dim, int64_t extent) {
 /// (sum of codes * codes) * (scale of A * scale of B), rounded once.
 Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
   Tensor &tensor = *problem.factors[factor].tensor;
-  isElsewhere |=
-      !isDim(tensor.place->rowOf(index), kRow, problem.m) ||
-      !isDim(tensor.place->columnOf(index), kColumn, problem.n);
+  isElsewhere |= !isDim(tensor.place->rowOf(index), kRow, problem.m) ||
+                 !isDim(tensor.place->columnOf(index), kColumn, problem.n);
   nq::MatmulOp op = problem.factors[factor].op;
   int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
   Node *a = getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);

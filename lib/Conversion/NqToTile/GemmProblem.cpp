@@ -223,14 +223,10 @@ GemmShape GemmProblem::getShape() const {
   GemmShape shape{m, n, k};
   shape.operandBits = a.element.getIntOrFloatBitWidth();
   shape.products = factors.size();
-  shape.resultBytes = 0;
-  shape.leastBytes = 8;
-  for (const GemmResult &result : results) {
-    Type stored = cpu::storageType(result.tensor->element);
-    int64_t bytes = stored.getIntOrFloatBitWidth() / 8;
-    shape.resultBytes = std::max(shape.resultBytes, bytes);
-    shape.leastBytes = std::min(shape.leastBytes, bytes);
-  }
+  shape.results.clear();
+  for (const GemmResult &result : results)
+    shape.results.push_back(
+        cpu::storageType(result.tensor->element).getIntOrFloatBitWidth() / 8);
   return shape;
 }
 

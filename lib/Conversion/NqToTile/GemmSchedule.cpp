@@ -7,6 +7,8 @@
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Regex.h"
 
+#include <numeric>
+
 using namespace nibble;
 using llvm::divideCeil;
 
@@ -60,6 +62,10 @@ static int64_t rowsN(const GemmSchedule &s, const GemmShape &shape) {
   return s.tileN * (s.swapped ? 1 : shape.products);
 }
 
+int64_t GemmShape::getResultBytes() const {
+  return std::accumulate(results.begin(), results.end(), int64_t(0));
+}
+
 int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
   return std::min<int64_t>(s.swapped ? 64 : 128 / bytes, s.tileN);
 }
@@ -67,8 +73,12 @@ int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
 int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
   int64_t stage = (rowsM(s, shape) + rowsN(s, shape)) * 128;
   int64_t ring = s.stages * (stage + 16);
-  return llvm::alignTo(ring, 1024) + s.tileM * getPanel(s, shape.resultBytes) *
-                                         shape.resultBytes * s.buffers;
+  int64_t bytes = llvm::alignTo(ring, 1024);
+  // Each result has panels of its own.
+  for (int64_t result : shape.results)
+    bytes = llvm::alignTo(bytes, 1024) +
+            s.tileM * getPanel(s, result) * result * s.buffers;
+  return bytes;
 }
 
 std::string nibble::whyNotSchedule(const GemmSchedule &s,
@@ -82,8 +92,9 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
     return "tile N = " + text(s.tileN) + "; multiples of 8, up to 256";
   if (s.swapped && shape.readsElements)
     return "an operand that lies as the result does cannot be read transposed";
-  if (!s.swapped && s.tileN * shape.leastBytes < 32)
-    return "rows of " + text(s.tileN * shape.leastBytes) +
+  int64_t leastBytes = *llvm::min_element(shape.results);
+  if (!s.swapped && s.tileN * leastBytes < 32)
+    return "rows of " + text(s.tileN * leastBytes) +
            " bytes of a result; the store writes panels of 32 bytes or more";
   int64_t accumulators =
       s.tileM * s.tileN * shape.products / (128 * s.warpgroups);
@@ -122,7 +133,8 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
                   double(rowsN(s, shape)) / s.clusterM) *
                  128 / kL2PerClock;
   // Stores, and the pipeline that runs empty between tiles.
-  double epilogue = 800 + double(s.tileM) * s.tileN * shape.resultBytes / 64;
+  double epilogue =
+      800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;
   return waves * (blocks * std::max(macs, loads) + epilogue) / kClock;
 }
 

@@ -4,6 +4,7 @@
 #define NIBBLE_CONVERSION_NQTOTILE_GEMMSCHEDULE_H
 
 #include "mlir/Support/LLVM.h"
+#include "llvm/ADT/SmallVector.h"
 
 #include <cstdint>
 #include <optional>
@@ -16,11 +17,12 @@ namespace nibble {
 struct GemmShape {
   int64_t m = 0, n = 0, k = 0;
   int64_t operandBits = 8; ///< of A and B
-  int64_t resultBytes = 2; ///< of an element of the widest result
-  int64_t leastBytes = 2;  ///< of an element of the narrowest result
+  llvm::SmallVector<int64_t, 2> results = {2}; ///< bytes of an element of each
   int64_t products = 1;
   /// Something that lies as the result does is read behind the product.
   bool readsElements = false;
+  /// Bytes that an element of the product becomes, in all results.
+  int64_t getResultBytes() const;
   /// Elements of K in a stage.
   int64_t getTileK() const { return 128 * 8 / operandBits; }
 };
