@@ -90,6 +90,10 @@ void Kernel::writeBarriers() {
         NVVM::SharedSpaceAttr::get(c.getContext(),
                                    NVVM::SharedSpace::shared_cta));
   });
+  // All that went before is done; what is behind may start and come to here.
+  for (auto kind : {NVVM::GridDepActionKind::wait,
+                    NVVM::GridDepActionKind::launch_dependents})
+    NVVM::GriddepcontrolOp::create(c, kind);
   if (shared.usesMulticast())
     writeClusterBarrier(/*aligned=*/true);
   else
