@@ -50,7 +50,7 @@ static LogicalResult verifyElements(MmaOp op, const Target &target,
 static LogicalResult verifyRegisters(MmaOp op, const Target &target,
                                      RoleOp role) {
   AccType acc = op.getAcc().getType();
-  int64_t rows = role.getWarps() / 4 * 64;
+  int64_t rows = role.getTeamWarps() / 4 * 64;
   if (acc.getShape()[0] % rows)
     return refuse(op, target)
            << "gives each warpgroup of role @" << role.getSymName()
@@ -58,7 +58,7 @@ static LogicalResult verifyRegisters(MmaOp op, const Target &target,
            << " is not a multiple of " << rows;
   int64_t bits = acc.getElement().getIntOrFloatBitWidth();
   int64_t needed = acc.getShape()[0] * acc.getShape()[1] * bits / 32 /
-                   (role.getWarps() * 32);
+                   (role.getTeamWarps() * 32);
   int64_t have = std::min<int64_t>(role.getRegisters().value_or(255), 255);
   if (needed < have)
     return success();

@@ -93,6 +93,11 @@ LogicalResult RoleOp::verify() {
   if (getWarps() > 32)
     return emitOpError() << "has " << getWarps()
                          << " warps; a block has at most 32";
+  if (getTurns() && (!isWarpgroups() || getWarps() % (4 * getTeams())))
+    return emitOpError() << "takes turns in " << getTeams() << " teams with "
+                         << getWarps()
+                         << " warps; a team is whole warpgroups, 4 warps each, "
+                            "beginning at a multiple of 4";
   if (!getRegisters())
     return success();
   if (*getRegisters() % 8 || *getRegisters() < 24 || *getRegisters() > 256)
@@ -372,8 +377,8 @@ LogicalResult EpilogueOp::verifyRegions() {
 
 int64_t StoreOp::getStagingBytes() {
   FragmentType type = getValue().getType();
-  return type.getShape()[0] * getPanel() * getBuffers() *
-         type.getElement().getIntOrFloatBitWidth() / 8;
+  return getRole(*this).getTeams() * type.getShape()[0] * getPanel() *
+         getBuffers() * type.getElement().getIntOrFloatBitWidth() / 8;
 }
 
 /// If the coordinates are those of a loop over tiles: the loop covers `dest`,

@@ -56,15 +56,28 @@ def Tile_RoleOp : Tile_Op<"role", [
   let description = [{
     `registers` per thread, if the role asks for other than its share of the
     file (setmaxnreg): whole warpgroups only, and then in every role.
+
+    `turns` T cuts the warps into T teams of whole warpgroups, which take turns on
+    tiles (ping-pong): team t does the tiles t, t + T, ... of its block, so that
+    one team multiplies while another is in its epilogue. They take stages in
+    that order, a team when the one before it has all of its tile. The body says what a
+    team does with a tile, in one tile.for_tiles; shapes are those of a team. A
+    ring's stages go to the team whose tile they are for; such a role publishes
+    nothing.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, Tile_Count:$warps,
-                       OptionalAttr<Tile_Count>:$registers);
+                       OptionalAttr<Tile_Count>:$registers,
+                       OptionalAttr<Tile_Count>:$turns);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $sym_name `warps` $warps (`registers` $registers^)? attr-dict-with-keyword $body
+    $sym_name `warps` $warps (`registers` $registers^)? (`turns` $turns^)?
+    attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
+    int64_t getTeams() { return getTurns().value_or(1); }
+    /// Warps that do a tile together.
+    int64_t getTeamWarps() { return getWarps() / getTeams(); }
     /// Number of the role's first warp in the block.
     int64_t getFirstWarp();
     /// True if the role is made of whole warpgroups (4 warps, aligned to 4).

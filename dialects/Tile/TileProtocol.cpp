@@ -121,6 +121,30 @@ static LogicalResult verifyAlike(RingOp ring) {
                                "one, which run differently often";
 }
 
+/// Teams share a role's stages out by tiles.
+static LogicalResult verifyTurns(RoleOp role) {
+  if (role.getTeams() == 1)
+    return success();
+  unsigned loops = llvm::range_size(role.getBody().getOps<ForTilesOp>());
+  if (loops != 1)
+    return role.emitOpError() << "takes turns on tiles in " << loops
+                              << " tile.for_tiles; one works";
+  WalkResult result = role.walk([&](Operation *op) {
+    if (isa<AcquireOp, PublishOp>(op)) {
+      op->emitOpError() << "in role @" << role.getSymName()
+                        << ", which takes turns; such a role fills no ring";
+      return WalkResult::interrupt();
+    }
+    if (isa<WaitOp>(op) && !op->getParentOfType<ForTilesOp>()) {
+      op->emitOpError() << "outside of the tiles on which role @"
+                        << role.getSymName() << " takes turns";
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
 static LogicalResult verifyRing(RingOp ring) {
   if (failed(verifyAlike(ring)))
     return failure();
@@ -188,6 +212,9 @@ LogicalResult nibble::tile::verifyProtocol(KernelOp kernel) {
   });
   if (result.wasInterrupted())
     return failure();
+  for (auto role : kernel.getBody().front().getOps<RoleOp>())
+    if (failed(verifyTurns(role)))
+      return failure();
   for (auto ring : kernel.getBody().front().getOps<RingOp>())
     if (failed(verifyRing(ring)))
       return failure();

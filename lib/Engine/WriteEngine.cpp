@@ -252,6 +252,8 @@ private:
       rt::LaunchDesc desc = launch;
       desc.kernel = *kernel;
       desc.gpu = describeGpu(gpu);
+      // Kernels wait themselves for what is before them (GpuKernel.h).
+      desc.gpu->overlap = !entry.launches.empty() && entry.launches.back().gpu;
       keepPassedArgs(desc);
       entry.launches.push_back(std::move(desc));
       // The work of a layer is told once.

@@ -27,6 +27,8 @@ tile.kernel @gemm target "sm_90a" grid 8 cluster [2, 1]
   // CHECK-COUNT-4: nvvm.mbarrier.init %{{.*}}, %[[ONE]]
   // CHECK-COUNT-4: nvvm.mbarrier.init %{{.*}}, %[[EIGHT]]
   // CHECK: nvvm.fence.mbarrier.init
+  // CHECK: nvvm.griddepcontrol wait
+  // CHECK: nvvm.griddepcontrol launch_dependents
   // CHECK: nvvm.cluster.arrive {aligned}
   %ring = tile.ring : !stages
   // CHECK: nvvm.setmaxregister {{ ?}}decrease 40
@@ -163,8 +165,7 @@ tile.kernel @gated target "sm_90a" grid 4
       %sw, %sx = tile.wait %ring : !pair
       %sum = tile.mma %sw, %sx into %zero : !w, !v, !both
       tile.release %ring : !pair
-      // CHECK: nvvm.convert.f32x2.to.f8x2
-      // CHECK-NOT: llvm.fcmp
+      // CHECK: arith.truncf %{{.*}} : vector<2xf32> to vector<2xf8E4M3FN>
       // CHECK: llvm.store %{{.*}} : vector<1xi8>, !llvm.ptr<3>
       %out = tile.epilogue %sum at [%m, %n] cols(%bias : memref<128xf32>) (%v: vector<2xf32>, %b: vector<2xf32>) {
         %high = arith.constant dense<448.0> : vector<2xf32>

@@ -1,6 +1,7 @@
 // Decoding and encoding of small floats as lane arithmetic.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "FloatCodes.h"
+#include "GpuCode.h"
 #include "LaneMath.h"
 #include "LoopExpr.h"
 
@@ -163,10 +164,32 @@ Lanes encodeE8M0(Lanes x, const EncodeOptions &options) {
   return code.resize(8);
 }
 
+/// GPUs have instructions for these, which arith.truncf and arith.extf become
+/// (gpu-convert-float8).
+bool hasInstructions(ImplicitLocOpBuilder &b, Type element) {
+  return isa<Float8E4M3FNType, Float8E5M2Type>(element) && isGpuCode(b);
+}
+
+Lanes decodeByInstruction(Type element, Lanes code) {
+  return code.bitcast(element).extend(code.b->getF32Type());
+}
+
+/// The bounds are a part of the instruction. NaN stays NaN.
+Lanes encodeByInstruction(Type element, Lanes x, bool saturate) {
+  if (saturate) {
+    double largest = isa<Float8E5M2Type>(element) ? 57344 : 448;
+    x = x.wrap(arith::MinimumFOp::create(*x.b, x.v, x.c(largest).v));
+    x = x.wrap(arith::MaximumFOp::create(*x.b, x.v, x.c(-largest).v));
+  }
+  return x.truncate(element).bitcast(x.b->getI8Type());
+}
+
 } // namespace
 
 Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
   Lanes x{&b, bits};
+  if (hasInstructions(b, element))
+    return decodeByInstruction(element, x).v;
   if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type,
           Float8E4M3FNUZType, Float8E5M2FNUZType>(element))
     return decodeSmall(describe(element), x).v;
@@ -200,11 +223,15 @@ Value encodeBits(ImplicitLocOpBuilder &b, Type element, Value value,
     return x.truncate(element).v;
   if (isa<Float8E8M0FNUType>(element))
     return encodeE8M0(x, options).v;
+  if (hasInstructions(b, element))
+    return encodeByInstruction(element, x, options.saturate).v;
   return encodeSmall(describe(element), x, options.saturate).resize(8).v;
 }
 
 Value encodeWide(ImplicitLocOpBuilder &b, Type element, Value value,
                  bool saturate) {
+  if (hasInstructions(b, element))
+    return encodeByInstruction(element, {&b, value}, saturate).resize(32).v;
   return encodeSmall(describe(element), Lanes{&b, value}, saturate).v;
 }
 

@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "QuantizeRecipes.h"
 
+#include "GpuCode.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
 #include <limits>
 
 using namespace mlir;
@@ -219,12 +223,66 @@ Lanes symmetricScale(Lanes amax, Type storage) {
   return select(tiny, amax.c(1.0), amax / largest);
 }
 
+namespace {
+/// 1 / s = high + low, both with the sign of s.
+struct Reciprocal {
+  Lanes high, low;
+};
+} // namespace
+
+/// `high` is rounded toward zero. Infinite s: zeros; s below 2^-129, where the
+/// quotient of anything that is not tiny saturates, too: as large as it gets.
+static Reciprocal reciprocal(Lanes s) {
+  auto residual = [&](Lanes of) {
+    Lanes negative = of.wrap(arith::NegFOp::create(*s.b, of.v));
+    return s.wrap(math::FmaOp::create(*s.b, negative.v, s.v, s.c(1.0).v));
+  };
+  auto magnitude = [](Lanes of) { return (of.asInt() & 0x7fffffff).asF32(); };
+  Lanes nearest = 1.0 / s;
+  Lanes isAbove =
+      compareFloat(arith::CmpFPredicate::OLT, residual(nearest), s.c(0.0));
+  Lanes isInfinite = magnitude(nearest).asInt() == 0x7f800000;
+  Lanes below = (nearest.asInt() - int64_t(1)).asF32();
+  Lanes high = select(isAbove, below, select(isInfinite, below, nearest));
+  // Not zero, and of the sign of `high`: see divideForCode.
+  Lanes size = magnitude(residual(high) / s);
+  Lanes least = magnitude(high) * 0x1p-60 + 0x1p-149;
+  size =
+      select(compareFloat(arith::CmpFPredicate::OLT, size, least), least, size);
+  // 0 / 0 must be NaN, but 0 divided by a tiny number 0.
+  Lanes isDivisor = compareFloat(arith::CmpFPredicate::ONE, s, s.c(0.0));
+  Lanes limited = minFloat(size, std::numeric_limits<float>::max());
+  size = select(isDivisor, limited, size);
+  size = select(magnitude(s).asInt() == 0x7f800000, s.c(0.0), size);
+  return {high, s.wrap(math::CopySignOp::create(*s.b, size.v, high.v))};
+}
+
+/// A quotient that encodes to the same 4- or 8-bit float as x / scale. Lanes of
+/// a GPU that share the scale multiply by both parts of its reciprocal:
+/// x * high + (x * low) is off by less than 2^-22 ulp before it is rounded, so
+/// that it can differ from the rounded quotient only where that is half an ulp
+/// from a tie of the format (to 2^-22 ulp); the few x and scales with that
+/// property have the same codes (GpuArithmetic.DivisionForCodes tries all).
+/// Parts of one sign make infinity of infinity, never NaN.
+static Lanes divideForCode(Lanes x, Lanes scale) {
+  auto uniform = scale.v.getDefiningOp<vector::BroadcastOp>();
+  if (!uniform || !isGpuCode(*x.b) ||
+      isa<VectorType>(uniform.getSource().getType()))
+    return x / scale;
+  Reciprocal parts = reciprocal(x.wrap(uniform.getSource()));
+  auto widen = [&](Lanes part) {
+    return x.wrap(vector::BroadcastOp::create(*x.b, x.type(), part.v));
+  };
+  Lanes rest = x * widen(parts.low);
+  return x.wrap(math::FmaOp::create(*x.b, x.v, widen(parts.high).v, rest.v));
+}
+
 Lanes staticCode(Lanes x, Lanes scale, Value zeroPoint, Type storage,
                  bool saturate) {
-  Lanes q = x / scale;
   auto integer = dyn_cast<IntegerType>(storage);
   if (!integer)
-    return encodeAs(q, storage, saturate);
+    return encodeAs(divideForCode(x, scale), storage, saturate);
+  Lanes q = x / scale;
   Lanes r = q.wrap(math::RoundEvenOp::create(*q.b, q.v));
   if (zeroPoint)
     r = r + q.wrap(arith::SIToFPOp::create(*q.b, q.type(), zeroPoint));

@@ -137,10 +137,12 @@ private:
   // Roles
   //===--------------------------------------------------------------------===//
 
-  tile::RoleOp addRole(StringRef name, int64_t warps, int64_t registers) {
-    auto role = tile::RoleOp::create(b, b.getStringAttr(name),
-                                     b.getI64IntegerAttr(warps),
-                                     b.getI64IntegerAttr(registers));
+  tile::RoleOp addRole(StringRef name, int64_t warps, int64_t registers,
+                       int64_t turns = 1) {
+    auto role = tile::RoleOp::create(
+        b, b.getStringAttr(name), b.getI64IntegerAttr(warps),
+        b.getI64IntegerAttr(registers),
+        turns > 1 ? b.getI64IntegerAttr(turns) : IntegerAttr());
     b.createBlock(&role.getBody());
     return role;
   }
@@ -204,7 +206,8 @@ private:
 
   void addMultiplyRole() {
     OpBuilder::InsertionGuard guard(b);
-    addRole("multiply", 4 * schedule.warpgroups, 232);
+    addRole("multiply", 4 * schedule.warpgroups, 232,
+            schedule.warpgroups / schedule.getTeam());
     epilogue.emitUniform(b, loadUniforms());
     Value zero = index(0), one = index(1), blocks = index(blocksK());
     tile::ForTilesOp tiles = addTiles();

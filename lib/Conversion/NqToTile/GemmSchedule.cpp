@@ -21,19 +21,20 @@ std::string GemmSchedule::str() const {
   return (swapped ? "t " : "") + text(tileM) + "x" + text(tileN) + " s" +
          text(stages) + " c" + text(clusterM) + "x" + text(clusterN) + " " +
          (fastestM ? "m" : "n") + text(group) + " w" + text(warpgroups) + " p" +
-         text(buffers);
+         text(buffers) + (pingPong ? " pp" : "");
 }
 
 std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   static const llvm::Regex kForm(
       "^(t )?([0-9]+)x([0-9]+) s([0-9]+) c([0-9]+)x([0-9]+) "
-      "([mn])([0-9]+) w([0-9]+) p([0-9]+)$");
+      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?$");
   llvm::SmallVector<llvm::StringRef> groups;
   if (!kForm.match(text, &groups))
     return std::nullopt;
   GemmSchedule s;
   s.swapped = !groups[1].empty();
   s.fastestM = groups[7] == "m";
+  s.pingPong = !groups[11].empty();
   std::pair<int, int64_t *> fields[] = {
       {2, &s.tileM},    {3, &s.tileN}, {4, &s.stages},     {5, &s.clusterM},
       {6, &s.clusterN}, {8, &s.group}, {9, &s.warpgroups}, {10, &s.buffers}};
@@ -74,10 +75,11 @@ int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
   int64_t stage = (rowsM(s, shape) + rowsN(s, shape)) * 128;
   int64_t ring = s.stages * (stage + 16);
   int64_t bytes = llvm::alignTo(ring, 1024);
-  // Each result has panels of its own.
+  // Each result has panels of its own, and so has each team.
   for (int64_t result : shape.results)
-    bytes = llvm::alignTo(bytes, 1024) +
-            s.tileM * getPanel(s, result) * result * s.buffers;
+    bytes = llvm::alignTo(bytes, 1024) + s.tileM * getPanel(s, result) *
+                                             result * s.buffers *
+                                             (s.warpgroups / s.getTeam());
   return bytes;
 }
 
@@ -85,9 +87,11 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
                                    const GemmShape &shape,
                                    int64_t sharedBytes) {
   auto text = [](int64_t value) { return std::to_string(value); };
-  if (s.tileM % (64 * s.warpgroups) || s.tileM > 256)
+  if (s.pingPong && s.warpgroups < 2)
+    return "one warpgroup has nobody to take turns with";
+  if (s.tileM % (64 * s.getTeam()) || s.tileM > 256)
     return "tile M = " + text(s.tileM) + " is not a multiple of 64 rows for " +
-           text(s.warpgroups) + " warpgroups, up to 256";
+           text(s.getTeam()) + " warpgroups, up to 256";
   if (s.tileN % 8 || s.tileN < 8 || s.tileN > 256)
     return "tile N = " + text(s.tileN) + "; multiples of 8, up to 256";
   if (s.swapped && shape.readsElements)
@@ -97,7 +101,7 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
     return "rows of " + text(s.tileN * leastBytes) +
            " bytes of a result; the store writes panels of 32 bytes or more";
   int64_t accumulators =
-      s.tileM * s.tileN * shape.products / (128 * s.warpgroups);
+      s.tileM * s.tileN * shape.products / (128 * s.getTeam());
   // 64 Ki registers, of which a loading warpgroup takes 128 x 40.
   int64_t have = s.warpgroups <= 2 ? 232 : 152;
   if (accumulators + 48 > have)
@@ -135,7 +139,12 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
       800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;
-  return waves * (blocks * std::max(macs, loads) + epilogue) / kClock;
+  double loop = blocks * std::max(macs, loads);
+  // In turns: all epilogues but the last stand behind another's loop.
+  if (s.pingPong)
+    return (waves * std::max(loop, epilogue / s.warpgroups) + epilogue) /
+           kClock;
+  return waves * (loop + epilogue) / kClock;
 }
 
 //===----------------------------------------------------------------------===//
@@ -204,15 +213,22 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
     if (whyNotSchedule(s, shape, sharedBytes).empty())
       addRasters(s, shape, list);
   };
+  struct Team {
+    int64_t warpgroups, tileM;
+    bool pingPong;
+  };
+  constexpr Team kTeams[] = {
+      {1, 64, false}, {2, 128, false}, {2, 64, true}, {2, 128, true}};
   for (bool swapped : {false, true})
-    for (int64_t warpgroups : {1, 2})
+    for (const Team &team : kTeams)
       for (int64_t tileN : getTileNs(shape, swapped))
         for (auto [clusterM, clusterN] :
              {std::pair(1, 1), std::pair(2, 1), std::pair(1, 2)}) {
           GemmSchedule s;
           s.swapped = swapped;
-          s.warpgroups = warpgroups;
-          s.tileM = 64 * warpgroups;
+          s.warpgroups = team.warpgroups;
+          s.tileM = team.tileM;
+          s.pingPong = team.pingPong;
           s.tileN = tileN;
           s.clusterM = clusterM;
           s.clusterN = clusterN;

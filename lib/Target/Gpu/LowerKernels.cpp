@@ -95,6 +95,8 @@ private:
 
 /// Arithmetic on f16 and bf16 is done in f32, as everywhere.
 void addFloatLegalization(OpPassManager &pm) {
+  pm.addPass(createConvertFloat8Pass());
+  pm.addPass(createExpandMathPass());
   pm.addPass(cpu::createExpandMathPass());
   arith::ArithEmulateUnsupportedFloatsOptions emulate;
   emulate.sourceTypeStrs = {"f16", "bf16"};
@@ -125,6 +127,7 @@ void addLlvmConversions(OpPassManager &pm) {
 
 void buildGpuLowerKernelsPipeline(OpPassManager &pm) {
   pm.addPass(std::make_unique<SetIndexWidth>());
+  pm.addPass(createOverlapLaunchesPass());
   OpPassManager &func = pm.nest<mlir::gpu::GPUFuncOp>();
   func.addPass(createConvertVectorToSCFPass());
   addFloatLegalization(func);
@@ -143,6 +146,9 @@ void registerGpuTargetPasses() {
   registerPass([] { return std::make_unique<NameIntrinsics>(); });
   registerPass([] { return std::make_unique<SetIndexWidth>(); });
   registerPass([] { return createConvertGpuToLlvmPass(); });
+  registerPass([] { return createConvertFloat8Pass(); });
+  registerPass([] { return createExpandMathPass(); });
+  registerPass([] { return createOverlapLaunchesPass(); });
   registerPass([] { return createCompileKernelsToPtxPass(); });
   PassPipelineRegistration<>(
       "gpu-lower-kernels", "Lower the kernels of a gpu.module to NVVM",

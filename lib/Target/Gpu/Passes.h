@@ -12,6 +12,22 @@ namespace gpu {
 /// kernels become addresses, indices have the width that the module says.
 std::unique_ptr<mlir::Pass> createConvertGpuToLlvmPass();
 
+/// gpu-expand-math: exp, exp2, tanh, erf of f32, logistic functions and
+/// 1 + tanh by ex2.approx and rcp.approx, to 1e-6 of the result (see
+/// docs/numerics.md). Before cpu-expand-math, which does all others.
+std::unique_ptr<mlir::Pass> createExpandMathPass();
+
+/// gpu-convert-float8: arith.truncf from f32 to f8E4M3FN or f8E5M2, and
+/// arith.extf from them, as conversions of pairs. truncf rounds to nearest
+/// even; beyond the largest number it is NaN (E5M2: infinity), which costs
+/// nothing where the operand is visibly clamped. Bounds of just the largest
+/// number (arith.minimumf, arith.maximumf) are a part of the instruction.
+std::unique_ptr<mlir::Pass> createConvertFloat8Pass();
+
+/// gpu-overlap-launches: griddepcontrol.wait and launch_dependents where a
+/// kernel begins, if it has none.
+std::unique_ptr<mlir::Pass> createOverlapLaunchesPass();
+
 /// Compiles a copy of every gpu.module and fails where that fails: what a
 /// reproducer of the code generator runs. Options `chip` and `output`.
 std::unique_ptr<mlir::Pass> createCompileKernelsToPtxPass();

@@ -429,3 +429,43 @@ tile.kernel @k target "sm_100a" grid 1 (%m: memref<1x4x2x256xf8E4M3FN>) {
     tile.publish %cs(%c : !c) : !cs
   }
 }
+
+// -----
+
+// A team is whole warpgroups.
+tile.kernel @half_teams target "sm_90a" grid 1 () {
+  // expected-error @below {{'tile.role' op takes turns in 2 teams with 4 warps; a team is whole warpgroups, 4 warps each, beginning at a multiple of 4}}
+  tile.role @multiply warps 4 turns 2 {
+  }
+}
+
+// -----
+
+tile.kernel @no_tiles target "sm_90a" grid 1 () {
+  // expected-error @below {{'tile.role' op takes turns on tiles in 0 tile.for_tiles; one works}}
+  tile.role @multiply warps 8 turns 2 {
+  }
+}
+
+// -----
+
+!a = !tile.slot<64x128xf8E4M3FN, swizzle 128>
+!stages = !tile.ring<4, !a>
+tile.kernel @fills_in_turns target "sm_90a" grid 1 (%a: memref<64x128xf8E4M3FN>) {
+  %c0 = arith.constant 0 : index
+  %ring = tile.ring : !stages
+  tile.role @load warps 8 turns 2 {
+    tile.for_tiles [1, 1] raster <m, group 1> (%m: index, %n: index) {
+      // expected-error @below {{'tile.acquire' op in role @load, which takes turns; such a role fills no ring}}
+      %s = tile.acquire %ring : !stages
+      tile.load %a[%m, %c0] to %s : memref<64x128xf8E4M3FN>, !a
+      tile.publish %ring : !stages
+    }
+  }
+  tile.role @read warps 4 {
+    tile.for_tiles [1, 1] raster <m, group 1> (%m: index, %n: index) {
+      %s = tile.wait %ring : !stages
+      tile.release %ring : !stages
+    }
+  }
+}

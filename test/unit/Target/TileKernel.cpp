@@ -36,10 +36,11 @@ std::string TileConfig::str() const {
                                       "tanh"};
   return llvm::formatv("{0}x{1}x{2} {3}*{4}->{5} tile {6}x{7} s{8} w{9} "
                        "c{10}x{11} <{12}> grid {13} {14} W{15} panel {16}x{17} "
-                       "swizzle {18}{19}",
+                       "swizzle {18}{19} turns {20}",
                        m, n, k, a, b, out, tileM, tileN, stages, warpgroups,
                        clusterM, clusterN, raster, clusters, kinds[kind], width,
-                       panel, buffers, swizzle, transposed ? " transposed" : "")
+                       panel, buffers, swizzle, transposed ? " transposed" : "",
+                       turns)
       .str();
 }
 
@@ -159,7 +160,7 @@ tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN]
       }
     }
   }
-  tile.role @multiply warps WARPS REGCC {
+  tile.role @multiply warps WARPS REGCC TURNS {
     %alpha = memref.load %scale[%c0] : memref<1xF>
     tile.for_tiles [TM, TN] raster <RASTER> (%m: index, %n: index) {
       %zero = tile.zero : !acc
@@ -224,6 +225,7 @@ std::string TileConfig::text() const {
        {"WARPS", number(4 * warpgroups)},
        {"REG40", registers ? "registers 40" : ""},
        {"REGCC", registers ? "registers 232" : ""},
+       {"TURNS", turns > 1 ? "turns " + number(turns) : ""},
        {"TM, TN", number(tiles(m, tileM, clusterM)) + ", " +
                       number(tiles(n, tileN, clusterN))},
        {"ROxCOxOT", number(rowsOut()) + "x" + number(columnsOut()) + "x" + out},

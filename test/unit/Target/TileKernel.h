@@ -24,6 +24,7 @@ struct TileConfig {
   int64_t m = 64, n = 64, k = 128;
   std::string a = "f8E4M3FN", b = "f8E4M3FN", out = "f16";
   int64_t tileM = 128, tileN = 128, stages = 3, warpgroups = 2;
+  int64_t turns = 1; ///< tileM is that of warpgroups / turns
   int64_t clusterM = 1, clusterN = 1;
   std::string raster = "m, group 2";
   int64_t clusters = 2;  ///< in the grid

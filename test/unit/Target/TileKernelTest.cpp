@@ -147,6 +147,43 @@ TEST(TileKernel, Rasters) {
   }
 }
 
+/// Teams that take turns: tiles that do not come out even, fewer than teams,
+/// stages that go around within a tile, epilogues of all sorts.
+TEST(TileKernel, Turns) {
+  for (auto [m, tileM, tileN, turns, k] :
+       {std::make_tuple(970, 64, 128, 2, 400),
+        {300, 128, 64, 2, 128},
+        {60, 64, 64, 2, 528},
+        {400, 64, 64, 3, 656}}) {
+    TileConfig config = make(m, 224, k);
+    config.tileM = tileM;
+    config.tileN = tileN;
+    config.turns = config.warpgroups = turns;
+    config.registers = turns == 2;
+    config.kind = tileN == 128 ? TileConfig::Gated : TileConfig::Full;
+    config.out = tileN == 128 ? "f8E4M3FN" : "f16";
+    config.clusters = 3;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, TurnsOfClusters) {
+  TileConfig config = make(700, 200, 400);
+  config.tileM = config.tileN = 64;
+  config.turns = 2;
+  config.warpgroups = 4;
+  config.tileM = 128;
+  config.clusterM = 2;
+  config.registers = false;
+  config.transposed = true;
+  config.m = 704;
+  expectRight(config);
+  config.transposed = false;
+  config.clusterN = 2;
+  config.kind = TileConfig::Both;
+  expectRight(config);
+}
+
 TEST(TileKernel, MoreBlocksThanTiles) {
   TileConfig config = make(60, 64, 256);
   config.clusters = 7;
@@ -213,6 +250,10 @@ TEST(TileKernel, RandomConfigurations) {
     config.warpgroups = pick({1, 2});
     config.tileM = 64 * config.warpgroups;
     config.tileN = pick({64, 128, 192});
+    if (config.warpgroups == 2 && random() % 3 == 0) {
+      config.turns = 2;
+      config.tileM = 64;
+    }
     config.stages = pick({2, 3});
     config.clusterM = pick({1, 1, 2});
     config.clusterN = pick({1, 1, 2});

@@ -33,6 +33,8 @@ constexpr int64_t kSm90SharedBytes = 232448;
 /// Written as "128x256 s4 c1x1 m4 w2 p2": tile M x N (of one product), stages,
 /// cluster along m and n, raster (fastest axis and group), warpgroups that
 /// multiply, buffers of the store. A stage is 128 bytes of K, a swizzled row.
+/// With " pp" behind it (ping-pong) the warpgroups take turns on tiles, each by
+/// itself, so that one stores while the other multiplies.
 ///
 /// With a "t" in front, operands are swapped: M are the columns of the result
 /// (the weights) and N its rows, which may be few or odd; stores transpose.
@@ -45,7 +47,10 @@ struct GemmSchedule {
   int64_t group = 4;
   int64_t warpgroups = 2;
   int64_t buffers = 2;
+  bool pingPong = false;
 
+  /// Warpgroups that do one tile.
+  int64_t getTeam() const { return pingPong ? 1 : warpgroups; }
   std::string str() const;
   static std::optional<GemmSchedule> parse(llvm::StringRef text);
   friend bool operator==(const GemmSchedule &a, const GemmSchedule &b) {

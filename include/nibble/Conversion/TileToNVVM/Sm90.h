@@ -22,9 +22,8 @@ namespace nibble {
 /// caller fills.
 ///
 /// Rows, columns and elements beyond the end of an operand of an epilogue are
-/// read as some element inside it; they are not stored. arith.truncf to FP8
-/// rounds to nearest even; beyond the largest number it is NaN (E5M2:
-/// infinity), which costs nothing where the operand is visibly clamped.
+/// read as some element inside it; they are not stored. arith.truncf
+/// to FP8 is left to the pipeline (gpu-convert-float8).
 ///
 /// Fails with an error that names the layer and the reason; nothing is left in
 /// `target` then.

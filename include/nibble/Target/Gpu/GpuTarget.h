@@ -26,8 +26,10 @@ struct GpuCodeOptions {
 /// Nested in a gpu.module: kernels on arith, math, memref, scf, vector, gpu,
 /// nvgpu and nvvm to the LLVM dialect. A memref argument of a `gpu.func kernel`
 /// (static shape, identity layout) becomes one parameter, the address of its
-/// buffer; buffers begin at multiples of 64 bytes. Math functions become
-/// polynomials, the same as on the CPU (see docs/cpu-target.md).
+/// buffer; buffers begin at multiples of 64 bytes. f32's exp, exp2,
+/// tanh and erf use instructions, good to 1e-6 (docs/numerics.md); other math
+/// functions become polynomials, the same as on the CPU (docs/cpu-target.md).
+/// Kernels may overlap: each waits for those before it (docs/gpu-launches.md).
 void buildGpuLowerKernelsPipeline(mlir::OpPassManager &pm);
 
 /// Passes of the pipeline that are ours, and the pipeline, for nibble-opt.

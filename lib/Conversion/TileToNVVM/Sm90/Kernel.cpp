@@ -25,6 +25,17 @@ static LLVM::GlobalOp getDynamicMemory(LLVM::LLVMFuncOp function) {
                                 /*addrSpace=*/3);
 }
 
+Int nibble::sm90::getTeam(Code &code, tile::RoleOp role, Int warp) {
+  return role.getTeams() == 1 ? Int(0) : code.div(warp, role.getTeamWarps());
+}
+
+Int nibble::sm90::getWarpgroup(Code &code, tile::RoleOp role, Int warp) {
+  int64_t warps = role.getTeamWarps();
+  if (warps <= 4)
+    return 0;
+  return code.shr(role.getTeams() == 1 ? warp : code.rem(warp, warps), 2);
+}
+
 int64_t Kernel::getThreads() {
   int64_t warps = 0;
   for (auto role : op.getBody().front().getOps<tile::RoleOp>())
@@ -90,6 +101,10 @@ void Kernel::writeBarriers() {
         NVVM::SharedSpaceAttr::get(c.getContext(),
                                    NVVM::SharedSpace::shared_cta));
   });
+  // All that went before is done; what is behind may start and come to here.
+  for (auto kind : {NVVM::GridDepActionKind::wait,
+                    NVVM::GridDepActionKind::launch_dependents})
+    NVVM::GriddepcontrolOp::create(c, kind);
   if (shared.usesMulticast())
     writeClusterBarrier(/*aligned=*/true);
   else

@@ -22,6 +22,11 @@ struct Threads {
   Int rank = 0, rankM = 0, rankN = 0;
 };
 
+/// Of a warp of a role, counted from its first.
+Int getTeam(Code &code, tile::RoleOp role, Int warp);
+/// In the team.
+Int getWarpgroup(Code &code, tile::RoleOp role, Int warp);
+
 class Kernel {
 public:
   explicit Kernel(tile::KernelOp op) : op(op), shared(op) {}

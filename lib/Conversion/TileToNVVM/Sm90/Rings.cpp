@@ -3,6 +3,7 @@
 #include "Rings.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -90,6 +91,32 @@ void Rings::advance(Ring &ring) {
   Value wraps = code.equal(next, ring.layout->stages);
   ring.stage = code.select(wraps, 0, next);
   ring.phase = code.select(wraps, code.bitXor(ring.phase, 1), ring.phase);
+}
+
+/// How often a round of `loop` waits for a stage of `ring`. The verifier has
+/// seen that loops run a constant number of times.
+static int64_t countStages(tile::ForTilesOp loop, Value ring) {
+  int64_t count = 0;
+  for (Operation *user : ring.getUsers()) {
+    if (!isa<tile::WaitOp>(user) || !loop->isProperAncestor(user))
+      continue;
+    int64_t runs = 1;
+    for (Operation *at = user->getParentOp(); at != loop;
+         at = at->getParentOp())
+      runs *= cast<scf::ForOp>(at).getStaticTripCount()->getSExtValue();
+    count += runs;
+  }
+  return count;
+}
+
+void Rings::skip(tile::ForTilesOp loop, Int tiles) {
+  for (auto &[value, ring] : rings) {
+    int64_t count = countStages(loop, value), stages = ring.layout->stages;
+    Int place = code.add(ring.stage, code.mul(tiles, count));
+    ring.stage = code.get(code.rem(place, stages));
+    Int wraps = code.bitAnd(code.div(place, stages), 1);
+    ring.phase = code.get(code.bitXor(ring.phase, wraps));
+  }
 }
 
 /// At barriers of other blocks, too, without cluster scope: that would be a

@@ -46,6 +46,10 @@ public:
   bool hasPending() const;
   void countProducts();
 
+  /// Goes by the stages of `tiles` other rounds of `loop`, which other teams
+  /// take.
+  void skip(tile::ForTilesOp loop, Int tiles);
+
   /// State that a loop around `op` carries: of the rings used in it.
   llvm::SmallVector<mlir::Value *> getCells(mlir::Operation *loop);
   /// Rings whose stages `loop` leaves pending at the end of a round.

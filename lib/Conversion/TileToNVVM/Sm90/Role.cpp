@@ -15,13 +15,19 @@ Role::Role(Kernel &kernel, tile::RoleOp op)
     : kernel(kernel), code(kernel.getCode()), op(op),
       isSingle(isSingleThread(op)),
       warp(code.sub(kernel.threads.warp, op.getFirstWarp())),
-      warpgroup(op.getWarps() <= 4 ? Int(0) : code.shr(warp, 2)),
+      team(getTeam(code, op, warp)), warpgroup(getWarpgroup(code, op, warp)),
       rings(kernel, op, isSingle), values(kernel.values) {
-  mma = std::make_unique<Mma>(kernel, rings, op.getWarps() / 4, warpgroup);
+  mma = std::make_unique<Mma>(kernel, rings, op.getTeamWarps() / 4, warpgroup);
 }
 
 LogicalResult Role::write() {
   LogicalResult result = success();
+  // Named barriers: 1 and up for stores of warpgroups, 15 and down for teams.
+  if (op.getTeams() > 4)
+    return refuse(op) << "turns of " << op.getTeams() << " teams; 4 work";
+  for (auto other : op->getBlock()->getOps<tile::RoleOp>())
+    if (other != op && other.getTurns() && op.getTurns())
+      return refuse(op) << "two roles that take turns";
   if (!isSingle)
     return writeBody();
   code.when(code.equal(kernel.threads.warp, op.getFirstWarp()), [&] {

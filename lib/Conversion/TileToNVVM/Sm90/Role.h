@@ -34,6 +34,8 @@ private:
 
   // Loops (RoleLoops.cpp).
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);
+  mlir::LogicalResult writeTurn(tile::ForTilesOp op, Int index,
+                                int64_t clusters, int64_t count);
   void bindTile(tile::ForTilesOp op, Int index);
   mlir::LogicalResult writeFor(mlir::scf::ForOp op);
   mlir::LogicalResult writeRounds(mlir::scf::ForOp op, int64_t done,
@@ -49,7 +51,8 @@ private:
   Code &code;
   tile::RoleOp op;
   bool isSingle;
-  Int warp = 0, warpgroup = 0; ///< in the role
+  Int warp = 0;                ///< in the role
+  Int team = 0, warpgroup = 0; ///< in the role, in the team
   Rings rings;
   std::unique_ptr<Mma> mma;
   mlir::IRMapping values;

@@ -57,25 +57,71 @@ void Role::settleBefore(Operation *loop) {
   rings.settle();
 }
 
+/// The op of the body after which no stage is waited for.
+static Operation *getLastWait(tile::ForTilesOp loop) {
+  Operation *last = nullptr;
+  for (Operation &inside : loop.getBody().front())
+    inside.walk([&](tile::WaitOp) { last = &inside; });
+  return last;
+}
+
+/// Teams take stages one after the other: a parity says which round of a ring a
+/// barrier is in only to who has seen all rounds before it, or knows who has.
+/// So each team lets the next one go when it has waited for its last stage,
+/// which is when its last products are on their way. Named barriers 15, 14, ...
+/// are the teams'; the first tile of a block waits for nobody, the last tells
+/// nobody.
+LogicalResult Role::writeTurn(tile::ForTilesOp loop, Int index,
+                              int64_t clusters, int64_t count) {
+  Block &body = loop.getBody().front();
+  if (op.getTeams() == 1)
+    return writeBlock(body);
+  Value threads = code.get(2 * 32 * op.getTeamWarps());
+  Operation *last = getLastWait(loop);
+  code.when(code.compare(LLVM::ICmpPredicate::uge, index, clusters), [&] {
+    NVVM::BarrierOp::create(code, Type(), code.get(code.sub(15, team)), threads,
+                            NVVM::BarrierReductionAttr(), Value());
+  });
+  for (Operation &inside : body) {
+    code.setLoc(inside.getLoc());
+    if (failed(writeOp(&inside)))
+      return failure();
+    if (&inside != last)
+      continue;
+    Int next = code.rem(code.add(team, 1), op.getTeams());
+    code.when(code.less(code.add(index, clusters), count), [&] {
+      NVVM::BarrierArriveOp::create(code, code.get(code.sub(15, next)),
+                                    threads);
+    });
+  }
+  return success();
+}
+
 LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
   int64_t tiles = loop.getTiles()[0] * loop.getTiles()[1];
   int64_t count = tiles / kernel.getClusterSize();
   int64_t clusters = kernel.op.getGrid() / kernel.getClusterSize();
+  int64_t teams = op.getTeams();
   settleBefore(nullptr);
-  Value index = code.get(kernel.threads.cluster);
+  Value index =
+      code.get(code.add(kernel.threads.cluster, code.mul(team, clusters)));
+  if (teams > 1)
+    rings.skip(loop, team);
   LogicalResult result = success();
   auto write = [&] {
     SmallVector<Value *> cells = rings.getCells(loop);
     cells.push_back(&index);
     code.loop(cells, [&] {
       bindTile(loop, index);
-      result = writeBlock(loop.getBody().front());
+      result = writeTurn(loop, index, clusters, count);
       settleBefore(nullptr);
-      index = code.get(code.add(index, clusters));
+      if (teams > 1)
+        rings.skip(loop, teams - 1);
+      index = code.get(code.add(index, clusters * teams));
       return code.less(index, count);
     });
   };
-  if (clusters <= count)
+  if (clusters * teams <= count)
     write();
   else
     code.when(code.less(index, count), write);

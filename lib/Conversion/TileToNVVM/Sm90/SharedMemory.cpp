@@ -49,7 +49,7 @@ static void addUsers(RingLayout &ring, Value value) {
   }
   for (Operation *op : roles) {
     auto role = cast<tile::RoleOp>(op);
-    ring.readers += isSingleThread(role) ? 1 : role.getWarps();
+    ring.readers += isSingleThread(role) ? 1 : role.getTeamWarps();
   }
 }
 

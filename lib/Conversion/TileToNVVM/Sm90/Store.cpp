@@ -102,7 +102,7 @@ void Store::copy(int64_t part, int64_t first) {
   int64_t m = transposed ? 1 : 0;
   Int rows = code.mul(coords[m], shape[0]);
   int64_t parts = fragment.work->getParts();
-  rows = code.add(rows, code.mul(code.shr(warp, 2), 64 * parts));
+  rows = code.add(rows, code.mul(getWarpgroup(code, role, warp), 64 * parts));
   rows = code.add(rows, 64 * part);
   if (!transposed)
     rows = code.add(rows, code.mul(code.bitAnd(warp, 3), 16));

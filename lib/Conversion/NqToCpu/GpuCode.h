@@ -1,0 +1,25 @@
+// Which machine code is written for.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_GPUCODE_H
+#define NIBBLE_LIB_CONVERSION_NQTOCPU_GPUCODE_H
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace nibble {
+namespace cpu {
+
+/// True inside of a gpu.module or of a kernel of the dialect `tile`. What is
+/// written has the same results there; only the instructions differ.
+inline bool isGpuCode(mlir::OpBuilder &b) {
+  for (mlir::Operation *op = b.getInsertionBlock()->getParentOp(); op;
+       op = op->getParentOp())
+    if (llvm::isa<mlir::gpu::GPUModuleOp>(op) ||
+        op->getName().getDialectNamespace() == "tile")
+      return true;
+  return false;
+}
+
+} // namespace cpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOCPU_GPUCODE_H

@@ -1,0 +1,388 @@
+// Arithmetic that GPUs do otherwise than CPUs, number by number: FP8, divisions
+// by a scale, math functions. PTX on the emulated driver.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GpuRun.h"
+#include "QuantizeRecipes.h"
+
+#include "nibble/Target/Gpu/GpuTarget.h"
+#include "nibble/rt/formats.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::test;
+using cpu::Lanes;
+
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr int64_t kPerBlock = 512; ///< numbers; two for each thread
+
+float fromBits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+
+/// y = f(x, s) of pairs: `s` is that of the first number of a pair.
+using Body = std::function<Value(Lanes x, Lanes scale)>;
+
+class Pairs {
+public:
+  Pairs(const Body &body, StringRef from, StringRef to) {
+    DialectRegistry registry;
+    registry.insert<arith::ArithDialect, math::MathDialect,
+                    memref::MemRefDialect, vector::VectorDialect>();
+    nibble::gpu::registerGpuTarget(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    build(body, from, to);
+  }
+
+  template <typename To, typename From>
+  std::vector<To> run(std::vector<From> x, std::vector<float> s = {}) {
+    size_t count = x.size();
+    x.resize(llvm::alignTo(count, kPerBlock));
+    s.resize(x.size(), 1);
+    nibble::gpu::GpuKernel kernel;
+    nibble::gpu::KernelLaunch launch;
+    launch.symbol = "k";
+    launch.grid[0] = int64_t(x.size()) / kPerBlock;
+    launch.block[0] = kPerBlock / 2;
+    for (unsigned i = 0; i < 3; ++i)
+      launch.args.push_back(nibble::gpu::KernelArg::pointer(i));
+    kernel.launches.push_back(launch);
+    GpuRun device(ptx, kernel);
+    EXPECT_EQ(device.error, "") << ptx;
+    std::vector<GpuRun::Buffer> inputs{bytesOf(x), bytesOf(s)}, outputs(1);
+    outputs[0].resize(x.size() * sizeof(To));
+    EXPECT_EQ(device.run(inputs, outputs), "") << ptx;
+    std::vector<To> result(count);
+    std::memcpy(result.data(), outputs[0].data(), count * sizeof(To));
+    return result;
+  }
+
+  std::string ptx;
+
+private:
+  template <typename T>
+  static GpuRun::Buffer bytesOf(const std::vector<T> &list) {
+    const char *data = reinterpret_cast<const char *>(list.data());
+    return GpuRun::Buffer(data, data + list.size() * sizeof(T));
+  }
+
+  Type typeOf(StringRef name) {
+    Builder b(&context);
+    return name == "f32" ? Type(b.getF32Type()) : b.getI8Type();
+  }
+
+  void build(const Body &body, StringRef from, StringRef to) {
+    ImplicitLocOpBuilder b(UnknownLoc::get(&context), &context);
+    OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
+    b.setInsertionPointToEnd(module->getBody());
+    auto target = mlir::gpu::GPUModuleOp::create(b, "kernels");
+    b.setInsertionPointToEnd(target.getBody());
+    auto memory = [&](Type type) { return MemRefType::get({1 << 28}, type); };
+    Type types[] = {memory(typeOf(from)), memory(b.getF32Type()),
+                    memory(typeOf(to))};
+    auto function =
+        mlir::gpu::GPUFuncOp::create(b, "k", b.getFunctionType(types, {}));
+    function->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(),
+                      b.getUnitAttr());
+    b.setInsertionPointToStart(&function.getBody().front());
+    Value at = mlir::gpu::BlockIdOp::create(b, mlir::gpu::Dimension::x);
+    at = arith::MulIOp::create(
+        b, at, arith::ConstantIndexOp::create(b, kPerBlock / 2));
+    at = arith::AddIOp::create(
+        b, at, mlir::gpu::ThreadIdOp::create(b, mlir::gpu::Dimension::x));
+    at = arith::MulIOp::create(b, at, arith::ConstantIndexOp::create(b, 2));
+    Value x = vector::LoadOp::create(b, VectorType::get(2, typeOf(from)),
+                                     function.getArgument(0), at);
+    Value s = memref::LoadOp::create(b, function.getArgument(1), at);
+    s = vector::BroadcastOp::create(b, VectorType::get(2, b.getF32Type()), s);
+    vector::StoreOp::create(b, body({&b, x}, {&b, s}), function.getArgument(2),
+                            at);
+    mlir::gpu::ReturnOp::create(b);
+    auto code = nibble::gpu::emitPtx(target, {});
+    if (code)
+      ptx = *code;
+    else
+      ADD_FAILURE() << llvm::toString(code.takeError());
+  }
+
+  MLIRContext context{MLIRContext::Threading::DISABLED};
+};
+
+//===----------------------------------------------------------------------===//
+// Numbers
+//===----------------------------------------------------------------------===//
+
+/// All numbers of f16, and of every exponent of f32 some.
+std::vector<float> manyNumbers() {
+  std::vector<float> list{0.0f, -0.0f, kInf, -kInf, kNan, -kNan};
+  for (uint32_t code = 0; code < 65536; ++code)
+    list.push_back(float(rt::decode(rt::StorageFormat::F16, code)));
+  std::mt19937 random(7);
+  for (uint32_t exponent = 0; exponent < 512; ++exponent)
+    for (int i = 0; i < 256; ++i)
+      list.push_back(fromBits((exponent << 23) | (random() & 0x7fffff)));
+  return list;
+}
+
+struct Format {
+  rt::StorageFormat storage;
+  Type (*type)(MLIRContext *);
+};
+const Format kFormats[] = {
+    {rt::StorageFormat::E4M3FN,
+     [](MLIRContext *c) -> Type { return Float8E4M3FNType::get(c); }},
+    {rt::StorageFormat::E5M2,
+     [](MLIRContext *c) -> Type { return Float8E5M2Type::get(c); }}};
+
+/// Numbers halfway between neighbours and next to them, codes themselves.
+void addTies(std::vector<float> &list, rt::StorageFormat format) {
+  for (uint32_t code = 0; code < 0x7f; ++code) {
+    double here = rt::decode(format, code), next = rt::decode(format, code + 1);
+    if (!std::isfinite(next))
+      next = 2 * here - rt::decode(format, code - 1);
+    for (double x : {here, (here + next) / 2})
+      for (float y : {float(x), std::nextafter(float(x), kInf),
+                      std::nextafter(float(x), 0.0f)})
+        for (float sign : {1.0f, -1.0f})
+          list.push_back(sign * y);
+  }
+}
+
+bool isSameCode(rt::StorageFormat format, uint8_t a, uint8_t b) {
+  return a == b || (std::isnan(rt::decode(format, a)) &&
+                    std::isnan(rt::decode(format, b)));
+}
+
+//===----------------------------------------------------------------------===//
+// FP8
+//===----------------------------------------------------------------------===//
+
+TEST(GpuArithmetic, ToFloat8) {
+  for (const Format &format : kFormats)
+    for (bool saturate : {true, false}) {
+      std::vector<float> numbers = manyNumbers();
+      addTies(numbers, format.storage);
+      Pairs pairs(
+          [&](Lanes x, Lanes) {
+            return cpu::encodeBits(*x.b, format.type(x.b->getContext()), x.v,
+                                   {saturate, "up"});
+          },
+          "f32", "i8");
+      EXPECT_NE(pairs.ptx.find("cvt.rn.satfinite.e"), std::string::npos);
+      auto codes = pairs.run<uint8_t>(numbers);
+      for (size_t i = 0; i < numbers.size(); ++i)
+        ASSERT_TRUE(isSameCode(format.storage, codes[i],
+                               rt::encode(format.storage, numbers[i],
+                                          saturate ? rt::Overflow::Saturate
+                                                   : rt::Overflow::NonFinite)))
+            << numbers[i] << ": " << int(codes[i]);
+    }
+}
+
+TEST(GpuArithmetic, FromFloat8) {
+  for (const Format &format : kFormats) {
+    std::vector<uint8_t> codes(256);
+    for (unsigned i = 0; i < 256; ++i)
+      codes[i] = i;
+    Pairs pairs(
+        [&](Lanes x, Lanes) {
+          return cpu::decodeBits(*x.b, format.type(x.b->getContext()), x.v);
+        },
+        "i8", "f32");
+    EXPECT_NE(pairs.ptx.find("cvt.rn.f16x2.e"), std::string::npos);
+    auto numbers = pairs.run<float>(codes);
+    for (unsigned i = 0; i < 256; ++i) {
+      float want = float(rt::decode(format.storage, i));
+      EXPECT_TRUE(std::isnan(want) ? std::isnan(numbers[i])
+                                   : std::memcmp(&want, &numbers[i], 4) == 0)
+          << i << ": " << numbers[i];
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Static scales
+//===----------------------------------------------------------------------===//
+
+/// Scales S and numbers X of 24 bits with X / S half an ulp from a number of 5
+/// bits, but for at most 64 / 2^49 of it: with such a number's odd neighbour M
+/// of 25 bits, X 2^j = S M + t, so that S = -t / M modulo 2^j.
+void addHardQuotients(std::vector<float> &x, std::vector<float> &s) {
+  for (int64_t b = 16; b < 32; ++b)
+    for (int64_t m : {b * (1 << 20) - 1, b * (1 << 20) + 1}) {
+      uint64_t inverse = 1;
+      for (int i = 0; i < 6; ++i)
+        inverse *= 2 - uint64_t(m) * inverse;
+      for (int j : {24, 25})
+        for (int64_t t = -64; t <= 64; ++t) {
+          uint64_t scale = (uint64_t(-t) * inverse) & ((1ull << j) - 1);
+          int64_t number = (int64_t(scale) * m + t) >> j;
+          if (scale >= (1 << 23) && scale < (1 << 24) && number < (1 << 24))
+            for (int64_t near : {number - 1, number, number + 1}) {
+              x.push_back(float(near));
+              s.push_back(float(scale));
+            }
+        }
+    }
+}
+
+TEST(GpuArithmetic, DivisionForCodes) {
+  std::vector<float> numbers, scales;
+  addHardQuotients(numbers, scales);
+  EXPECT_GT(numbers.size(), 3000u);
+  // Quotients of all sizes that codes have.
+  std::vector<float> x, s;
+  auto add = [&](float number, float scale) {
+    x.insert(x.end(), {number, -number});
+    s.insert(s.end(), {scale, scale});
+  };
+  for (size_t i = 0; i < numbers.size(); ++i)
+    for (int exponent = -20; exponent < 10; ++exponent)
+      add(std::ldexp(numbers[i], exponent - 60), std::ldexp(scales[i], -60));
+  std::mt19937 random(3);
+  for (int i = 0; i < 200000; ++i) {
+    float scale =
+        fromBits(((random() % 200 + 20) << 23) | (random() & 0x7fffff));
+    float size = std::ldexp(1 + float(random() & 0x7fffff) / 0x1p23f,
+                            int(random() % 24) - 13);
+    add(scale * size, i % 5 ? scale : -scale);
+  }
+  // Ranges that end, and what is no number.
+  for (float scale : {0.0f, -0.0f, kInf, -kInf, kNan, 0x1p-126f, 0x1.8p-127f,
+                      0x1p-128f, 0x1p-60f, 1.0f, 3.0f, 0x1p100f, 0x1p127f,
+                      std::numeric_limits<float>::max()})
+    for (float number :
+         {0.0f, 0x1p-149f, 0x1p-126f, 0x1p-100f, 1.0f, 448.0f, 0x1p100f,
+          std::numeric_limits<float>::max(), kInf, kNan})
+      add(number, scale);
+  for (const Format &format : kFormats) {
+    Pairs pairs(
+        [&](Lanes x, Lanes scale) {
+          return cpu::staticCode(x, scale, {}, format.type(x.b->getContext()),
+                                 true)
+              .v;
+        },
+        "f32", "i8");
+    auto codes = pairs.run<uint8_t>(x, s);
+    for (size_t i = 0; i < x.size(); ++i)
+      ASSERT_TRUE(isSameCode(format.storage, codes[i],
+                             rt::encode(format.storage, x[i] / s[i])))
+          << x[i] << " / " << s[i] << ": " << int(codes[i]) << ", not "
+          << rt::encode(format.storage, x[i] / s[i]);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+/// Within 1e-6 of the result, where it is above 2^-126; zero below.
+void expectNear(const Body &body, double (*exact)(double), const char *name) {
+  SCOPED_TRACE(name);
+  Pairs pairs(body, "f32", "f32");
+  std::vector<float> numbers = manyNumbers();
+  auto results = pairs.run<float>(numbers);
+  double worst = 0;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    double want = exact(numbers[i]), got = results[i];
+    if (std::isnan(want)) {
+      ASSERT_TRUE(std::isnan(got)) << numbers[i] << ": " << got;
+      continue;
+    }
+    // Numbers around the largest one may come out as infinity.
+    if (std::fabs(want) > 0x1.ffffep127) {
+      ASSERT_TRUE(std::fabs(got) > 0x1.ffff0p127 && (got > 0) == (want > 0))
+          << numbers[i] << ": " << got;
+      continue;
+    }
+    double error = std::fabs(got - want);
+    if (std::fabs(want) >= 0x1.00001p-126)
+      worst = std::max(worst, error / std::fabs(want));
+    ASSERT_LE(error, std::max(1e-6 * std::fabs(want), 0x1.00001p-126))
+        << numbers[i] << ": " << got << ", not " << want;
+  }
+  testing::Test::RecordProperty(name, std::to_string(worst * 1e9) + "e-9");
+}
+
+TEST(GpuArithmetic, Exp) {
+  expectNear([](Lanes x, Lanes) { return math::ExpOp::create(*x.b, x.v); },
+             std::exp, "exp");
+}
+TEST(GpuArithmetic, Exp2) {
+  expectNear([](Lanes x, Lanes) { return math::Exp2Op::create(*x.b, x.v); },
+             std::exp2, "exp2");
+}
+TEST(GpuArithmetic, Tanh) {
+  expectNear([](Lanes x, Lanes) { return math::TanhOp::create(*x.b, x.v); },
+             std::tanh, "tanh");
+}
+TEST(GpuArithmetic, Erf) {
+  expectNear([](Lanes x, Lanes) { return math::ErfOp::create(*x.b, x.v); },
+             std::erf, "erf");
+}
+
+/// As importers write them.
+TEST(GpuArithmetic, Logistic) {
+  expectNear(
+      [](Lanes x, Lanes) {
+        Lanes minus = x.wrap(arith::NegFOp::create(*x.b, x.v));
+        Lanes e = x.wrap(math::ExpOp::create(*x.b, minus.v));
+        return (1.0 / (e + 1.0)).v;
+      },
+      [](double x) { return 1 / (1 + std::exp(-x)); }, "logistic");
+}
+
+/// To the rounding of the argument, u 2^-23, where it is large.
+TEST(GpuArithmetic, OnePlusTanh) {
+  auto onePlusTanh = [](Lanes x) {
+    return x.wrap(math::TanhOp::create(*x.b, x.v)) + 1.0;
+  };
+  std::vector<float> numbers = manyNumbers();
+  for (bool halves : {false, true}) {
+    Pairs pairs(
+        [&](Lanes x, Lanes) {
+          return (halves ? x * 0.5 * onePlusTanh(x * 0.75) : onePlusTanh(x)).v;
+        },
+        "f32", "f32");
+    EXPECT_EQ(pairs.ptx.find("copysign"), std::string::npos);
+    auto results = pairs.run<float>(numbers);
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      double x = numbers[i], u = halves ? x * 0.75 : x;
+      double want = 2 / (1 + std::exp(-2 * u)), got = results[i];
+      if (halves)
+        want *= x / 2;
+      // -inf * 0, as of tanh.
+      if (std::isnan(want)) {
+        ASSERT_TRUE(std::isnan(got)) << x << ": " << got;
+        continue;
+      }
+      if (std::isinf(want) || std::fabs(want) > 0x1.ffffep127) {
+        ASSERT_GT(got, 0x1.ffff0p127) << x;
+        continue;
+      }
+      double relative = 1e-6 + 0x1p-22 * std::min(std::fabs(u), 200.0);
+      double least = 0x1.00001p-126 * std::max(1.0, std::fabs(x));
+      ASSERT_LE(std::fabs(got - want),
+                std::max(relative * std::fabs(want), least))
+          << x << ": " << got << ", not " << want;
+    }
+  }
+}
+
+} // namespace
