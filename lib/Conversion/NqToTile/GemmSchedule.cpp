@@ -4,6 +4,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Regex.h"
 
@@ -68,7 +69,12 @@ int64_t GemmShape::getResultBytes() const {
 }
 
 int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
-  return std::min<int64_t>(s.swapped ? 64 : 128 / bytes, s.tileN);
+  if (s.swapped)
+    return std::min<int64_t>(64, s.tileN);
+  int64_t row = 128;
+  while (row > 32 && row > s.tileN * bytes)
+    row /= 2;
+  return row / bytes;
 }
 
 int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
@@ -204,6 +210,21 @@ static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape,
   return list;
 }
 
+/// The estimate does not know the raster: two of them of each kind of tile come
+/// first, so that the first candidates are of many kinds.
+static void spreadRasters(llvm::SmallVectorImpl<GemmSchedule> &list) {
+  llvm::StringMap<int> seen;
+  llvm::SmallVector<GemmSchedule> first, rest;
+  for (const GemmSchedule &schedule : list) {
+    GemmSchedule kind = schedule;
+    kind.fastestM = true;
+    kind.group = 1;
+    (seen[kind.str()]++ < 2 ? first : rest).push_back(schedule);
+  }
+  first.append(rest);
+  list.assign(first);
+}
+
 llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
                                                       int64_t sharedBytes,
                                                       int64_t multiprocessors) {
@@ -238,5 +259,6 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
     return estimateSeconds(a, shape, multiprocessors) <
            estimateSeconds(b, shape, multiprocessors);
   });
+  spreadRasters(list);
   return list;
 }
