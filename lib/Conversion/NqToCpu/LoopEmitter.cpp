@@ -3,6 +3,7 @@
 #include "LoopEmitter.h"
 #include "LaneMath.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -386,6 +387,17 @@ Value LoopEmitter::loadLanes(const Buffer &buffer, const Lin &lin,
 }
 
 Value LoopEmitter::emitLoad(Node *node) {
+  if (!cache)
+    return loadNode(node);
+  Value value = cache->find(*node);
+  if (!value) {
+    value = loadNode(node);
+    cache->keep(*node, value);
+  }
+  return value;
+}
+
+Value LoopEmitter::loadNode(Node *node) {
   const Buffer &buffer = *node->buffer;
   // Where users expect it: loops inside of that level may be open already.
   unsigned level = levelOf(node->deps);
@@ -479,13 +491,15 @@ void LoopEmitter::store(const Buffer &buffer, const Lin &offset, Node *node,
 }
 
 /// Code that is written next goes into the innermost loop, and runs if `guard`
-/// is true or null.
+/// is true or null, and so is the condition of all stores.
 void LoopEmitter::enter(Node *guard) {
-  Value condition = guard ? emit(guard) : Value();
+  Value mine = guard ? emit(guard) : condition;
   moveTo(stack.size() - 1);
-  if (!guard)
+  if (!mine)
     return;
-  auto branch = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  if (guard && condition)
+    mine = arith::AndIOp::create(b, mine, condition);
+  auto branch = scf::IfOp::create(b, mine, /*withElseRegion=*/false);
   b.setInsertionPoint(branch.thenYield());
 }
 

@@ -15,6 +15,16 @@
 namespace nibble {
 namespace cpu {
 
+/// Elements that are known without a look at memory. Asked before a load is
+/// written, and told of every one that is.
+class LoadCache {
+public:
+  virtual ~LoadCache() = default;
+  /// Null if not known; shaped like what the load would give.
+  virtual mlir::Value find(const Node &load) = 0;
+  virtual void keep(const Node &load, mlir::Value value) = 0;
+};
+
 class LoopEmitter {
 public:
   /// Emits at the current insertion point of `b`. `mergedInto[d]` is the
@@ -44,6 +54,9 @@ public:
   /// Accesses say how far they are aligned, in buffers that begin at multiples
   /// of 64 bytes.
   void setAligned() { aligned = true; }
+  void setCache(LoadCache *known) { cache = known; }
+  /// Stores are written only if `value` (i1) is true; null: always.
+  void setCondition(mlir::Value value) { condition = value; }
 
   /// Closes the innermost loop. Results: what it carried at its end.
   llvm::SmallVector<mlir::Value> close(mlir::ValueRange carried = {});
@@ -91,6 +104,7 @@ private:
   mlir::Value scalarOffset(const Lin &lin, int64_t divisor = 1);
   mlir::Value emitIndex(Node *node);
   mlir::Value emitLoad(Node *node);
+  mlir::Value loadNode(Node *node);
   // Vectors of elements, loaded at a level.
   mlir::Value loadRun(const Buffer &buffer, const Lin &lin, int64_t factor,
                       int64_t prefetch, unsigned level);
@@ -113,6 +127,8 @@ private:
   int64_t width = 1;
   int vectorDim = -1;
   bool aligned = false;
+  LoadCache *cache = nullptr;
+  mlir::Value condition;
 };
 
 } // namespace cpu

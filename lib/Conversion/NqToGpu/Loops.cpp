@@ -17,7 +17,7 @@ namespace {
 
 using namespace cpu;
 
-/// Threads of blocks that do not do rows.
+/// Threads of blocks that have no rows to do.
 constexpr int64_t kThreads = 256;
 
 /// Takes the high part away before it is lost: an integer that no index can be
@@ -49,14 +49,15 @@ public:
     if (failed(graph.read(kernel)))
       return failure();
     stages.choose(kernel.getBody().front().getTerminator()->getOperands());
-    groups = groupStages(stages, kernel.getContext());
+    groups = groupStages(stages, wantedThreads(), kernel.getContext());
     placeInWorkspace();
+    chooseThreads();
     planLevels();
     for (StageGroup &group : groups)
-      if (group.inRows)
-        launchRows(group);
-    for (ArrayRef<LoopJob> jobs : levels)
-      launchLevel(jobs);
+      if (group.inRows && group.rows > 0 && group.threads != threads)
+        launch(group.threads, {rowsPiece(group)});
+    for (auto [level, jobs] : llvm::enumerate(levels))
+      launchLevel(level, jobs);
     return std::move(result);
   }
 
@@ -88,17 +89,57 @@ private:
     return f;
   }
 
-  void finish(GpuFunction &f, int64_t blocks) {
+  int64_t wantedThreads() const { return gpu.multiprocessors * 1024; }
+
+  /// What some blocks of a launch do.
+  struct Piece {
+    int64_t blocks;
+    std::function<void(GpuFunction &, BlockExchange &, int64_t first)> emit;
+  };
+
+  /// One launch of all pieces, which depend on each other in nothing.
+  void launch(int64_t threads, ArrayRef<Piece> pieces) {
+    if (pieces.empty())
+      return;
+    GpuFunction f = makeFunction(threads);
+    BlockExchange exchange(f);
+    int64_t blocks = 0;
+    for (const Piece &piece : pieces) {
+      int64_t first = blocks;
+      blocks += piece.blocks;
+      if (&piece == &pieces.back()) {
+        piece.emit(f, exchange, first);
+        break;
+      }
+      // Blocks below the border do this one, the others what follows.
+      Value mine = arith::CmpIOp::create(f.b, arith::CmpIPredicate::ult,
+                                         f.blockId(), f.index(blocks));
+      auto branch = scf::IfOp::create(f.b, mine, /*withElseRegion=*/true);
+      f.b.setInsertionPoint(branch.thenYield());
+      piece.emit(f, exchange, first);
+      f.b.setInsertionPoint(branch.elseYield());
+    }
     saturateIndices(f.function);
     result.launches.push_back(f.makeLaunch(blocks));
   }
 
-  void launchRows(StageGroup &group) {
-    if (group.rows == 0)
-      return;
-    GpuFunction f = makeFunction(group.threads);
-    emitRows(f, stages, group);
-    finish(f, group.rows);
+  Piece rowsPiece(StageGroup &group) {
+    return {group.blocks, [&](GpuFunction &f, BlockExchange &, int64_t first) {
+              Value block = f.blockId();
+              if (first > 0)
+                block = arith::SubIOp::create(f.b, block, f.index(first));
+              emitRows(f, stages, group, block);
+            }};
+  }
+
+  /// Rows and what else can begin at once are one launch, in blocks as the rows
+  /// want them.
+  void chooseThreads() {
+    for (StageGroup &group : groups)
+      if (group.inRows && group.rows > 0) {
+        threads = group.threads;
+        return;
+      }
   }
 
   /// How many launches must be over before a stage may begin.
@@ -118,13 +159,22 @@ private:
         unsigned level = levelOf(number);
         levels.resize(std::max<size_t>(levels.size(), level + 1));
         for (auto &nest : nests) {
-          LoopJob job = planJob(*nest, kThreads, gpu.multiprocessors * 1024,
-                                /*mayPart=*/true);
+          LoopJob job = planJob(*nest, level ? kThreads : threads,
+                                wantedThreads(), /*mayPart=*/true);
           placeParts(job);
-          if (job.units > 0)
-            levels[level].push_back(std::move(job));
+          addJob(levels[level], std::move(job), number);
         }
       }
+  }
+
+  /// Pieces of one tensor go together where they can.
+  void addJob(SmallVectorImpl<LoopJob> &jobs, LoopJob job, int stage) {
+    if (job.units == 0)
+      return;
+    if (!jobs.empty() && lastStage == stage && haveSameLoops(jobs.back(), job))
+      return jobs.back().more.push_back(job.nest);
+    lastStage = stage;
+    jobs.push_back(std::move(job));
   }
 
   void placeParts(LoopJob &job) {
@@ -144,40 +194,31 @@ private:
     return offset;
   }
 
-  void launchLevel(ArrayRef<LoopJob> jobs) {
-    if (jobs.empty())
-      return;
-    launchJobs(jobs, [](const LoopJob &job) {
-      return job.parts > 1 ? JobEmitter::Parts : JobEmitter::Whole;
-    });
-    SmallVector<LoopJob, 0> parted = llvm::filter_to_vector<0>(
-        jobs, [](const LoopJob &job) { return job.parts > 1; });
-    if (!parted.empty())
-      launchJobs(parted, [](const LoopJob &) { return JobEmitter::Finals; });
+  void launchLevel(size_t level, ArrayRef<LoopJob> jobs) {
+    SmallVector<Piece, 0> pieces, finals;
+    int64_t blockThreads = level ? kThreads : threads;
+    if (level == 0)
+      for (StageGroup &group : groups)
+        if (group.inRows && group.rows > 0 && group.threads == threads)
+          pieces.push_back(rowsPiece(group));
+    for (const LoopJob &job : jobs) {
+      bool parted = job.parts > 1;
+      pieces.push_back(jobPiece(
+          job, blockThreads, parted ? JobEmitter::Parts : JobEmitter::Whole));
+      if (parted)
+        finals.push_back(jobPiece(job, blockThreads, JobEmitter::Finals));
+    }
+    launch(blockThreads, pieces);
+    launch(blockThreads, finals);
   }
 
-  void launchJobs(ArrayRef<LoopJob> jobs,
-                  function_ref<JobEmitter::Phase(const LoopJob &)> phaseOf) {
-    GpuFunction f = makeFunction(kThreads);
-    BlockExchange exchange(f);
-    int64_t blocks = 0;
-    for (auto [i, job] : llvm::enumerate(jobs)) {
-      JobEmitter emitter(f, exchange, job, {}, phaseOf(job));
-      int64_t first = blocks;
-      blocks += emitter.countBlocks();
-      if (i + 1 == jobs.size()) {
-        emitter.emitGrid(first);
-        break;
-      }
-      // Blocks below the border do this one, the others what follows.
-      Value mine = arith::CmpIOp::create(f.b, arith::CmpIPredicate::ult,
-                                         f.blockId(), f.index(blocks));
-      auto branch = scf::IfOp::create(f.b, mine, /*withElseRegion=*/true);
-      f.b.setInsertionPoint(branch.thenYield());
-      emitter.emitGrid(first);
-      f.b.setInsertionPoint(branch.elseYield());
-    }
-    finish(f, blocks);
+  Piece jobPiece(const LoopJob &job, int64_t blockThreads,
+                 JobEmitter::Phase phase) {
+    return {
+        JobEmitter::countBlocks(job, phase, blockThreads),
+        [&job, phase](GpuFunction &f, BlockExchange &exchange, int64_t first) {
+          JobEmitter(f, exchange, job, {}, phase).emitGrid(first);
+        }};
   }
 
   func::FuncOp kernel;
@@ -186,7 +227,10 @@ private:
   KernelGraph graph;
   KernelStages stages;
   std::vector<StageGroup> groups;
-  std::vector<SmallVector<LoopJob, 0>> levels;
+  /// Per level; there is a first one.
+  std::vector<SmallVector<LoopJob, 0>> levels{1};
+  int lastStage = -1;         ///< of the job that was added last
+  int64_t threads = kThreads; ///< of a block of the first launch
   llvm::MapVector<Tensor *, int64_t> offsets;
   GpuKernel result;
 };

@@ -20,9 +20,10 @@ namespace gpu {
 /// Code with all dimensions of a unit bound.
 class JobEmitter::Body {
 public:
-  explicit Body(JobEmitter &job)
-      : e(job), b(job.b), nest(job.nest),
-        loops(job.b, job.nest.dag, job.nest.plan.mergedInto) {
+  explicit Body(JobEmitter &job) : Body(job, job.nest) {}
+  Body(JobEmitter &job, cpu::Nest &nest)
+      : e(job), b(job.b), nest(nest),
+        loops(job.b, nest.dag, nest.plan.mergedInto) {
     loops.setAligned();
     for (auto [dim, value] : llvm::enumerate(e.row))
       loops.bind(dim, value);
@@ -336,8 +337,38 @@ void JobEmitter::emitRun(Value first) {
   emitRest(first);
 }
 
+namespace {
+/// What nests with the same loops have read in one unit.
+class UnitCache : public cpu::LoadCache {
+public:
+  Value find(const cpu::Node &load) override {
+    for (auto &[known, value] : loads)
+      if (known->buffer == load.buffer && known->lin == load.lin)
+        return value;
+    return {};
+  }
+  void keep(const cpu::Node &load, Value value) override {
+    if (load.lin.terms.empty())
+      loads.push_back({&load, value});
+  }
+
+private:
+  SmallVector<std::pair<const cpu::Node *, Value>> loads;
+};
+} // namespace
+
 void JobEmitter::emitElements(Value first, int64_t width) {
-  Body body(*this);
+  UnitCache cache;
+  emitNest(nest, cache, first, width);
+  for (cpu::Nest *other : job.more)
+    emitNest(*other, cache, first, width);
+}
+
+void JobEmitter::emitNest(cpu::Nest &which, cpu::LoadCache &cache, Value first,
+                          int64_t width) {
+  Body body(*this, which);
+  if (!which.reduction)
+    body.getLoops().setCache(&cache);
   if (first)
     body.getLoops().bindLanes(job.lanesDim, first, width);
   body.emit();
@@ -352,10 +383,12 @@ void JobEmitter::emitRest(Value first) {
       continue;
     Value low = arith::AddIOp::create(b, first, index(at));
     Value high = arith::AddIOp::create(b, first, index(end));
-    Body body(*this);
-    body.getLoops().open(job.lanesDim, low, high, width);
-    body.emit();
-    body.getLoops().close();
+    for (size_t i = 0; i <= job.more.size(); ++i) {
+      Body body(*this, i ? *job.more[i - 1] : nest);
+      body.getLoops().open(job.lanesDim, low, high, width);
+      body.emit();
+      body.getLoops().close();
+    }
     at = end;
   }
 }
@@ -364,8 +397,9 @@ void JobEmitter::emitRest(Value first) {
 // Grids and blocks
 //===----------------------------------------------------------------------===//
 
-int64_t JobEmitter::countBlocks() const {
-  return llvm::divideCeil(units, f.getThreads() / team);
+int64_t JobEmitter::countBlocks(const LoopJob &job, Phase phase,
+                                int64_t threads) {
+  return llvm::divideCeil(unitsOf(job, phase), threads / teamOf(job, phase));
 }
 
 void JobEmitter::emitGrid(int64_t first) {

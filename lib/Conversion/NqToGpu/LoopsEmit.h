@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_LOOPSEMIT_H
 #define NIBBLE_LIB_CONVERSION_NQTOGPU_LOOPSEMIT_H
 
+#include "LoopEmitter.h"
 #include "LoopsPlan.h"
 #include "LoopsTeam.h"
 
@@ -18,13 +19,12 @@ public:
   JobEmitter(GpuFunction &f, BlockExchange &exchange, const LoopJob &job,
              llvm::ArrayRef<mlir::Value> row, Phase phase = Whole)
       : f(f), b(f.b), exchange(exchange), job(job), nest(*job.nest), row(row),
-        phase(phase), team(phase == Finals ? 1 : job.team),
-        units(phase == Parts ? job.units * job.parts : job.units) {}
+        phase(phase), team(teamOf(job, phase)), units(unitsOf(job, phase)) {}
 
   /// Units by all threads of the blocks from number `first` on: one unit per
   /// team.
   void emitGrid(int64_t first);
-  int64_t countBlocks() const;
+  static int64_t countBlocks(const LoopJob &job, Phase phase, int64_t threads);
   /// All units by the threads of one block, one after the other.
   void emitBlock();
 
@@ -32,6 +32,12 @@ private:
   using Values = llvm::SmallVector<mlir::Value>;
   using UnitFn = llvm::function_ref<void(mlir::Value)>;
 
+  static int64_t teamOf(const LoopJob &job, Phase phase) {
+    return phase == Finals ? 1 : job.team;
+  }
+  static int64_t unitsOf(const LoopJob &job, Phase phase) {
+    return phase == Parts ? job.units * job.parts : job.units;
+  }
   mlir::Value index(int64_t value) { return f.index(value); }
   int64_t extentOf(unsigned dim) const {
     return nest.dag.getDims()[dim].extent;
@@ -41,6 +47,8 @@ private:
   void emitUnit(mlir::Value unit);
   void emitRun(mlir::Value first);
   void emitElements(mlir::Value first, int64_t width);
+  void emitNest(cpu::Nest &which, cpu::LoadCache &cache, mlir::Value first,
+                int64_t width);
   void emitRest(mlir::Value first);
 
   class Body;

@@ -146,7 +146,7 @@ private:
       bool flat = !isBounded(d) && nest.dag.rowDims == 0 &&
                   job.outer.size() == 1 && extent(d) >= 4 * width;
       bool enough =
-          width <= 4 || othersThan(d) * extent(d) / width * 2 >= wanted;
+          width <= 4 || othersThan(d) * extent(d) / width * 4 >= wanted;
       if ((whole || flat) && enough && isAligned(d, width, stores))
         return width;
     }
@@ -250,6 +250,18 @@ private:
 
 LoopJob planJob(Nest &nest, int64_t threads, int64_t wanted, bool mayPart) {
   return JobPlanner(nest, threads, wanted, mayPart).run();
+}
+
+bool haveSameLoops(const LoopJob &job, const LoopJob &other) {
+  auto dims = [](const LoopJob &job) { return job.nest->dag.getDims(); };
+  auto same = [](const Dim &x, const Dim &y) {
+    return x.extent == y.extent && !x.total && !y.total;
+  };
+  return !job.nest->reduction && !other.nest->reduction &&
+         job.outer == other.outer && job.lanesDim == other.lanesDim &&
+         job.width == other.width && job.units == other.units &&
+         llvm::equal(dims(job), dims(other), same) &&
+         job.nest->plan.mergedInto == other.nest->plan.mergedInto;
 }
 
 } // namespace gpu

@@ -14,6 +14,9 @@ namespace gpu {
 /// dimensions of `outer` from the last to the first.
 struct LoopJob {
   cpu::Nest *nest = nullptr;
+  /// Others with the same loops, whose elements the same units make: what they
+  /// read in common is read once.
+  llvm::SmallVector<cpu::Nest *, 1> more;
   llvm::SmallVector<unsigned> outer; ///< outside in
   int lanesDim = -1;
   int64_t width = 1, runs = 1;
@@ -38,6 +41,9 @@ struct LoopJob {
 /// `threads` of a block; `wanted` threads are there to be used.
 LoopJob planJob(cpu::Nest &nest, int64_t threads, int64_t wanted,
                 bool mayPart = false);
+
+/// Whether `other` is a copy of the loops of `job`, and neither folds.
+bool haveSameLoops(const LoopJob &job, const LoopJob &other);
 
 } // namespace gpu
 } // namespace nibble

@@ -1,6 +1,7 @@
 // Stages that depend on each other, and whether they do so by rows.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopsRows.h"
+#include "RowEmit.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/IntEqClasses.h"
@@ -23,12 +24,12 @@ constexpr int64_t kManyRows = 528;
 
 class GroupBuilder {
 public:
-  GroupBuilder(const KernelStages &stages, StageGroup &group,
+  GroupBuilder(const KernelStages &stages, StageGroup &group, int64_t wanted,
                MLIRContext *context)
-      : stages(stages), group(group), context(context) {}
+      : stages(stages), group(group), wanted(wanted), context(context) {}
 
   void run() {
-    if (group.stages.size() > 1 && chooseRows())
+    if (group.stages.size() > 1 && (chooseRegisters() || chooseRows()))
       return;
     buildWith(0);
     group.inRows = false;
@@ -73,6 +74,26 @@ private:
     return size;
   }
 
+  /// The more rows the better: they need not wait for each other.
+  bool chooseRegisters() {
+    inRegisters = true;
+    for (unsigned dims = sharedDims() + 1; dims-- > 0 && !group.plan;)
+      if (buildWith(dims))
+        group.plan = planRow(stages, group.stages, group.nests, dims,
+                             rowCount(dims), wanted);
+    inRegisters = false;
+    if (!group.plan)
+      return false;
+    group.inRows = true;
+    group.rowDims = group.plan->rowDims;
+    group.rows = group.plan->rows;
+    group.rowShape.assign(shape().begin(), shape().begin() + group.rowDims);
+    group.rowSize = group.plan->size;
+    group.threads = group.plan->threads();
+    group.blocks = group.plan->blocks();
+    return true;
+  }
+
   bool chooseRows() {
     unsigned dims = sharedDims();
     // Rows of a few elements waste threads.
@@ -91,10 +112,11 @@ private:
     group.rowShape.assign(shape().begin(), shape().begin() + dims);
     while (group.threads < 512 && group.threads * 8 < group.rowSize)
       group.threads *= 2;
+    group.blocks = group.rows;
     return true;
   }
 
-  /// Tensors of a row in shared memory, if they fit.
+  /// Tensors of a row in shared memory, if they fit, or in registers.
   void chooseShared(unsigned rows) {
     group.shared.clear();
     int64_t bytes = 0;
@@ -106,7 +128,7 @@ private:
       int64_t count = tensor.size() / std::max<int64_t>(rowCount(rows), 1);
       bytes += llvm::alignTo(nq::getPlainBytes(tensor.element, count), 64);
     });
-    if (bytes > kSharedBytes || rows == 0)
+    if (!inRegisters && (bytes > kSharedBytes || rows == 0))
       group.shared.clear();
     for (Tensor *tensor : group.shared)
       tensor->rowDims = rows;
@@ -126,12 +148,14 @@ private:
 
   const KernelStages &stages;
   StageGroup &group;
+  int64_t wanted;
+  bool inRegisters = false;
   MLIRContext *context;
 };
 
 } // namespace
 
-std::vector<StageGroup> groupStages(const KernelStages &stages,
+std::vector<StageGroup> groupStages(const KernelStages &stages, int64_t wanted,
                                     MLIRContext *context) {
   llvm::IntEqClasses classes(stages.stages.size());
   for (unsigned i = 0; i < stages.stages.size(); ++i)
@@ -142,7 +166,7 @@ std::vector<StageGroup> groupStages(const KernelStages &stages,
   for (unsigned i = 0; i < stages.stages.size(); ++i)
     groups[classes[i]].stages.push_back(i);
   for (StageGroup &group : groups)
-    GroupBuilder(stages, group, context).run();
+    GroupBuilder(stages, group, wanted, context).run();
   return groups;
 }
 
@@ -150,9 +174,9 @@ std::vector<StageGroup> groupStages(const KernelStages &stages,
 // Code
 //===----------------------------------------------------------------------===//
 
-static SmallVector<Value> rowIndex(GpuFunction &f, ArrayRef<int64_t> shape) {
+static SmallVector<Value> rowIndex(GpuFunction &f, ArrayRef<int64_t> shape,
+                                   Value rest) {
   SmallVector<Value> row(shape.size());
-  Value rest = f.blockId();
   for (unsigned d = shape.size(); d-- > 0;) {
     row[d] = rest;
     if (d == 0)
@@ -163,10 +187,13 @@ static SmallVector<Value> rowIndex(GpuFunction &f, ArrayRef<int64_t> shape) {
   return row;
 }
 
-void emitRows(GpuFunction &f, const KernelStages &stages, StageGroup &group) {
+void emitRows(GpuFunction &f, const KernelStages &stages, StageGroup &group,
+              Value block) {
+  if (group.plan)
+    return emitRowsInRegisters(f, stages, *group.plan, group.rowShape, block);
   for (Tensor *tensor : group.shared)
     tensor->buffer.memref = f.makeShared(tensor->element, bufferSize(*tensor));
-  SmallVector<Value> row = rowIndex(f, group.rowShape);
+  SmallVector<Value> row = rowIndex(f, group.rowShape, block);
   BlockExchange exchange(f);
   int synchronized = -1; // stages up to this one are visible
   for (auto [number, nests] : llvm::zip(group.stages, group.nests)) {

@@ -5,11 +5,10 @@
 
 #include "KernelStages.h"
 #include "LoopsEmit.h"
+#include "RowPlan.h"
 
 namespace nibble {
 namespace gpu {
-
-using Nests = std::vector<std::unique_ptr<cpu::Nest>>;
 
 /// Stages that depend on each other, directly or not.
 struct StageGroup {
@@ -24,17 +23,22 @@ struct StageGroup {
   llvm::SmallVector<int64_t> rowShape;
   int64_t rowSize = 0; ///< elements of the largest tensor of a row
   int64_t threads = 32;
-  /// Intermediate tensors that a block keeps in its shared memory.
+  /// If set, what a row has stays in registers; else in shared memory.
+  std::optional<RowPlan> plan;
+  int64_t blocks = 0;
+  /// Intermediate tensors that a block keeps to itself.
   llvm::SmallVector<cpu::Tensor *> shared;
 };
 
-/// All groups of a kernel with their nests built.
+/// All groups of a kernel with their nests built; `wanted` threads are there to
+/// be used.
 std::vector<StageGroup> groupStages(const cpu::KernelStages &stages,
-                                    mlir::MLIRContext *context);
+                                    int64_t wanted, mlir::MLIRContext *context);
 
-/// The body of a kernel for a group in rows; blocks are rows.
+/// The rows of block number `block` of a group in rows, by group.threads
+/// threads.
 void emitRows(GpuFunction &f, const cpu::KernelStages &stages,
-              StageGroup &group);
+              StageGroup &group, mlir::Value block);
 
 } // namespace gpu
 } // namespace nibble

@@ -97,8 +97,8 @@ static Value shuffle(ImplicitLocOpBuilder &b, Value value, int64_t offset) {
   return fromBits(b, both, value.getType());
 }
 
-static Values foldWarp(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
-                       int64_t lanes, ArrayRef<Value> values) {
+Values foldWarp(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
+                int64_t lanes, ArrayRef<Value> values) {
   Values result(values);
   for (int64_t offset = lanes / 2; offset >= 1; offset /= 2)
     for (auto [i, value] : llvm::enumerate(result))
@@ -190,6 +190,69 @@ Values foldTeam(GpuFunction &f, BlockExchange &exchange,
   if (team <= 32)
     return foldWarp(f.b, reduction, team, values);
   return BlockFold(f, exchange, reduction).run(values);
+}
+
+//===----------------------------------------------------------------------===//
+// Teams of warps
+//===----------------------------------------------------------------------===//
+
+/// All in a tree: neighbours first.
+static Value combineAll(ImplicitLocOpBuilder &b,
+                        const cpu::Reduction &reduction, unsigned i,
+                        Values values) {
+  while (values.size() > 1) {
+    Values next;
+    for (size_t k = 0; k + 1 < values.size(); k += 2)
+      next.push_back(cpu::combine(b, reduction, i, values[k + 1], values[k]));
+    if (values.size() % 2)
+      next.push_back(values.back());
+    values = std::move(next);
+  }
+  return values.front();
+}
+
+Values foldWarps(GpuFunction &f, const cpu::Reduction &reduction, int64_t warps,
+                 ArrayRef<Value> values) {
+  ImplicitLocOpBuilder &b = f.b;
+  Values mine = foldWarp(b, reduction, 32, values), memory, result;
+  Value lane = arith::RemUIOp::create(b, f.threadId(), f.index(32));
+  Value warp = arith::DivUIOp::create(b, f.threadId(), f.index(32));
+  for (Value value : mine)
+    memory.push_back(f.makeShared(value.getType(), f.getThreads() / 32));
+  Value isFirst =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, lane, f.index(0));
+  auto first = scf::IfOp::create(b, isFirst, /*withElseRegion=*/false);
+  b.setInsertionPoint(first.thenYield());
+  for (auto [value, buffer] : llvm::zip(mine, memory))
+    memref::StoreOp::create(b, value, buffer, warp);
+  b.setInsertionPointAfter(first);
+  mlir::gpu::BarrierOp::create(b);
+  Value base = f.index(0);
+  if (f.getThreads() > warps * 32)
+    base = arith::SubIOp::create(
+        b, warp, arith::RemUIOp::create(b, warp, f.index(warps)).getResult());
+  auto at = [&](Value buffer, Value number) -> Value {
+    return memref::LoadOp::create(
+        b, buffer, arith::AddIOp::create(b, base, number).getResult());
+  };
+  if (warps <= 8) {
+    for (auto [i, buffer] : llvm::enumerate(memory)) {
+      Values all;
+      for (int64_t k = 0; k < warps; ++k)
+        all.push_back(at(buffer, f.index(k)));
+      result.push_back(combineAll(b, reduction, i, all));
+    }
+    return result;
+  }
+  Value has =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ult, lane, f.index(warps));
+  Value safe = arith::SelectOp::create(b, has, lane, f.index(0));
+  for (auto [i, buffer] : llvm::enumerate(memory)) {
+    Value other = at(buffer, safe);
+    result.push_back(arith::SelectOp::create(
+        b, has, other, cpu::neutral(b, reduction, i, other.getType())));
+  }
+  return foldWarp(b, reduction, 32, result);
 }
 
 } // namespace gpu

@@ -35,6 +35,20 @@ llvm::SmallVector<mlir::Value> foldTeam(GpuFunction &f, BlockExchange &exchange,
                                         int64_t team,
                                         llvm::ArrayRef<mlir::Value> values);
 
+/// The accumulators of `lanes` neighbours of a warp (a power of two) combined,
+/// in all of them.
+llvm::SmallVector<mlir::Value> foldWarp(mlir::ImplicitLocOpBuilder &b,
+                                        const cpu::Reduction &reduction,
+                                        int64_t lanes,
+                                        llvm::ArrayRef<mlir::Value> values);
+
+/// The same for teams of `warps` warps of which a block is made, by memory that
+/// nothing else uses, with one barrier.
+llvm::SmallVector<mlir::Value> foldWarps(GpuFunction &f,
+                                         const cpu::Reduction &reduction,
+                                         int64_t warps,
+                                         llvm::ArrayRef<mlir::Value> values);
+
 } // namespace gpu
 } // namespace nibble
 
