@@ -30,18 +30,60 @@ func.func private @cast(%a: tensor<77x1023xf32>, %b: tensor<77x1xf32>) -> tensor
   return %r : tensor<77x1023xf16>
 }
 
-// A block per row does all stages; what is between them stays inside.
+// Threads of a row keep what they have read; what they have summed goes through
+// shared memory once per fold.
 // CHECK-LABEL: gpu.func @softmax(
-// CHECK-SAME: workgroup(
-// CHECK-SAME: nibble.blocks = 970 : i64
+// CHECK-SAME: workgroup(%arg2 : memref<6xf32, {{.*}} %arg3 : memref<6xf32, {{.*}})
+// CHECK-SAME: known_block_size = array<i32: 192, 1, 1>, nibble.blocks = 970 : i64
 // CHECK-NOT: nibble.workspace
+// CHECK-COUNT-3: vector.load %{{.*}} : memref<940900xf32>, vector<2xf32>
+// CHECK-NOT: memref<940900xf32>, vector
 // CHECK: gpu.shuffle
 // CHECK: gpu.barrier
 // CHECK: math.exp
+// CHECK: gpu.barrier
+// CHECK-NOT: gpu.barrier
+// CHECK-COUNT-3: vector.store %{{.*}} : memref<940900xf32>, vector<2xf32>
 func.func private @softmax(%a: tensor<970x970xf32>) -> tensor<970x970xf32> {
   %e = tensor.empty() : tensor<970x970xf32>
   %r = linalg.softmax dimension(1) ins(%a : tensor<970x970xf32>) outs(%e : tensor<970x970xf32>) -> tensor<970x970xf32>
   return %r : tensor<970x970xf32>
+}
+
+// One launch: the last block writes the scale that goes on. 16 bytes per read.
+// CHECK-LABEL: gpu.func @norm_quantize(
+// CHECK-SAME: known_block_size = array<i32: 256, 1, 1>, nibble.blocks = 971 : i64
+// CHECK: vector.load %arg0{{.*}} {alignment = 16 : i64} : memref<1986560xf16>, vector<8xf16>
+// CHECK: gpu.barrier
+// CHECK-NOT: vector.load %arg
+// CHECK: vector.store {{.*}} {alignment = 8 : i64} : memref<1986560xi8>, vector<8xi8>
+// CHECK-NOT: gpu.func @norm_quantize_1
+func.func private @norm_quantize(%x: tensor<970x2048xf16>, %g: tensor<2048xf16>, %s: tensor<f16>) -> tensor<970x2048x!nq.fp8> {
+  %n = nq.norm rms %x scale(%g : tensor<2048xf16>) {axis = 1 : i64, epsilon = 1.0e-6 : f64} : tensor<970x2048xf16> -> tensor<970x2048xf16>
+  %q = nq.quantize %n scale(%s : tensor<f16>) : tensor<970x2048xf16> -> tensor<970x2048x!nq.fp8>
+  return %q : tensor<970x2048x!nq.fp8>
+}
+
+// Both halves of a pair are read once.
+// CHECK-LABEL: gpu.func @rope(
+// CHECK-COUNT-4: vector.load %{{.*}} {alignment = 16 : i64} : {{.*}} vector<8xf16>
+// CHECK-COUNT-2: vector.store %{{.*}} {alignment = 16 : i64} : {{.*}} vector<8xf16>
+// CHECK-NOT: vector.load
+func.func private @rope(%x: tensor<1x8x970x128xf16>, %c: tensor<1x970x64xf16>, %d: tensor<1x970x64xf16>) -> tensor<1x8x970x128xf16> {
+  %y = nq.rope %x, %c, %d : (tensor<1x8x970x128xf16>, tensor<1x970x64xf16>, tensor<1x970x64xf16>) -> tensor<1x8x970x128xf16>
+  return %y : tensor<1x8x970x128xf16>
+}
+
+// Tiles in shared memory, whose rows are an odd number of words.
+// CHECK-LABEL: gpu.func @transpose(
+// CHECK-SAME: memref<4224xf16
+// CHECK: vector.load %{{.*}} {alignment = 16 : i64} : memref<1117440xf16>, vector<8xf16>
+// CHECK: gpu.barrier
+// CHECK: vector.store %{{.*}} : memref<1117440xf16>, vector<2xf16>
+func.func private @transpose(%a: tensor<970x1152xf16>) -> tensor<1152x970xf16> {
+  %e = tensor.empty() : tensor<1152x970xf16>
+  %r = linalg.transpose ins(%a : tensor<970x1152xf16>) outs(%e : tensor<1152x970xf16>) permutation = [1, 0]
+  return %r : tensor<1152x970xf16>
 }
 
 // Too few columns for the machine: parts, then their sum.

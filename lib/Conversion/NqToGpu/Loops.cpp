@@ -4,6 +4,7 @@
 #include "nibble/Conversion/NqToGpu/Loops.h"
 #include "FloatCodes.h"
 #include "LoopsRows.h"
+#include "TransposeTile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -123,12 +124,15 @@ private:
     result.launches.push_back(f.makeLaunch(blocks));
   }
 
+  static Value blockFrom(GpuFunction &f, int64_t first) {
+    if (first == 0)
+      return f.blockId();
+    return arith::SubIOp::create(f.b, f.blockId(), f.index(first));
+  }
+
   Piece rowsPiece(StageGroup &group) {
     return {group.blocks, [&](GpuFunction &f, BlockExchange &, int64_t first) {
-              Value block = f.blockId();
-              if (first > 0)
-                block = arith::SubIOp::create(f.b, block, f.index(first));
-              emitRows(f, stages, group, block);
+              emitRows(f, stages, group, blockFrom(f, first));
             }};
   }
 
@@ -214,6 +218,11 @@ private:
 
   Piece jobPiece(const LoopJob &job, int64_t blockThreads,
                  JobEmitter::Phase phase) {
+    if (std::optional<TransposeTile> tile = planTranspose(job))
+      return {tile->blocks,
+              [tile](GpuFunction &f, BlockExchange &, int64_t first) {
+                emitTranspose(f, *tile, blockFrom(f, first));
+              }};
     return {
         JobEmitter::countBlocks(job, phase, blockThreads),
         [&job, phase](GpuFunction &f, BlockExchange &exchange, int64_t first) {

@@ -11,8 +11,10 @@ namespace gpu {
 
 using namespace cpu;
 
-/// Elements of a row that a thread may have, for the registers they take.
-static constexpr int64_t kElementsPerThread = 32, kMostElements = 64;
+/// Elements of a row that a thread may have, for the registers they take: if
+/// that makes a row the work of one warp, else, and if need be.
+static constexpr int64_t kElementsOfWarp = 32, kElements = 16,
+                         kMostElements = 64;
 /// Threads of a block that does several rows.
 static constexpr int64_t kBlock = 128;
 
@@ -187,7 +189,7 @@ private:
   int64_t fullWidth() const {
     int64_t most = 4;
     allRuns([&](const RowNest &, const NestAccess &access) {
-      bool ofRow = plan.rowDims == 0 || access.isStore;
+      bool ofRow = plan.rows == 1 || access.isStore;
       for (unsigned d = 0; d < plan.rowDims; ++d)
         ofRow |= access.lin.factorOf(d) != 0;
       if (ofRow)
@@ -265,10 +267,12 @@ private:
 
   /// Long runs per thread, if there are threads enough.
   bool chooseRuns(int64_t all) {
-    int64_t most = std::max<int64_t>(kElementsPerThread / plan.width, 1);
+    int64_t most = std::max<int64_t>(kElementsOfWarp / plan.width, 1);
     most = std::min<int64_t>(most, 16);
     for (plan.runs = most; plan.runs > 1; --plan.runs) {
       plan.team = teamFor(all, plan.runs);
+      if (plan.team > 32 && plan.runs * plan.width > kElements)
+        continue;
       bool wasteful = plan.team * plan.runs >= all + plan.team;
       if (!wasteful && plan.rows * plan.team >= wanted)
         break;

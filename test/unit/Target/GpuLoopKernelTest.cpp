@@ -49,6 +49,12 @@ TEST(GpuLoopKernel, SoftmaxOfLongAndManyRows) {
     checkSoftmax(shape, "f32", std::count(shape.begin(), shape.end(), 'x'),
                  within(1e-5, 1e-7));
   checkSoftmax("2x4096", "f16", 1, within(2e-3, 1e-7));
+  // Rows that are not aligned, by warps and by several of them; some blocks
+  // have rows left over.
+  for (std::string shape : {"37x970", "3x971", "1x1x970", "9x2x33", "5x12"})
+    checkSoftmax(shape, "f16", std::count(shape.begin(), shape.end(), 'x'),
+                 within(2e-3, 1e-7));
+  checkSoftmax("2600x97", "f16", 1, within(2e-3, 1e-7));
   checkSoftmax("130x300", "bf16", 1, within(1e-2, 1e-7));
   // Rows along an outer dimension, of one row and of many.
   checkSoftmax("300x70", "f32", 0, within(1e-5, 1e-7));
@@ -77,6 +83,10 @@ TEST(GpuLoopKernel, NormsOfLongAndManyRows) {
     checkNorm(kind, "2x300x64", "f32", 2, within(1e-4, 1e-4));
     checkNorm(kind, "1x16384", "bf16", 1, within(1e-2, 1e-2));
     checkNorm(kind, "1x3x60000", "f32", 1, within(1e-3, 1e-3));
+    checkNorm(kind, "3x1000", "f16", 1, within(2e-3, 1e-3));
+    checkNorm(kind, "1100x264", "bf16", 1, within(1e-2, 1e-2));
+    checkNorm(kind, "2x7x5", "f32", 2, within(1e-4, 1e-4));
+    checkNorm(kind, "2x31999", "f16", 1, within(2e-3, 1e-3));
   }
 }
 
@@ -234,7 +244,9 @@ TEST(GpuLoopKernel, TransposesOfManyTiles) {
          {std::array<std::string, 3>{"130x258", "258x130", "1, 0"},
           {"128x64", "64x128", "1, 0"},
           {"3x66x4x32", "3x4x66x32", "0, 2, 1, 3"},
-          {"2x65x36", "2x36x65", "0, 2, 1"}}) {
+          {"2x65x36", "2x36x65", "0, 2, 1"},
+          {"17x1001", "1001x17", "1, 0"},
+          {"3x40x2x24", "24x3x2x40", "3, 0, 2, 1"}}) {
       std::string a = tensor(from, element), r = tensor(to, element);
       check("(%a: " + a + ") -> " + r,
             "%e = tensor.empty() : " + r +
