@@ -201,12 +201,11 @@ private:
     return {add(times(row, pitch), column), value};
   }
 
-  /// A few runs along the column, then the next column.
+  /// Runs along the column, then the next column.
   void write(Value base, int64_t i) {
     int64_t perColumn = tile / plan.writes;
-    int64_t runs = std::min<int64_t>(perColumn, plan.writes == 16 ? 2 : 8);
-    if (plan.writes == 1)
-      runs = 32;
+    // Whole columns, 128 bytes; less where rows 16 apart are in two banks.
+    int64_t runs = plan.writes == 16 ? 2 : std::min<int64_t>(perColumn, 32);
     Value n = number(i), has;
     if ((i + 1) * f.getThreads() > tile * perColumn)
       has = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, n,
