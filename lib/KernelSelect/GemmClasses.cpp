@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmClasses.h"
 
-#include "nibble/KernelSelect/Layouts.h"
+#include "nibble/KernelSelect/StreamLayout.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -124,6 +124,75 @@ static std::string whyNotExpandedF32(nq::RegionOp region) {
   return "";
 }
 
+/// Few rows: the weight is read once, and reading it is what takes time.
+static constexpr int64_t kStreamedRows = 64;
+
+static MatrixDims getRightDims(nq::MatmulOp op) {
+  int64_t rank = cast<RankedTensorType>(op.getB().getType()).getRank();
+  return op.getTransposeB() ? MatrixDims{rank - 2, rank - 1}
+                            : MatrixDims{rank - 1, rank - 2};
+}
+
+static std::string whyNotStreamed(const Product &p, Format activation) {
+  if (p.a != activation)
+    return "activations are " + getFormatName(p.a).str() + ", not " +
+           getFormatName(activation).str();
+  if (p.m > kStreamedRows)
+    return "M = " + std::to_string(p.m) + " is larger than " +
+           std::to_string(kStreamedRows);
+  if (p.k % 32 || p.k == 0)
+    return "K = " + std::to_string(p.k) + " is not a multiple of 32";
+  if (!p.constantB)
+    return "B is computed at run time";
+  std::string why;
+  nq::MatmulOp op = p.op;
+  getStreamFormat(cast<RankedTensorType>(op.getB().getType()), getRightDims(op),
+                  why);
+  return why;
+}
+
+static std::string whyNotStreamed(nq::RegionOp region, Format activation) {
+  SmallVector<Product> products = getProducts(region);
+  if (products.empty())
+    return "there is no matrix product";
+  for (const Product &p : products)
+    if (std::string why = whyNotStreamed(p, activation); !why.empty())
+      return why;
+  return "";
+}
+
+/// Plain weights, which other classes multiply, too: those have one kernel for
+/// a product and what follows it.
+static std::string whyNotStreamedPlain(nq::RegionOp region, Format format) {
+  std::string why = orElse(whyNotFormats(region, format, format),
+                           [&] { return whyNotStreamed(region, format); });
+  auto ops = region.getBlock().without_terminator();
+  if (why.empty() && !llvm::hasSingleElement(ops))
+    return "more than the product is in the kernel";
+  if (why.empty() && !getProducts(region).front().op.getEpilogue().empty())
+    return "the product has an epilogue";
+  return why;
+}
+
+static std::string whyNotStreamedF16(nq::RegionOp region) {
+  return whyNotStreamedPlain(region, Format::F16);
+}
+static std::string whyNotStreamedBf16(nq::RegionOp region) {
+  return whyNotStreamedPlain(region, Format::BF16);
+}
+static std::string whyNotStreamedToF16(nq::RegionOp region) {
+  for (const Product &p : getProducts(region))
+    if (!isQuantized(p.b))
+      return "operands are " + nameOf(p) + ": nothing is to be expanded";
+  return whyNotStreamed(region, Format::F16);
+}
+static std::string whyNotStreamedToBf16(nq::RegionOp region) {
+  for (const Product &p : getProducts(region))
+    if (!isQuantized(p.b))
+      return "operands are " + nameOf(p) + ": nothing is to be expanded";
+  return whyNotStreamed(region, Format::BF16);
+}
+
 /// Part of the plan, without a generator in this compiler.
 static std::string whyNotYet(nq::RegionOp) {
   return "this compiler has no generator for it yet";
@@ -182,6 +251,14 @@ static nq::RequiredLayouts getKMajorOperands(nq::RegionOp region) {
 static nq::RequiredLayouts getPitchedOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getPitched);
 }
+static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
+  nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    require(layouts, op.getB(), getRightDims(op), getStreamLayout);
+  }
+  return layouts;
+}
 static nq::RequiredLayouts getBlockScaledOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getBlockScaledLayout);
 }
@@ -224,6 +301,14 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
 ArrayRef<KernelClass> nibble::getSm90Gemms() {
   constexpr TargetFamily F = TargetFamily::Sm90;
   static constexpr KernelClass kClasses[] = {
+      {"gemm.stream.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
+       whyNotStreamedF16, getStreamedOperands},
+      {"gemm.stream.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
+       whyNotStreamedBf16, getStreamedOperands},
+      {"gemm.stream.f16.expand", F, "gemm", MathFormat::F16, Fidelity::Expanded,
+       whyNotStreamedToF16, getStreamedOperands},
+      {"gemm.stream.bf16.expand", F, "gemm", MathFormat::BF16,
+       Fidelity::Expanded, whyNotStreamedToBf16, getStreamedOperands},
       {"gemm.wgmma.e4m3", F, "gemm", MathFormat::FP8, Fidelity::Native,
        whyNotFp8, getKMajorOperands},
       {"gemm.wgmma.e4m3.block128", F, "gemm", MathFormat::FP8, Fidelity::Native,

@@ -119,8 +119,8 @@ void moveLayout(Operation *product) {
 
 } // namespace
 
-ProductCut::ProductCut(func::FuncOp kernel)
-    : module(ModuleOp::create(kernel.getLoc())) {
+ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands)
+    : plainOperands(plainOperands), module(ModuleOp::create(kernel.getLoc())) {
   OpBuilder b = OpBuilder::atBlockEnd(module->getBody());
   copy = cast<func::FuncOp>(b.clone(*kernel));
   for (auto op : llvm::to_vector(copy.getOps<nq::MatmulOp>()))
@@ -195,6 +195,10 @@ static bool isCheap(Operation *op) {
                                     arith::MulFOp, arith::AddFOp>);
 }
 
+static bool isReshape(Operation *op) {
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+}
+
 /// A product behind the cheap ops that bring its operands.
 ProductCut::Ops ProductCut::withCheapOps(Operation *product) {
   llvm::SetVector<Operation *> found;
@@ -205,7 +209,7 @@ ProductCut::Ops ProductCut::withCheapOps(Operation *product) {
       continue;
     for (Value value : readsOf(op))
       if (Operation *from = value.getDefiningOp())
-        if (!isFree(from) && isCheap(from))
+        if (!isFree(from) && (plainOperands ? isReshape(from) : isCheap(from)))
           todo.push_back(from);
   }
   Ops ops;

@@ -22,10 +22,11 @@ struct KernelPart {
 /// Parts run in order; a part reads arguments and results of earlier ones. A
 /// product part is one nq.matmul without an epilogue, or one nq.attention,
 /// whose result has no layout; in front of it are only ops that cost little
-/// where they are computed once per use: conversions, reshapes, moves.
+/// where they are computed once per use: conversions, reshapes, moves. With
+/// `plainOperands`, only reshapes.
 class ProductCut {
 public:
-  explicit ProductCut(mlir::func::FuncOp kernel);
+  explicit ProductCut(mlir::func::FuncOp kernel, bool plainOperands = false);
 
   /// A copy of the kernel whose epilogues are ops behind the products.
   mlir::func::FuncOp getKernel() { return copy; }
@@ -44,6 +45,7 @@ private:
   void addCopies();
   void build(KernelPart &part, const Ops &ops, unsigned number);
 
+  bool plainOperands;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp copy;
   llvm::DenseMap<mlir::Operation *, int> levels;

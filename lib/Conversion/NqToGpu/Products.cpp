@@ -5,6 +5,7 @@
 #include "AttentionSimt.h"
 #include "ProductCut.h"
 #include "ProductGemm.h"
+#include "StreamGemm.h"
 #include "TileGemm.h"
 #include "nibble/Conversion/NqToGpu/Loops.h"
 
@@ -28,8 +29,9 @@ class ProductsLowering {
 public:
   ProductsLowering(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options)
-      : cut(kernel), target(target), options(options),
-        name(kernel.getSymName()), isTile(isTileKernel(kernel, options)),
+      : isStream(isStreamKernel(kernel, options)), cut(kernel, isStream),
+        target(target), options(options), name(kernel.getSymName()),
+        isTile(isTileKernel(kernel, options)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
       homes[argument] = {unsigned(i), 0};
@@ -83,16 +85,17 @@ private:
     return emitMatmul(part.function);
   }
 
-  /// Tensor cores, if the class of the kernel is that, and the copy engine can
-  /// read the operands.
+  /// Tensor cores, if the class of the kernel is that, and the kernels for
+  /// them can read the operands.
   FailureOr<GpuKernel> emitMatmul(func::FuncOp function) {
-    if (isTile) {
+    if (isTile || isStream) {
       std::string why;
-      auto tile = emitTileGemm(function, target, options, why);
-      if (failed(tile))
+      auto lowered = isTile ? emitTileGemm(function, target, options, why)
+                            : emitStreamGemm(function, target, options, why);
+      if (failed(lowered))
         return failure();
-      if (*tile)
-        return std::move(**tile);
+      if (*lowered)
+        return std::move(**lowered);
       emitWarning(function.getLoc())
           << "kernel '" << name << "' was to run on tensor cores, and runs on "
           << "FMA units: " << why;
@@ -119,6 +122,7 @@ private:
     return home;
   }
 
+  bool isStream;
   ProductCut cut;
   mlir::gpu::GPUModuleOp target;
   const GpuTarget &options;

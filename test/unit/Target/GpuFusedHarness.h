@@ -51,6 +51,26 @@ public:
     checkRegisters();
   }
 
+  /// The first operand is the identity of f16; f32 results are equal, bit by
+  /// bit, up to one rounding of the scale.
+  void checkIdentity(int64_t size) {
+    ASSERT_TRUE(device) << gpuError;
+    makeRandomInputs(1);
+    std::fill(inputs[0].begin(), inputs[0].end(), 0);
+    for (int64_t i = 0; i < size; ++i)
+      inputs[0][(i * size + i) * 2 + 1] = 0x3c;
+    auto expected = runReference(inputs);
+    ASSERT_TRUE(mlir::succeeded(expected));
+    outputs = makeGpuOutputs();
+    ASSERT_EQ(device->run(inputs, outputs), "");
+    auto got = ref::RefTensor::fromStorage((*expected)[0].getType(), outputs[0],
+                                           [&] { return kernel.emitError(); });
+    ASSERT_TRUE(mlir::succeeded(got));
+    std::vector<double> x = got->toFloats(), y = (*expected)[0].toFloats();
+    for (size_t i = 0; i < x.size(); ++i)
+      ASSERT_NEAR(x[i], y[i], std::abs(y[i]) * 0x1p-22) << "element " << i;
+  }
+
   gpu::GpuKernel gpuKernel;
   std::string gpuError, gpuCode, ptx;
 

@@ -92,12 +92,24 @@ std::string GpuRun::launchAll(const std::vector<Memory> &buffers) {
       values.push_back(buffers[arg.value].address + arg.offset);
     for (CUdeviceptr &value : values)
       params.push_back(&value);
+    CUlaunchAttribute cluster = {};
+    cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    cluster.value.clusterDim = {unsigned(launch.cluster[0]), 1, 1};
+    CUlaunchConfig config = {};
+    config.gridDimX = unsigned(launch.grid[0]);
+    config.gridDimY = unsigned(launch.grid[1]);
+    config.gridDimZ = unsigned(launch.grid[2]);
+    config.blockDimX = unsigned(launch.block[0]);
+    config.blockDimY = unsigned(launch.block[1]);
+    config.blockDimZ = unsigned(launch.block[2]);
+    config.sharedMemBytes = unsigned(launch.sharedBytes);
+    config.attrs = &cluster;
+    config.numAttrs = launch.cluster[0] > 1;
+    driver->cuFuncSetAttribute(function,
+                               CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                               int(launch.sharedBytes));
     std::string failed = textOf(driver->check(
-        driver->cuLaunchKernel(
-            function, unsigned(launch.grid[0]), unsigned(launch.grid[1]),
-            unsigned(launch.grid[2]), unsigned(launch.block[0]),
-            unsigned(launch.block[1]), unsigned(launch.block[2]),
-            unsigned(launch.sharedBytes), nullptr, params.data(), nullptr),
+        driver->cuLaunchKernelEx(&config, function, params.data(), nullptr),
         launch.symbol));
     if (failed.empty())
       failed = textOf(driver->check(driver->cuCtxSynchronize(), launch.symbol));

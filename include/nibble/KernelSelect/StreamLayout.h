@@ -1,0 +1,53 @@
+// How weights are stored that are streamed through registers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Kernels of the classes gemm.stream.* multiply by mma.sync.m16n8k16 with 16
+// rows of the weight as its rows. A thread (g, t) of a warp, g = lane / 4,
+// needs k = 2t, 2t+1, 2t+8, 2t+9 of rows g and g + 8. As a sum over k may be
+// made in any order, k is renamed: in each `unit` of 32 k, octet t belongs to
+// threads t, and makes two instructions.
+//
+// Codes lie so that 16 bytes of a lane, lane after lane, are its part of 512
+// bytes: half of them of row g, half of row g + 8 of a tile of 16 rows.
+//   4 bits: 64 k, [g][t][row half][octet][k % 2][k / 2 % 4]: one shift brings
+//           two neighbours to bits 12-15 and 28-31.
+//   8 bits: 32 k, [g][t][row half][8].
+//  16 bits: 16 k, half of each octet: [g][t][row half][4].
+// Tiles of k follow one another, then tiles of rows. Scales that change along k
+// follow in pieces of 128 k:
+//   blocks of 16: [g][t][64 k of the piece][row half], and octets 2t and 2t+1
+//   of
+//           64 k belong to threads t, so that a thread has whole blocks;
+//   others: [g][row half][block].
+#ifndef NIBBLE_KERNELSELECT_STREAMLAYOUT_H
+#define NIBBLE_KERNELSELECT_STREAMLAYOUT_H
+
+#include "nibble/KernelSelect/Layouts.h"
+
+#include <optional>
+
+namespace nibble {
+
+struct StreamFormat {
+  int64_t bits = 16;
+  int64_t block = 0; ///< elements along k with one scale; 0: all
+  /// Threads have blocks of 16 k, and codes are multiplied by their scales
+  /// before the product; otherwise sums are multiplied.
+  bool hasRuns() const { return block == 16; }
+  int64_t tileK() const { return bits == 4 ? 64 : 32; }
+};
+
+/// The format of a weight; nothing, with the reason in `why`, if such kernels
+/// do not take it. Taken are matrices of f16, bf16, E4M3 and E5M2 (scales per
+/// tensor or row), E2M1 with blocks of 16 (scales E4M3) or 32 (E4M3, E8M0)
+/// along k, and 4-bit integers with blocks of 32, 64, 128 or all of k; zero
+/// points are not taken, nor combined scales that are rounded to 16 bits.
+std::optional<StreamFormat> getStreamFormat(mlir::RankedTensorType type,
+                                            MatrixDims dims, std::string &why);
+
+/// The layout above; null if there is no such format.
+nq::LayoutAttr getStreamLayout(mlir::RankedTensorType type, MatrixDims dims);
+
+} // namespace nibble
+
+#endif // NIBBLE_KERNELSELECT_STREAMLAYOUT_H

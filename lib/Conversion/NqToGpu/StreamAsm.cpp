@@ -1,0 +1,257 @@
+// Instructions of PTX for kernels that stream weights, on 32-bit registers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "StreamAsm.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/SymbolTable.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace gpu {
+
+//===----------------------------------------------------------------------===//
+// Integers
+//===----------------------------------------------------------------------===//
+
+Value StreamAsm::constant(int64_t value) {
+  return arith::ConstantOp::create(b, b.getI32IntegerAttr(int32_t(value)));
+}
+Value StreamAsm::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(x, y);
+}
+Value StreamAsm::add(Value x, int64_t y) { return y ? add(x, constant(y)) : x; }
+Value StreamAsm::sub(Value x, Value y) {
+  return b.createOrFold<arith::SubIOp>(x, y);
+}
+Value StreamAsm::mul(Value x, int64_t y) { return mul(x, constant(y)); }
+Value StreamAsm::mul(Value x, Value y) {
+  return b.createOrFold<arith::MulIOp>(x, y);
+}
+Value StreamAsm::div(Value x, int64_t y) {
+  return b.createOrFold<arith::DivUIOp>(x, constant(y));
+}
+Value StreamAsm::rem(Value x, int64_t y) {
+  return b.createOrFold<arith::RemUIOp>(x, constant(y));
+}
+Value StreamAsm::bitAnd(Value x, int64_t y) {
+  return b.createOrFold<arith::AndIOp>(x, constant(y));
+}
+Value StreamAsm::bitOr(Value x, Value y) {
+  return b.createOrFold<arith::OrIOp>(x, y);
+}
+Value StreamAsm::bitXor(Value x, Value y) {
+  return b.createOrFold<arith::XOrIOp>(x, y);
+}
+Value StreamAsm::shl(Value x, int64_t y) {
+  return b.createOrFold<arith::ShLIOp>(x, constant(y));
+}
+Value StreamAsm::shr(Value x, int64_t y) {
+  return b.createOrFold<arith::ShRUIOp>(x, constant(y));
+}
+Value StreamAsm::less(Value x, Value y) {
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
+}
+Value StreamAsm::equal(Value x, int64_t y) {
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, x, constant(y));
+}
+Value StreamAsm::select(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, condition, x, y);
+}
+Value StreamAsm::fromIndex(Value index) {
+  return arith::IndexCastUIOp::create(b, b.getI32Type(), index);
+}
+Value StreamAsm::toIndex(Value value) {
+  return arith::IndexCastUIOp::create(b, b.getIndexType(), value);
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> StreamAsm::emit(StringRef text, StringRef constraints,
+                                   TypeRange results, ValueRange operands,
+                                   bool hasEffects) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
+  Type type;
+  if (results.size() == 1)
+    type = results.front();
+  else if (results.size() > 1)
+    type = LLVM::LLVMStructType::getLiteral(b.getContext(),
+                                            llvm::to_vector(results));
+  auto op = LLVM::InlineAsmOp::create(
+      b, type ? TypeRange(type) : TypeRange(), operands, text, constraints,
+      hasEffects, /*is_align_stack=*/false,
+      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
+  if (results.size() <= 1)
+    return llvm::to_vector_of<Value>(op->getResults());
+  SmallVector<Value> values;
+  for (size_t i = 0; i < results.size(); ++i)
+    values.push_back(LLVM::ExtractValueOp::create(b, op->getResult(0), i));
+  return values;
+}
+
+/// The array that dynamic shared memory is; one for all kernels of a module.
+static LLVM::GlobalOp getDynamicMemory(Operation *module, Location loc) {
+  constexpr StringLiteral kName = "nibble_dynamic_memory";
+  if (auto found = dyn_cast_or_null<LLVM::GlobalOp>(
+          SymbolTable::lookupSymbolIn(module, kName)))
+    return found;
+  OpBuilder builder = OpBuilder::atBlockBegin(&module->getRegion(0).front());
+  auto type = LLVM::LLVMArrayType::get(builder.getI8Type(), 0);
+  return LLVM::GlobalOp::create(builder, loc, type, /*isConstant=*/false,
+                                LLVM::Linkage::External, kName, Attribute(),
+                                /*alignment=*/1024, /*addrSpace=*/3);
+}
+
+Value StreamAsm::getShared() {
+  LLVM::GlobalOp memory =
+      getDynamicMemory(function.function->getParentOp(), b.getLoc());
+  Value address = LLVM::AddressOfOp::create(b, memory);
+  return LLVM::PtrToIntOp::create(b, b.getI32Type(), address);
+}
+
+Value StreamAsm::getGlobal(unsigned number, int64_t offset) {
+  // What a memref becomes; casts of it fold.
+  MLIRContext *context = b.getContext();
+  Type pointer = LLVM::LLVMPointerType::get(context);
+  Type one = LLVM::LLVMArrayType::get(b.getI32Type(), 1);
+  Type descriptor = LLVM::LLVMStructType::getLiteral(
+      context, {pointer, pointer, b.getI32Type(), one, one});
+  Value memref = function.function.getArgument(number);
+  Value unpacked =
+      UnrealizedConversionCastOp::create(b, descriptor, memref).getResult(0);
+  Value base = LLVM::ExtractValueOp::create(b, unpacked, 1);
+  Value global = LLVM::AddrSpaceCastOp::create(
+      b, LLVM::LLVMPointerType::get(context, 1), base);
+  Value address = LLVM::PtrToIntOp::create(b, b.getI64Type(), global);
+  return b.createOrFold<arith::AddIOp>(
+      address, arith::ConstantOp::create(b, b.getI64IntegerAttr(offset)));
+}
+
+Value StreamAsm::advance(Value global, Value bytes) {
+  Value wide = arith::ExtUIOp::create(b, b.getI64Type(), bytes);
+  return arith::AddIOp::create(b, global, wide);
+}
+
+void StreamAsm::copy16(Value shared, Value global, Value inside) {
+  emit("cp.async.cg.shared.global.L2::128B [$0], [$1], 16, $2;", "r,l,r", {},
+       {shared, global, select(inside, constant(16), constant(0))}, true);
+}
+
+void StreamAsm::commit() { emit("cp.async.commit_group;", "", {}, {}, true); }
+
+void StreamAsm::waitFor(int64_t pending) {
+  emit("cp.async.wait_group " + std::to_string(pending) + ";", "~{memory}", {},
+       {}, true);
+}
+
+SmallVector<Value> StreamAsm::load(Value shared, int64_t count) {
+  Type i32 = b.getI32Type();
+  SmallVector<Type> types(count, i32);
+  if (count == 4)
+    return emit("ld.shared.v4.b32 {$0, $1, $2, $3}, [$4];", "=r,=r,=r,=r,r",
+                types, shared, true);
+  if (count == 2)
+    return emit("ld.shared.v2.b32 {$0, $1}, [$2];", "=r,=r,r", types, shared,
+                true);
+  return emit("ld.shared.b32 $0, [$1];", "=r,r", types, shared, true);
+}
+
+Value StreamAsm::loadHalf(Value shared) {
+  return emitOne("ld.shared.u16 $0, [$1];", "=r,r", b.getI32Type(), shared,
+                 true);
+}
+Value StreamAsm::loadByte(Value shared) {
+  return emitOne("ld.shared.u8 $0, [$1];", "=r,r", b.getI32Type(), shared,
+                 true);
+}
+
+void StreamAsm::storeFloat(Value shared, Value value) {
+  emit("st.shared.f32 [$0], $1;", "r,f", {}, {shared, value}, true);
+}
+
+Value StreamAsm::loadFloats(Value shared, int64_t count, Value rank) {
+  std::string space = "shared";
+  if (rank) {
+    shared = emitOne("mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r",
+                     b.getI32Type(), {shared, rank});
+    space = "shared::cluster";
+  }
+  SmallVector<Type> types(count, b.getF32Type());
+  if (count == 1)
+    return emitOne("ld." + space + ".f32 $0, [$1];", "=f,r", types[0], shared,
+                   true);
+  SmallVector<Value> values =
+      emit("ld." + space + ".v4.f32 {$0, $1, $2, $3}, [$4];", "=f,=f,=f,=f,r",
+           types, shared, true);
+  return vector::FromElementsOp::create(
+      b, VectorType::get({count}, b.getF32Type()), values);
+}
+
+void StreamAsm::clusterBarrier() {
+  emit("barrier.cluster.arrive.release.aligned;\n"
+       "barrier.cluster.wait.acquire.aligned;",
+       "~{memory}", {}, {}, true);
+}
+
+//===----------------------------------------------------------------------===//
+// Numbers
+//===----------------------------------------------------------------------===//
+
+Value StreamAsm::permute(Value x, Value y, int64_t selector) {
+  return emitOne("prmt.b32 $0, $1, $2, " + std::to_string(selector) + ";",
+                 "=r,r,r", b.getI32Type(), {x, y});
+}
+
+Value StreamAsm::mulPair(Value x, Value y, bool bf16) {
+  return emitOne(bf16 ? "mul.rn.bf16x2 $0, $1, $2;"
+                      : "mul.rn.f16x2 $0, $1, $2;",
+                 "=r,r,r", b.getI32Type(), {x, y});
+}
+
+Value StreamAsm::subPair(Value x, Value y, bool bf16) {
+  return emitOne(bf16 ? "sub.rn.bf16x2 $0, $1, $2;"
+                      : "sub.rn.f16x2 $0, $1, $2;",
+                 "=r,r,r", b.getI32Type(), {x, y});
+}
+
+Value StreamAsm::pairOfBytes(Value x, bool e5m2, bool bf16) {
+  Value low = arith::TruncIOp::create(b, b.getI16Type(), x);
+  Value pair = emitOne(e5m2 ? "cvt.rn.f16x2.e5m2x2 $0, $1;"
+                            : "cvt.rn.f16x2.e4m3x2 $0, $1;",
+                       "=r,h", b.getI32Type(), low);
+  if (!bf16)
+    return pair;
+  return emitOne("cvt.rn.bf16x2.f32 $0, $2, $1;", "=r,f,f", b.getI32Type(),
+                 {lowToFloat(pair, false), lowToFloat(shr(pair, 16), false)});
+}
+
+Value StreamAsm::lowToFloat(Value x, bool bf16) {
+  if (bf16)
+    return asFloat(shl(x, 16));
+  Value low = arith::TruncIOp::create(b, b.getI16Type(), x);
+  return emitOne("cvt.f32.f16 $0, $1;", "=f,h", b.getF32Type(), low);
+}
+
+Value StreamAsm::asFloat(Value bits) {
+  return arith::BitcastOp::create(b, b.getF32Type(), bits);
+}
+
+SmallVector<Value> StreamAsm::multiply(ValueRange a, ValueRange b2,
+                                       ValueRange sums, bool bf16) {
+  SmallVector<Value> operands;
+  llvm::append_range(operands, a);
+  llvm::append_range(operands, b2);
+  llvm::append_range(operands, sums);
+  SmallVector<Type> types(4, b.getF32Type());
+  std::string type = bf16 ? "bf16" : "f16";
+  return emit("mma.sync.aligned.m16n8k16.row.col.f32." + type + "." + type +
+                  ".f32 {$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, "
+                  "{$10, $11, $12, $13};",
+              "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", types, operands, false);
+}
+
+} // namespace gpu
+} // namespace nibble

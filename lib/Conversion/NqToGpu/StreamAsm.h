@@ -1,0 +1,91 @@
+// Instructions of PTX for kernels that stream weights, on 32-bit registers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H
+
+#include "ProductFunction.h"
+
+namespace nibble {
+namespace gpu {
+
+/// i32 values; pairs of f16 or bf16 are one. Addresses of shared memory are
+/// i32, of global memory i64.
+class StreamAsm {
+public:
+  explicit StreamAsm(ProductFunction &function)
+      : function(function), b(function.code.b) {}
+
+  mlir::Value constant(int64_t value);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value add(mlir::Value x, int64_t y);
+  mlir::Value sub(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, int64_t y);
+  mlir::Value mul(mlir::Value x, mlir::Value y);
+  mlir::Value div(mlir::Value x, int64_t y);
+  mlir::Value rem(mlir::Value x, int64_t y);
+  mlir::Value bitAnd(mlir::Value x, int64_t y);
+  mlir::Value bitOr(mlir::Value x, mlir::Value y);
+  mlir::Value bitXor(mlir::Value x, mlir::Value y);
+  mlir::Value shl(mlir::Value x, int64_t y);
+  mlir::Value shr(mlir::Value x, int64_t y);
+  mlir::Value less(mlir::Value x, mlir::Value y);
+  mlir::Value equal(mlir::Value x, int64_t y);
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
+  mlir::Value fromIndex(mlir::Value index);
+  mlir::Value toIndex(mlir::Value value);
+
+  /// Begin of dynamic shared memory, aligned to 16.
+  mlir::Value getShared();
+  /// Address of byte `offset` of parameter `number`.
+  mlir::Value getGlobal(unsigned number, int64_t offset);
+  mlir::Value advance(mlir::Value global, mlir::Value bytes);
+
+  /// 16 bytes from global to shared memory; zeros unless `inside`.
+  void copy16(mlir::Value shared, mlir::Value global, mlir::Value inside);
+  void commit();
+  /// Until at most `pending` of this thread's groups are on their way.
+  void waitFor(int64_t pending);
+  /// 1, 2 or 4 registers.
+  llvm::SmallVector<mlir::Value> load(mlir::Value shared, int64_t count);
+  mlir::Value loadHalf(mlir::Value shared); ///< 16 bits, zero-extended
+  mlir::Value loadByte(mlir::Value shared);
+  void storeFloat(mlir::Value shared, mlir::Value value);
+  /// `count` (1 or 4) f32, of this block's memory, or of block `rank` of the
+  /// cluster.
+  mlir::Value loadFloats(mlir::Value shared, int64_t count, mlir::Value rank);
+  void clusterBarrier();
+
+  /// Bytes of (x, y) by the digits of `selector`.
+  mlir::Value permute(mlir::Value x, mlir::Value y, int64_t selector);
+  /// Pairs.
+  mlir::Value mulPair(mlir::Value x, mlir::Value y, bool bf16);
+  mlir::Value subPair(mlir::Value x, mlir::Value y, bool bf16);
+  /// Two 8-bit floats, in the low half of x, as a pair.
+  mlir::Value pairOfBytes(mlir::Value x, bool e5m2, bool bf16);
+  /// The low f16 or bf16 of x as an f32.
+  mlir::Value lowToFloat(mlir::Value x, bool bf16);
+  mlir::Value asFloat(mlir::Value bits);
+
+  /// sums (4) + A (4) * B (2), m16n8k16.
+  llvm::SmallVector<mlir::Value> multiply(mlir::ValueRange a,
+                                          mlir::ValueRange b2,
+                                          mlir::ValueRange sums, bool bf16);
+
+private:
+  llvm::SmallVector<mlir::Value>
+  emit(llvm::StringRef text, llvm::StringRef constraints,
+       mlir::TypeRange results, mlir::ValueRange operands, bool hasEffects);
+  mlir::Value emitOne(const std::string &text, llvm::StringRef constraints,
+                      mlir::Type result, mlir::ValueRange operands,
+                      bool hasEffects = false) {
+    return emit(text, constraints, result, operands, hasEffects).front();
+  }
+
+  ProductFunction &function;
+  mlir::ImplicitLocOpBuilder &b;
+};
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H

@@ -1,0 +1,30 @@
+// Products of few rows: the weight is read once, as fast as memory gives it.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMGEMM_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMGEMM_H
+
+#include "nibble/Conversion/NqToGpu/GpuKernel.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace nibble {
+namespace gpu {
+
+/// True if select-kernels chose to stream the weights of the kernel.
+bool isStreamKernel(mlir::func::FuncOp kernel, const GpuTarget &options);
+
+/// The product of a part (ProductCut.h) as one kernel. The weight (16 rows by
+/// 16 k) is operand A of mma.sync.m16n8k16 in f16 or bf16, exactly; tokens are
+/// B, eight at a time, padded with zeros. Sums are f32: of a warp, over its
+/// steps; then of warps, then of the blocks of a cluster, in that order. Codes,
+/// scales and tokens come to shared memory by cp.async, several steps ahead.
+/// Nothing, with the reason in `why`, if it is no such product.
+mlir::FailureOr<std::optional<GpuKernel>>
+emitStreamGemm(mlir::func::FuncOp part, mlir::gpu::GPUModuleOp target,
+               const GpuTarget &options, std::string &why);
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMGEMM_H

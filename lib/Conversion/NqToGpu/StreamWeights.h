@@ -1,0 +1,69 @@
+// Weights that are streamed: from bits in shared memory to operands of
+// mma.sync.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMWEIGHTS_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMWEIGHTS_H
+
+#include "StreamAsm.h"
+#include "StreamPlan.h"
+
+namespace nibble {
+namespace gpu {
+
+/// What a warp multiplies in one step. Operands are the weight times a power of
+/// two that makes codes exact: `getFactor` undoes it.
+///   E2M1 as f16: exponent and mantissa are moved to bits 9-11, 2^-14 of the
+///   value. Times 2^7 of an E4M3 scale, the product has bits down to 2^-17 and
+///   is below 2^5: exact. As bf16: bits 6-8, 2^-126, times 2^118 of the scale
+///   (times 2^126 without one).
+///   INT4: 1024 + (code ^ 8) less 1032 (bf16: 128, 136).
+class StreamWeights {
+public:
+  StreamWeights(StreamAsm &code, const StreamProblem &problem,
+                const StreamPlan &plan, mlir::Value lane)
+      : code(code), problem(problem), plan(plan), lane(lane),
+        isInt(problem.storage.isInteger()),
+        isSigned(!problem.storage.isUnsignedInteger()) {}
+
+  /// Of codes and scales of this warp.
+  void load(mlir::Value codesAt, mlir::Value scalesAt);
+
+  /// Units of 32 k in a step.
+  int64_t units() const { return plan.kStep / 32; }
+  /// Operand A of the two instructions of a unit, 4 registers each.
+  llvm::SmallVector<mlir::Value> operands(int64_t unit, int64_t tile);
+  /// What sums of a unit are multiplied by in rows g and g + 8, as f32; empty
+  /// if they are not.
+  llvm::SmallVector<mlir::Value, 2> scales(int64_t unit, int64_t tile);
+  bool scalesSums() const {
+    return problem.format.block && !problem.format.hasRuns();
+  }
+  double getFactor() const;
+
+private:
+  mlir::Value word(int64_t tile, int64_t load, int64_t number) {
+    return words[(tile * StreamPlan::kLoads + load) * 4 + number];
+  }
+  llvm::SmallVector<mlir::Value> octet(int64_t unit, int64_t tile,
+                                       int64_t half);
+  llvm::SmallVector<mlir::Value> fromNibbles(mlir::Value word);
+  llvm::SmallVector<mlir::Value> fromBytes(mlir::Value word);
+  mlir::Value scalePair(int64_t load, int64_t tile, int64_t half);
+  mlir::Value scaleOfSum(int64_t unit, int64_t tile, int64_t half);
+  mlir::Value powerOfTwo(mlir::Value exponent);
+  /// Of the step, for both rows of a thread: blocks of 16.
+  void convertScales();
+
+  StreamAsm &code;
+  const StreamProblem &problem;
+  const StreamPlan &plan;
+  mlir::Value lane, scalesOfWarp;
+  bool isInt, isSigned;
+  llvm::SmallVector<mlir::Value> words;
+  llvm::SmallVector<mlir::Value> pairs; ///< [tile][load]: rows g, g + 8
+};
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMWEIGHTS_H

@@ -1,0 +1,167 @@
+// How weights are stored that are streamed through registers.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/KernelSelect/StreamLayout.h"
+
+using namespace mlir;
+using namespace nibble;
+
+static std::optional<StreamFormat> no(std::string &why, const Twine &reason) {
+  why = reason.str();
+  return std::nullopt;
+}
+
+static bool isFloat(Type type) {
+  return type.isF16() || type.isBF16() || type.isF32();
+}
+
+/// Block along k of codes that are scaled in blocks of one row.
+static std::optional<int64_t> getBlock(nq::ScaledType scaled,
+                                       RankedTensorType type, MatrixDims dims) {
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  if (block[dims.k] >= type.getDimSize(dims.k))
+    return 0;
+  if (block[dims.row] != 1)
+    return std::nullopt;
+  return block[dims.k];
+}
+
+static bool takesScale(Type storage, Type scale, int64_t block) {
+  if (block == 0)
+    return true;
+  if (isa<Float4E2M1FNType>(storage))
+    return (block == 16 && isa<Float8E4M3FNType>(scale)) ||
+           (block == 32 && isa<Float8E4M3FNType, Float8E8M0FNUType>(scale));
+  return storage.isInteger() && isFloat(scale) &&
+         (block == 32 || block == 64 || block == 128);
+}
+
+std::optional<StreamFormat> nibble::getStreamFormat(RankedTensorType type,
+                                                    MatrixDims dims,
+                                                    std::string &why) {
+  if (type.getRank() != 2)
+    return no(why, "the weight has " + Twine(type.getRank()) + " dimensions");
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  Type element = type.getElementType();
+  if (!scaled) {
+    if (element.isF16() || element.isBF16())
+      return StreamFormat{16, 0};
+    return no(why, "the weight is neither scaled nor f16 nor bf16");
+  }
+  if (scaled.getZeroPoint())
+    return no(why, "the weight has zero points");
+  if (scaled.getGlobal() && !scaled.getGlobal().isF32())
+    return no(why, "combined scales are rounded to 16 bits");
+  Type storage = scaled.getStorage();
+  int64_t bits = scaled.getStorageBits();
+  bool isByte = isa<Float8E4M3FNType, Float8E5M2Type>(storage);
+  if (!isByte &&
+      (bits != 4 || !(isa<Float4E2M1FNType>(storage) || storage.isInteger())))
+    return no(why, "codes are neither of 4 bits nor 8-bit floats");
+  std::optional<int64_t> block = getBlock(scaled, type, dims);
+  if (!block || !takesScale(storage, scaled.getScale(), *block))
+    return no(why, "scales change in other blocks than of 16 (E4M3), 32 (E8M0, "
+                   "E4M3) or, of integers, 32, 64 or 128 k of a row");
+  return StreamFormat{bits, *block};
+}
+
+namespace {
+/// Digits of rows and k, by number, in the order of storage.
+class DigitOrder {
+public:
+  DigitOrder(MatrixDims dims, ArrayRef<int64_t> rows, ArrayRef<int64_t> k)
+      : dims(dims), tiles(2) {
+    tiles[dims.row].assign(rows.begin(), rows.end());
+    tiles[dims.k].assign(k.begin(), k.end());
+  }
+  DigitOrder &row(int64_t digit) { return add(dims.row, digit); }
+  DigitOrder &k(int64_t digit) { return add(dims.k, digit); }
+
+  nq::LayoutAttr build(MLIRContext *context, nq::LayoutAttr scales) const {
+    SmallVector<DenseI64ArrayAttr> attrs;
+    for (ArrayRef<int64_t> tile : tiles)
+      attrs.push_back(DenseI64ArrayAttr::get(context, tile));
+    return nq::LayoutAttr::get(context, attrs, order, {}, scales);
+  }
+
+private:
+  DigitOrder &add(int64_t dim, int64_t digit) {
+    order.push_back((dim ? tiles[0].size() + 1 : 0) + digit);
+    return *this;
+  }
+
+  MatrixDims dims;
+  SmallVector<SmallVector<int64_t>> tiles;
+  SmallVector<int64_t> order;
+};
+} // namespace
+
+static nq::LayoutAttr getScaleLayout(MLIRContext *context, MatrixDims dims,
+                                     const StreamFormat &format) {
+  if (!format.block)
+    return {};
+  if (format.hasRuns())
+    return DigitOrder(dims, {2, 8}, {2, 4})
+        .row(0)
+        .k(0)
+        .row(2)
+        .k(2)
+        .k(1)
+        .row(1)
+        .build(context, {});
+  return DigitOrder(dims, {2, 8}, {128 / format.block})
+      .row(0)
+      .k(0)
+      .row(2)
+      .row(1)
+      .k(1)
+      .build(context, {});
+}
+
+nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
+  std::string why;
+  std::optional<StreamFormat> format = getStreamFormat(type, dims, why);
+  if (!format)
+    return {};
+  MLIRContext *context = type.getContext();
+  nq::LayoutAttr scales = getScaleLayout(context, dims, *format);
+  if (format->bits == 16)
+    return DigitOrder(dims, {2, 8}, {4, 2, 4})
+        .row(0)
+        .k(0)
+        .k(2)
+        .row(2)
+        .k(1)
+        .row(1)
+        .k(3)
+        .build(context, scales);
+  if (format->bits == 8)
+    return DigitOrder(dims, {2, 8}, {4, 8})
+        .row(0)
+        .k(0)
+        .row(2)
+        .k(1)
+        .row(1)
+        .k(2)
+        .build(context, scales);
+  if (format->hasRuns()) // k: tile, t, octet, pair, k % 2
+    return DigitOrder(dims, {2, 8}, {4, 2, 4, 2})
+        .row(0)
+        .k(0)
+        .row(2)
+        .k(1)
+        .row(1)
+        .k(2)
+        .k(4)
+        .k(3)
+        .build(context, scales);
+  return DigitOrder(dims, {2, 8}, {2, 4, 4, 2})
+      .row(0)
+      .k(0)
+      .row(2)
+      .k(2)
+      .row(1)
+      .k(1)
+      .k(4)
+      .k(3)
+      .build(context, scales);
+}
