@@ -124,6 +124,7 @@ nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
     return {};
   MLIRContext *context = type.getContext();
   nq::LayoutAttr scales = getScaleLayout(context, dims, *format);
+  // Digits of k: pieces of 1024 bytes, and what they are made of.
   if (format->bits == 16)
     return DigitOrder(dims, {2, 8}, {4, 2, 4})
         .row(0)
@@ -135,33 +136,36 @@ nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
         .k(3)
         .build(context, scales);
   if (format->bits == 8)
-    return DigitOrder(dims, {2, 8}, {4, 8})
+    return DigitOrder(dims, {2, 8}, {2, 4, 8})
         .row(0)
         .k(0)
-        .row(2)
         .k(1)
-        .row(1)
-        .k(2)
-        .build(context, scales);
-  if (format->hasRuns()) // k: tile, t, octet, pair, k % 2
-    return DigitOrder(dims, {2, 8}, {4, 2, 4, 2})
-        .row(0)
-        .k(0)
         .row(2)
-        .k(1)
-        .row(1)
         .k(2)
-        .k(4)
+        .row(1)
         .k(3)
         .build(context, scales);
-  return DigitOrder(dims, {2, 8}, {2, 4, 4, 2})
+  if (format->hasRuns()) // k: piece, tile, t, octet, pair, k % 2
+    return DigitOrder(dims, {2, 8}, {2, 4, 2, 4, 2})
+        .row(0)
+        .k(0)
+        .k(1)
+        .row(2)
+        .k(2)
+        .row(1)
+        .k(3)
+        .k(5)
+        .k(4)
+        .build(context, scales);
+  return DigitOrder(dims, {2, 8}, {2, 2, 4, 4, 2})
       .row(0)
       .k(0)
-      .row(2)
-      .k(2)
-      .row(1)
       .k(1)
-      .k(4)
+      .row(2)
       .k(3)
+      .row(1)
+      .k(2)
+      .k(5)
+      .k(4)
       .build(context, scales);
 }

@@ -13,7 +13,8 @@
 //           two neighbours to bits 12-15 and 28-31.
 //   8 bits: 32 k, [g][t][row half][8].
 //  16 bits: 16 k, half of each octet: [g][t][row half][4].
-// Tiles of k follow one another, then tiles of rows. Scales that change along k
+// Two such loads make a piece, in which k ends (padded with zeros). Pieces of k
+// follow one another, then tiles of rows. Scales that change along k
 // follow in pieces of 128 k:
 //   blocks of 16: [g][t][64 k of the piece][row half], and octets 2t and 2t+1
 //   of
@@ -34,7 +35,8 @@ struct StreamFormat {
   /// Threads have blocks of 16 k, and codes are multiplied by their scales
   /// before the product; otherwise sums are multiplied.
   bool hasRuns() const { return block == 16; }
-  int64_t tileK() const { return bits == 4 ? 64 : 32; }
+  /// Elements along k of a piece, 1024 bytes for 16 rows.
+  int64_t pieceK() const { return 512 / bits; }
 };
 
 /// The format of a weight; nothing, with the reason in `why`, if such kernels

@@ -135,16 +135,48 @@ Value StreamAsm::advance(Value global, Value bytes) {
   return arith::AddIOp::create(b, global, wide);
 }
 
-void StreamAsm::copy16(Value shared, Value global, Value inside) {
-  emit("cp.async.cg.shared.global.L2::128B [$0], [$1], 16, $2;", "r,l,r", {},
-       {shared, global, select(inside, constant(16), constant(0))}, true);
+void StreamAsm::initBarrier(Value barrier) {
+  emit("mbarrier.init.shared.b64 [$0], 1;", "r", {}, barrier, true);
 }
 
-void StreamAsm::commit() { emit("cp.async.commit_group;", "", {}, {}, true); }
+void StreamAsm::fenceBarriers() {
+  emit("fence.mbarrier_init.release.cluster;", "~{memory}", {}, {}, true);
+}
 
-void StreamAsm::waitFor(int64_t pending) {
-  emit("cp.async.wait_group " + std::to_string(pending) + ";", "~{memory}", {},
-       {}, true);
+void StreamAsm::arrive(Value barrier, Value bytes) {
+  emit("mbarrier.arrive.expect_tx.shared.b64 _, [$0], $1;", "r,r", {},
+       {barrier, bytes}, true);
+}
+
+void StreamAsm::waitFor(Value barrier, Value parity) {
+  emit("{\n.reg .pred p;\nagain:\n"
+       "mbarrier.try_wait.parity.shared.b64 p, [$0], $1;\n"
+       "@p bra done;\nbra again;\ndone:\n}",
+       "r,r,~{memory}", {}, {barrier, parity}, true);
+}
+
+void StreamAsm::copy(Value shared, Value global, Value bytes, Value barrier) {
+  emit("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
+       "[$0], [$1], $2, [$3];",
+       "r,l,r,r", {}, {shared, global, bytes, barrier}, true);
+}
+
+void StreamAsm::fenceCopies() {
+  emit("fence.proxy.async.shared::cta;", "~{memory}", {}, {}, true);
+}
+
+void StreamAsm::letNextBegin() {
+  emit("griddepcontrol.launch_dependents;", "", {}, {}, true);
+}
+
+void StreamAsm::waitForPrevious() {
+  emit("griddepcontrol.wait;", "~{memory}", {}, {}, true);
+}
+
+void StreamAsm::storeZeros(Value shared) {
+  Value zero = constant(0);
+  emit("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {}, {shared, zero},
+       true);
 }
 
 SmallVector<Value> StreamAsm::load(Value shared, int64_t count) {

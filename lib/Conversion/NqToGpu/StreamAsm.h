@@ -40,11 +40,22 @@ public:
   mlir::Value getGlobal(unsigned number, int64_t offset);
   mlir::Value advance(mlir::Value global, mlir::Value bytes);
 
-  /// 16 bytes from global to shared memory; zeros unless `inside`.
-  void copy16(mlir::Value shared, mlir::Value global, mlir::Value inside);
-  void commit();
-  /// Until at most `pending` of this thread's groups are on their way.
-  void waitFor(int64_t pending);
+  /// Barriers of shared memory: one arrival, and bytes that copies bring.
+  void initBarrier(mlir::Value barrier);
+  void fenceBarriers();
+  void arrive(mlir::Value barrier, mlir::Value bytes);
+  /// Until the phase of this parity is complete.
+  void waitFor(mlir::Value barrier, mlir::Value parity);
+  /// `bytes` (a multiple of 16) from global to shared memory.
+  void copy(mlir::Value shared, mlir::Value global, mlir::Value bytes,
+            mlir::Value barrier);
+  /// Launches behind this one may begin; until those before it are done.
+  void letNextBegin();
+  void waitForPrevious();
+  /// 16 bytes.
+  void storeZeros(mlir::Value shared);
+  /// Copies that begin from here on come behind this thread's stores.
+  void fenceCopies();
   /// 1, 2 or 4 registers.
   llvm::SmallVector<mlir::Value> load(mlir::Value shared, int64_t count);
   mlir::Value loadHalf(mlir::Value shared); ///< 16 bits, zero-extended

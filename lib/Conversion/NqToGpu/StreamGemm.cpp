@@ -21,16 +21,14 @@ bool isStreamKernel(func::FuncOp kernel, const GpuTarget &options) {
 
 namespace {
 
-constexpr int64_t kLoads = StreamPlan::kLoads;
-
 class StreamEmitter {
 public:
   StreamEmitter(ProductGraph &graph, mlir::gpu::GPUModuleOp target,
                 const StreamProblem &problem, const GpuTarget &options)
-      : graph(graph), problem(problem), plan(problem, options),
+      : graph(graph), target(target), problem(problem), plan(problem, options),
         product(graph.graph, problem.op),
         function(graph, target, graph.part.getName() + "_stream",
-                 plan.threads(), /*blocks=*/1, /*workspaceFloats=*/0),
+                 plan.threads(), /*blocks=*/1, plan.workspaceFloats(problem)),
         code(function) {}
 
   GpuKernel run() {
@@ -38,12 +36,18 @@ public:
     StreamWeights weights(code, problem, plan, lane);
     SmallVector<Value> sums = multiplyAll(weights);
     storeSums(sums);
+    addGlobalScale();
     writeResult(weights.getFactor());
     GpuKernel kernel;
     KernelLaunch launch = function.finish(plan.blocks);
-    launch.cluster[0] = plan.splits;
+    if (plan.isCluster())
+      launch.cluster[0] = plan.splits;
     launch.sharedBytes = plan.sharedBytes();
     kernel.launches.push_back(std::move(launch));
+    if (plan.hasSecondPass()) {
+      kernel.workspaceBytes = plan.workspaceFloats(problem) * 4;
+      kernel.launches.push_back(emitSum());
+    }
     kernel.flops = 2 * problem.m * problem.n * problem.k;
     return kernel;
   }
@@ -82,93 +86,128 @@ private:
     return code.select(code.less(number, last), number, last);
   }
 
-  /// Codes and scales of this warp at step `step` (of all of k).
-  void copyWeights(Value step, Value stage) {
+  /// Codes and scales of this warp at step `step` (of all of k). Behind the
+  /// end, where tokens are zeros, the last piece comes again.
+  void copyWeights(Value step, Value stage, Value barrier) {
     Value piece = code.add(code.mul(step, plan.kGroups), kGroup);
-    Value to =
-        code.add(code.add(stage, code.mul(warpOfBlock, plan.codesOfWarp())),
-                 code.mul(lane, 16));
-    for (int64_t tile = 0; tile < plan.tiles; ++tile)
-      for (int64_t i = 0; i < kLoads; ++i) {
-        Value load = code.add(code.mul(piece, kLoads), i);
-        Value inside = code.less(load, code.constant(problem.loads()));
-        Value number = code.add(code.mul(rowTile(tile), problem.loads()), load);
-        Value from = code.add(code.mul(number, 512), code.mul(lane, 16));
-        code.copy16(code.add(to, (tile * kLoads + i) * 512),
-                    code.advance(codesOfAll,
-                                 code.select(inside, from, code.constant(0))),
-                    inside);
-      }
-    if (problem.format.block)
-      copyScales(piece, stage);
-  }
-
-  void copyScales(Value piece, Value stage) {
+    Value last = code.constant(problem.pieces() - 1);
+    piece = code.select(code.less(piece, last), piece, last);
+    Value codesTo = code.add(stage, code.mul(warpOfBlock, plan.codesOfWarp()));
+    Value scalesTo = code.add(code.add(stage, plan.scalesAt()),
+                              code.mul(warpOfBlock, plan.scalesOfWarp()));
     int64_t bytes = problem.scaleBytes();
-    auto copy = [&] {
-      Value to = code.add(code.add(code.add(stage, plan.scalesAt()),
-                                   code.mul(warpOfBlock, plan.scalesOfWarp())),
-                          code.mul(lane, 16));
-      for (int64_t tile = 0; tile < plan.tiles; ++tile) {
-        Value inside = code.less(piece, code.constant(problem.scalePieces()));
-        Value number =
-            code.add(code.mul(rowTile(tile), problem.scalePieces()), piece);
-        Value from = code.add(code.mul(number, bytes), code.mul(lane, 16));
-        code.copy16(code.add(to, tile * bytes),
-                    code.advance(scalesOfAll,
-                                 code.select(inside, from, code.constant(0))),
-                    inside);
-      }
+    for (int64_t tile = 0; tile < plan.tiles; ++tile) {
+      Value number = code.add(code.mul(rowTile(tile), problem.pieces()), piece);
+      code.copy(code.add(codesTo, tile * 1024),
+                code.advance(codesOfAll, code.mul(number, 1024)),
+                code.constant(1024), barrier);
+      if (bytes)
+        code.copy(code.add(scalesTo, tile * bytes),
+                  code.advance(scalesOfAll, code.mul(number, bytes)),
+                  code.constant(bytes), barrier);
+    }
+  }
+
+  bool hasTail() const {
+    return problem.k % (plan.blockK() * plan.splits * plan.steps) != 0;
+  }
+
+  /// Bytes of a token's row at a step that are inside of k.
+  Value tokenBytes(Value step) {
+    Value all = code.constant(plan.blockK() * 2);
+    if (!hasTail())
+      return all;
+    Value left = code.sub(code.constant(problem.k * 2),
+                          code.mul(step, plan.blockK() * 2));
+    Value some = code.select(code.less(left, all), left, all);
+    return code.select(code.less(some, code.constant(0)), code.constant(0),
+                       some);
+  }
+
+  /// One thread for each row.
+  void copyTokens(Value step, Value stage, Value barrier) {
+    Value bytes = tokenBytes(step);
+    Value here = code.less(thread, code.constant(problem.m));
+    if (hasTail())
+      here = arith::AndIOp::create(function.code.b, here,
+                                   code.less(code.constant(0), bytes));
+    Value row = code.add(code.add(stage, plan.tokensAt()),
+                         code.mul(thread, plan.tokenPitch()));
+    Value from = code.add(code.mul(thread, problem.k * 2),
+                          code.mul(step, plan.blockK() * 2));
+    function.code.ifElse(here, [&] {
+      code.copy(row, code.advance(tokensOfAll, from), bytes, barrier);
+    });
+    if (hasTail())
+      clearTail(stage, bytes);
+  }
+
+  /// Zeros behind the end of k, in all rows.
+  void clearTail(Value stage, Value bytes) {
+    int64_t octets = plan.blockK() / 8, all = octets * problem.m;
+    auto clear = [&](Value number) {
+      Value token = code.div(number, octets), octet = code.rem(number, octets);
+      Value at = code.mul(octet, 16);
+      auto store = [&] {
+        code.storeZeros(code.add(code.add(code.add(stage, plan.tokensAt()), at),
+                                 code.mul(token, plan.tokenPitch())));
+      };
+      // Not less than: at >= bytes.
+      function.code.ifElse(code.less(at, bytes), [] {}, store);
     };
-    if (bytes >= 512)
-      return copy();
-    function.code.ifElse(code.less(lane, code.constant(bytes / 16)), copy);
+    function.code.ifElse(
+        code.less(bytes, code.constant(plan.blockK() * 2)), [&] {
+          function.code.loop(
+              function.code.index(0), function.code.index(all), plan.threads(),
+              [&](Value first) {
+                Value number = code.add(code.fromIndex(first), thread);
+                function.code.ifElse(code.less(number, code.constant(all)),
+                                     [&] { clear(number); });
+              });
+        });
   }
 
-  /// Octets of all tokens. That of unit u and thread (g, t) lies at
-  /// [u][token / 8][g ^ (u & 1)][t]: reads and writes are without bank
-  /// conflicts.
-  void copyTokens(Value step, Value stage) {
-    int64_t octets = plan.blockK() / 8, pieces = octets * plan.tokenTiles * 8;
-    for (int64_t first = 0; first < pieces; first += plan.threads()) {
-      Value number = code.add(thread, first);
-      auto copy = [&] { copyToken(step, stage, number, octets); };
-      if (first + plan.threads() <= pieces)
-        copy();
-      else
-        function.code.ifElse(code.less(number, code.constant(pieces)), copy);
-    }
+  /// Rows of tokens that are none, in all stages.
+  void clearPadding() {
+    int64_t rows = plan.tokenTiles * 8 - problem.m, octets = plan.blockK() / 8,
+            all = rows * octets * plan.stages;
+    if (!rows)
+      return;
+    Value first = code.toIndex(thread);
+    function.code.loop(
+        first, function.code.index(all), plan.threads(), [&](Value index) {
+          Value number = code.fromIndex(index);
+          Value octet = code.rem(number, octets),
+                row = code.rem(code.div(number, octets), rows),
+                stage = code.div(number, octets * rows);
+          Value at = code.add(
+              code.add(code.mul(stage, plan.stageBytes()), code.mul(octet, 16)),
+              code.mul(row, plan.tokenPitch()));
+          code.storeZeros(
+              code.add(code.add(shared, at),
+                       plan.tokensAt() + problem.m * plan.tokenPitch()));
+        });
   }
 
-  void copyToken(Value step, Value stage, Value number, int64_t octets) {
-    Value octet = code.rem(number, octets), token = code.div(number, octets);
-    Value unit, t;
-    if (problem.format.hasRuns()) {
-      unit = code.add(code.mul(code.div(octet, 8), 2), code.rem(octet, 2));
-      t = code.div(code.rem(octet, 8), 2);
-    } else {
-      unit = code.div(octet, 4);
-      t = code.rem(octet, 4);
-    }
-    Value g = code.bitXor(code.rem(token, 8), code.rem(unit, 2));
-    Value row = code.add(code.mul(unit, plan.tokenTiles), code.div(token, 8));
-    Value at = code.add(code.mul(row, 512),
-                        code.add(code.mul(g, 64), code.mul(t, 16)));
-    Value k = code.mul(code.add(code.mul(step, octets), octet), 8);
-    Value inside = arith::AndIOp::create(
-        function.code.b, code.less(k, code.constant(problem.k)),
-        code.less(token, code.constant(problem.m)));
-    Value from = code.mul(code.add(code.mul(token, problem.k), k), 2);
-    code.copy16(
-        code.add(code.add(stage, plan.tokensAt()), at),
-        code.advance(tokensOfAll, code.select(inside, from, code.constant(0))),
-        inside);
+  /// Blocks begin at different places, lest all read the same tokens at once.
+  Value placeOf(Value step) {
+    Value turned = code.rem(code.add(step, rowBlock), plan.steps);
+    return code.add(firstStep, turned);
   }
 
-  void copyStep(Value step, Value stage) {
-    Value all = code.add(firstStep, step);
-    copyWeights(all, stage);
-    copyTokens(all, stage);
+  void copyWeightsOf(Value step) {
+    Value place = placeOf(step), barrier = barrierOf(step);
+    function.code.ifElse(code.equal(thread, 0), [&] {
+      int64_t weights = plan.warps * (plan.codesOfWarp() + plan.scalesOfWarp());
+      code.arrive(barrier,
+                  code.add(code.mul(tokenBytes(place), problem.m), weights));
+    });
+    function.code.ifElse(code.equal(lane, 0),
+                         [&] { copyWeights(place, stageOf(step), barrier); });
+  }
+
+  void copyTokensOf(Value step) {
+    copyTokens(placeOf(step), stageOf(step), barrierOf(step));
   }
 
   Value stageOf(Value step) {
@@ -176,30 +215,57 @@ private:
                     code.mul(code.rem(step, plan.stages), plan.stageBytes()));
   }
 
+  Value barrierOf(Value step) {
+    return code.add(code.add(shared, plan.barriersAt()),
+                    code.mul(code.rem(step, plan.stages), 8));
+  }
+
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
 
+  void initBarriers() {
+    function.code.ifElse(code.equal(thread, 0), [&] {
+      for (int64_t i = 0; i < plan.stages; ++i)
+        code.initBarrier(barrierOf(code.constant(i)));
+      code.fenceBarriers();
+    });
+    clearPadding();
+    function.barrier();
+  }
+
   SmallVector<Value> multiplyAll(StreamWeights &weights) {
-    for (int64_t i = 0; i < plan.stages - 1; ++i) {
-      if (i < plan.steps)
-        copyStep(code.constant(i), stageOf(code.constant(i)));
-      code.commit();
-    }
+    initBarriers();
+    // Weights are constants, tokens come from the launch before.
+    code.letNextBegin();
+    // Stages that are used once need no word from who reads them.
+    bool reuses = plan.steps > plan.stages;
+    int64_t early = reuses ? plan.stages - 1 : plan.steps;
+    for (int64_t i = 0; i < early; ++i)
+      copyWeightsOf(code.constant(i));
+    code.waitForPrevious();
+    for (int64_t i = 0; i < early; ++i)
+      copyTokensOf(code.constant(i));
+    if (hasTail() && !reuses)
+      function.barrier();
     SmallVector<Value> zeros(plan.tiles * plan.tokenTiles * 4, function.zero());
     SmallVector<Value> sums = function.code.loop(
         0, plan.steps, 1, zeros, [&](Value index, ValueRange carried) {
           Value step = code.fromIndex(index);
-          code.waitFor(plan.stages - 2);
-          // What all have read in the step before is free, too.
-          function.barrier();
-          Value ahead = code.add(step, plan.stages - 1);
-          function.code.ifElse(code.less(ahead, code.constant(plan.steps)),
-                               [&] { copyStep(ahead, stageOf(ahead)); });
-          code.commit();
+          if (reuses) {
+            // All have read what they needed in the step before.
+            function.barrier();
+            Value ahead = code.add(step, plan.stages - 1);
+            function.code.ifElse(code.less(ahead, code.constant(plan.steps)),
+                                 [&] {
+                                   copyWeightsOf(ahead);
+                                   copyTokensOf(ahead);
+                                 });
+          }
+          code.waitFor(barrierOf(step),
+                       code.rem(code.div(step, plan.stages), 2));
           return multiplyStep(weights, stageOf(step), carried);
         });
-    code.waitFor(0);
     function.barrier();
     return sums;
   }
@@ -211,61 +277,72 @@ private:
                  code.add(code.add(stage, plan.scalesAt()),
                           code.mul(warpOfBlock, plan.scalesOfWarp())));
     for (int64_t unit = 0; unit < weights.units(); ++unit) {
-      SmallVector<Value> tokens = loadTokens(weights, unit, stage);
-      for (int64_t tile = 0; tile < plan.tiles; ++tile)
-        multiplyUnit(weights, unit, tile, tokens, sums);
+      SmallVector<SmallVector<Value>> operands;
+      SmallVector<SmallVector<Value, 2>> scales;
+      for (int64_t tile = 0; tile < plan.tiles; ++tile) {
+        operands.push_back(weights.operands(unit, tile));
+        scales.push_back(weights.scales(unit, tile));
+      }
+      Value at = tokensOf(weights, unit, stage);
+      for (int64_t i = 0; i < plan.tokenTiles; ++i) {
+        SmallVector<Value> tokens =
+            code.load(code.add(at, i * 8 * plan.tokenPitch()), 4);
+        for (int64_t tile = 0; tile < plan.tiles; ++tile)
+          multiplyUnit(operands[tile], scales[tile], tokens,
+                       MutableArrayRef<Value>(sums).slice(
+                           (tile * plan.tokenTiles + i) * 4, 4));
+      }
     }
     return sums;
   }
 
-  /// Four registers per eight tokens.
-  SmallVector<Value> loadTokens(StreamWeights &weights, int64_t unit,
-                                Value stage) {
-    Value number = code.add(code.mul(kGroup, weights.units()), unit);
-    Value g = code.bitXor(code.div(lane, 4), code.rem(number, 2));
-    Value at =
-        code.add(code.add(code.add(stage, plan.tokensAt()),
-                          code.mul(number, plan.tokenTiles * 512)),
-                 code.add(code.mul(g, 64), code.mul(code.rem(lane, 4), 16)));
-    SmallVector<Value> registers;
-    for (int64_t i = 0; i < plan.tokenTiles; ++i)
-      llvm::append_range(registers, code.load(code.add(at, i * 512), 4));
-    return registers;
+  /// Which of eight tokens is column g of a product: one that lies in other
+  /// banks than that of column g ^ 1.
+  Value tokenOf(Value g) {
+    if (problem.format.hasRuns())
+      return g;
+    return code.add(code.div(g, 2), code.mul(code.rem(g, 2), 4));
   }
 
-  void multiplyUnit(StreamWeights &weights, int64_t unit, int64_t tile,
-                    ArrayRef<Value> tokens, MutableArrayRef<Value> sums) {
-    SmallVector<Value> a = weights.operands(unit, tile);
-    SmallVector<Value, 2> scales = weights.scales(unit, tile);
-    ArrayRef<Value> first = ArrayRef(a).take_front(4),
-                    second = ArrayRef(a).drop_front(4);
-    for (int64_t i = 0; i < plan.tokenTiles; ++i) {
-      auto sum = sums.slice((tile * plan.tokenTiles + i) * 4, 4);
-      SmallVector<Value> begin(sum);
-      if (!scales.empty())
-        begin.assign(4, function.zero());
-      ArrayRef<Value> b = tokens.slice(i * 4, 4);
-      SmallVector<Value> next = code.multiply(
-          second, b.drop_front(2),
-          code.multiply(first, b.take_front(2), begin, problem.bf16),
-          problem.bf16);
-      for (int64_t j = 0; j < 4; ++j)
-        sum[j] = scales.empty() ? next[j]
-                                : math::FmaOp::create(function.code.b, next[j],
-                                                      scales[j / 2], sum[j])
-                                      .getResult();
-    }
+  /// This thread's octet of a unit, of the first eight tokens.
+  Value tokensOf(StreamWeights &weights, int64_t unit, Value stage) {
+    Value number = code.add(code.mul(kGroup, weights.units()), unit);
+    Value t = code.rem(lane, 4), half = code.rem(number, 2);
+    Value octet = problem.format.hasRuns() ? code.add(code.mul(t, 2), half)
+                                           : code.add(code.mul(half, 4), t);
+    octet = code.add(code.mul(code.div(number, 2), 8), octet);
+    return code.add(
+        code.add(code.add(stage, plan.tokensAt()), code.mul(octet, 16)),
+        code.mul(tokenOf(code.div(lane, 4)), plan.tokenPitch()));
+  }
+
+  void multiplyUnit(ArrayRef<Value> a, ArrayRef<Value> scales,
+                    ArrayRef<Value> b, MutableArrayRef<Value> sum) {
+    SmallVector<Value> begin(sum);
+    if (!scales.empty())
+      begin.assign(4, function.zero());
+    SmallVector<Value> next = code.multiply(
+        a.drop_front(4), b.drop_front(2),
+        code.multiply(a.take_front(4), b.take_front(2), begin, problem.bf16),
+        problem.bf16);
+    for (int64_t j = 0; j < 4; ++j)
+      sum[j] = scales.empty() ? next[j]
+                              : math::FmaOp::create(function.code.b, next[j],
+                                                    scales[j / 2], sum[j])
+                                    .getResult();
   }
 
   //===--------------------------------------------------------------------===//
   // Results
   //===--------------------------------------------------------------------===//
 
-  /// Registers 0, 1: row g of the weight, tokens 2t, 2t + 1; 2, 3: row g + 8.
+  /// Registers 0, 1: row g of the weight, columns 2t, 2t + 1; 2, 3: row g + 8.
   void storeSums(ArrayRef<Value> sums) {
     Value row =
         code.add(code.mul(rowGroup, plan.tiles * 16), code.div(lane, 4));
-    Value token = code.mul(code.rem(lane, 4), 2);
+    bool inOrder = problem.format.hasRuns();
+    Value token = code.mul(code.rem(lane, 4), inOrder ? 2 : 1);
+    int64_t next = inOrder ? 1 : 4;
     Value base = code.add(code.mul(kGroup, plan.sumsOfGroup()),
                           code.add(code.mul(token, plan.sumPitch()), row));
     base = code.add(shared, code.mul(base, 4));
@@ -273,44 +350,95 @@ private:
       int64_t tile = int64_t(number) / 4 / plan.tokenTiles,
               tokens = int64_t(number) / 4 % plan.tokenTiles,
               part = int64_t(number) % 4;
-      int64_t at =
-          (tokens * 8 + part % 2) * plan.sumPitch() + tile * 16 + part / 2 * 8;
+      int64_t at = (tokens * 8 + part % 2 * next) * plan.sumPitch() +
+                   tile * 16 + part / 2 * 8;
       code.storeFloat(code.add(base, at * 4), sum);
     }
   }
 
-  /// Sums of warps and blocks in the order of k; blocks of a cluster share the
-  /// elements.
+  /// Sums of warps and blocks in the order of k. Blocks of a cluster share the
+  /// elements; others leave theirs to a second launch.
   void writeResult(double factor) {
-    if (plan.splits > 1)
+    if (plan.isCluster())
       code.clusterBarrier();
     else
       function.barrier();
-    addGlobalScale();
-    product.c.tensor->buffer.memref =
-        function.function.getArgument(graph.part.getNumArguments());
+    bindResult(function);
     ResultWriter writer(graph.part.getContext(), product.c);
     int64_t lanes = writer.getLanes(), perToken = plan.rows / lanes;
-    Value first = code.add(code.mul(rank, plan.threads()), thread);
+    int64_t sharing = plan.isCluster() ? plan.splits : 1;
+    Value first = thread;
+    if (plan.isCluster())
+      first = code.add(code.mul(rank, plan.threads()), thread);
     function.code.loop(
         code.toIndex(first), function.code.index(problem.m * perToken),
-        plan.splits * plan.threads(), [&](Value index) {
+        sharing * plan.threads(), [&](Value index) {
           Value unit = code.fromIndex(index);
           Value token = code.div(unit, perToken),
                 here = code.rem(unit, perToken);
           Value column = code.add(code.mul(rowBlock, perToken), here);
           auto write = [&] {
             Value sum = addParts(token, code.mul(here, lanes), lanes, factor);
-            writer.write(function.code, sum, function.code.index(0),
-                         code.toIndex(token), code.toIndex(column));
+            if (plan.hasSecondPass())
+              storePart(sum, token, column, lanes);
+            else
+              writer.write(function.code, sum, function.code.index(0),
+                           code.toIndex(token), code.toIndex(column));
           };
           if (problem.n % plan.rows == 0)
             return write();
           function.code.ifElse(
               code.less(column, code.constant(problem.n / lanes)), write);
         });
-    if (plan.splits > 1)
+    if (plan.isCluster())
       code.clusterBarrier();
+  }
+
+  void bindResult(ProductFunction &f) {
+    product.c.tensor->buffer.memref =
+        f.function.getArgument(graph.part.getNumArguments());
+  }
+
+  /// The workspace is [splits, m, n].
+  void storePart(Value sum, Value token, Value column, int64_t lanes) {
+    Value row = code.add(code.mul(rank, problem.m), token);
+    Value at = code.toIndex(
+        code.add(code.mul(row, problem.n), code.mul(column, lanes)));
+    if (lanes == 1)
+      return function.code.store(sum, function.getWorkspace(), at);
+    vector::StoreOp::create(function.code.b, sum, function.getWorkspace(), at,
+                            /*nontemporal=*/false, llvm::MaybeAlign(16));
+  }
+
+  /// One thread per element, or per four of a row.
+  KernelLaunch emitSum() {
+    constexpr int64_t kThreads = 128;
+    ProductFunction f(graph, target, graph.part.getName() + "_sum", kThreads,
+                      /*blocks=*/8, plan.workspaceFloats(problem));
+    bindResult(f);
+    ResultWriter writer(graph.part.getContext(), product.c);
+    int64_t lanes = writer.getLanes(), perRow = problem.n / lanes,
+            units = problem.m * perRow;
+    Value unit = f.code.add(f.code.mul(f.block(), kThreads), f.thread());
+    f.code.ifElse(f.code.less(unit, f.code.index(units)), [&] {
+      Value sum;
+      for (int64_t i = 0; i < plan.splits; ++i) {
+        Value part = loadPart(f, f.code.add(unit, i * units), lanes);
+        sum =
+            sum ? arith::AddFOp::create(f.code.b, sum, part).getResult() : part;
+      }
+      writer.write(f.code, sum, f.code.index(0), f.code.div(unit, perRow),
+                   f.code.rem(unit, perRow));
+    });
+    return f.finish((units + kThreads - 1) / kThreads);
+  }
+
+  static Value loadPart(ProductFunction &f, Value unit, int64_t lanes) {
+    if (lanes == 1)
+      return f.code.loadScalar(f.getWorkspace(), unit);
+    return vector::LoadOp::create(f.code.b, f.code.vec(lanes, f.code.f32()),
+                                  f.getWorkspace(), f.code.mul(unit, lanes),
+                                  /*nontemporal=*/false, llvm::MaybeAlign(16));
   }
 
   Value addParts(Value token, Value row, int64_t lanes, double factor) {
@@ -318,11 +446,12 @@ private:
     Value at = code.add(
         shared, code.mul(code.add(code.mul(token, plan.sumPitch()), row), 4));
     Value sum;
-    for (int64_t split = 0; split < plan.splits; ++split)
+    int64_t blocks = plan.isCluster() ? plan.splits : 1;
+    for (int64_t split = 0; split < blocks; ++split)
       for (int64_t group = 0; group < plan.kGroups; ++group) {
         Value part =
             code.loadFloats(code.add(at, group * plan.sumsOfGroup() * 4), lanes,
-                            plan.splits > 1 ? code.constant(split) : Value());
+                            plan.isCluster() ? code.constant(split) : Value());
         sum = sum ? arith::AddFOp::create(b, sum, part).getResult() : part;
       }
     if (factor == 1)
@@ -349,6 +478,7 @@ private:
   }
 
   ProductGraph &graph;
+  mlir::gpu::GPUModuleOp target;
   const StreamProblem &problem;
   StreamPlan plan;
   MatrixProduct product;

@@ -18,7 +18,7 @@ bool isStreamKernel(mlir::func::FuncOp kernel, const GpuTarget &options);
 /// 16 k) is operand A of mma.sync.m16n8k16 in f16 or bf16, exactly; tokens are
 /// B, eight at a time, padded with zeros. Sums are f32: of a warp, over its
 /// steps; then of warps, then of the blocks of a cluster, in that order. Codes,
-/// scales and tokens come to shared memory by cp.async, several steps ahead.
+/// scales and tokens come to shared memory by bulk copies, several steps ahead.
 /// Nothing, with the reason in `why`, if it is no such product.
 mlir::FailureOr<std::optional<GpuKernel>>
 emitStreamGemm(mlir::func::FuncOp part, mlir::gpu::GPUModuleOp target,

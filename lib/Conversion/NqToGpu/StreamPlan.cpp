@@ -87,19 +87,18 @@ int64_t StreamProblem::scaleBytes() const {
 static constexpr int64_t kSharedBytes = 226 * 1024;
 static constexpr int64_t kMostStages = 8;
 
-void StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target,
-                     int64_t rowsOfBlock, int64_t splitsOfK) {
-  rows = rowsOfBlock;
-  splits = splitsOfK;
+/// Fails if the warps cannot share the tiles.
+bool StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target) {
   scaleBytes = problem.scaleBytes();
   tokenTiles = divideCeil(problem.m, 8);
-  // Many tokens: they are read from shared memory once for two tiles.
-  bool few = tokenTiles <= 2;
-  tiles = few || rows < 32 ? 1 : 2;
-  warps = few ? 16 : 8;
-  rowGroups = rows / 16 / tiles;
+  int64_t rowTiles = rows / 16;
+  if (rowTiles % tiles || warps % (rowTiles / tiles))
+    return false;
+  rowGroups = rowTiles / tiles;
   kGroups = warps / rowGroups;
-  kStep = 512 / problem.format.bits;
+  kStep = problem.format.pieceK();
+  if (blockK() < 64)
+    return false;
   steps = divideCeil(divideCeil(problem.k, blockK()), splits);
   blocks = divideCeil(problem.n, rows) * splits;
   // More than one block for each multiprocessor: two of them share one.
@@ -107,6 +106,7 @@ void StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target,
       blocks > target.multiprocessors ? kSharedBytes / 2 : kSharedBytes;
   stages = std::clamp<int64_t>(bytes / stageBytes(), 2, kMostStages);
   stages = std::min(stages, std::max<int64_t>(steps, 2));
+  return sharedBytes() <= kSharedBytes;
 }
 
 /// Bytes that the busiest multiprocessor reads, those of tokens from the L2
@@ -123,18 +123,46 @@ double StreamPlan::cost(const StreamProblem &problem,
 StreamPlan::StreamPlan(const StreamProblem &problem, const GpuTarget &target) {
   double best = -1;
   StreamPlan found = *this;
+  // Many tokens: they are read from shared memory once for two tiles, and
+  // their sums take the registers of eight warps.
+  bool few = problem.m <= 16;
   for (int64_t rowsOfBlock : {128, 64, 32, 16})
-    for (int64_t splitsOfK : {1, 2, 4, 8}) {
-      fit(problem, target, rowsOfBlock, splitsOfK);
-      if (sharedBytes() > kSharedBytes)
-        continue;
-      double here = cost(problem, target);
-      if (best >= 0 && here >= best)
-        continue;
-      best = here;
-      found = *this;
-    }
+    for (int64_t splitsOfK : {1, 2, 4, 8})
+      for (int64_t warpsOfBlock : {16, 8, 4}) {
+        rows = rowsOfBlock;
+        splits = splitsOfK;
+        warps = warpsOfBlock;
+        tiles = few || rows < 32 ? 1 : 2;
+        if ((!few && warps > 8) || !fit(problem, target))
+          continue;
+        double here = cost(problem, target);
+        if (best >= 0 && here >= best)
+          continue;
+        best = here;
+        found = *this;
+      }
   *this = found;
+  if (const char *e = getenv("NIBBLE_STREAM")) {
+    int r, p, w, t, st;
+    sscanf(e, "%d,%d,%d,%d,%d", &r, &p, &w, &t, &st);
+    rows = r;
+    splits = p;
+    warps = w;
+    tiles = t;
+    if (!fit(problem, target)) {
+      fprintf(stderr, "UNFIT\n");
+      *this = found;
+    }
+    if (st) {
+      stages = std::min<int64_t>(stages, st);
+    }
+  }
+  if (getenv("NIBBLE_STREAM_SHOW"))
+    fprintf(stderr,
+            "PLAN rows %d splits %d warps %d tiles %d stages %d steps %d "
+            "shared %d cost %.0f\n",
+            int(rows), int(splits), int(warps), int(tiles), int(stages),
+            int(steps), int(sharedBytes()), cost(problem, target));
 }
 
 } // namespace gpu

@@ -29,20 +29,18 @@ struct StreamProblem {
   int64_t codes = 0, scales = 0;
 
   int64_t rowTiles() const { return (n + 15) / 16; }
-  /// Loads of 512 bytes (16 rows) along k.
-  int64_t loads() const {
-    int64_t tiles = (k + format.tileK() - 1) / format.tileK();
-    return format.bits == 16 ? 2 * tiles : tiles;
-  }
-  /// Pieces of scales along k, of 128 k, and bytes of one for 16 rows.
-  int64_t scalePieces() const { return (k + 127) / 128; }
+  /// Along k: two loads of 512 bytes (16 rows), and their scales.
+  int64_t pieces() const { return (k + format.pieceK() - 1) / format.pieceK(); }
+  /// Bytes of scales of a piece.
   int64_t scaleBytes() const;
 };
 
 /// A block computes `rows` rows of the weight times all tokens, over a part of
-/// k; the blocks of a cluster of `splits` share k. Its warps are groups of rows
-/// times groups of k; a warp has `tiles` tiles of 16 rows. In each step, a warp
-/// takes two loads (kStep elements of k) of each tile.
+/// k. Two blocks that share k are a cluster, and add their sums there; sums of
+/// more go through the workspace, to a second launch, as larger clusters find
+/// no place on all multiprocessors at once. Its warps are groups of rows times
+/// groups of k; a warp has `tiles` tiles of 16 rows. In each step, a warp takes
+/// a piece (kStep elements of k) of each tile.
 struct StreamPlan {
   StreamPlan(const StreamProblem &problem, const GpuTarget &target);
 
@@ -55,27 +53,35 @@ struct StreamPlan {
   int64_t stages = 0;
   int64_t blocks = 0; ///< all
 
+  bool isCluster() const { return splits == 2; }
+  bool hasSecondPass() const { return splits > 2; }
+  int64_t workspaceFloats(const StreamProblem &problem) const {
+    return hasSecondPass() ? splits * problem.m * problem.n : 0;
+  }
   int64_t threads() const { return warps * 32; }
   int64_t blockK() const { return kGroups * kStep; }
-  // Shared memory of a stage: codes of all warps, scales, tokens.
+  // Shared memory of a stage: codes of all warps, scales, tokens. Rows of
+  // tokens have a pitch that keeps eight of them in different banks.
   int64_t codesOfWarp() const { return tiles * kLoads * 512; }
   int64_t scalesOfWarp() const { return tiles * scaleBytes; }
   int64_t scalesAt() const { return warps * codesOfWarp(); }
   int64_t tokensAt() const { return scalesAt() + warps * scalesOfWarp(); }
+  int64_t tokenPitch() const { return blockK() * 2 + 16; }
   int64_t stageBytes() const {
-    return tokensAt() + blockK() * tokenTiles * 8 * 2;
+    return tokensAt() + tokenTiles * 8 * tokenPitch();
   }
   /// Sums, [kGroups][tokens][rows] of f32, rows at this pitch; without bank
   /// conflicts.
   int64_t sumPitch() const { return rows + 4; }
   int64_t sumsOfGroup() const { return tokenTiles * 8 * sumPitch(); }
-  int64_t sharedBytes() const {
+  /// Barriers of stages stand behind everything.
+  int64_t barriersAt() const {
     return std::max(stages * stageBytes(), kGroups * sumsOfGroup() * 4);
   }
+  int64_t sharedBytes() const { return barriersAt() + stages * 8; }
 
 private:
-  void fit(const StreamProblem &problem, const GpuTarget &target,
-           int64_t rowsOfBlock, int64_t splitsOfK);
+  bool fit(const StreamProblem &problem, const GpuTarget &target);
   double cost(const StreamProblem &problem, const GpuTarget &target) const;
 
   int64_t scaleBytes = 0;

@@ -50,9 +50,8 @@ void check(const string &text, double limit = 2e-6) {
   run.checks.lowScale = -6;
   run.checks.highScale = -3;
   run.checkNear(limit);
-  ASSERT_EQ(run.gpuKernel.launches.size(), 1u);
+  ASSERT_FALSE(run.gpuKernel.launches.empty());
   EXPECT_NE(run.gpuKernel.launches[0].symbol.find("_stream"), string::npos);
-  EXPECT_EQ(run.gpuKernel.workspaceBytes, 0);
 }
 
 const char *const kFormats[] = {
