@@ -11,6 +11,10 @@
 // REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}layer=w4a16,{{.*}}requested="f16 x nvfp4"
 // HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f32,{{.*}}kernel=gemm.simt.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f32"
 
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.stream.f16.expand, layer=w4a16,
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.simt.expand, layer=rows,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"M = 65 is larger than 64"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.simt.expand, layer=narrow,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"K = 48 is not a multiple of 32"
+
 // CHECK-LABEL: func.func @nvfp4
 // THOR: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.tcgen05.mxf4nvf4", nibble.math = "fp4"}
 // HOPPER: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.simt.expand", nibble.math = "f32"}
@@ -41,7 +45,7 @@ func.func @fp8(%x: tensor<4x64x!nq.fp8>) -> tensor<4x32xf16> attributes {nibble.
 // Weights only: f16 activations, expanded on every GPU; nobody asked for more.
 // CHECK-LABEL: func.func @w4a16
 // THOR: nibble.kernel_class = "gemm.tcgen05.f16.expand", nibble.math = "f16"
-// HOPPER: nibble.kernel_class = "gemm.simt.expand", nibble.math = "f32"
+// HOPPER: nibble.kernel_class = "gemm.stream.f16.expand", nibble.math = "f16"
 func.func @w4a16(%x: tensor<4x64xf16>) -> tensor<4x32xf16> attributes {nibble.entry} {
   %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
   %y = nq.region "gemm"(%x, %w) : (tensor<4x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> {
@@ -49,6 +53,27 @@ func.func @w4a16(%x: tensor<4x64xf16>) -> tensor<4x32xf16> attributes {nibble.en
     %0 = nq.matmul %a, %b transpose_b : (tensor<4x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<4x32xf16> loc("w4a16")
     nq.yield %0 : tensor<4x32xf16>
   } loc("w4a16")
+  return %y : tensor<4x32xf16>
+}
+
+// Weights are streamed for up to 64 rows.
+func.func @w4a16_rows(%x: tensor<65x64xf16>) -> tensor<65x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
+  %y = nq.region "gemm"(%x, %w) : (tensor<65x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<65x32xf16> {
+  ^bb0(%a: tensor<65x64xf16>, %b: tensor<32x64x!nq.nvfp4>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<65x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<65x32xf16> loc("rows")
+    nq.yield %0 : tensor<65x32xf16>
+  } loc("rows")
+  return %y : tensor<65x32xf16>
+}
+
+func.func @w4a16_narrow(%x: tensor<4x48xf16>) -> tensor<4x32xf16> attributes {nibble.entry} {
+  %w = nq.constant codes(dense<1> : tensor<768xi8>) scales(dense<56> : tensor<96xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x48x!nq.nvfp4>
+  %y = nq.region "gemm"(%x, %w) : (tensor<4x48xf16>, tensor<32x48x!nq.nvfp4>) -> tensor<4x32xf16> {
+  ^bb0(%a: tensor<4x48xf16>, %b: tensor<32x48x!nq.nvfp4>):
+    %0 = nq.matmul %a, %b transpose_b : (tensor<4x48xf16>, tensor<32x48x!nq.nvfp4>) -> tensor<4x32xf16> loc("narrow")
+    nq.yield %0 : tensor<4x32xf16>
+  } loc("narrow")
   return %y : tensor<4x32xf16>
 }
 

@@ -82,6 +82,7 @@ struct StreamPlan {
 
 private:
   bool fit(const StreamProblem &problem, const GpuTarget &target);
+  double residents() const;
   double cost(const StreamProblem &problem, const GpuTarget &target) const;
 
   int64_t scaleBytes = 0;
