@@ -43,7 +43,14 @@ string product(int64_t m, int64_t n, int64_t k, const string &a,
          ") -> " + y + "\nreturn %y : " + y + "\n}";
 }
 
-void check(const string &text, double limit = 2e-6) {
+/// Launches, and blocks of a cluster.
+struct Spread {
+  size_t launches;
+  int64_t cluster;
+};
+
+void check(const string &text, double limit = 2e-6,
+           std::optional<Spread> want = {}) {
   SCOPED_TRACE(text);
   GpuFusedRun run(text, /*onCpu=*/false);
   run.checks.scale = 0.25;
@@ -52,6 +59,10 @@ void check(const string &text, double limit = 2e-6) {
   run.checkNear(limit);
   ASSERT_FALSE(run.gpuKernel.launches.empty());
   EXPECT_NE(run.gpuKernel.launches[0].symbol.find("_stream"), string::npos);
+  if (!want)
+    return;
+  EXPECT_EQ(run.gpuKernel.launches.size(), want->launches);
+  EXPECT_EQ(run.gpuKernel.launches[0].cluster[0], want->cluster);
 }
 
 const char *const kFormats[] = {
@@ -85,12 +96,14 @@ TEST(GpuStream, RowsOfAnyNumber) {
       check(product(m, 201, 160, "f16", element, "f16"), 1e-3);
 }
 
-/// Clusters that share K; many rows of few blocks; K off every tile.
+/// K in one block, in a cluster of two, in blocks with a second launch; K off
+/// every tile.
 TEST(GpuStream, PlansOfAllKinds) {
-  check(product(5, 48, 4128, "f16", "!nq.nvfp4", "f32"));
-  check(product(20, 300, 2080, "f16", "!nq.nvfp4", "f32"));
-  check(product(3, 2200, 32, "f16", "!nq.nvfp4", "f32"));
-  check(product(33, 17, 2080, "bf16", "bf16", "f32"));
+  check(product(3, 2200, 32, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{1, 1});
+  check(product(17, 800, 1536, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{1, 2});
+  check(product(5, 48, 4128, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{2, 1});
+  check(product(20, 300, 2080, "f16", "!nq.mxfp4", "f32"), 2e-6, Spread{2, 1});
+  check(product(33, 17, 2080, "bf16", "bf16", "f32"), 2e-6, Spread{2, 1});
 }
 
 TEST(GpuStream, EitherOrderOfTheWeight) {
