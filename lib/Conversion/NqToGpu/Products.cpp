@@ -3,11 +3,14 @@
 #include "nibble/Conversion/NqToGpu/Products.h"
 
 #include "AttentionSimt.h"
+#include "AttentionWgmma.h"
 #include "ProductCut.h"
 #include "ProductGemm.h"
 #include "StreamGemm.h"
 #include "TileGemm.h"
 #include "nibble/Conversion/NqToGpu/Loops.h"
+#include "nibble/KernelSelect/Passes.h"
+#include "nibble/Transforms/Remarks.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -32,6 +35,7 @@ public:
       : isStream(isStreamKernel(kernel, options)), cut(kernel, isStream),
         target(target), options(options), name(kernel.getSymName()),
         isTile(isTileKernel(kernel, options)),
+        onTensorCores(mayUseTensorCores(kernel, options)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
       homes[argument] = {unsigned(i), 0};
@@ -81,8 +85,32 @@ private:
     if (!part.isProduct)
       return lowerLoopsToGpu(part.function, target, options);
     if (!part.function.getOps<nq::AttentionOp>().empty())
-      return emitAttention(part.function, target, options);
+      return emitAnyAttention(part.function);
     return emitMatmul(part.function);
+  }
+
+  /// Of a class, or of no class at all, that does not say otherwise.
+  static bool mayUseTensorCores(func::FuncOp kernel, const GpuTarget &options) {
+    auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
+    return options.chip == "sm_90a" &&
+           (!name || name.getValue() != "attention.simt.f32");
+  }
+
+  FailureOr<GpuKernel> emitAnyAttention(func::FuncOp function) {
+    if (!onTensorCores)
+      return emitAttention(function, target, options);
+    std::string why;
+    auto kernel = emitAttentionWgmma(function, target, options, why);
+    if (failed(kernel))
+      return failure();
+    if (*kernel)
+      return std::move(**kernel);
+    auto op = *function.getOps<nq::AttentionOp>().begin();
+    remarkMissed(op.getLoc(), "lower-kernels-to-gpu")
+        << RemarkArg("chosen", "attention on FMA units")
+        << RemarkArg("rejected", "attention on tensor cores")
+        << RemarkArg("reason", why);
+    return emitAttention(function, target, options);
   }
 
   /// Tensor cores, if the class of the kernel is that, and the kernels for
@@ -127,7 +155,7 @@ private:
   mlir::gpu::GPUModuleOp target;
   const GpuTarget &options;
   std::string name;
-  bool isTile;
+  bool isTile, onTensorCores;
   unsigned workspace, firstResult;
   SmallVector<Value> returned; ///< null once written
   DenseMap<Value, Home> homes;

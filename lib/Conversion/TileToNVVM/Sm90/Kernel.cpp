@@ -10,8 +10,7 @@ using namespace mlir;
 using namespace nibble;
 using namespace nibble::sm90;
 
-/// The array that dynamic shared memory is; one for all kernels of a module.
-static LLVM::GlobalOp getDynamicMemory(LLVM::LLVMFuncOp function) {
+LLVM::GlobalOp nibble::sm90::getDynamicMemory(LLVM::LLVMFuncOp function) {
   constexpr StringLiteral kName = "nibble_dynamic_memory";
   Operation *module = function->getParentOp();
   if (auto found = SymbolTable::lookupNearestSymbolFrom<LLVM::GlobalOp>(

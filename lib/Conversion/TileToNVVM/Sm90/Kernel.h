@@ -27,6 +27,9 @@ Int getTeam(Code &code, tile::RoleOp role, Int warp);
 /// In the team.
 Int getWarpgroup(Code &code, tile::RoleOp role, Int warp);
 
+/// The array that dynamic shared memory is; one for all kernels of a module.
+mlir::LLVM::GlobalOp getDynamicMemory(mlir::LLVM::LLVMFuncOp function);
+
 class Kernel {
 public:
   explicit Kernel(tile::KernelOp op) : op(op), shared(op) {}

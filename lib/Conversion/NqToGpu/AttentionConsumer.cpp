@@ -1,0 +1,240 @@
+// Attention on Hopper's tensor cores: the products.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionKernel.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using llvm::divideCeil;
+
+namespace nibble {
+namespace gpu {
+
+/// Elements of K that one instruction takes.
+static constexpr int64_t kStep = 16;
+
+/// The registers go in and come out of one piece of assembly.
+SmallVector<Value> AttentionKernel::pass(ArrayRef<Value> values,
+                                         const std::string &text) {
+  SmallVector<Type> types;
+  std::string outputs, inputs;
+  for (auto [i, value] : llvm::enumerate(values)) {
+    types.push_back(value.getType());
+    const char *kind = value.getType().isF32() ? "=f" : "=r";
+    outputs += (i ? "," : "") + std::string(kind);
+    inputs += "," + std::to_string(i);
+  }
+  auto type = LLVM::LLVMStructType::getLiteral(code.getContext(), types);
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  Value all = LLVM::InlineAsmOp::create(
+                  code, type, values, text, outputs + inputs,
+                  /*has_side_effects=*/true, /*is_align_stack=*/false,
+                  LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+                  .getResult(0);
+  Values result;
+  for (size_t i = 0; i < values.size(); ++i)
+    result.push_back(
+        LLVM::ExtractValueOp::create(code, all, ArrayRef<int64_t>(int64_t(i))));
+  return result;
+}
+
+void AttentionKernel::commit() { NVVM::WgmmaGroupSyncAlignedOp::create(code); }
+
+/// PTX ISA, "matrix descriptor": address, leading and stride offset, each / 16;
+/// 1 in bit 62: swizzle of 128 bytes. Groups of 8 rows are 1024 bytes apart.
+/// Leading: from 64 columns to the next 64 of an operand whose columns lie
+/// together.
+Value AttentionKernel::getDescriptor(Int bytes, int64_t leading) {
+  Value base = LLVM::PtrToIntOp::create(code, code.i32(), memory);
+  Int address = code.add(code.shr(base, 4), code.shr(bytes, 4));
+  uint64_t fixed = uint64_t(1) << 62 | uint64_t(1024 / 16) << 32 |
+                   uint64_t(leading / 16) << 16;
+  return LLVM::OrOp::create(code, code.extend64(address),
+                            code.constant(code.i64(), int64_t(fixed)));
+}
+
+/// S = Q K^T. Issued and committed, not waited for.
+SmallVector<Value> AttentionKernel::multiplyKeys(Value stage) {
+  using NVVM::WGMMATypes;
+  int64_t registers = schedule.keys / 2;
+  auto type = LLVM::LLVMStructType::getLiteral(
+      code.getContext(), SmallVector<Type>(registers, code.getF32Type()));
+  auto format = shape.isBf16 ? WGMMATypes::bf16 : WGMMATypes::f16;
+  auto size = NVVM::MMAShapeAttr::get(code.getContext(), 64, int(schedule.keys),
+                                      int(kStep));
+  Int rows = code.mul(code.shr(warp, 2), 64 * 128);
+  Int keys = code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
+  Value sums = LLVM::UndefOp::create(code, type);
+  for (int64_t k = 0; k < divideCeil(shape.depth, kStep); ++k) {
+    int64_t panel = k / 4, inPanel = k % 4 * 32;
+    Value left = getDescriptor(
+        code.add(rows, panel * schedule.rows() * 128 + inPanel), 0);
+    Value right =
+        getDescriptor(code.add(keys, panel * schedule.keys * 128 + inPanel), 0);
+    sums = NVVM::WgmmaMmaAsyncOp::create(
+        code, type, sums, left, right, size, format, format, WGMMATypes::f32,
+        k ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero,
+        NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one, NVVM::MMALayout::row,
+        NVVM::MMALayout::col, NVVM::MMAIntOverflowAttr());
+  }
+  commit();
+  Values scores;
+  for (int64_t i = 0; i < registers; ++i)
+    scores.push_back(
+        LLVM::ExtractValueOp::create(code, sums, ArrayRef<int64_t>(i)));
+  return scores;
+}
+
+/// One product with its left operand in four registers; columns of the right
+/// one lie together ("transposed").
+static std::string productText(int64_t columns, bool isBf16) {
+  std::string type = isBf16 ? "bf16" : "f16", list;
+  int64_t registers = columns / 2;
+  for (int64_t i = 0; i < registers; ++i)
+    list += (i ? ", $" : "$") + std::to_string(i);
+  auto operand = [&](int64_t i) {
+    return "$" + std::to_string(2 * registers + i);
+  };
+  return "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+         "wgmma.mma_async.sync.aligned.m64n" +
+         std::to_string(columns) + "k16.f32." + type + "." + type + " {" +
+         list + "}, {" + operand(0) + ", " + operand(1) + ", " + operand(2) +
+         ", " + operand(3) + "}, " + operand(4) + ", p, 1, 1, 1;\n}";
+}
+
+/// O += P V. Issued and committed, not waited for.
+void AttentionKernel::multiplyValues(Values &sums, ArrayRef<Value> weights,
+                                     Value stage) {
+  std::string constraints, text = productText(schedule.columns, shape.isBf16);
+  for (size_t i = 0; i < sums.size(); ++i)
+    constraints += i ? ",=f" : "=f";
+  for (size_t i = 0; i < sums.size(); ++i)
+    constraints += "," + std::to_string(i);
+  constraints += ",r,r,r,r,l";
+  auto type = LLVM::LLVMStructType::getLiteral(
+      code.getContext(), SmallVector<Type>(sums.size(), code.getF32Type()));
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  Int begin =
+      code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
+  for (int64_t k = 0; k < schedule.keys / kStep; ++k) {
+    Values operands(sums);
+    llvm::append_range(operands, weights.slice(4 * k, 4));
+    operands.push_back(
+        getDescriptor(code.add(begin, k * kStep * 128), schedule.keys * 128));
+    Value all =
+        LLVM::InlineAsmOp::create(
+            code, type, operands, text, constraints,
+            /*has_side_effects=*/true, /*is_align_stack=*/false,
+            LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+            .getResult(0);
+    for (size_t i = 0; i < sums.size(); ++i)
+      sums[i] = LLVM::ExtractValueOp::create(code, all,
+                                             ArrayRef<int64_t>(int64_t(i)));
+  }
+  commit();
+}
+
+/// Scores of the next keys and products with the last values run together; the
+/// softmax of the scores runs under the latter.
+void AttentionKernel::writeRound(Values &sums, Values &weights,
+                                 AttentionRows &rows, AttentionRing &ring,
+                                 Value &tile) {
+  Values all(sums);
+  llvm::append_range(all, weights);
+  all = pass(all, "wgmma.fence.sync.aligned;");
+  sums.assign(all.begin(), all.begin() + sums.size());
+  weights.assign(all.begin() + sums.size(), all.end());
+  Value keySlot = ring.stage;
+  waitFull(ring);
+  advance(ring);
+  Values scores = multiplyKeys(keySlot);
+  Value valueSlot = ring.stage;
+  waitFull(ring);
+  advance(ring);
+  multiplyValues(sums, weights, valueSlot);
+  scores = pass(scores, "wgmma.wait_group.sync.aligned 1;");
+  release(keySlot);
+  tile = code.get(code.sub(tile, 1));
+  weights = softmax(scores, tile, rows);
+  sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
+  release(valueSlot);
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
+}
+
+void AttentionKernel::writeConsumer() {
+  sm90::Code &c = code;
+  rowOfThread = c.add(c.mul(warp, 16), c.shr(lane, 2));
+  keyOfThread = c.shl(c.bitAnd(lane, 3), 1);
+  for (int64_t r : {0, 1}) {
+    Int row = c.add(firstRow, c.add(rowOfThread, 8 * r));
+    row = c.min(row, shape.rows() - 1);
+    Int query = queryOf(row);
+    ends[r] = limit;
+    if (shape.causal)
+      ends[r] = signedMin(c.add(query, shape.shift + 1), limit);
+    if (!shape.mask)
+      continue;
+    const StridedTensor &m = *shape.mask;
+    Int offset = c.add(c.mul(batch, m.strides[0]), m.offset);
+    offset = c.add(offset, c.mul(headOf(row), m.strides[1]));
+    offset = c.add(offset, c.mul(query, m.strides[2]));
+    int64_t bytes = m.element.isF32() ? 4 : m.element.isInteger(1) ? 1 : 2;
+    Value offset64 =
+        LLVM::MulOp::create(c, c.extend64(offset), c.constant(c.i64(), bytes));
+    maskRows[r] = LLVM::GEPOp::create(
+        c, c.pointer(1), c.getI8Type(),
+        function.getArgument(function.getNumArguments() - 1),
+        ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(offset64)));
+  }
+  AttentionRing ring{c.get(0), c.get(0)};
+  AttentionRows rows;
+  for (int64_t r : {0, 1}) {
+    rows.top[r] = number(-std::numeric_limits<double>::infinity());
+    rows.exponent[r] = rows.total[r] = number(0);
+  }
+  waitFor(at(schedule.barriers()), c.get(0));
+  waitFull(ring);
+  Value slot = ring.stage;
+  advance(ring);
+  NVVM::WgmmaFenceAlignedOp::create(c);
+  Values scores = multiplyKeys(slot);
+  scores = pass(scores, "wgmma.wait_group.sync.aligned 0;");
+  release(slot);
+  Value tile = c.get(lastTile);
+  Values weights = softmax(scores, tile, rows);
+  Values sums(schedule.columns / 2, number(0));
+
+  Value left = c.get(c.sub(tiles, 1));
+  SmallVector<Value *> cells{&left, &tile, &ring.stage, &ring.phase};
+  for (int64_t r : {0, 1})
+    cells.append({&rows.top[r], &rows.exponent[r], &rows.total[r]});
+  for (Value &value : weights)
+    cells.push_back(&value);
+  for (Value &value : sums)
+    cells.push_back(&value);
+  whileLoop(
+      cells, [&] { return c.compare(LLVM::ICmpPredicate::ne, left, 0); },
+      [&] {
+        writeRound(sums, weights, rows, ring, tile);
+        left = c.get(c.sub(left, 1));
+      });
+
+  Values all(sums);
+  llvm::append_range(all, weights);
+  all = pass(all, "wgmma.fence.sync.aligned;");
+  sums.assign(all.begin(), all.begin() + sums.size());
+  weights.assign(all.begin() + sums.size(), all.end());
+  waitFull(ring);
+  multiplyValues(sums, weights, ring.stage);
+  sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
+  writeSums(sums, rows);
+  if (schedule.splits == 1)
+    writeResult();
+}
+
+} // namespace gpu
+} // namespace nibble

@@ -1,0 +1,347 @@
+// Attention on Hopper's tensor cores: the function, its roles, the copies.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionKernel.h"
+
+#include "Kernel.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using llvm::divideCeil;
+
+namespace nibble {
+namespace gpu {
+
+using Predicate = LLVM::ICmpPredicate;
+
+AttentionKernel::AttentionKernel(const AttentionShape &shape,
+                                 const AttentionSchedule &schedule,
+                                 Location loc, mlir::gpu::GPUModuleOp target,
+                                 const Twine &symbol)
+    : shape(shape), schedule(schedule),
+      function(createFunction(target, symbol)), code(loc, function) {}
+
+//===----------------------------------------------------------------------===//
+// Parameters
+//===----------------------------------------------------------------------===//
+
+/// Maps of q, k and v, the result, and the mask if there is one.
+LLVM::LLVMFuncOp AttentionKernel::createFunction(mlir::gpu::GPUModuleOp target,
+                                                 const Twine &symbol) {
+  addMaps();
+  OpBuilder b = OpBuilder::atBlockEnd(target.getBody());
+  MLIRContext *context = target.getContext();
+  SmallVector<Type> types;
+  for (const KernelArg &arg : launch.args)
+    types.push_back(LLVM::LLVMPointerType::get(
+        context, arg.kind == KernelArg::Map ? 0 : 1));
+  auto type =
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
+  auto result =
+      LLVM::LLVMFuncOp::create(b, target.getLoc(), symbol.str(), type);
+  result.addEntryBlock(b);
+  result->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  result->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
+                  b.getDenseI32ArrayAttr(int32_t(schedule.threads())));
+  result->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                  b.getI32IntegerAttr(1));
+  if (schedule.splits > 1)
+    result->setAttr(NVVM::NVVMDialect::getClusterDimAttrName(),
+                    b.getDenseI32ArrayAttr({int32_t(schedule.splits), 1, 1}));
+  auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
+  for (auto [i, arg] : llvm::enumerate(launch.args)) {
+    if (arg.kind != KernelArg::Map)
+      continue;
+    result.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(),
+                      b.getUnitAttr());
+    result.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(),
+                      TypeAttr::get(bytes));
+    result.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
+                      b.getI64IntegerAttr(64));
+  }
+  launch.symbol = symbol.str();
+  return result;
+}
+
+/// Dimensions: element, row, matrix, batch.
+TensorMap AttentionKernel::makeMap(const StridedTensor &tensor, int64_t rows,
+                                   int64_t rowStride, int64_t matrices,
+                                   int64_t matrixStride, int64_t elements,
+                                   int64_t box) {
+  TensorMap map;
+  map.type = shape.isBf16 ? TensorMap::BF16 : TensorMap::F16;
+  map.swizzle = TensorMap::Bytes128;
+  map.sizes = {elements, rows, matrices, shape.batch};
+  map.box = {64, box, 1, 1};
+  int64_t next = elements * 2;
+  for (auto [size, stride] : llvm::zip(
+           ArrayRef(map.sizes).drop_front(),
+           ArrayRef<int64_t>{rowStride, matrixStride, tensor.strides[0]})) {
+    // Nobody steps along a dimension of one.
+    map.strides.push_back(size == 1 ? next : stride * 2);
+    next = map.strides.back() * size;
+  }
+  return map;
+}
+
+void AttentionKernel::addMaps() {
+  const AttentionShape &s = shape;
+  int64_t ofMatrix = s.q.strides[1] * (s.folds() ? s.group() : 1);
+  launch.args.push_back(
+      KernelArg::tensorMap(s.q.value,
+                           makeMap(s.q, s.rows(), s.rowStride(), s.matrices(),
+                                   ofMatrix, s.depth, schedule.rows()),
+                           s.q.offset * 2));
+  for (const StridedTensor *tensor : {&s.k, &s.v})
+    launch.args.push_back(KernelArg::tensorMap(
+        tensor->value,
+        makeMap(*tensor, s.keys, tensor->strides[2], s.kvHeads,
+                tensor->strides[1], tensor == &s.k ? s.depth : s.width,
+                schedule.keys),
+        tensor->offset * 2));
+  launch.args.push_back(KernelArg::pointer(s.result.value));
+  if (s.mask)
+    launch.args.push_back(KernelArg::pointer(s.mask->value));
+}
+
+KernelLaunch AttentionKernel::write() {
+  int64_t rowBlocks = divideCeil(shape.rows(), schedule.rows());
+  launch.grid = {schedule.splits * rowBlocks * shape.matrices() * shape.batch,
+                 1, 1};
+  launch.block = {schedule.threads(), 1, 1};
+  launch.cluster = {schedule.splits, 1, 1};
+  launch.sharedBytes = schedule.sharedBytes();
+  memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
+  findPlace();
+  findTiles();
+  writeBarriers();
+  code.when(code.less(warp, 4 * schedule.warpgroups), [&] { writeConsumer(); });
+  code.when(code.equal(thread, 128 * schedule.warpgroups),
+            [&] { writeProducer(); });
+  if (schedule.splits > 1) {
+    clusterBarrier();
+    code.when(code.less(warp, 4 * schedule.warpgroups), [&] {
+      writeFactors();
+      writeResult();
+    });
+    // A block's memory stays until nobody reads it.
+    clusterBarrier();
+  }
+  LLVM::ReturnOp::create(code, ValueRange());
+  return launch;
+}
+
+//===----------------------------------------------------------------------===//
+// What the block does
+//===----------------------------------------------------------------------===//
+
+Int AttentionKernel::signedMin(Int a, Int b) {
+  return Int(LLVM::SMinOp::create(code, code.get(a), code.get(b)).getResult());
+}
+
+Int AttentionKernel::signedMax(Int a, Int b) {
+  return Int(LLVM::SMaxOp::create(code, code.get(a), code.get(b)).getResult());
+}
+
+Int AttentionKernel::queryOf(Int row) {
+  if (shape.order == RowOrder::Query)
+    return row;
+  return shape.order == RowOrder::QueryFirst ? code.div(row, shape.group())
+                                             : code.rem(row, shape.queries);
+}
+
+Int AttentionKernel::headOf(Int row) {
+  if (shape.order == RowOrder::Query)
+    return matrix;
+  Int inGroup = shape.order == RowOrder::QueryFirst
+                    ? code.rem(row, shape.group())
+                    : code.div(row, shape.queries);
+  return code.add(code.mul(matrix, shape.group()), inGroup);
+}
+
+/// Blocks of a cluster are neighbours; the longest rows come first.
+void AttentionKernel::findPlace() {
+  sm90::Code &c = code;
+  thread = NVVM::ThreadIdXOp::create(c, c.i32());
+  lane = c.get(c.bitAnd(thread, 31));
+  // From lane 0, so that ptxas knows it to be uniform.
+  warp = NVVM::ShflOp::create(c, c.i32(), c.get(-1), c.get(c.shr(thread, 5)),
+                              c.get(0), c.get(31), NVVM::ShflKind::idx,
+                              UnitAttr());
+  Int block = Value(NVVM::BlockIdXOp::create(c, c.i32()));
+  split = c.rem(block, schedule.splits);
+  Int rest = c.div(block, schedule.splits);
+  int64_t rowBlocks = divideCeil(shape.rows(), schedule.rows());
+  Int rowBlock = c.rem(rest, rowBlocks);
+  if (shape.causal)
+    rowBlock = c.sub(rowBlocks - 1, rowBlock);
+  firstRow = c.mul(rowBlock, schedule.rows());
+  rest = c.div(rest, rowBlocks);
+  matrix = c.rem(rest, shape.matrices());
+  batch = c.div(rest, shape.matrices());
+  kvHead = shape.folds() ? matrix : c.div(matrix, shape.group());
+}
+
+/// Tiles are shared evenly. A block always has one, so that there is something
+/// to begin with: without keys of its own, none of the tile is before `limit`.
+void AttentionKernel::findTiles() {
+  sm90::Code &c = code;
+  Int seen = shape.keys;
+  allSee = shape.keys;
+  if (shape.causal) {
+    Int last = c.min(c.add(firstRow, schedule.rows() - 1), shape.rows() - 1);
+    Int low = queryOf(firstRow), high = queryOf(last);
+    if (shape.order == RowOrder::HeadOfGroup) {
+      Value alike = c.equal(headOf(firstRow), headOf(last));
+      low = c.select(alike, low, 0);
+      high = c.select(alike, high, shape.queries - 1);
+    }
+    auto endOf = [&](Int query) {
+      Int end = c.add(query, shape.shift + 1);
+      return signedMin(signedMax(end, 0), shape.keys);
+    };
+    seen = endOf(high), allSee = endOf(low);
+  }
+  Int all = c.div(c.add(seen, schedule.keys - 1), schedule.keys);
+  Int first = c.div(c.mul(all, split), schedule.splits);
+  Int end = c.div(c.mul(all, c.add(split, 1)), schedule.splits);
+  tiles = signedMax(c.sub(end, first), 1);
+  lastTile = c.add(first, c.sub(tiles, 1));
+  limit = signedMin(c.mul(end, schedule.keys), shape.keys);
+  allSee = signedMin(allSee, limit);
+}
+
+//===----------------------------------------------------------------------===//
+// Barriers
+//===----------------------------------------------------------------------===//
+
+/// First the barrier of Q, then those of full slots, then of empty ones.
+static int64_t fullBegin(const AttentionSchedule &schedule) {
+  return schedule.barriers() + 8;
+}
+static int64_t emptyBegin(const AttentionSchedule &schedule) {
+  return fullBegin(schedule) + 8 * schedule.slots;
+}
+
+void AttentionKernel::writeBarriers() {
+  sm90::Code &c = code;
+  c.when(c.equal(thread, 0), [&] {
+    for (unsigned i = 0; i < 3; ++i)
+      NVVM::PrefetchOp::create(
+          c, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(),
+          function.getArgument(i), Value(), c.getUnitAttr());
+    auto initialize = [&](int64_t address, int64_t arrivals) {
+      NVVM::MBarrierInitOp::create(c, at(address), c.get(arrivals), Value());
+    };
+    initialize(schedule.barriers(), 1);
+    for (int64_t i = 0; i < schedule.slots; ++i) {
+      initialize(fullBegin(schedule) + 8 * i, 1);
+      initialize(emptyBegin(schedule) + 8 * i, 4 * schedule.warpgroups);
+    }
+    NVVM::FenceMbarrierInitOp::create(c);
+    NVVM::FenceProxyOp::create(
+        c, NVVM::ProxyKind::async_shared,
+        NVVM::SharedSpaceAttr::get(c.getContext(),
+                                   NVVM::SharedSpace::shared_cta));
+  });
+  NVVM::Barrier0Op::create(c);
+}
+
+Value AttentionKernel::barrierAt(int64_t begin, Value stage) {
+  return code.at(at(begin), code.shl(stage, 3));
+}
+
+void AttentionKernel::waitFor(Value barrier, Value phase) {
+  code.spin([&]() -> Value {
+    return NVVM::MBarrierTryWaitOp::create(code, code.getI1Type(), barrier,
+                                           phase, Value());
+  });
+}
+
+void AttentionKernel::waitFull(const AttentionRing &ring) {
+  waitFor(barrierAt(fullBegin(schedule), ring.stage), ring.phase);
+}
+
+/// By each warp that reads, when its products are done.
+void AttentionKernel::release(Value stage) {
+  code.when(code.equal(lane, 0), [&] {
+    NVVM::MBarrierArriveOp::create(
+        code, Type(), barrierAt(emptyBegin(schedule), stage), Value());
+  });
+}
+
+void AttentionKernel::advance(AttentionRing &ring) {
+  Int next = code.add(ring.stage, 1);
+  Value wraps = code.equal(next, schedule.slots);
+  ring.stage = code.select(wraps, 0, next);
+  ring.phase = code.select(wraps, code.bitXor(ring.phase, 1), ring.phase);
+}
+
+//===----------------------------------------------------------------------===//
+// Copies
+//===----------------------------------------------------------------------===//
+
+void AttentionKernel::expect(Value barrier, int64_t bytes) {
+  NVVM::MBarrierArriveExpectTxOp::create(code, Type(), barrier, code.get(bytes),
+                                         NVVM::MemScopeKind::CTA,
+                                         /*relaxed=*/false, Value());
+}
+
+void AttentionKernel::copy(Value map, Int target, ArrayRef<Int> coords,
+                           Value barrier) {
+  SmallVector<Value> place;
+  for (Int coord : coords)
+    place.push_back(code.get(coord));
+  Value address = LLVM::AddrSpaceCastOp::create(code, code.pointer(7),
+                                                code.at(memory, target));
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      code, address, map, place, barrier, ValueRange(), Value(), Value(),
+      NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
+}
+
+/// What lies behind the end of a tensor comes as zeros.
+void AttentionKernel::copyTile(bool isKey, Int tile, AttentionRing &ring) {
+  int64_t panels = isKey ? schedule.panelsQK : schedule.panelsV;
+  int64_t panelBytes = schedule.keys * 128;
+  Value full = barrierAt(fullBegin(schedule), ring.stage);
+  expect(full, panels * panelBytes);
+  Int begin =
+      code.add(code.mul(ring.stage, schedule.slotBytes()), schedule.qBytes());
+  for (int64_t p = 0; p < panels; ++p)
+    copy(function.getArgument(isKey ? 1 : 2), code.add(begin, p * panelBytes),
+         {64 * p, code.mul(tile, schedule.keys), kvHead, batch}, full);
+}
+
+/// In the order in which consumers take them: key tile 0, then key tile i and
+/// value tile i - 1, at last the values of the last one.
+void AttentionKernel::writeProducer() {
+  sm90::Code &c = code;
+  Value full = at(schedule.barriers());
+  expect(full, schedule.qBytes());
+  for (int64_t p = 0; p < schedule.panelsQK; ++p)
+    copy(function.getArgument(0), p * schedule.rows() * 128,
+         {64 * p, firstRow, matrix, batch}, full);
+  // A fresh barrier lets through who waits for the phase before the first.
+  AttentionRing ring{c.get(0), c.get(1)};
+  Value number = c.get(0);
+  Int last = c.sub(c.mul(tiles, 2), 1);
+  c.loop({&number, &ring.stage, &ring.phase}, [&]() -> Value {
+    waitFor(barrierAt(emptyBegin(schedule), ring.stage), ring.phase);
+    Value isOdd = c.equal(c.bitAnd(number, 1), 1);
+    Value isLast = c.equal(number, last);
+    Value isKey = c.selectAny(isLast, c.constant(c.getI1Type(), 0), isOdd);
+    isKey = LLVM::OrOp::create(c, isKey, c.equal(number, 0));
+    c.when(isKey, [&] {
+      copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring);
+    });
+    c.when(LLVM::XOrOp::create(c, isKey, c.constant(c.getI1Type(), 1)), [&] {
+      copyTile(false, c.sub(lastTile, c.shr(c.sub(number, 1), 1)), ring);
+    });
+    advance(ring);
+    number = c.get(c.add(number, 1));
+    return c.compare(Predicate::ule, number, last);
+  });
+}
+
+} // namespace gpu
+} // namespace nibble

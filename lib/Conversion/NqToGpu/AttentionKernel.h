@@ -1,0 +1,147 @@
+// The code of attention on Hopper's tensor cores, being written.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONKERNEL_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONKERNEL_H
+
+#include "AttentionWgmma.h"
+
+#include "Code.h"
+
+namespace nibble {
+namespace gpu {
+
+using sm90::Int;
+
+/// What a thread carries for each of its two rows, lane / 4 and 8 further on,
+/// from tile to tile of keys. A weight is 2^(score * factor + exponent), where
+/// `exponent` makes the largest one 2^kHeadroom.
+struct AttentionRows {
+  mlir::Value top[2];      ///< largest score; -inf: nothing was seen
+  mlir::Value exponent[2]; ///< see above
+  mlir::Value total[2];    ///< of the weights of this thread
+  mlir::Value fade[2];     ///< what earlier sums are multiplied by
+};
+
+/// Stage and phase of the ring, as one role sees them.
+struct AttentionRing {
+  mlir::Value stage, phase;
+};
+
+/// Writes the function. Rows of a warp and registers of a thread are those of
+/// wgmma's fragment D (Sm90/Mma.h, Acc).
+class AttentionKernel {
+public:
+  /// `exponents` of weights: so high that f16 holds small weights without
+  /// loss, and the largest one is no infinity.
+  static constexpr double kHeadroom = 14;
+
+  AttentionKernel(const AttentionShape &shape,
+                  const AttentionSchedule &schedule, mlir::Location loc,
+                  mlir::gpu::GPUModuleOp target, const llvm::Twine &symbol);
+
+  KernelLaunch write();
+
+private:
+  using Values = llvm::SmallVector<mlir::Value>;
+
+  // AttentionKernel.cpp: the function, its roles, the copies.
+  mlir::LLVM::LLVMFuncOp createFunction(mlir::gpu::GPUModuleOp target,
+                                        const llvm::Twine &symbol);
+  void addMaps();
+  TensorMap makeMap(const StridedTensor &tensor, int64_t rows,
+                    int64_t rowStride, int64_t matrices, int64_t matrixStride,
+                    int64_t elements, int64_t box);
+  void findPlace();
+  void findTiles();
+  void writeBarriers();
+  void writeProducer();
+  void copyTile(bool isKey, Int tile, AttentionRing &ring);
+  void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
+            mlir::Value barrier);
+  void expect(mlir::Value barrier, int64_t bytes);
+  void waitFor(mlir::Value barrier, mlir::Value phase);
+  mlir::Value barrierAt(int64_t begin, mlir::Value stage);
+  void advance(AttentionRing &ring);
+  void release(mlir::Value stage);
+  void waitFull(const AttentionRing &ring);
+
+  // AttentionConsumer.cpp: products.
+  void writeConsumer();
+  void writeRound(Values &sums, Values &weights, AttentionRows &rows,
+                  AttentionRing &ring, mlir::Value &tile);
+  Values multiplyKeys(mlir::Value stage);
+  void multiplyValues(Values &sums, llvm::ArrayRef<mlir::Value> weights,
+                      mlir::Value stage);
+  /// wgmma.fence or wait, which the values pass through, so that nothing that
+  /// computes or uses them moves across.
+  Values pass(llvm::ArrayRef<mlir::Value> values, const std::string &text);
+  mlir::Value getDescriptor(Int bytes, int64_t leading);
+  void commit();
+
+  // AttentionScores.cpp: masks and softmax of a tile.
+  void adjust(Values &scores, Int tile);
+  mlir::Value capped(mlir::Value score);
+  mlir::Value masked(mlir::Value score, int64_t r, Int key);
+  void hideBeyond(Values &scores, Int tile);
+  Values softmax(Values &scores, Int tile, AttentionRows &rows);
+  void findTop(llvm::ArrayRef<mlir::Value> scores, unsigned r,
+               AttentionRows &rows);
+  /// Over the four threads of a row.
+  mlir::Value
+  reduce(mlir::Value x,
+         llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
+  mlir::Value pack(mlir::Value low, mlir::Value high);
+  mlir::Value exp2(mlir::Value x);
+  mlir::Value number(double value);
+  bool isAdjusted() const {
+    return shape.mask || shape.softcap != 0 || !(shape.scale > 0);
+  }
+
+  // AttentionResult.cpp: merge and store.
+  void writeSums(llvm::ArrayRef<mlir::Value> sums, const AttentionRows &rows);
+  void writeFactors();
+  void writeResult();
+  void writeChunks(llvm::ArrayRef<Int> numbers);
+  Values loadChunk(Int row, Int chunk);
+  Values loadFloats(mlir::Value address, int64_t count);
+  void storeChunk(llvm::ArrayRef<mlir::Value> values, Int row, Int chunk);
+  mlir::Value ofSplit(mlir::Value address, int64_t split);
+  void clusterBarrier();
+  /// Of the warpgroups that multiply.
+  void barrier();
+  int64_t rowsEach() const { return schedule.rows() / schedule.splits; }
+
+  // Rows of the matrix to queries and heads.
+  Int queryOf(Int row);
+  Int headOf(Int row);
+  Int signedMin(Int a, Int b);
+  Int signedMax(Int a, Int b);
+  /// The cells are carried, as in Code::loop; asks before each round.
+  void whileLoop(llvm::ArrayRef<mlir::Value *> cells,
+                 llvm::function_ref<mlir::Value()> ask,
+                 llvm::function_ref<void()> round);
+  /// `values` as `then` leaves them, or as they are.
+  void branch(mlir::Value condition, Values &values,
+              llvm::function_ref<void()> then);
+  mlir::Value at(int64_t bytes) { return code.at(memory, Int(bytes)); }
+
+  const AttentionShape &shape;
+  const AttentionSchedule &schedule;
+  KernelLaunch launch;
+  mlir::LLVM::LLVMFuncOp function;
+  sm90::Code code;
+  mlir::Value memory; ///< begin of shared memory
+  mlir::Value thread, lane, warp;
+  Int split = 0, firstRow = 0, matrix = 0, batch = 0, kvHead = 0;
+  Int lastTile = 0, tiles = 0; ///< of this block, from the last one down
+  Int limit = 0;  ///< keys from here on are another block's, or none
+  Int allSee = 0; ///< keys before that are seen by all rows
+  Int rowOfThread = 0, keyOfThread = 0;
+  Int ends[2] = {0, 0};    ///< keys that the thread's rows see
+  mlir::Value maskRows[2]; ///< where the mask of the row begins
+};
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONKERNEL_H

@@ -1,0 +1,219 @@
+// Attention on Hopper's tensor cores: masks and softmax of a tile of scores.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionKernel.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace nibble {
+namespace gpu {
+
+using Predicate = LLVM::ICmpPredicate;
+
+static constexpr double kMinusInfinity =
+    -std::numeric_limits<double>::infinity();
+static constexpr double kLog2E = 1.4426950408889634;
+
+/// Register i of scores: row (i / 2 % 2), column 8 (i / 4) + i % 2 of the
+/// thread's.
+static int64_t columnOf(size_t i) { return 8 * (i / 4) + i % 2; }
+
+Value AttentionKernel::number(double value) {
+  return LLVM::ConstantOp::create(code, code.getF32Type(),
+                                  code.getF32FloatAttr(value));
+}
+
+/// 2 ulp; results below 2^-126 are zero.
+Value AttentionKernel::exp2(Value x) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  return LLVM::InlineAsmOp::create(
+             code, code.getF32Type(), x, "ex2.approx.ftz.f32 $0, $1;", "=f,f",
+             /*has_side_effects=*/false, /*is_align_stack=*/false,
+             LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+      .getResult(0);
+}
+
+/// Two numbers rounded to nearest, the first one in the low half.
+Value AttentionKernel::pack(Value low, Value high) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  std::string text = std::string("cvt.rn.") +
+                     (shape.isBf16 ? "bf16x2" : "f16x2") + ".f32 $0, $1, $2;";
+  return LLVM::InlineAsmOp::create(
+             code, code.i32(), ValueRange{high, low}, text, "=r,f,f",
+             /*has_side_effects=*/false, /*is_align_stack=*/false,
+             LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+      .getResult(0);
+}
+
+Value AttentionKernel::reduce(Value x,
+                              function_ref<Value(Value, Value)> combine) {
+  for (int64_t distance : {1, 2}) {
+    Value other = NVVM::ShflOp::create(code, code.getF32Type(), code.get(-1), x,
+                                       code.get(distance), code.get(31),
+                                       NVVM::ShflKind::bfly, UnitAttr());
+    x = combine(x, other);
+  }
+  return x;
+}
+
+//===----------------------------------------------------------------------===//
+// Masks
+//===----------------------------------------------------------------------===//
+
+/// softcap(x) = c * tanh(x / c), as on the FMA units.
+Value AttentionKernel::capped(Value score) {
+  Value cap = number(shape.softcap);
+  Value ratio = LLVM::FDivOp::create(code, score, cap);
+  return LLVM::FMulOp::create(code, math::TanhOp::create(code, ratio), cap);
+}
+
+Value AttentionKernel::masked(Value score, int64_t r, Int key) {
+  const StridedTensor &m = *shape.mask;
+  bool isBit = m.element.isInteger(1);
+  int64_t bytes = m.element.isF32() ? 4 : isBit ? 1 : 2;
+  Int offset = code.mul(code.min(key, shape.keys - 1), m.strides[3] * bytes);
+  Type stored = isBit ? Type(code.getI8Type()) : m.element;
+  Value value =
+      LLVM::LoadOp::create(code, stored, code.at(maskRows[r], offset));
+  if (isBit) {
+    Value isSeen = LLVM::ICmpOp::create(code, Predicate::ne, value,
+                                        code.constant(stored, 0));
+    return code.selectAny(isSeen, score, number(kMinusInfinity));
+  }
+  if (!stored.isF32())
+    value = LLVM::FPExtOp::create(code, code.getF32Type(), value);
+  return LLVM::FAddOp::create(code, score, value);
+}
+
+/// Scale, softcap and mask, unless the scale alone, which the exponents take.
+void AttentionKernel::adjust(Values &scores, Int tile) {
+  if (!isAdjusted())
+    return;
+  Int first = code.add(code.mul(tile, schedule.keys), keyOfThread);
+  for (auto [i, score] : llvm::enumerate(scores)) {
+    score = LLVM::FMulOp::create(code, score, number(shape.scale));
+    if (shape.softcap != 0)
+      score = capped(score);
+    if (shape.mask)
+      score = masked(score, i / 2 % 2, code.add(first, columnOf(i)));
+  }
+}
+
+/// Most tiles are seen by all rows.
+void AttentionKernel::hideBeyond(Values &scores, Int tile) {
+  Int first = code.mul(tile, schedule.keys);
+  Value any =
+      code.compare(Predicate::sgt, code.add(first, schedule.keys), allSee);
+  branch(any, scores, [&] {
+    Int mine = code.add(first, keyOfThread);
+    Int left[] = {code.sub(ends[0], mine), code.sub(ends[1], mine)};
+    Value nothing = number(kMinusInfinity);
+    for (auto [i, score] : llvm::enumerate(scores))
+      score = code.selectAny(
+          code.compare(Predicate::sgt, left[i / 2 % 2], columnOf(i)), score,
+          nothing);
+  });
+}
+
+void AttentionKernel::branch(Value condition, Values &values,
+                             function_ref<void()> then) {
+  auto *inside = new Block(), *after = new Block();
+  for (Value value : values)
+    after->addArgument(value.getType(), code.getLoc());
+  LLVM::CondBrOp::create(code, condition, inside, ValueRange(), after, values);
+  code.startBlock(inside);
+  then();
+  LLVM::BrOp::create(code, values, after);
+  code.startBlock(after);
+  values.assign(after->args_begin(), after->args_end());
+}
+
+void AttentionKernel::whileLoop(ArrayRef<Value *> cells,
+                                function_ref<Value()> ask,
+                                function_ref<void()> round) {
+  auto *header = new Block(), *inside = new Block(), *after = new Block();
+  auto get = [&] {
+    return llvm::map_to_vector(cells, [](Value *cell) { return *cell; });
+  };
+  SmallVector<Value> last;
+  LLVM::BrOp::create(code, get(), header);
+  code.startBlock(header);
+  for (Value *cell : cells)
+    last.push_back(*cell = header->addArgument(cell->getType(), code.getLoc()));
+  LLVM::CondBrOp::create(code, ask(), inside, ValueRange(), after,
+                         ValueRange());
+  code.startBlock(inside);
+  round();
+  LLVM::BrOp::create(code, get(), header);
+  code.startBlock(after);
+  for (auto [cell, value] : llvm::zip(cells, last))
+    *cell = value;
+}
+
+//===----------------------------------------------------------------------===//
+// Softmax
+//===----------------------------------------------------------------------===//
+
+/// The largest score so far, the exponent that goes with it, and what that does
+/// to earlier sums. An exponent is computed once and used for all weights, so
+/// that its rounding is a common factor. NaN scores do not count here: their
+/// weights are NaN anyway.
+void AttentionKernel::findTop(ArrayRef<Value> scores, unsigned r,
+                              AttentionRows &rows) {
+  auto larger = [&](Value x, Value y) -> Value {
+    return LLVM::MaxNumOp::create(code, x, y);
+  };
+  Value best;
+  for (size_t i = 2 * r; i < scores.size(); i += 4) {
+    Value two = larger(scores[i], scores[i + 1]);
+    best = best ? larger(best, two) : two;
+  }
+  Value top = larger(rows.top[r], reduce(best, larger));
+  Value nothing = number(kMinusInfinity);
+  auto isNothing = [&](Value x) -> Value {
+    return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, nothing);
+  };
+  Value base = code.selectAny(isNothing(top), number(0), top);
+  double factor = (isAdjusted() ? 1.0 : shape.scale) * kLog2E;
+  Value exponent =
+      LLVM::FMAOp::create(code, base, number(-factor), number(kHeadroom));
+  Value fade = exp2(LLVM::FSubOp::create(code, exponent, rows.exponent[r]));
+  rows.fade[r] = code.selectAny(isNothing(rows.top[r]), number(0), fade);
+  rows.top[r] = top;
+  rows.exponent[r] = exponent;
+}
+
+/// Weights as left operands of products: register pairs (row, columns 2 c..),
+/// (row + 8, ..), (row, columns 8 + 2 c..), (row + 8, ..) for 16 keys (PTX ISA,
+/// "wgmma register fragment A").
+SmallVector<Value> AttentionKernel::softmax(Values &scores, Int tile,
+                                            AttentionRows &rows) {
+  adjust(scores, tile);
+  hideBeyond(scores, tile);
+  Value factor = number((isAdjusted() ? 1.0 : shape.scale) * kLog2E);
+  for (unsigned r : {0, 1}) {
+    findTop(scores, r, rows);
+    Value sum;
+    for (size_t i = 2 * r; i < scores.size(); i += 4)
+      for (size_t e : {0, 1}) {
+        Value &score = scores[i + e];
+        score =
+            exp2(LLVM::FMAOp::create(code, score, factor, rows.exponent[r]));
+        sum = sum ? LLVM::FAddOp::create(code, sum, score).getResult() : score;
+      }
+    rows.total[r] = LLVM::FMAOp::create(code, rows.total[r], rows.fade[r], sum);
+  }
+  Values weights;
+  for (size_t i = 0; i < scores.size(); i += 2)
+    weights.push_back(pack(scores[i], scores[i + 1]));
+  return weights;
+}
+
+} // namespace gpu
+} // namespace nibble

@@ -1,0 +1,197 @@
+// nq.attention as a tensor-core kernel sees it: operands in memory, by strides.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionShape.h"
+
+using namespace mlir;
+
+namespace nibble {
+namespace gpu {
+
+using cpu::Dag;
+using cpu::Index;
+using cpu::Lin;
+using cpu::Node;
+
+/// Elements of 16 bytes.
+static constexpr int64_t kChunk = 8;
+
+int64_t AttentionShape::rowStride() const {
+  return order == RowOrder::QueryFirst ? q.strides[1] : q.strides[2];
+}
+
+static ArrayRef<int64_t> shapeOf(Value value) {
+  return cast<RankedTensorType>(value.getType()).getShape();
+}
+
+/// The argument whose buffer is `buffer`.
+static std::optional<unsigned> findArgument(ProductGraph &graph,
+                                            const cpu::Buffer *buffer) {
+  for (BlockArgument argument : graph.part.getArguments())
+    if (!graph.graph.isScaled(argument) &&
+        &graph.graph.plainOf(argument).buffer == buffer)
+      return argument.getArgNumber();
+  return std::nullopt;
+}
+
+/// Dimension i of the index is dimension i of the dag.
+static bool setStrides(StridedTensor &tensor, const Lin &lin,
+                       ArrayRef<int64_t> shape) {
+  if (!lin.terms.empty())
+    return false;
+  tensor.offset = lin.constant;
+  for (unsigned d = 0; d < 4; ++d)
+    tensor.strides[d] = shape[d] == 1 ? 0 : lin.factorOf(d);
+  return true;
+}
+
+/// Dimensions of `value` that are absent or 1 are those of a broadcast.
+static Index indexOf(Dag &dag, ArrayRef<int64_t> full,
+                     ArrayRef<int64_t> shape) {
+  for (int64_t extent : full)
+    dag.addDim({extent});
+  Index index;
+  unsigned skipped = 4 - shape.size();
+  for (auto [d, extent] : llvm::enumerate(shape))
+    index.push_back(extent == 1 ? Lin() : Lin::dim(d + skipped));
+  return index;
+}
+
+static std::optional<StridedTensor> findTensor(ProductGraph &graph, Value value,
+                                               ArrayRef<int64_t> full) {
+  if (graph.graph.isScaled(value))
+    return std::nullopt;
+  Dag dag(graph.part.getContext());
+  Index index = indexOf(dag, full, shapeOf(value));
+  Node *root = dag.pull(graph.graph.plainOf(value), index);
+  StridedTensor tensor;
+  tensor.element = root->raw ? root->rawType : root->type;
+  Node *load = root->raw ? root->raw : root;
+  if (load->kind != Node::Kind::Load || load->buffer->element != tensor.element)
+    return std::nullopt;
+  std::optional<unsigned> argument = findArgument(graph, load->buffer);
+  if (!argument || !setStrides(tensor, load->lin, full))
+    return std::nullopt;
+  tensor.value = *argument;
+  return tensor;
+}
+
+/// Strides that the copy engine takes: see TensorMap.
+static std::string whyNotCopied(const StridedTensor &tensor,
+                                ArrayRef<int64_t> shape) {
+  if (shape[3] > 1 && tensor.strides[3] != 1)
+    return "has not the elements of a position side by side";
+  if (tensor.offset % kChunk)
+    return "does not begin at a multiple of 16 bytes";
+  for (int64_t stride : ArrayRef(tensor.strides).drop_back())
+    if (stride % kChunk || stride < 0)
+      return "has positions that do not begin at multiples of 16 bytes";
+  return "";
+}
+
+static bool isNarrow(Type type) { return type.isF16() || type.isBF16(); }
+
+static std::optional<StridedTensor> findOperand(ProductGraph &graph,
+                                                Value value, StringRef name,
+                                                std::string &why) {
+  auto tensor = findTensor(graph, value, shapeOf(value));
+  if (!tensor)
+    why = name.str() + " is computed as it is read, or in a layout of its own";
+  else if (!isNarrow(tensor->element))
+    why = name.str() + " is neither f16 nor bf16";
+  else if (std::string reason = whyNotCopied(*tensor, shapeOf(value));
+           !reason.empty())
+    why = name.str() + " " + reason;
+  return why.empty() ? tensor : std::nullopt;
+}
+
+static std::optional<StridedTensor>
+findResult(ProductGraph &graph, nq::AttentionOp op, std::string &why) {
+  cpu::Tensor &result = graph.graph.plainOf(op.getResult());
+  Dag dag(graph.part.getContext());
+  ArrayRef<int64_t> shape = shapeOf(op.getResult());
+  StridedTensor tensor;
+  tensor.element = result.element;
+  tensor.value = graph.part.getNumArguments();
+  Index index = indexOf(dag, shape, shape);
+  if (!isNarrow(result.element))
+    why = "the result is neither f16 nor bf16";
+  else if (!setStrides(tensor, result.offsetOf(dag, index), shape))
+    why = "the result has a layout of its own";
+  else if (std::string reason = whyNotCopied(tensor, shape); !reason.empty())
+    why = "the result " + reason;
+  return why.empty() ? std::optional(tensor) : std::nullopt;
+}
+
+static std::optional<StridedTensor> findMask(ProductGraph &graph,
+                                             const AttentionShape &s,
+                                             Value mask, std::string &why) {
+  auto tensor = findTensor(graph, mask, {s.batch, s.heads, s.queries, s.keys});
+  if (!tensor)
+    why = "the mask is computed as it is read, or in a layout of its own";
+  else if (!isNarrow(tensor->element) && !tensor->element.isF32() &&
+           !tensor->element.isInteger(1))
+    why = "the mask is of a type that the kernel does not load";
+  return why.empty() ? tensor : std::nullopt;
+}
+
+/// Rows of one tensor map have one stride.
+static RowOrder chooseOrder(const AttentionShape &s) {
+  int64_t ofHead = s.q.strides[1], ofQuery = s.q.strides[2];
+  if (s.group() == 1)
+    return RowOrder::Query;
+  if (s.queries == 1 || ofQuery == s.group() * ofHead)
+    return RowOrder::QueryFirst;
+  return ofHead == s.queries * ofQuery ? RowOrder::HeadOfGroup
+                                       : RowOrder::Query;
+}
+
+static std::string whyNotSizes(const AttentionShape &s) {
+  if (s.depth > 256 || s.width > 256)
+    return "heads of more than 256 elements";
+  if (s.depth % kChunk || s.width % kChunk)
+    return "heads of " + std::to_string(s.depth % kChunk ? s.depth : s.width) +
+           " elements, no multiple of 8";
+  if (s.batch * s.heads * s.queries * std::max(s.keys, s.width) > INT32_MAX)
+    return "more than 2^31 elements of a result or a mask";
+  if (s.q.element != s.k.element || s.q.element != s.v.element)
+    return "operands of different types";
+  return "";
+}
+
+static bool findOperands(ProductGraph &graph, nq::AttentionOp op,
+                         AttentionShape &s, std::string &why) {
+  auto q = findOperand(graph, op.getQ(), "q", why);
+  auto k = q ? findOperand(graph, op.getK(), "k", why) : std::nullopt;
+  auto v = k ? findOperand(graph, op.getV(), "v", why) : std::nullopt;
+  auto result = v ? findResult(graph, op, why) : std::nullopt;
+  if (!result)
+    return false;
+  s.q = *q, s.k = *k, s.v = *v, s.result = *result;
+  s.isBf16 = s.q.element.isBF16();
+  if (op.getMask())
+    s.mask = findMask(graph, s, op.getMask(), why);
+  return why.empty();
+}
+
+std::optional<AttentionShape> getAttentionShape(ProductGraph &graph,
+                                                std::string &why) {
+  auto op = cast<nq::AttentionOp>(graph.product);
+  AttentionShape s;
+  ArrayRef<int64_t> q = shapeOf(op.getQ()), v = shapeOf(op.getV());
+  s.batch = q[0], s.heads = q[1], s.queries = q[2], s.depth = q[3];
+  s.kvHeads = v[1], s.keys = v[2], s.width = v[3];
+  s.scale = op.getScale().convertToDouble();
+  s.softcap = op.getSoftcap().convertToDouble();
+  s.causal = op.getCausal();
+  s.shift = op.getBottomRight() ? s.keys - s.queries : 0;
+  if (s.batch * s.heads * s.queries * s.keys * s.depth * s.width == 0)
+    why = "there is nothing to compute";
+  if (!why.empty() || !findOperands(graph, op, s, why))
+    return std::nullopt;
+  why = whyNotSizes(s);
+  s.order = chooseOrder(s);
+  return why.empty() ? std::optional(s) : std::nullopt;
+}
+
+} // namespace gpu
+} // namespace nibble
