@@ -45,10 +45,12 @@ void AttentionKernel::commit() { NVVM::WgmmaGroupSyncAlignedOp::create(code); }
 /// PTX ISA, "matrix descriptor": address, leading and stride offset, each / 16;
 /// 1 in bit 62: swizzle of 128 bytes. Groups of 8 rows are 1024 bytes apart.
 /// Leading: from 64 columns to the next 64 of an operand whose columns lie
-/// together.
+/// together. In a cluster, addresses have the number of the block above their
+/// 18 bits.
 Value AttentionKernel::getDescriptor(Int bytes, int64_t leading) {
   Value base = LLVM::PtrToIntOp::create(code, code.i32(), memory);
-  Int address = code.add(code.shr(base, 4), code.shr(bytes, 4));
+  Int first = code.shr(code.bitAnd(base, 0x3ffff), 4);
+  Int address = code.add(first, code.shr(bytes, 4));
   uint64_t fixed = uint64_t(1) << 62 | uint64_t(1024 / 16) << 32 |
                    uint64_t(leading / 16) << 16;
   return LLVM::OrOp::create(code, code.extend64(address),
@@ -67,7 +69,7 @@ SmallVector<Value> AttentionKernel::multiplyKeys(Value stage) {
   Int rows = code.mul(code.shr(warp, 2), 64 * 128);
   Int keys = code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
   Value sums = LLVM::UndefOp::create(code, type);
-  for (int64_t k = 0; k < divideCeil(shape.depth, kStep); ++k) {
+  for (int64_t k = 0; k < int64_t(divideCeil(shape.depth, kStep)); ++k) {
     int64_t panel = k / 4, inPanel = k % 4 * 32;
     Value left = getDescriptor(
         code.add(rows, panel * schedule.rows() * 128 + inPanel), 0);
@@ -137,6 +139,11 @@ void AttentionKernel::multiplyValues(Values &sums, ArrayRef<Value> weights,
   commit();
 }
 
+/// The values of carried cells, which stay where they are.
+static void set(MutableArrayRef<Value> cells, ArrayRef<Value> values) {
+  llvm::copy(values, cells.begin());
+}
+
 /// Scores of the next keys and products with the last values run together; the
 /// softmax of the scores runs under the latter.
 void AttentionKernel::writeRound(Values &sums, Values &weights,
@@ -145,8 +152,8 @@ void AttentionKernel::writeRound(Values &sums, Values &weights,
   Values all(sums);
   llvm::append_range(all, weights);
   all = pass(all, "wgmma.fence.sync.aligned;");
-  sums.assign(all.begin(), all.begin() + sums.size());
-  weights.assign(all.begin() + sums.size(), all.end());
+  set(sums, ArrayRef(all).take_front(sums.size()));
+  set(weights, ArrayRef(all).take_back(weights.size()));
   Value keySlot = ring.stage;
   waitFull(ring);
   advance(ring);
@@ -158,8 +165,13 @@ void AttentionKernel::writeRound(Values &sums, Values &weights,
   scores = pass(scores, "wgmma.wait_group.sync.aligned 1;");
   release(keySlot);
   tile = code.get(code.sub(tile, 1));
-  weights = softmax(scores, tile, rows);
-  sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
+  Values next = softmax(scores, tile, rows);
+  // Products under way read the weights: nothing takes their registers.
+  all.assign(sums.begin(), sums.end());
+  llvm::append_range(all, weights);
+  all = pass(all, "wgmma.wait_group.sync.aligned 0;");
+  set(sums, ArrayRef(all).take_front(sums.size()));
+  set(weights, next);
   release(valueSlot);
   for (auto [i, sum] : llvm::enumerate(sums))
     sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
@@ -226,8 +238,8 @@ void AttentionKernel::writeConsumer() {
   Values all(sums);
   llvm::append_range(all, weights);
   all = pass(all, "wgmma.fence.sync.aligned;");
-  sums.assign(all.begin(), all.begin() + sums.size());
-  weights.assign(all.begin() + sums.size(), all.end());
+  set(sums, ArrayRef(all).take_front(sums.size()));
+  set(weights, ArrayRef(all).take_back(weights.size()));
   waitFull(ring);
   multiplyValues(sums, weights, ring.stage);
   sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");

@@ -14,6 +14,8 @@ namespace gpu {
 
 using Predicate = LLVM::ICmpPredicate;
 
+static constexpr int64_t kProducerRegisters = 24;
+
 AttentionKernel::AttentionKernel(const AttentionShape &shape,
                                  const AttentionSchedule &schedule,
                                  Location loc, mlir::gpu::GPUModuleOp target,
@@ -74,12 +76,11 @@ TensorMap AttentionKernel::makeMap(const StridedTensor &tensor, int64_t rows,
   map.sizes = {elements, rows, matrices, shape.batch};
   map.box = {64, box, 1, 1};
   int64_t next = elements * 2;
-  for (auto [size, stride] : llvm::zip(
-           ArrayRef(map.sizes).drop_front(),
-           ArrayRef<int64_t>{rowStride, matrixStride, tensor.strides[0]})) {
+  int64_t strides[] = {rowStride, matrixStride, tensor.strides[0]};
+  for (unsigned d = 0; d < 3; ++d) {
     // Nobody steps along a dimension of one.
-    map.strides.push_back(size == 1 ? next : stride * 2);
-    next = map.strides.back() * size;
+    map.strides.push_back(map.sizes[d + 1] == 1 ? next : strides[d] * 2);
+    next = map.strides.back() * map.sizes[d + 1];
   }
   return map;
 }
@@ -104,6 +105,17 @@ void AttentionKernel::addMaps() {
     launch.args.push_back(KernelArg::pointer(s.mask->value));
 }
 
+/// Of two warpgroups that multiply and one that copies, each gets the same
+/// share of the registers at first. One that multiplies has enough.
+void AttentionKernel::setRegisters(int64_t count) {
+  if (schedule.warpgroups == 1)
+    return;
+  NVVM::SetMaxRegisterOp::create(code, uint32_t(count),
+                                 count > 168
+                                     ? NVVM::SetMaxRegisterAction::increase
+                                     : NVVM::SetMaxRegisterAction::decrease);
+}
+
 KernelLaunch AttentionKernel::write() {
   int64_t rowBlocks = divideCeil(shape.rows(), schedule.rows());
   launch.grid = {schedule.splits * rowBlocks * shape.matrices() * shape.batch,
@@ -115,12 +127,21 @@ KernelLaunch AttentionKernel::write() {
   findPlace();
   findTiles();
   writeBarriers();
-  code.when(code.less(warp, 4 * schedule.warpgroups), [&] { writeConsumer(); });
-  code.when(code.equal(thread, 128 * schedule.warpgroups),
-            [&] { writeProducer(); });
+  Value multiplies = code.less(warp, 4 * schedule.warpgroups);
+  code.when(multiplies, [&] {
+    setRegisters(schedule.consumerRegisters());
+    writeConsumer();
+  });
+  Value copies =
+      LLVM::XOrOp::create(code, multiplies, code.constant(code.getI1Type(), 1));
+  code.when(copies, [&] {
+    setRegisters(kProducerRegisters);
+    code.when(code.equal(thread, 128 * schedule.warpgroups),
+              [&] { writeProducer(); });
+  });
   if (schedule.splits > 1) {
     clusterBarrier();
-    code.when(code.less(warp, 4 * schedule.warpgroups), [&] {
+    code.when(multiplies, [&] {
       writeFactors();
       writeResult();
     });

@@ -54,6 +54,7 @@ private:
   void findPlace();
   void findTiles();
   void writeBarriers();
+  void setRegisters(int64_t count);
   void writeProducer();
   void copyTile(bool isKey, Int tile, AttentionRing &ring);
   void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,

@@ -21,8 +21,10 @@ struct AttentionSchedule {
   int64_t slots;      ///< tiles in shared memory
 
   int64_t rows() const { return 64 * warpgroups; }
-  /// Of the block; the last warp copies.
-  int64_t threads() const { return 128 * warpgroups + 32; }
+  /// Of the block. Those behind the warpgroups copy: a warp, or a warpgroup,
+  /// which can hand over its registers.
+  int64_t threads() const { return warpgroups == 1 ? 160 : 384; }
+  int64_t consumerRegisters() const { return 240; }
   /// Columns of the result, as instructions have them.
   int64_t columns;
   int64_t panelsQK, panelsV; ///< of 64 elements (128 bytes) along a head

@@ -81,41 +81,71 @@ std::string GpuRun::readBack(const Memory &memory, Buffer &bytes) {
                                   : failed;
 }
 
-std::string GpuRun::launchAll(const std::vector<Memory> &buffers) {
-  for (const gpu::KernelLaunch &launch : kernel.launches) {
-    CUfunction function = nullptr;
-    if (driver->cuModuleGetFunction(&function, module, launch.symbol.c_str()))
-      return "no kernel " + launch.symbol;
-    std::vector<CUdeviceptr> values;
-    std::vector<void *> params;
-    for (const gpu::KernelArg &arg : launch.args)
-      values.push_back(buffers[arg.value].address + arg.offset);
-    for (CUdeviceptr &value : values)
-      params.push_back(&value);
-    CUlaunchAttribute cluster = {};
-    cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-    cluster.value.clusterDim = {unsigned(launch.cluster[0]), 1, 1};
-    CUlaunchConfig config = {};
-    config.gridDimX = unsigned(launch.grid[0]);
-    config.gridDimY = unsigned(launch.grid[1]);
-    config.gridDimZ = unsigned(launch.grid[2]);
-    config.blockDimX = unsigned(launch.block[0]);
-    config.blockDimY = unsigned(launch.block[1]);
-    config.blockDimZ = unsigned(launch.block[2]);
-    config.sharedMemBytes = unsigned(launch.sharedBytes);
-    config.attrs = &cluster;
-    config.numAttrs = launch.cluster[0] > 1;
+/// What the runtime passes for a map.
+std::string GpuRun::encode(const gpu::TensorMap &map, CUdeviceptr address,
+                           CUtensorMap &encoded) {
+  std::vector<uint64_t> sizes(map.sizes.begin(), map.sizes.end()),
+      strides(map.strides.begin(), map.strides.end());
+  std::vector<uint32_t> box(map.box.begin(), map.box.end()),
+      ones(box.size(), 1);
+  return textOf(driver->check(
+      driver->cuTensorMapEncodeTiled(
+          &encoded, CUtensorMapDataType(map.type), uint32_t(sizes.size()),
+          reinterpret_cast<void *>(address), sizes.data(), strides.data(),
+          box.data(), ones.data(), CUtensorMapInterleave(0),
+          CUtensorMapSwizzle(map.swizzle),
+          CUtensorMapL2promotion(map.l2Promotion), CUtensorMapFloatOOBfill(0)),
+      "tensor map"));
+}
+
+std::string GpuRun::launch(const gpu::KernelLaunch &launch,
+                           const std::vector<Memory> &buffers) {
+  CUfunction function = nullptr;
+  if (driver->cuModuleGetFunction(&function, module, launch.symbol.c_str()))
+    return "no kernel " + launch.symbol;
+  std::vector<CUdeviceptr> values(launch.args.size());
+  std::vector<CUtensorMap> maps(launch.args.size());
+  std::vector<void *> params;
+  std::string failed;
+  for (size_t i = 0; i < launch.args.size() && failed.empty(); ++i) {
+    const gpu::KernelArg &arg = launch.args[i];
+    values[i] = buffers[arg.value].address + CUdeviceptr(arg.offset);
+    bool isMap = arg.kind == gpu::KernelArg::Map;
+    if (isMap)
+      failed = encode(arg.map, values[i], maps[i]);
+    params.push_back(isMap ? static_cast<void *>(&maps[i]) : &values[i]);
+  }
+  if (!failed.empty())
+    return failed;
+  if (launch.sharedBytes)
     driver->cuFuncSetAttribute(function,
                                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                int(launch.sharedBytes));
-    std::string failed = textOf(driver->check(
-        driver->cuLaunchKernelEx(&config, function, params.data(), nullptr),
-        launch.symbol));
-    if (failed.empty())
-      failed = textOf(driver->check(driver->cuCtxSynchronize(), launch.symbol));
-    if (!failed.empty())
+  CUlaunchAttribute attribute = {};
+  attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+  attribute.value.clusterDim = {unsigned(launch.cluster[0]), 1, 1};
+  CUlaunchConfig config = {};
+  config.gridDimX = unsigned(launch.grid[0]);
+  config.gridDimY = unsigned(launch.grid[1]);
+  config.gridDimZ = unsigned(launch.grid[2]);
+  config.blockDimX = unsigned(launch.block[0]);
+  config.blockDimY = unsigned(launch.block[1]);
+  config.blockDimZ = unsigned(launch.block[2]);
+  config.sharedMemBytes = unsigned(launch.sharedBytes);
+  config.attrs = &attribute;
+  config.numAttrs = launch.cluster[0] > 1;
+  failed = textOf(driver->check(
+      driver->cuLaunchKernelEx(&config, function, params.data(), nullptr),
+      launch.symbol));
+  return failed.empty()
+             ? textOf(driver->check(driver->cuCtxSynchronize(), launch.symbol))
+             : failed;
+}
+
+std::string GpuRun::launchAll(const std::vector<Memory> &buffers) {
+  for (const gpu::KernelLaunch &one : kernel.launches)
+    if (std::string failed = launch(one, buffers); !failed.empty())
       return failed;
-  }
   return "";
 }
 

@@ -41,6 +41,10 @@ private:
     size_t size = 0;
   };
   std::string allocate(Memory &memory, const void *data, size_t size);
+  std::string encode(const gpu::TensorMap &map, cuda::CUdeviceptr address,
+                     cuda::CUtensorMap &encoded);
+  std::string launch(const gpu::KernelLaunch &launch,
+                     const std::vector<Memory> &buffers);
   std::string launchAll(const std::vector<Memory> &buffers);
   std::string readBack(const Memory &memory, Buffer &bytes);
 
