@@ -69,6 +69,7 @@ SmallVector<Value> AttentionKernel::multiplyKeys(Value stage) {
   Int rows = code.mul(code.shr(warp, 2), 64 * 128);
   Int keys = code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
   Value sums = LLVM::UndefOp::create(code, type);
+  NVVM::WgmmaFenceAlignedOp::create(code);
   for (int64_t k = 0; k < int64_t(divideCeil(shape.depth, kStep)); ++k) {
     int64_t panel = k / 4, inPanel = k % 4 * 32;
     Value left = getDescriptor(
@@ -144,16 +145,23 @@ static void set(MutableArrayRef<Value> cells, ArrayRef<Value> values) {
   llvm::copy(values, cells.begin());
 }
 
-/// Scores of the next keys and products with the last values run together; the
-/// softmax of the scores runs under the latter.
-void AttentionKernel::writeRound(Values &sums, Values &weights,
-                                 AttentionRows &rows, AttentionRing &ring,
-                                 Value &tile) {
+/// O += P V for a slot that is full. The fence stands right in front of the
+/// products, or ptxas adds one.
+void AttentionKernel::beginValues(Values &sums, Values &weights, Value slot) {
   Values all(sums);
   llvm::append_range(all, weights);
   all = pass(all, "wgmma.fence.sync.aligned;");
   set(sums, ArrayRef(all).take_front(sums.size()));
   set(weights, ArrayRef(all).take_back(weights.size()));
+  multiplyValues(sums, weights, slot);
+}
+
+/// Scores of the next keys and products with the last values run together; the
+/// softmax of the scores runs under the latter. Weights become operands when
+/// these are done, since products under way still read the last ones.
+void AttentionKernel::writeRound(Values &sums, Values &weights,
+                                 AttentionRows &rows, AttentionRing &ring,
+                                 Value &tile) {
   Value keySlot = ring.stage;
   waitFull(ring);
   advance(ring);
@@ -161,18 +169,18 @@ void AttentionKernel::writeRound(Values &sums, Values &weights,
   Value valueSlot = ring.stage;
   waitFull(ring);
   advance(ring);
-  multiplyValues(sums, weights, valueSlot);
+  beginValues(sums, weights, valueSlot);
   scores = pass(scores, "wgmma.wait_group.sync.aligned 1;");
   release(keySlot);
   tile = code.get(code.sub(tile, 1));
-  Values next = softmax(scores, tile, rows);
-  // Products under way read the weights: nothing takes their registers.
-  all.assign(sums.begin(), sums.end());
+  softmax(scores, tile, rows);
+  Values all(sums);
   llvm::append_range(all, weights);
+  llvm::append_range(all, scores);
   all = pass(all, "wgmma.wait_group.sync.aligned 0;");
-  set(sums, ArrayRef(all).take_front(sums.size()));
-  set(weights, next);
   release(valueSlot);
+  set(sums, ArrayRef(all).take_front(sums.size()));
+  set(weights, pack(ArrayRef(all).take_back(scores.size())));
   for (auto [i, sum] : llvm::enumerate(sums))
     sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
 }
@@ -212,12 +220,12 @@ void AttentionKernel::writeConsumer() {
   waitFull(ring);
   Value slot = ring.stage;
   advance(ring);
-  NVVM::WgmmaFenceAlignedOp::create(c);
   Values scores = multiplyKeys(slot);
   scores = pass(scores, "wgmma.wait_group.sync.aligned 0;");
   release(slot);
   Value tile = c.get(lastTile);
-  Values weights = softmax(scores, tile, rows);
+  softmax(scores, tile, rows);
+  Values weights = pack(scores);
   Values sums(schedule.columns / 2, number(0));
 
   Value left = c.get(c.sub(tiles, 1));
@@ -235,13 +243,8 @@ void AttentionKernel::writeConsumer() {
         left = c.get(c.sub(left, 1));
       });
 
-  Values all(sums);
-  llvm::append_range(all, weights);
-  all = pass(all, "wgmma.fence.sync.aligned;");
-  set(sums, ArrayRef(all).take_front(sums.size()));
-  set(weights, ArrayRef(all).take_back(weights.size()));
   waitFull(ring);
-  multiplyValues(sums, weights, ring.stage);
+  beginValues(sums, weights, ring.stage);
   sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
   writeSums(sums, rows);
   if (schedule.splits == 1)

@@ -71,6 +71,7 @@ private:
   void writeRound(Values &sums, Values &weights, AttentionRows &rows,
                   AttentionRing &ring, mlir::Value &tile);
   Values multiplyKeys(mlir::Value stage);
+  void beginValues(Values &sums, Values &weights, mlir::Value slot);
   void multiplyValues(Values &sums, llvm::ArrayRef<mlir::Value> weights,
                       mlir::Value stage);
   /// wgmma.fence or wait, which the values pass through, so that nothing that
@@ -84,7 +85,8 @@ private:
   mlir::Value capped(mlir::Value score);
   mlir::Value masked(mlir::Value score, int64_t r, Int key);
   void hideBeyond(Values &scores, Int tile);
-  Values softmax(Values &scores, Int tile, AttentionRows &rows);
+  void softmax(Values &scores, Int tile, AttentionRows &rows);
+  Values pack(llvm::ArrayRef<mlir::Value> weights);
   void findTop(llvm::ArrayRef<mlir::Value> scores, unsigned r,
                AttentionRows &rows);
   /// Over the four threads of a row.

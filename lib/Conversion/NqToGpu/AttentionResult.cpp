@@ -191,14 +191,15 @@ void AttentionKernel::writeChunks(ArrayRef<Int> numbers) {
     values.push_back(
         loadChunk(code.div(inside, chunks), code.rem(inside, chunks)));
   }
-  for (auto [number, eight] : llvm::zip(numbers, values)) {
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    Int number = numbers[i];
     Int row = code.add(firstRow, code.div(number, chunks));
     if (schedule.splits > 1)
       row = code.add(row, code.mul(split, rowsEach()));
     Value isMine = LLVM::AndOp::create(code, code.less(row, shape.rows()),
                                        code.less(number, end));
     code.when(isMine,
-              [&] { storeChunk(eight, row, code.rem(number, chunks)); });
+              [&] { storeChunk(values[i], row, code.rem(number, chunks)); });
   }
 }
 

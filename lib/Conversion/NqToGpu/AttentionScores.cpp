@@ -192,8 +192,15 @@ void AttentionKernel::findTop(ArrayRef<Value> scores, unsigned r,
 /// Weights as left operands of products: register pairs (row, columns 2 c..),
 /// (row + 8, ..), (row, columns 8 + 2 c..), (row + 8, ..) for 16 keys (PTX ISA,
 /// "wgmma register fragment A").
-SmallVector<Value> AttentionKernel::softmax(Values &scores, Int tile,
-                                            AttentionRows &rows) {
+SmallVector<Value> AttentionKernel::pack(ArrayRef<Value> weights) {
+  Values operands;
+  for (size_t i = 0; i < weights.size(); i += 2)
+    operands.push_back(pack(weights[i], weights[i + 1]));
+  return operands;
+}
+
+/// Scores become weights.
+void AttentionKernel::softmax(Values &scores, Int tile, AttentionRows &rows) {
   adjust(scores, tile);
   hideBeyond(scores, tile);
   Value factor = number((isAdjusted() ? 1.0 : shape.scale) * kLog2E);
@@ -209,10 +216,6 @@ SmallVector<Value> AttentionKernel::softmax(Values &scores, Int tile,
       }
     rows.total[r] = LLVM::FMAOp::create(code, rows.total[r], rows.fade[r], sum);
   }
-  Values weights;
-  for (size_t i = 0; i < scores.size(); i += 2)
-    weights.push_back(pack(scores[i], scores[i + 1]));
-  return weights;
 }
 
 } // namespace gpu
