@@ -63,6 +63,34 @@ static std::string whyNotAttention16(nq::RegionOp region) {
   return whyNotAttention(
       region, [](Type t) { return t.isF16() || t.isBF16(); }, "f16 or bf16");
 }
+
+/// The kernel of lib/Conversion/NqToGpu/AttentionWgmma.h. Where an operand lies
+/// is known when it is lowered: what it cannot copy then, a remark tells.
+static std::string whyNotWgmma(nq::RegionOp region) {
+  std::string why = whyNotAttention16(region);
+  if (!why.empty())
+    return why;
+  nq::AttentionOp op = getAttention(region);
+  auto typeOf = [](Value value) {
+    return cast<RankedTensorType>(value.getType());
+  };
+  Type element = typeOf(op.getQ()).getElementType();
+  if (typeOf(op.getK()).getElementType() != element ||
+      typeOf(op.getV()).getElementType() != element)
+    return "operands are of different types";
+  Type result = typeOf(op.getResult()).getElementType();
+  if (!result.isF16() && !result.isBF16())
+    return "the result is neither f16 nor bf16";
+  int64_t depth = typeOf(op.getQ()).getDimSize(3),
+          width = typeOf(op.getV()).getDimSize(3);
+  if (width > 256)
+    return "values of " + std::to_string(width) +
+           " elements are longer than 256";
+  if (depth % 8 || width % 8)
+    return "head size " + std::to_string(depth % 8 ? depth : width) +
+           " is no multiple of 8 (16 bytes, which the copy engine moves)";
+  return "";
+}
 static std::string whyNotAttention32(nq::RegionOp region) {
   return whyNotAttention(
       region, [](Type t) { return t.isF32() || t.isF16() || t.isBF16(); },
@@ -83,11 +111,6 @@ static nq::RequiredLayouts getAttentionLayouts(nq::RegionOp region) {
   return layouts;
 }
 
-/// Part of the plan, without a generator in this compiler.
-static std::string whyNotYet(nq::RegionOp) {
-  return "this compiler has no generator for it yet";
-}
-
 static std::string whyNever(nq::RegionOp) { return ""; }
 
 template <TargetFamily F>
@@ -96,7 +119,7 @@ static ArrayRef<KernelClass> getSharedGpuClasses(StringLiteral) {
       {F == TargetFamily::Sm100 ? StringLiteral("attention.tcgen05")
                                 : StringLiteral("attention.wgmma"),
        F, "attention", MathFormat::F16, Fidelity::Native,
-       F == TargetFamily::Sm100 ? whyNotAttention16 : whyNotYet,
+       F == TargetFamily::Sm100 ? whyNotAttention16 : whyNotWgmma,
        getAttentionLayouts},
       {"attention.simt.f32", F, "attention", MathFormat::F32, Fidelity::Native,
        whyNotAttention32, getAttentionLayouts},

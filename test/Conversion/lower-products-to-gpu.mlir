@@ -50,7 +50,7 @@ func.func @operands(%x: tensor<8x64xf16>, %w: tensor<64x32x!nq.fp8>) -> tensor<8
 
 // Rows are (head, query) of a kv head.
 // CHECK: func.func @attention
-// CHECK-SAME: nibble.launches = ["attention_product0_flash grid 8x1x1 block 256 values [0, 1, 2, 3]"]
+// CHECK-SAME: nibble.launches = ["attention_product0_flash grid 8x1x1 block 160 values [0, 1, 2, 3]"]
 func.func @attention(%q: tensor<1x8x50x64xf16>, %k: tensor<1x2x77x64xf16>, %v: tensor<1x2x77x64xf16>) -> tensor<1x8x50x64xf16> {
   %0 = nq.attention %q, %k, %v {scale = 0.125 : f64, causal} : (tensor<1x8x50x64xf16>, tensor<1x2x77x64xf16>, tensor<1x2x77x64xf16>) -> tensor<1x8x50x64xf16>
   return %0 : tensor<1x8x50x64xf16>

@@ -14,7 +14,7 @@ namespace gpu {
 
 using Predicate = LLVM::ICmpPredicate;
 
-static constexpr int64_t kProducerRegisters = 40;
+static constexpr int64_t kProducerRegisters = 56;
 
 AttentionKernel::AttentionKernel(const AttentionShape &shape,
                                  const AttentionSchedule &schedule,

@@ -108,7 +108,7 @@ private:
   Values loadChunk(Int row, Int chunk);
   Values loadFloats(mlir::Value address, int64_t count);
   void storeChunk(llvm::ArrayRef<mlir::Value> values, Int row, Int chunk);
-  mlir::Value ofSplit(mlir::Value address, int64_t split);
+  mlir::Value ofSplit(mlir::Value address, Int split);
   void clusterBarrier();
   /// Of the warpgroups that multiply.
   void barrier();

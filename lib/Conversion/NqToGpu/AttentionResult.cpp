@@ -17,7 +17,7 @@ namespace gpu {
 using Predicate = LLVM::ICmpPredicate;
 
 /// Chunks of 8 columns that a thread has under way.
-static constexpr int64_t kUnderWay = 4;
+static constexpr int64_t kUnderWay = 8;
 
 void AttentionKernel::barrier() {
   auto dialect =
@@ -35,7 +35,7 @@ void AttentionKernel::clusterBarrier() {
 }
 
 /// The same place in the memory of a block of the cluster.
-Value AttentionKernel::ofSplit(Value address, int64_t number) {
+Value AttentionKernel::ofSplit(Value address, Int number) {
   return NVVM::MapaOp::create(code, code.pointer(7), address, code.get(number));
 }
 
@@ -149,9 +149,11 @@ SmallVector<Value> AttentionKernel::loadChunk(Int row, Int chunk) {
   Values result;
   Value factors =
       code.at(at(schedule.factorsBegin()), code.mul(row, 4 * schedule.splits));
+  // Its own sums first, which are nearest.
   for (int64_t s = 0; s < schedule.splits; ++s) {
-    Value factor = loadFloats(code.at(factors, 4 * s), 1)[0];
-    Values part = loadFloats(ofSplit(place, s), 8);
+    Int rank = code.rem(code.add(split, s), schedule.splits);
+    Value factor = loadFloats(code.at(factors, code.mul(rank, 4)), 1)[0];
+    Values part = loadFloats(s ? ofSplit(place, rank) : place, 8);
     for (auto [i, value] : llvm::enumerate(part)) {
       if (s == 0)
         result.push_back(LLVM::FMulOp::create(code, value, factor));
@@ -206,7 +208,8 @@ void AttentionKernel::writeChunks(ArrayRef<Int> numbers) {
 void AttentionKernel::writeResult() {
   int64_t threads = 128 * schedule.warpgroups;
   int64_t chunks = rowsEach() * (shape.width / 8);
-  int64_t each = std::min<int64_t>(kUnderWay, divideCeil(chunks, threads));
+  int64_t most = kUnderWay / (schedule.splits > 2 ? 4 : 1);
+  int64_t each = std::min<int64_t>(most, divideCeil(chunks, threads));
   Value first = thread;
   code.loop({&first}, [&]() -> Value {
     SmallVector<Int> numbers;

@@ -24,7 +24,7 @@ struct AttentionSchedule {
   /// Of the block. Those behind the warpgroups copy: a warp, or a warpgroup,
   /// which can hand over its registers.
   int64_t threads() const { return warpgroups == 1 ? 160 : 384; }
-  int64_t consumerRegisters() const { return 232; }
+  int64_t consumerRegisters() const { return 224; }
   /// Columns of the result, as instructions have them.
   int64_t columns;
   int64_t panelsQK, panelsV; ///< of 64 elements (128 bytes) along a head

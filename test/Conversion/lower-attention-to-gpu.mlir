@@ -1,0 +1,36 @@
+// Attention on tensor cores: rows fill the machine, or blocks of a cluster share the keys.
+// RUN: nibble-opt %s --lower-products-to-gpu | FileCheck %s
+// RUN: nibble-opt %s --lower-products-to-gpu --compile-kernels-to-ptx=output=- -o /dev/null | FileCheck %s --check-prefix=PTX
+
+// Eight heads of one kv head are rows: 61 blocks of 128, two of a cluster each.
+// CHECK: func.func @shared
+// CHECK-SAME: "shared_product0_flash grid 122x1x1 {{.*}}block 384
+// PTX: .visible .entry shared_product0_flash
+// PTX: setmaxnreg.inc
+// PTX: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
+// PTX: wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16
+// PTX: cp.async.bulk.tensor.4d
+// PTX: barrier.cluster.arrive
+func.func @shared(%q: tensor<1x8x970x256xf16>, %k: tensor<1x1x970x256xf16>, %v: tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x256xf16>, tensor<1x1x970x256xf16>, tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16>
+  return %0 : tensor<1x8x970x256xf16>
+}
+
+// 72 elements of a head come as two panels of 64, the second one filled with zeros.
+// CHECK: func.func @padded
+// PTX: .visible .entry padded_product0_flash
+// PTX: wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16
+func.func @padded(%q: tensor<1x16x256x72xbf16>, %k: tensor<1x16x256x72xbf16>, %v: tensor<1x16x256x72xbf16>) -> tensor<1x16x256x72xbf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.1 : f64} : (tensor<1x16x256x72xbf16>, tensor<1x16x256x72xbf16>, tensor<1x16x256x72xbf16>) -> tensor<1x16x256x72xbf16>
+  return %0 : tensor<1x16x256x72xbf16>
+}
+
+// The copy engine steps by 16 bytes: FMA units.
+// CHECK: func.func @odd
+// CHECK-SAME: "odd_product0_flash grid {{.*}}block 256
+// PTX: .visible .entry odd_product0_flash
+// PTX-NOT: wgmma
+func.func @odd(%q: tensor<1x2x50x20xf16>, %k: tensor<1x2x50x20xf16>, %v: tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.1 : f64} : (tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16>
+  return %0 : tensor<1x2x50x20xf16>
+}
