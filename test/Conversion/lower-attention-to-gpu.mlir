@@ -6,11 +6,11 @@
 // CHECK: func.func @shared
 // CHECK-SAME: "shared_product0_flash grid 122x1x1 {{.*}}block 384
 // PTX: .visible .entry shared_product0_flash
-// PTX: setmaxnreg.inc
-// PTX: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
-// PTX: wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16
-// PTX: cp.async.bulk.tensor.4d
-// PTX: barrier.cluster.arrive
+// PTX-DAG: setmaxnreg.inc
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16
+// PTX-DAG: cp.async.bulk.tensor.4d
+// PTX-DAG: barrier.cluster.arrive
 func.func @shared(%q: tensor<1x8x970x256xf16>, %k: tensor<1x1x970x256xf16>, %v: tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16> {
   %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x256xf16>, tensor<1x1x970x256xf16>, tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16>
   return %0 : tensor<1x8x970x256xf16>
