@@ -248,7 +248,12 @@ void AttentionKernel::writeConsumer() {
   sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
   writeSums(sums, rows);
   if (schedule.splits == 1)
-    writeResult();
+    return writeResult();
+  clusterBarrier();
+  writeFactors();
+  writeResult();
+  // A block's memory stays until nobody reads it.
+  clusterBarrier();
 }
 
 } // namespace gpu

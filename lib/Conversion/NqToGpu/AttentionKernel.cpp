@@ -138,16 +138,10 @@ KernelLaunch AttentionKernel::write() {
     setRegisters(kProducerRegisters);
     code.when(code.equal(thread, 128 * schedule.warpgroups),
               [&] { writeProducer(); });
+    // Those of writeConsumer, which merges in the registers of its role.
+    for (int64_t i = 0; i < 2 && schedule.splits > 1; ++i)
+      clusterBarrier();
   });
-  if (schedule.splits > 1) {
-    clusterBarrier();
-    code.when(multiplies, [&] {
-      writeFactors();
-      writeResult();
-    });
-    // A block's memory stays until nobody reads it.
-    clusterBarrier();
-  }
   LLVM::ReturnOp::create(code, ValueRange());
   return launch;
 }

@@ -17,7 +17,7 @@ namespace gpu {
 using Predicate = LLVM::ICmpPredicate;
 
 /// Chunks of 8 columns that a thread has under way.
-static constexpr int64_t kUnderWay = 8;
+static constexpr int64_t kUnderWay = 4;
 
 void AttentionKernel::barrier() {
   auto dialect =
@@ -208,7 +208,7 @@ void AttentionKernel::writeChunks(ArrayRef<Int> numbers) {
 void AttentionKernel::writeResult() {
   int64_t threads = 128 * schedule.warpgroups;
   int64_t chunks = rowsEach() * (shape.width / 8);
-  int64_t most = kUnderWay / (schedule.splits > 2 ? 4 : 1);
+  int64_t most = kUnderWay / (schedule.splits > 2 ? 2 : 1);
   int64_t each = std::min<int64_t>(most, divideCeil(chunks, threads));
   Value first = thread;
   code.loop({&first}, [&]() -> Value {
