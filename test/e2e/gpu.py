@@ -39,7 +39,10 @@ def compile_gpu(tools, model, engine, *options, expect=OK):
 def outputs(tools, engine, device, file, *options):
     tools.call("nibble-run", "run", engine, "--device", device, "--input", "x=normal:seed=3", "--output", f"y=@{file}", *options,
                expect=OK)
-    return np.load(file).astype(np.float64)
+    array = np.load(file)
+    if array.dtype.itemsize == 2 and array.dtype != np.float16:  # bits of bf16
+        array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float64)
 
 
 def tensor_kernels(tools, model):

@@ -153,8 +153,9 @@ static std::string whyNotSizes(const AttentionShape &s) {
            " elements, no multiple of 8";
   if (s.batch * s.heads * s.queries * std::max(s.keys, s.width) > INT32_MAX)
     return "more than 2^31 elements of a result or a mask";
-  if (s.q.element != s.k.element || s.q.element != s.v.element)
-    return "operands of different types";
+  if (s.q.element != s.k.element || s.q.element != s.v.element ||
+      s.q.element != s.result.element)
+    return "operands and result of different types";
   return "";
 }
 
