@@ -56,8 +56,7 @@ static Type getJudgedType(func::FuncOp kernel, unsigned r) {
 
 /// Attention on tensor cores rounds its weights to the operands' type before it
 /// sums (docs/numerics.md): 2^-10 with f16, 2^-7.5 with bf16.
-static void allowRoundedWeights(func::FuncOp kernel,
-                                rt::Tolerance &tolerance) {
+static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   if (!name || name.getValue() != "attention.wgmma")
     return;
@@ -351,8 +350,7 @@ private:
 
   LogicalResult poison(unsigned value) {
     std::vector<char> bytes(info().values[value].byteSize, -1);
-    return check(
-        execution->writeValue(0, value, bytes.data(), bytes.size()));
+    return check(execution->writeValue(0, value, bytes.data(), bytes.size()));
   }
 
   /// What the kernel does not write must not look like a result.

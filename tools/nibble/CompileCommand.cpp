@@ -233,8 +233,8 @@ static int checkOptions(CompileOptions &options) {
   if (int code = readFusions(options))
     return code;
   if (dryRun && !options.stopAfter) {
-    options.stopAfter = getMachine(target)->hasCodeGenerator() ? Stage::Lower
-                                                               : Stage::Select;
+    options.stopAfter =
+        getMachine(target)->hasCodeGenerator() ? Stage::Lower : Stage::Select;
     options.emitCode = false;
   }
   if (output.empty() && !options.stopAfter)

@@ -64,7 +64,8 @@ static int compileModel(llvm::StringRef path, CompileOptions options,
                     llvm::join(getTargetNames(), ", "),
                 kExitUsage);
   options.input = path.str();
-  options.stopAfter = machine->hasCodeGenerator() ? Stage::Lower : Stage::Select;
+  options.stopAfter =
+      machine->hasCodeGenerator() ? Stage::Lower : Stage::Select;
   options.emitCode = false;
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);

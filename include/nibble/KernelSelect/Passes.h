@@ -25,9 +25,10 @@ createPermitFallbacksPass(const FallbackPolicy *fallbacks);
 /// `select-kernels` with permissions, which must outlive it; null: none.
 /// `tuning` is a database besides the built-in one, or empty; `locked`: refuse
 /// shapes that were not measured.
-std::unique_ptr<mlir::Pass>
-createSelectKernelsPass(llvm::StringRef target, FallbackPolicy *fallbacks,
-                        llvm::StringRef tuning = {}, bool locked = false);
+std::unique_ptr<mlir::Pass> createSelectKernelsPass(llvm::StringRef target,
+                                                    FallbackPolicy *fallbacks,
+                                                    llvm::StringRef tuning = {},
+                                                    bool locked = false);
 
 #define GEN_PASS_REGISTRATION
 #include "lib/KernelSelect/Passes.h.inc"

@@ -36,8 +36,8 @@ struct ProductSpace {
 
 /// Follows the products of a kernel body or region through the ops behind
 /// them. Fails, with the reason in `why`, on ops that need more than one run
-/// of columns of one row. With `forCpu`, and on products that the CPU target has
-/// no GEMM for.
+/// of columns of one row. With `forCpu`, and on products that the CPU target
+/// has no GEMM for.
 mlir::FailureOr<ProductSpace> mapProducts(mlir::Block &body, std::string &why,
                                           bool forCpu = true);
 

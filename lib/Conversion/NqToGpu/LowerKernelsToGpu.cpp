@@ -47,9 +47,8 @@ static exec::GpuArgAttr getArg(MLIRContext *context, const KernelArg &arg) {
 }
 
 static Attribute getLaunch(MLIRContext *context, const KernelLaunch &launch) {
-  auto args = llvm::map_to_vector(launch.args, [&](const KernelArg &arg) {
-    return getArg(context, arg);
-  });
+  auto args = llvm::map_to_vector(
+      launch.args, [&](const KernelArg &arg) { return getArg(context, arg); });
   return exec::GpuLaunchAttr::get(context, launch.symbol, launch.grid,
                                   launch.block, launch.cluster,
                                   launch.sharedBytes, args);
@@ -157,8 +156,7 @@ struct LowerKernelsToGpuPass
         << RemarkArg("layer", launch.getLayer())
         << RemarkArg("chosen", "the product and what follows it as kernels of "
                                "their own")
-        << RemarkArg("rejected", "one kernel")
-        << RemarkArg("reason", why);
+        << RemarkArg("rejected", "one kernel") << RemarkArg("reason", why);
   }
 
   /// Says so as a remark, too: what a target lacks is no bug.

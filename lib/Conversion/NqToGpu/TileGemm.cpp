@@ -16,14 +16,13 @@ namespace gpu {
 bool isTileKernel(func::FuncOp kernel, const GpuTarget &options) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   return options.chip == "sm_90a" && name &&
-         llvm::is_contained({"gemm.wgmma.e4m3", "gemm.wgmma.f16",
-                             "gemm.wgmma.bf16"},
-                            name.getValue());
+         llvm::is_contained(
+             {"gemm.wgmma.e4m3", "gemm.wgmma.f16", "gemm.wgmma.bf16"},
+             name.getValue());
 }
 
-static std::optional<GemmSchedule> getSchedule(func::FuncOp function,
-                                               const GpuTarget &options,
-                                               std::string &why) {
+static std::optional<GemmSchedule>
+getSchedule(func::FuncOp function, const GpuTarget &options, std::string &why) {
   if (auto text = function->getAttrOfType<StringAttr>(kScheduleAttr)) {
     auto parsed = GemmSchedule::parse(text.getValue());
     if (!parsed)
@@ -41,9 +40,10 @@ static std::optional<GemmSchedule> getSchedule(func::FuncOp function,
   return std::nullopt;
 }
 
-FailureOr<std::optional<GpuKernel>>
-emitTileGemm(func::FuncOp function, mlir::gpu::GPUModuleOp target,
-             const GpuTarget &options, std::string &why) {
+FailureOr<std::optional<GpuKernel>> emitTileGemm(func::FuncOp function,
+                                                 mlir::gpu::GPUModuleOp target,
+                                                 const GpuTarget &options,
+                                                 std::string &why) {
   std::optional<GemmSchedule> schedule = getSchedule(function, options, why);
   if (!schedule)
     return std::optional<GpuKernel>();

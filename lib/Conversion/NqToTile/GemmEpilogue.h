@@ -32,12 +32,12 @@ public:
   /// Emits at `b` all that depends on neither row nor column; `uniforms` are
   /// the elements of the Uniform operands.
   void emitUniform(mlir::ImplicitLocOpBuilder &b, mlir::ValueRange uniforms);
-  /// Emits at `b` the stored elements of the problem's passed results, one after
-  /// the other.
+  /// Emits at `b` the stored elements of the problem's passed results, one
+  /// after the other.
   llvm::SmallVector<mlir::Value> emitPassed(mlir::ImplicitLocOpBuilder &b,
                                             mlir::ValueRange uniforms);
-  /// Type of the elements of a result as they are stored: bf16 is not bits here,
-  /// as there is an instruction that rounds to it.
+  /// Type of the elements of a result as they are stored: bf16 is not bits
+  /// here, as there is an instruction that rounds to it.
   static mlir::Type getStoredType(mlir::Type element);
   /// Emits the body at `b`: `args` are those of the tile.epilogue. Returns one
   /// vector for each of the problem's results, of its stored type.

@@ -77,8 +77,8 @@ private:
     populateVectorBitCastLoweringPatterns(rewrites);
     populateVectorInterleaveLoweringPatterns(rewrites);
     populateVectorStepLoweringPatterns(rewrites);
-    populateVectorTransposeLoweringPatterns(
-        rewrites, VectorTransposeLowering::EltWise);
+    populateVectorTransposeLoweringPatterns(rewrites,
+                                            VectorTransposeLowering::EltWise);
   }
 
   static void keepIntrinsics(ConversionTarget &target) {

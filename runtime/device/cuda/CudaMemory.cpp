@@ -84,10 +84,9 @@ Status CudaDevice::fill(void *to, uint8_t byte, uint64_t bytes) {
   if (bytes == 0)
     return Status();
   CudaContext::Use use(*context);
-  return context->check(
-      context->driver().cuMemsetD8Async(CUdeviceptr(to), byte, bytes,
-                                        context->stream()),
-      describe("filling", bytes));
+  return context->check(context->driver().cuMemsetD8Async(
+                            CUdeviceptr(to), byte, bytes, context->stream()),
+                        describe("filling", bytes));
 }
 
 uint64_t CudaDevice::cacheBytes() const {

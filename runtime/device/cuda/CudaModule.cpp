@@ -96,7 +96,8 @@ nibble::cuda::loadCudaModule(std::shared_ptr<CudaContext> context,
                  name.c_str(), codeKindName(kind));
   if (kind == CodeKind::Cubin && context->driver().isEmulated())
     return error(Code::Device,
-                 "code '%s' is a cubin; the emulated GPU runs PTX", name.c_str());
+                 "code '%s' is a cubin; the emulated GPU runs PTX",
+                 name.c_str());
   auto module = std::make_unique<CudaModule>(std::move(context));
   // PTX must end in a zero; a cubin says how long it is.
   std::string text(static_cast<const char *>(data), size);

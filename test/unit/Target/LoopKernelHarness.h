@@ -30,7 +30,7 @@ struct Checks {
   double relative = 2e-6, absolute = 2e-6;
   /// Integer arguments are uniform in [low, high].
   int64_t low = -5, high = 20;
-  double scale = 1;     ///< of normally distributed floats
+  double scale = 1; ///< of normally distributed floats
   /// Scales of scaled arguments are 2^x, x uniform in between.
   double lowScale = -2, highScale = 2;
   bool special = false; ///< some infinities and NaNs
@@ -194,7 +194,8 @@ protected:
   }
 
   /// Random finite codes; scales around 1.
-  std::vector<char> makeScaled(mlir::RankedTensorType type, const Checks &checks) {
+  std::vector<char> makeScaled(mlir::RankedTensorType type,
+                               const Checks &checks) {
     nq::StorageRegions regions = nq::getStorageRegions(type);
     nq::ScaledType scaled = nq::getScaledElement(type);
     std::vector<char> bytes(regions.total, 0);
@@ -208,9 +209,8 @@ protected:
     auto fill = [&](mlir::Type element, int64_t offset, int64_t count) {
       auto format = ref::getFormat(element);
       for (int64_t i = 0; i < count; ++i) {
-        double value =
-            std::exp2(std::uniform_real_distribution<>(
-                checks.lowScale, checks.highScale)(random));
+        double value = std::exp2(std::uniform_real_distribution<>(
+            checks.lowScale, checks.highScale)(random));
         rt::storeCode(format, bytes.data() + offset, i,
                       rt::encode(format, value));
       }

@@ -621,9 +621,9 @@ void checkDynamic(const std::string &shape, const std::string &from,
   std::string operand = global ? "global(%g : tensor<f32>) " : "";
   SCOPED_TRACE(recipe + " " + scaled);
   LoopRun run(kernel("(%a: " + in + parameter + ") -> " + out,
-                           "%r = nq.quantize %a recipe(\"" + recipe + "\") " +
-                               operand + ": " + in + " -> " + out +
-                               "\nreturn %r : " + out));
+                     "%r = nq.quantize %a recipe(\"" + recipe + "\") " +
+                         operand + ": " + in + " -> " + out +
+                         "\nreturn %r : " + out));
   Checks checks;
   run.check(checks);
   checks.special = true;
@@ -702,10 +702,10 @@ void checkCast(const std::string &from, const std::string &to,
                const std::vector<double> &scales,
                const std::string &attributes = "") {
   SCOPED_TRACE(from + " to " + to + attributes);
-  LoopRun run(kernel(
-      "(%a: tensor<333x" + from + ">) -> tensor<333x" + to + ">",
-      "%r = nq.cast %a " + attributes + " : tensor<333x" + from +
-          "> -> tensor<333x" + to + ">\nreturn %r : tensor<333x" + to + ">"));
+  LoopRun run(kernel("(%a: tensor<333x" + from + ">) -> tensor<333x" + to + ">",
+                     "%r = nq.cast %a " + attributes + " : tensor<333x" + from +
+                         "> -> tensor<333x" + to +
+                         ">\nreturn %r : tensor<333x" + to + ">"));
   Checks checks;
   checks.special = true;
   checks.relative = checks.absolute = 0;

@@ -8,10 +8,10 @@
 // one kernel run one after the other; what they hand over lies in the
 // workspace.
 //
-// A launch may begin before the one before it ends: buildGpuLowerKernelsPipeline
-// lets every kernel wait where it begins (gpu-overlap-launches), unless it has
-// an nvvm.griddepcontrol wait of its own, before which no thread may read or
-// write global memory.
+// A launch may begin before the one before it ends:
+// buildGpuLowerKernelsPipeline lets every kernel wait where it begins
+// (gpu-overlap-launches), unless it has an nvvm.griddepcontrol wait of its own,
+// before which no thread may read or write global memory.
 #ifndef NIBBLE_CONVERSION_NQTOGPU_GPUKERNEL_H
 #define NIBBLE_CONVERSION_NQTOGPU_GPUKERNEL_H
 

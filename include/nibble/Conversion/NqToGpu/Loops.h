@@ -20,8 +20,8 @@ namespace gpu {
 /// Takes what cpu::lowerKernelToLoops takes, and nq.update of an argument whose
 /// new value is a result: operand and result are one buffer then, of which only
 /// the rows inside of it are written, and the kernel may compute the rows.
-/// Everything else is reported at its location. A kernel with nothing to compute
-/// (tensors without elements) has no launches.
+/// Everything else is reported at its location. A kernel with nothing to
+/// compute (tensors without elements) has no launches.
 ///
 /// Results are those of the CPU kernel, but for the order of sums, which is
 /// fixed: same input, same bits. Nothing is read or written outside of the

@@ -16,7 +16,7 @@ namespace nibble {
 /// them share A (gate and up).
 struct GemmShape {
   int64_t m = 0, n = 0, k = 0;
-  int64_t operandBits = 8; ///< of A and B
+  int64_t operandBits = 8;                     ///< of A and B
   llvm::SmallVector<int64_t, 2> results = {2}; ///< bytes of an element of each
   int64_t products = 1;
   /// Something that lies as the result does is read behind the product.
