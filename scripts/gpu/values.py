@@ -11,13 +11,17 @@ import numpy as np
 BITS = dict(f64=64, f32=32, f16=16, bf16=16, f8E4M3FN=8, f8E5M2=8, f8E8M0FNU=8, f4E2M1FN=4, si4=4, si8=8, ui8=8, si32=32, si64=64, i1=8)
 CODE_STD = dict(f8E4M3FN=64.0, f8E5M2=64.0, f4E2M1FN=2.0)
 OUTLIER_EVERY, OUTLIER_FACTOR = 512, 8.0
+# Short names that types print as.
+ALIASES = {"!nq.fp8": "!nq.scaled<f8E4M3FN, f32 per tensor>", "!nq.nvfp4": "!nq.scaled<f4E2M1FN, f8E4M3FN per 1x16, global f32>",
+           "!nq.mxfp8": "!nq.scaled<f8E4M3FN, f8E8M0FNU per 1x32>", "!nq.mxfp4": "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>"}
 
 
 class Type:
     """`!nq.scaled<ELEM, SCALE per tensor(, global T)?>`, `per 1x16`, or a dense type."""
 
     def __init__(self, text):
-        found = re.fullmatch(r"!nq\.scaled<(\w+), (\w+) per ([\dx]+|tensor)(?:, global (\w+))?>", text)
+        found = re.fullmatch(r"!nq\.scaled<(\w+), (\w+) per ([\dx]+|tensor)(?:, global (\w+))?>",
+                             ALIASES.get(text, text))
         self.text, self.scaled = text, bool(found)
         self.elem, self.scale, block, self.globals = found.groups() if found else (text, None, None, None)
         self.block = [int(d) for d in block.split("x")] if block and block != "tensor" else []
