@@ -253,7 +253,8 @@ private:
       desc.kernel = *kernel;
       desc.gpu = describeGpu(gpu);
       // Kernels wait themselves for what is before them (GpuKernel.h).
-      desc.gpu->overlap = !entry.launches.empty() && entry.launches.back().gpu;
+      desc.gpu->overlap = options.overlap && !entry.launches.empty() &&
+                          entry.launches.back().gpu;
       keepPassedArgs(desc);
       entry.launches.push_back(std::move(desc));
       // The work of a layer is told once.

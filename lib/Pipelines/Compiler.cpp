@@ -493,6 +493,7 @@ LogicalResult Compiler::write() {
   engine.path = options.output;
   engine.target = isForGpu() ? options.target : "cpu";
   engine.cubin = cubin;
+  engine.overlap = options.overlapLaunches;
   engine.model = options.input;
   engine.modelHash = getModelHash();
   engine.command = options.command;

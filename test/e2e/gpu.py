@@ -92,6 +92,9 @@ def schedules(a, tools, goals):
     compile_gpu(tools, model, folder / "candidates.nbl", "--candidates", "3")
     entries = json.loads(tools.call("nibble-run", "inspect", folder / "candidates.nbl", "--json", expect=OK).stdout)["entries"]
     goals.check("entry points of a candidates engine", len(entries), 6, at_least=True)
+    compile_gpu(tools, model, folder / "overlap.nbl", "--overlap-launches")
+    plain, overlapped = (outputs(tools, folder / name, a.device, folder / "y.npy") for name in ("fp8_f16.nbl", "overlap.nbl"))
+    goals.check("--overlap-launches: elements that differ", int((plain != overlapped).sum()), 0)
     for text, wanted in (("{", "line 1"), ('{"kernel": "gemm.wgmma.e4m3", "m": 0}', "'m'"), (None, "cannot read")):
         file = folder / "rows.jsonl"
         if text is None:

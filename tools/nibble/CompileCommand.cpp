@@ -64,6 +64,12 @@ cl::opt<std::string> tuningDb(
 cl::opt<bool> locked("locked",
                      cl::desc("refuse shapes whose schedule was not measured"),
                      cl::sub(command));
+cl::opt<bool> overlapLaunches(
+    "overlap-launches",
+    cl::desc(
+        "kernels of a GPU may begin before the one before them ends: about "
+        "a microsecond less per launch, more for some on an H100"),
+    cl::sub(command));
 cl::opt<int64_t> candidates(
     "candidates",
     cl::desc("write an engine of up to N schedules for each product on tensor "
@@ -254,6 +260,7 @@ int compileCommand(int argc, char **argv) {
   options.dumpStages = dumpStages;
   options.tuningDb = tuningDb;
   options.locked = locked;
+  options.overlapLaunches = overlapLaunches;
   options.candidates = candidates;
   options.dumpKernels = dumpKernels;
   options.command = quoteCommand(argc, argv);

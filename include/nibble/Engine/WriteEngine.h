@@ -21,6 +21,9 @@ struct WriteEngineOptions {
   /// For GPUs: a cubin of the same kernels, or empty. The PTX is for devices of
   /// another architecture, and for the emulated one.
   std::string cubin;
+  /// For GPUs: a kernel behind another one may begin before that ends
+  /// (docs/gpu-launches.md).
+  bool overlap = false;
   /// Vector features that the code needs, if not those of x86-64-v3.
   std::vector<std::string> cpuFeatures;
 };

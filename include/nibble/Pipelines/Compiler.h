@@ -30,6 +30,8 @@ struct CompileOptions {
   /// If positive: an engine of up to this many schedules per kernel, to be
   /// measured, in place of the model's own.
   int64_t candidates = 0;
+  /// GPUs: kernels may begin before the one before them ends.
+  bool overlapLaunches = false;
   std::vector<std::string> shapes; ///< "NAME=1x970x2048"
   /// "INPUT=OUTPUT": pairs that become states, see bind-states.
   std::vector<std::string> states;
