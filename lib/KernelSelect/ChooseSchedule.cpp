@@ -16,7 +16,7 @@ static std::string formatTime(double microseconds) {
 ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
                                       const KernelClass &kernel,
                                       const Machine &machine,
-                                      const TuningDb &db) {
+                                      ArrayRef<const TuningDb *> databases) {
   if (machine.family != TargetFamily::Sm90 ||
       !kernel.name.starts_with("gemm.wgmma."))
     return {};
@@ -24,12 +24,14 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
   std::optional<GemmShape> shape = getTileGemmShape(region.getBlock(), why);
   if (!shape)
     return {"", "not one kernel on tensor cores: " + why};
-  const TuningDb::Row *row = db.find(kernel.name, *shape);
-  if (row && whyNotSchedule(row->schedule, *shape, kSm90SharedBytes).empty())
-    return {row->schedule.str(),
-            "schedule measured: " + formatTime(row->microseconds) +
-                (row->device.empty() ? "" : " on " + row->device),
-            true};
+  for (const TuningDb *db : databases) {
+    const TuningDb::Row *row = db->find(kernel.name, *shape);
+    if (row && whyNotSchedule(row->schedule, *shape, kSm90SharedBytes).empty())
+      return {row->schedule.str(),
+              "schedule measured: " + formatTime(row->microseconds) +
+                  (row->device.empty() ? "" : " on " + row->device),
+              true};
+  }
   SmallVector<GemmSchedule> candidates =
       getCandidates(*shape, kSm90SharedBytes, machine.multiprocessors);
   if (candidates.empty())

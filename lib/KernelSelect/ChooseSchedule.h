@@ -15,9 +15,10 @@ struct ScheduleChoice {
   bool measured = false;
 };
 
-/// The row of the database, or the best estimate.
+/// The row of the first database that has one, or the best estimate.
 ScheduleChoice chooseSchedule(nq::RegionOp region, const KernelClass &kernel,
-                              const Machine &machine, const TuningDb &db);
+                              const Machine &machine,
+                              llvm::ArrayRef<const TuningDb *> databases);
 
 } // namespace nibble
 

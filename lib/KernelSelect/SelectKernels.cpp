@@ -172,12 +172,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
                           const Machine &machine) {
     if (!choice.kernel)
       return {};
-    ScheduleChoice own =
-        chooseSchedule(region, *choice.kernel, machine, measured);
-    if (own.measured)
-      return own;
     return chooseSchedule(region, *choice.kernel, machine,
-                          TuningDb::getBuiltIn(target));
+                          {&measured, &TuningDb::getBuiltIn(target)});
   }
 
   bool refuseUnmeasured(nq::RegionOp region, const ScheduleChoice &choice) {

@@ -29,15 +29,7 @@ getSchedule(func::FuncOp function, const GpuTarget &options, std::string &why) {
       why = "'" + text.str() + "' is no schedule";
     return parsed;
   }
-  std::optional<GemmShape> shape = getTileGemmShape(function.front(), why);
-  if (!shape)
-    return std::nullopt;
-  auto candidates =
-      getCandidates(*shape, kSm90SharedBytes, options.multiprocessors);
-  if (!candidates.empty())
-    return candidates.front();
-  why = "no schedule fits the shape";
-  return std::nullopt;
+  return estimateSchedule(function.front(), options.multiprocessors, why);
 }
 
 FailureOr<std::optional<GpuKernel>> emitTileGemm(func::FuncOp function,

@@ -35,27 +35,20 @@ struct ConvertGemmsToTilePass
 
   LogicalResult convert(func::FuncOp kernel, ModuleOp tiles) {
     std::string why;
-    FailureOr<GemmSchedule> chosen = choose(kernel, why);
+    nibble::gpu::GpuTarget chip;
+    std::optional<GemmSchedule> chosen =
+        schedule.empty()
+            ? estimateSchedule(kernel.front(), chip.multiprocessors, why)
+            : GemmSchedule::parse(schedule);
+    if (!chosen && why.empty())
+      why = "'" + schedule + "' is no schedule";
     FailureOr<TileGemm> gemm = failure();
-    if (succeeded(chosen))
-      gemm = buildTileGemm(kernel, *chosen, {}, tiles, why);
+    if (chosen)
+      gemm = buildTileGemm(kernel, *chosen, chip, tiles, why);
     if (failed(gemm))
       return kernel.emitError() << "kernel '" << kernel.getSymName()
                                 << "' is no product on tensor cores: " << why;
     return success();
-  }
-
-  FailureOr<GemmSchedule> choose(func::FuncOp kernel, std::string &why) {
-    if (!schedule.empty()) {
-      if (auto parsed = GemmSchedule::parse(schedule))
-        return *parsed;
-      why = "'" + schedule + "' is no schedule";
-      return failure();
-    }
-    std::optional<GemmShape> shape = getTileGemmShape(kernel.front(), why);
-    if (!shape)
-      return failure();
-    return getCandidates(*shape, kSm90SharedBytes, 132).front();
   }
 };
 

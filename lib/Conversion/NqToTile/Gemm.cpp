@@ -318,7 +318,9 @@ private:
   void store(Value fragment, Value result, Value m, Value n) {
     auto type = cast<tile::FragmentType>(fragment.getType());
     int64_t bytes = type.getElement().getIntOrFloatBitWidth() / 8;
-    auto coords = schedule.swapped ? ValueRange{n, m} : ValueRange{m, n};
+    SmallVector<Value> coords{m, n};
+    if (schedule.swapped)
+      std::swap(coords[0], coords[1]);
     tile::StoreOp::create(b, fragment, result, coords,
                           b.getI64IntegerAttr(getPanel(schedule, bytes)),
                           b.getI64IntegerAttr(schedule.buffers),
@@ -347,6 +349,19 @@ std::optional<GemmShape> nibble::getTileGemmShape(Block &body,
   if (failed(epilogue.make(why)))
     return std::nullopt;
   return epilogue.getShape();
+}
+
+std::optional<GemmSchedule> nibble::estimateSchedule(Block &body,
+                                                     int64_t multiprocessors,
+                                                     std::string &why) {
+  std::optional<GemmShape> shape = getTileGemmShape(body, why);
+  if (!shape)
+    return std::nullopt;
+  auto candidates = getCandidates(*shape, kSm90SharedBytes, multiprocessors);
+  if (!candidates.empty())
+    return candidates.front();
+  why = "no schedule fits the shape";
+  return std::nullopt;
 }
 
 FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,

@@ -16,22 +16,6 @@ namespace nibble {
 namespace cpu {
 namespace {
 
-/// Arithmetic on f16 and bf16 is done in f32; conversions of bf16 and of the
-/// small formats become integer code, as LLVM would call a library for them.
-void addFloatLegalization(OpPassManager &pm) {
-  pm.addPass(createExpandMathPass());
-  arith::ArithEmulateUnsupportedFloatsOptions emulate;
-  emulate.sourceTypeStrs = {"f16", "bf16"};
-  emulate.targetTypeStr = "f32";
-  pm.addPass(arith::createArithEmulateUnsupportedFloats(emulate));
-  pm.addPass(createCanonicalizerPass());
-  arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
-  expand.includeF8E8M0 = true;
-  expand.includeF4E2M1 = true;
-  pm.addPass(arith::createArithExpandOpsPass(expand));
-}
-
 void addLlvmConversions(OpPassManager &pm) {
   ConvertVectorToLLVMPassOptions vectors;
   vectors.reassociateFPReductions = true;
@@ -53,11 +37,25 @@ void addLlvmConversions(OpPassManager &pm) {
 
 } // namespace
 
+void addFloatLegalization(OpPassManager &pm, bool expandBf16) {
+  pm.addPass(createExpandMathPass());
+  arith::ArithEmulateUnsupportedFloatsOptions emulate;
+  emulate.sourceTypeStrs = {"f16", "bf16"};
+  emulate.targetTypeStr = "f32";
+  pm.addPass(arith::createArithEmulateUnsupportedFloats(emulate));
+  pm.addPass(createCanonicalizerPass());
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = expandBf16;
+  expand.includeF8E8M0 = true;
+  expand.includeF4E2M1 = true;
+  pm.addPass(arith::createArithExpandOpsPass(expand));
+}
+
 void buildCpuLowerKernelsPipeline(OpPassManager &pm) {
   pm.addPass(createPrepareKernelsPass());
   OpPassManager &func = pm.nest<func::FuncOp>();
   func.addPass(createConvertVectorToSCFPass());
-  addFloatLegalization(func);
+  addFloatLegalization(func, /*expandBf16=*/true);
   func.addPass(memref::createExpandStridedMetadataPass());
   func.addPass(createLowerAffinePass());
   func.addPass(createLoopInvariantCodeMotionPass());

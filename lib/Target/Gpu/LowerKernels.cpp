@@ -57,56 +57,11 @@ private:
   }
 };
 
-/// convert-gpu-to-nvvm wants calls of a library in place of intrinsics that the
-/// machine has instructions for (sqrt, floor ...). It lets calls of intrinsics
-/// by name pass.
-class NameIntrinsics
-    : public PassWrapper<NameIntrinsics, OperationPass<mlir::gpu::GPUFuncOp>> {
-public:
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(NameIntrinsics)
-  StringRef getArgument() const final { return "gpu-name-intrinsics"; }
-  StringRef getDescription() const final {
-    return "Write intrinsics of float functions as calls by name";
-  }
-  void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<LLVM::LLVMDialect>();
-  }
-
-  void runOnOperation() override {
-    getOperation().walk([](Operation *op) {
-      if (isa<LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp, LLVM::CopySignOp,
-              LLVM::RoundEvenOp, LLVM::RoundOp, LLVM::SqrtOp>(op))
-        name(op);
-    });
-  }
-
-private:
-  static void name(Operation *op) {
-    OpBuilder builder(op);
-    StringRef name = op->getName().getStringRef();
-    name.consume_front("llvm.intr.");
-    auto call = LLVM::CallIntrinsicOp::create(
-        builder, op->getLoc(), op->getResult(0).getType(),
-        builder.getStringAttr("llvm." + name), op->getOperands());
-    op->getResult(0).replaceAllUsesWith(call.getResult(0));
-    op->erase();
-  }
-};
-
 /// Arithmetic on f16 and bf16 is done in f32, as everywhere.
 void addFloatLegalization(OpPassManager &pm) {
   pm.addPass(createConvertFloat8Pass());
   pm.addPass(createExpandMathPass());
-  pm.addPass(cpu::createExpandMathPass());
-  arith::ArithEmulateUnsupportedFloatsOptions emulate;
-  emulate.sourceTypeStrs = {"f16", "bf16"};
-  emulate.targetTypeStr = "f32";
-  pm.addPass(arith::createArithEmulateUnsupportedFloats(emulate));
-  pm.addPass(createCanonicalizerPass());
-  arith::ArithExpandOpsPassOptions expand;
-  expand.includeF8E8M0 = true;
-  expand.includeF4E2M1 = true;
-  pm.addPass(arith::createArithExpandOpsPass(expand));
+  cpu::addFloatLegalization(pm, /*expandBf16=*/false);
 }
 
 void addLlvmConversions(OpPassManager &pm) {
@@ -114,7 +69,6 @@ void addLlvmConversions(OpPassManager &pm) {
   ConvertMathToLLVMPassOptions math;
   math.approximateLog1p = false;
   pm.addPass(createConvertMathToLLVMPass(math));
-  pm.addNestedPass<mlir::gpu::GPUFuncOp>(std::make_unique<NameIntrinsics>());
   // Not convert-vector-to-llvm before it, which takes indices for 64 bits.
   pm.addPass(createConvertGpuToLlvmPass());
   pm.addPass(createConvertNVVMToLLVMPass());
@@ -143,7 +97,6 @@ void buildGpuLowerKernelsPipeline(OpPassManager &pm) {
 }
 
 void registerGpuTargetPasses() {
-  registerPass([] { return std::make_unique<NameIntrinsics>(); });
   registerPass([] { return std::make_unique<SetIndexWidth>(); });
   registerPass([] { return createConvertGpuToLlvmPass(); });
   registerPass([] { return createConvertFloat8Pass(); });

@@ -18,6 +18,11 @@ namespace nibble {
 /// per tensor or per row; what follows needs the same row and column only.
 std::optional<GemmShape> getTileGemmShape(mlir::Block &body, std::string &why);
 
+/// The candidate with the best estimate for a kernel function, or nothing, with
+/// the reason in `why`.
+std::optional<GemmSchedule>
+estimateSchedule(mlir::Block &body, int64_t multiprocessors, std::string &why);
+
 struct TileGemm {
   tile::KernelOp kernel;
   /// Of each argument of `kernel`: the buffer of the kernel function's

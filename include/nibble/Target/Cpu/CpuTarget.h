@@ -50,8 +50,14 @@ llvm::Expected<CpuFeatures> getCpuFeatures(const CpuTargetOptions &options);
 void buildCpuLowerKernelsPipeline(mlir::OpPassManager &pm);
 
 /// Replaces math functions by polynomials, so that no libm is needed and loops
-/// around them vectorize. The GPU targets use it, too: equal results.
+/// around them vectorize.
 std::unique_ptr<mlir::Pass> createExpandMathPass();
+
+/// createExpandMathPass; then arithmetic on f16 and bf16 is done in f32, and
+/// conversions of the small formats become integer code, as LLVM would call a
+/// library for them: `expandBf16`, those of bf16, too. Of the GPU targets as
+/// well.
+void addFloatLegalization(mlir::OpPassManager &pm, bool expandBf16);
 
 /// Interfaces and dialects that `compileToSharedObject` needs in the context.
 void registerCpuTarget(mlir::DialectRegistry &registry);
