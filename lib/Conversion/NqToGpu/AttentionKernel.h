@@ -83,6 +83,7 @@ private:
   // AttentionScores.cpp: masks and softmax of a tile.
   void adjust(Values &scores, Int tile);
   mlir::Value capped(mlir::Value score);
+  mlir::Value bounded(mlir::Value mask);
   mlir::Value masked(mlir::Value score, int64_t r, Int key);
   void hideBeyond(Values &scores, Int tile);
   void softmax(Values &scores, Int tile, AttentionRows &rows);

@@ -16,6 +16,8 @@ using Predicate = LLVM::ICmpPredicate;
 
 static constexpr double kMinusInfinity =
     -std::numeric_limits<double>::infinity();
+/// -2^127; times log2 e it is still finite in f32.
+static constexpr double kLeastMask = -0x1p127;
 static constexpr double kLog2E = 1.4426950408889634;
 
 /// Register i of scores: row (i / 2 % 2), column 8 (i / 4) + i % 2 of the
@@ -66,6 +68,18 @@ Value AttentionKernel::reduce(Value x,
 // Masks
 //===----------------------------------------------------------------------===//
 
+/// A finite number of f32 or bf16 as a mask that stands for minus infinity.
+/// Exponents count in powers of two: lower ones would overflow on the way.
+Value AttentionKernel::bounded(Value mask) {
+  Value least = number(kLeastMask);
+  Value isLow =
+      LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::olt, mask, least);
+  Value isFinite = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::one, mask,
+                                        number(kMinusInfinity));
+  return code.selectAny(LLVM::AndOp::create(code, isLow, isFinite), least,
+                        mask);
+}
+
 /// softcap(x) = c * tanh(x / c), as on the FMA units.
 Value AttentionKernel::capped(Value score) {
   Value cap = number(shape.softcap);
@@ -88,6 +102,8 @@ Value AttentionKernel::masked(Value score, int64_t r, Int key) {
   }
   if (!stored.isF32())
     value = LLVM::FPExtOp::create(code, code.getF32Type(), value);
+  if (!stored.isF16())
+    value = bounded(value);
   return LLVM::FAddOp::create(code, score, value);
 }
 
