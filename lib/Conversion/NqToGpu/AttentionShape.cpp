@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionShape.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
 using namespace mlir;
 
 namespace nibble {
@@ -104,20 +107,88 @@ static std::optional<StridedTensor> findOperand(ProductGraph &graph,
   return why.empty() ? tensor : std::nullopt;
 }
 
+using Strides = SmallVector<int64_t>;
+
+static Strides ofRows(ArrayRef<int64_t> shape) {
+  Strides strides(shape.size(), 1);
+  for (size_t d = shape.size(); d-- > 1;)
+    strides[d - 1] = strides[d] * shape[d];
+  return strides;
+}
+
+/// Of what a group of dimensions was, or becomes, one of `stride`.
+static void setGroup(Strides &strides, ArrayRef<int64_t> shape,
+                     ArrayRef<int64_t> group, int64_t stride) {
+  for (int64_t d : llvm::reverse(group)) {
+    strides[d] = stride;
+    stride *= shape[d];
+  }
+}
+
+/// Nothing if the dimensions of a group do not lie one in the other.
+static std::optional<int64_t> getGroup(const Strides &strides,
+                                       ArrayRef<int64_t> shape,
+                                       ArrayRef<int64_t> group) {
+  std::optional<int64_t> stride, next;
+  for (int64_t d : llvm::reverse(group)) {
+    if (shape[d] == 1)
+      continue;
+    if (next && strides[d] != *next)
+      return std::nullopt;
+    stride = stride.value_or(strides[d]);
+    next = strides[d] * shape[d];
+  }
+  return stride.value_or(0);
+}
+
+/// Strides of what `op` moves, if `strides` are those of its result.
+static std::optional<Strides> beforeMove(Operation *op, Strides strides) {
+  ArrayRef<int64_t> from = shapeOf(op->getOperand(0)),
+                    to = shapeOf(op->getResult(0));
+  Strides result(from.size(), 0);
+  if (auto transpose = dyn_cast<linalg::TransposeOp>(op)) {
+    for (auto [d, source] : llvm::enumerate(transpose.getPermutation()))
+      result[source] = strides[d];
+    return result;
+  }
+  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    for (auto [d, group] : llvm::enumerate(collapse.getReassociationIndices()))
+      setGroup(result, from, group, strides[d]);
+    return result;
+  }
+  auto expand = cast<tensor::ExpandShapeOp>(op);
+  for (auto [d, group] : llvm::enumerate(expand.getReassociationIndices())) {
+    auto stride = getGroup(strides, to, group);
+    if (!stride)
+      return std::nullopt;
+    result[d] = *stride;
+  }
+  return result;
+}
+
+/// The part returns the result, or what transposes and reshapes make of it.
 static std::optional<StridedTensor>
 findResult(ProductGraph &graph, nq::AttentionOp op, std::string &why) {
-  cpu::Tensor &result = graph.graph.plainOf(op.getResult());
-  Dag dag(graph.part.getContext());
-  ArrayRef<int64_t> shape = shapeOf(op.getResult());
+  Value value = graph.part.front().getTerminator()->getOperand(0);
+  std::optional<Strides> strides = ofRows(shapeOf(value));
+  while (strides && value != op.getResult()) {
+    Operation *move = value.getDefiningOp();
+    strides = beforeMove(move, *strides);
+    value = move->getOperand(0);
+  }
   StridedTensor tensor;
-  tensor.element = result.element;
+  tensor.element = cast<RankedTensorType>(value.getType()).getElementType();
   tensor.value = graph.part.getNumArguments();
-  Index index = indexOf(dag, shape, shape);
-  if (!isNarrow(result.element))
+  if (!strides) {
+    why = "the result is reshaped to what no strides describe";
+    return std::nullopt;
+  }
+  for (unsigned d = 0; d < 4; ++d)
+    tensor.strides[d] = shapeOf(value)[d] == 1 ? 0 : (*strides)[d];
+  if (!isNarrow(tensor.element))
     why = "the result is neither f16 nor bf16";
-  else if (!setStrides(tensor, result.offsetOf(dag, index), shape))
-    why = "the result has a layout of its own";
-  else if (std::string reason = whyNotCopied(tensor, shape); !reason.empty())
+  else if (std::string reason = whyNotCopied(tensor, shapeOf(value));
+           !reason.empty())
     why = "the result " + reason;
   return why.empty() ? std::optional(tensor) : std::nullopt;
 }

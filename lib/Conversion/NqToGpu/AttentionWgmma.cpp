@@ -60,6 +60,12 @@ void AttentionSchedule::spread(const AttentionShape &shape,
     }
 }
 
+bool isAttentionWgmma(func::FuncOp part) {
+  ProductGraph graph(part);
+  std::string why;
+  return succeeded(graph.read()) && getAttentionShape(graph, why);
+}
+
 FailureOr<std::optional<GpuKernel>>
 emitAttentionWgmma(func::FuncOp part, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options, std::string &why) {

@@ -51,6 +51,9 @@ private:
   void spread(const AttentionShape &shape, const GpuTarget &target);
 };
 
+/// Whether emitAttentionWgmma takes the part.
+bool isAttentionWgmma(mlir::func::FuncOp part);
+
 /// A launch that computes the nq.attention of a part (ProductCut.h), or
 /// nothing, and in `why` the reason, if tensor cores cannot. Scores, softmax
 /// and sums are f32; weights are rounded to the type of the operands as they

@@ -119,7 +119,8 @@ void moveLayout(Operation *product) {
 
 } // namespace
 
-ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands)
+ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands,
+                       bool movedAttention)
     : plainOperands(plainOperands), module(ModuleOp::create(kernel.getLoc())) {
   OpBuilder b = OpBuilder::atBlockEnd(module->getBody());
   copy = cast<func::FuncOp>(b.clone(*kernel));
@@ -129,6 +130,8 @@ ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands)
   for (Operation &op : copy.front())
     if (isProduct(&op))
       moveLayout(&op);
+  if (movedAttention)
+    findMoves();
   findLevels();
   makeParts();
   chooseResults();
@@ -154,6 +157,24 @@ static llvm::SetVector<Value> readsOf(Operation *op) {
   return reads;
 }
 
+static bool isReshape(Operation *op) {
+  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+}
+
+void ProductCut::findMoves() {
+  for (auto op : copy.getOps<nq::AttentionOp>()) {
+    Value value = op.getResult();
+    while (value.hasOneUse()) {
+      Operation *user = *value.user_begin();
+      if (!isReshape(user) && !isa<linalg::TransposeOp>(user))
+        break;
+      movesOf[op].push_back(user);
+      moves.insert(user);
+      value = user->getResult(0);
+    }
+  }
+}
+
 int ProductCut::levelOf(Value value) const {
   Operation *op = value.getDefiningOp();
   return op && !isFree(op) ? levels.lookup(op) : 0;
@@ -167,6 +188,10 @@ void ProductCut::findLevels() {
     for (Value value : readsOf(&op))
       level = std::max(level, levelOf(value));
     bool wantsOdd = isProduct(&op), isOdd = level % 2;
+    if (moves.contains(&op)) {
+      levels[&op] = level;
+      continue;
+    }
     if (wantsOdd)
       level += isOdd ? 2 : 1;
     else
@@ -193,10 +218,6 @@ static bool isCheap(Operation *op) {
   return llvm::all_of(generic.getBody()->without_terminator(),
                       llvm::IsaPred<arith::ExtFOp, arith::TruncFOp,
                                     arith::MulFOp, arith::AddFOp>);
-}
-
-static bool isReshape(Operation *op) {
-  return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
 }
 
 /// A product behind the cheap ops that bring its operands.
@@ -243,8 +264,13 @@ void ProductCut::makeParts() {
       addPart(ops, /*isProduct=*/false);
       continue;
     }
-    for (Operation *op : ops)
-      addPart(withCheapOps(op), /*isProduct=*/true);
+    for (Operation *op : ops) {
+      if (!isProduct(op))
+        continue;
+      Ops all = withCheapOps(op);
+      llvm::append_range(all, movesOf.lookup(op));
+      addPart(all, /*isProduct=*/true);
+    }
   }
 }
 
@@ -258,7 +284,7 @@ void ProductCut::chooseResults() {
     KernelPart &part = parts[i];
     for (Operation *op : opsOfPart[i]) {
       // Cheap ops in front of a product are its own.
-      if (part.isProduct && !isProduct(op))
+      if (part.isProduct && !isProduct(op) && !moves.contains(op))
         continue;
       for (Value result : op->getResults())
         if (needed.contains(result))

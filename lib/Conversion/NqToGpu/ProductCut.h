@@ -23,10 +23,13 @@ struct KernelPart {
 /// product part is one nq.matmul without an epilogue, or one nq.attention,
 /// whose result has no layout; in front of it are only ops that cost little
 /// where they are computed once per use: conversions, reshapes, moves. With
-/// `plainOperands`, only reshapes.
+/// `plainOperands`, only reshapes. With `movedAttention`, the part of an
+/// nq.attention ends with the transposes and reshapes that alone read its
+/// result: the kernel can store each row where it belongs.
 class ProductCut {
 public:
-  explicit ProductCut(mlir::func::FuncOp kernel, bool plainOperands = false);
+  explicit ProductCut(mlir::func::FuncOp kernel, bool plainOperands = false,
+                      bool movedAttention = false);
 
   /// A copy of the kernel whose epilogues are ops behind the products.
   mlir::func::FuncOp getKernel() { return copy; }
@@ -36,6 +39,7 @@ public:
 private:
   using Ops = llvm::SmallVector<mlir::Operation *>;
 
+  void findMoves();
   void findLevels();
   int levelOf(mlir::Value value) const;
   void makeParts();
@@ -49,6 +53,8 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp copy;
   llvm::DenseMap<mlir::Operation *, int> levels;
+  llvm::DenseMap<mlir::Operation *, Ops> movesOf; ///< of an nq.attention
+  llvm::DenseSet<mlir::Operation *> moves;
   std::vector<Ops> opsOfPart;
 };
 

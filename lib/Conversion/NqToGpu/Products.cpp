@@ -32,10 +32,11 @@ class ProductsLowering {
 public:
   ProductsLowering(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options)
-      : isStream(isStreamKernel(kernel, options)), cut(kernel, isStream),
+      : isStream(isStreamKernel(kernel, options)),
+        onTensorCores(mayUseTensorCores(kernel, options)),
+        cut(kernel, isStream, onTensorCores && canMoveAttention(kernel)),
         target(target), options(options), name(kernel.getSymName()),
         isTile(isTileKernel(kernel, options)),
-        onTensorCores(mayUseTensorCores(kernel, options)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
       homes[argument] = {unsigned(i), 0};
@@ -96,6 +97,17 @@ private:
            (!name || name.getValue() != "attention.simt.f32");
   }
 
+  /// Kernels on FMA units store their results as they are.
+  static bool canMoveAttention(func::FuncOp kernel) {
+    if (kernel.getOps<nq::AttentionOp>().empty())
+      return false;
+    ProductCut cut(kernel, /*plainOperands=*/false, /*movedAttention=*/true);
+    return llvm::all_of(cut.parts, [](KernelPart &part) {
+      return part.function.getOps<nq::AttentionOp>().empty() ||
+             isAttentionWgmma(part.function);
+    });
+  }
+
   FailureOr<GpuKernel> emitAnyAttention(func::FuncOp function) {
     if (!onTensorCores)
       return emitAttention(function, target, options);
@@ -150,12 +162,12 @@ private:
     return home;
   }
 
-  bool isStream;
+  bool isStream, onTensorCores;
   ProductCut cut;
   mlir::gpu::GPUModuleOp target;
   const GpuTarget &options;
   std::string name;
-  bool isTile, onTensorCores;
+  bool isTile;
   unsigned workspace, firstResult;
   SmallVector<Value> returned; ///< null once written
   DenseMap<Value, Home> homes;

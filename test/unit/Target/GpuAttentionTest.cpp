@@ -95,6 +95,28 @@ public:
   }
 };
 
+/// A mask of f32 with which a query sees no key behind it, and query 0 none at
+/// all, in the number that exporters write for that: the lowest bf16 * 0.7.
+class LargeMaskRun : public AttentionRun {
+public:
+  using AttentionRun::AttentionRun;
+
+  void check(int64_t queries, int64_t keys, double limit) {
+    makeRandomInputs(/*seed=*/1);
+    const float lowest = -2.3819763e38f;
+    for (int64_t q = 0; q < queries; ++q)
+      for (int64_t k = 0; k < keys; ++k) {
+        float value = q == 0 || k > q ? lowest : 0.0f;
+        memcpy(inputs[3].data() + 4 * (q * keys + k), &value, 4);
+      }
+    auto want = runReference(inputs);
+    ASSERT_TRUE(mlir::succeeded(want));
+    outputs = makeGpuOutputs();
+    ASSERT_EQ(device->run(inputs, outputs), "");
+    compareNear(0, (*want)[0], limit);
+  }
+};
+
 void check(const Text &text, unsigned seed = 1) {
   SCOPED_TRACE(text.str());
   AttentionRun run(text.str(), /*onCpu=*/false);
@@ -163,6 +185,31 @@ TEST(GpuAttention, AddsMasksOfAnyBroadcast) {
         "tensor<2x1x11x1xi1>"})
     check({{2, 4, 2, 11, 71, 64, 64}, "f16", "", mask});
   check({{2, 4, 2, 11, 71, 64, 64}, "bf16", ", causal", "tensor<11x71xf32>"});
+}
+
+TEST(GpuAttention, TakesLargeFiniteMasks) {
+  for (const char *element : {"f16", "bf16"})
+    for (int64_t d : {64, 256}) {
+      Text text{{1, 2, 1, 200, 200, d, d}, element, "", "tensor<200x200xf32>"};
+      SCOPED_TRACE(text.str());
+      LargeMaskRun run(text.str(), /*onCpu=*/false);
+      run.check(200, 200, text.element == "f16" ? 0x1p-10 : std::exp2(-7.5));
+    }
+}
+
+/// Transposes and reshapes behind the attention are strides of its result.
+TEST(GpuAttention, StoresWhereTheResultIsMovedTo) {
+  AttentionRun run(R"(
+func.func @k(%q: tensor<2x4x37x64xf16>, %k: tensor<2x2x90x64xf16>, %v: tensor<2x2x90x72xf16>) -> tensor<74x288xf16> {
+  %y = nq.attention %q, %k, %v {scale = 0.125 : f64} : (tensor<2x4x37x64xf16>, tensor<2x2x90x64xf16>, tensor<2x2x90x72xf16>) -> tensor<2x4x37x72xf16>
+  %e = tensor.empty() : tensor<2x37x4x72xf16>
+  %t = linalg.transpose ins(%y : tensor<2x4x37x72xf16>) outs(%e : tensor<2x37x4x72xf16>) permutation = [0, 2, 1, 3]
+  %r = tensor.collapse_shape %t [[0, 1], [2, 3]] : tensor<2x37x4x72xf16> into tensor<74x288xf16>
+  return %r : tensor<74x288xf16>
+})",
+                   /*onCpu=*/false);
+  run.checkElements(0x1p-10, 5);
+  EXPECT_EQ(run.gpuKernel.launches.size(), 1u);
 }
 
 TEST(GpuAttention, CapsAndScales) {

@@ -74,7 +74,7 @@ public:
   gpu::GpuKernel gpuKernel;
   std::string gpuError, gpuCode, ptx;
 
-private:
+protected:
   Buffers makeGpuOutputs() {
     Buffers buffers;
     for (mlir::Type type : kernel.getResultTypes())
