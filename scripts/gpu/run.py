@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # Runs a bundle of scripts/gpu-bundle on a machine with the GPU: conformance, results, schedules, peers; one table, one JSON.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""run.sh [--out FOLDER] [--steps conformance,checks,candidates,products,stacks] [--device cuda] [--rounds N] [--no-compile]
+"""run.sh [--out FOLDER] [--steps conformance,checks,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
 
 FOLDER (default: results) gets results.json, rows.jsonl (the best schedules, rows of tuning/TARGET.jsonl) and bench.json.
-Exit code 1 if a test failed or a result is wrong. Only `products` and `stacks` need PyTorch."""
+Exit code 1 if a test failed or a result is wrong. Only `products`, `stacks` and `models` need PyTorch."""
 import argparse
 import json
 import os
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STEPS = ("conformance", "checks", "candidates", "products", "stacks")
+STEPS = ("conformance", "checks", "candidates", "products", "stacks", "models")
 
 
 class Bundle:
@@ -98,26 +98,32 @@ class Bundle:
         return self.peers("products", ["--candidates", *self.manifest["products"]])
 
     def stacks(self):
+        return self.recipes("stacks", "--stack")
+
+    def models(self):
+        return self.recipes("models", "--model")
+
+    def recipes(self, part, option):
         """Engines are made from their recipes, one at a time: they are large."""
         found = []
         with tempfile.TemporaryDirectory() as folder:
-            for stack in self.manifest["stacks"]:
-                engine = Path(folder) / "stack.nbl"
+            for made in self.manifest[part]:
+                engine = Path(folder) / "engine.nbl"
                 start = time.time()
-                done = self.call("./nibble-run", "refill", stack["recipe"], "-o", engine)
+                done = self.call("./nibble-run", "refill", made["recipe"], "-o", engine)
                 if done.returncode:
                     self.good = False
-                    print(f"FAILED {stack['recipe']}: {done.stderr.strip()}")
+                    print(f"FAILED {made['recipe']}: {done.stderr.strip()}")
                     continue
-                print(f"{stack['recipe']}: {engine.stat().st_size / 2**20:.0f} MiB made in {time.time() - start:.1f} s, hashes right", flush=True)
+                print(f"{made['recipe']}: {engine.stat().st_size / 2**20:.0f} MiB made in {time.time() - start:.1f} s, hashes right", flush=True)
                 extra = ["--no-compile"] if self.a.no_compile else []
-                found.append(self.peers(f"stack-{stack['name']}", ["--stack", f"{stack['kind']}={engine}", *extra]))
+                found.append(self.peers(f"{part}-{made['name']}", [option, f"{made['kind']}={engine}", *extra]))
                 engine.unlink()
         return found
 
     def table(self):
         bars = []
-        for step in ("products", "stacks"):
+        for step in ("products", "stacks", "models"):
             for document in [self.results["steps"].get(step)] if step == "products" else self.results["steps"].get(step) or []:
                 bars += (document or {}).get("bars", [])
         if bars:

@@ -62,6 +62,8 @@ def layers(a, tools, goals, fmt, dtype, kernels, tolerance):
     if done.returncode:
         print(done.stdout[-3000:], done.stderr[-3000:])
     mine, theirs = (outputs(tools, engine, device, folder / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+    if a.device == "cuda" and fmt.startswith("fp8"):
+        tolerance *= 2  # real tensor cores keep fewer bits of FP8 sums than the emulated ones: more codes fall on the other side
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
 

@@ -14,27 +14,28 @@ from mlp import rename_output
 from onnxfile import FLOATS, Graph
 
 
-def sample_input(seq, width, seed):
-    return activations(seed, (1, seq, width), Outliers(seed, width))
+def sample_input(seq, width, seed, outliers=True):
+    return activations(seed, (1, seq, width), Outliers(seed, width, enabled=outliers))
 
 
 def write_decoder(path, fmt="nvfp4", layers=1, seq=64, width=512, mlp=2048, heads=8, kv_heads=1, head_dim=64, dtype="f16", seed=1,
-                  attention=True, norm=True, causal=True, opset=None, external="auto"):
-    """Input "x" and output "y": [1,seq,width]. `norm` off: plain y = x + mlp(x) / 64, as products of gate and up
-    of values that no norm bounds would grow from layer to layer until they overflow."""
+                  attention=True, norm=True, causal=True, opset=None, external="auto", outliers=True):
+    """Input "x" and output "y": [1,seq,width]. `norm` off: plain y = x + mlp(x) / 64 (/ 8 without outliers), as products of
+    gate and up of values that no norm bounds would grow from layer to layer until they overflow."""
     base, rank = parse_format(fmt)
     if rank == 2:
         raise SystemExit("decoder layers have rank-3 activations; use a format without -gemm")
     g = Graph(opset or FORMATS[base][1])
     g.input("x", dtype, [1, seq, width])
-    w = Writer(g, fmt, dtype, seed)
-    x = Val("x", lambda: sample_input(seq, width, seed))
+    w = Writer(g, fmt, dtype, seed, outliers)
+    gain = 1 if norm else 1 / 64 if outliers else 1 / 8
+    x = Val("x", lambda: sample_input(seq, width, seed, outliers))
     attend = Attention(w, seq, heads, kv_heads, head_dim, causal) if attention else None
     for i in range(layers):
         at = f"/layers.{i}"
         if attend:
             x = branch(w, x, at + "/input_layernorm", width, norm, lambda h: attend.write(h, at + "/self_attn", width, w.channels(width)))
-        x = branch(w, x, at + "/post_attention_layernorm", width, norm, lambda h: w.gated_mlp(h, at + "/mlp", width, mlp, gain=1 if norm else 1 / 64))
+        x = branch(w, x, at + "/post_attention_layernorm", width, norm, lambda h: w.gated_mlp(h, at + "/mlp", width, mlp, gain=gain))
     rename_output(g, x.name, "y")
     g.output("y", dtype, [1, seq, width])
     return g.save(path, external)
