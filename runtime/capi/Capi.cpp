@@ -417,6 +417,57 @@ nbl_status *nbl_context_run(nbl_context *context, uint32_t entry) {
                    [&](Context &c) { return c.run(entry); });
 }
 
+nbl_status *nbl_context_prepare(nbl_context *context, uint32_t entry) {
+  return onContext(context, nullptr, 0, true,
+                   [&](Context &c) { return c.prepare(entry); });
+}
+
+/// Hands out memory that a context has, or says why it has none.
+template <typename Memory>
+static Status handOut(const Result<Memory> &found, Memory *memory) {
+  if (!found.ok())
+    return found.status();
+  *memory = *found;
+  return Status();
+}
+
+nbl_status *nbl_context_stage_input(nbl_context *context, uint32_t entry,
+                                    uint32_t input, void **memory) {
+  return onContext(context, memory, 1, false, [&](Context &c) {
+    return handOut(c.stageInput(entry, input), memory);
+  });
+}
+
+nbl_status *nbl_context_stage_output(nbl_context *context, uint32_t entry,
+                                     uint32_t output, const void **memory) {
+  return onContext(context, memory, 1, false, [&](Context &c) {
+    return handOut(c.stageOutput(entry, output), memory);
+  });
+}
+
+nbl_status *nbl_context_submit(nbl_context *context, uint32_t entry) {
+  return onContext(context, nullptr, 0, true,
+                   [&](Context &c) { return c.submit(entry); });
+}
+
+nbl_status *nbl_context_wait(nbl_context *context) {
+  return onContext(context, nullptr, 0, true,
+                   [&](Context &c) { return c.wait(); });
+}
+
+nbl_status *nbl_context_is_done(nbl_context *context, int *done) {
+  return onContext(context, done, 1, false, [&](Context &c) -> Status {
+    Result<bool> found = c.isDone();
+    if (found.ok())
+      *done = *found;
+    return found.status();
+  });
+}
+
+uint64_t nbl_device_allocations(const nbl_device *device) {
+  return device ? device->device->allocations() : 0;
+}
+
 nbl_status *nbl_context_run_probed(nbl_context *context, uint32_t entry,
                                    nbl_probe probe, void *user) {
   return onContext(context, nullptr, 0, true, [&](Context &c) -> Status {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
@@ -99,8 +100,9 @@ TEST_P(Conformance, TimesWhatIsIssuedAndWaitsForIt) {
   ASSERT_TRUE(seconds.ok()) << seconds.status().str();
   EXPECT_GT(*seconds, 0);
   EXPECT_OK(context->getOutput(0, 0, y.data(), n * 4));
-  if (computes())
+  if (computes()) {
     EXPECT_EQ(y[5], 20.0f);
+  }
   EXPECT_FALSE(device->time([&] { return context->issue(99); }).ok());
 }
 
@@ -382,6 +384,147 @@ TEST_P(Conformance, RunsAgainWithNewInputsAndAddresses) {
     for (int64_t i = 0; computes() && i < n; ++i)
       ASSERT_EQ(out[i], float(run + 1) * float(i)) << run;
   }
+}
+
+TEST_P(Conformance, StagedPortsAreCopiedByEachSubmission) {
+  const int64_t n = 100;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  auto x = static_cast<float *>(*context->stageInput(0, 0));
+  auto y = static_cast<const float *>(*context->stageOutput(0, 0));
+  EXPECT_OK(context->prepare(0));
+  EXPECT_TRUE(*context->isDone());
+  EXPECT_OK(context->wait()); // nothing was submitted
+  std::vector<float> out(n);
+  for (int run = 0; run < 5; ++run) {
+    std::fill(x, x + n, float(run));
+    EXPECT_OK(context->submit(0));
+    EXPECT_OK(context->wait());
+    EXPECT_TRUE(*context->isDone());
+    for (int64_t i = 0; computes() && i < n; ++i)
+      ASSERT_EQ(y[i], float(run + 1) * float(i)) << run;
+  }
+  // What is set instead is not overwritten by the staging.
+  std::fill(x, x + n, 77.0f);
+  std::vector<float> set(n, 2.0f);
+  EXPECT_OK(context->setInput(0, 0, set.data(), n * 4));
+  EXPECT_OK(context->submit(0));
+  EXPECT_OK(context->getOutput(0, 0, out.data(), n * 4));
+  if (computes()) {
+    EXPECT_EQ(out[9], 27.0f);
+  }
+  // Bound memory neither, and the staging stands for the port again after it.
+  Bound bound(*device, n * 4);
+  bound.set(std::vector<float>(n, 4.0f));
+  EXPECT_OK(context->bindInput(0, 0, bound.data(), n * 4));
+  EXPECT_OK(context->submit(0));
+  EXPECT_OK(context->wait());
+  if (computes()) {
+    EXPECT_EQ(y[9], 45.0f);
+  }
+  x = static_cast<float *>(*context->stageInput(0, 0));
+  std::fill(x, x + n, 5.0f);
+  EXPECT_OK(context->submit(0));
+  EXPECT_OK(context->wait());
+  if (computes()) {
+    EXPECT_EQ(y[9], 54.0f);
+  }
+  EXPECT_FALSE(context->stageInput(0, 1).ok());
+  EXPECT_FALSE(context->stageOutput(9, 0).ok());
+}
+
+TEST_P(Conformance, SubmissionsFollowEachOther) {
+  const int64_t n = 64;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(n, 1.5f), y(n);
+  Status early = context->submit(1);
+  EXPECT_EQ(early.code(), Code::InvalidArgument) << early.str();
+  EXPECT_OK(context->setInput(1, 0, x.data(), n * 4));
+  for (int i = 0; i < 4; ++i)
+    EXPECT_OK(context->submit(1));
+  EXPECT_OK(context->submit(2)); // another entry point, the same state
+  EXPECT_OK(context->wait());
+  EXPECT_OK(context->getOutput(2, 0, y.data(), n * 4));
+  if (computes()) {
+    EXPECT_EQ(y[63], 6.0f);
+  }
+}
+
+TEST_P(Conformance, InputsMayBeSetAgainAtOnce) {
+  const int64_t n = 200000; // long enough for a copy to be under way
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  std::vector<float> x(n), y(n);
+  for (int run = 0; run < 4; ++run) {
+    for (float fill : {-1.0f, float(run)}) {
+      x.assign(n, fill);
+      EXPECT_OK(context->setInput(1, 0, x.data(), n * 4));
+      x.assign(n, 1e9f); // the caller's memory is free
+    }
+    EXPECT_OK(context->run(1));
+  }
+  EXPECT_OK(context->getState(0, y.data(), n * 4));
+  for (int64_t i = 0; computes() && i < n; ++i)
+    ASSERT_EQ(y[i], 6.0f) << i;
+}
+
+TEST_P(Conformance, NothingIsAllocatedAfterPreparation) {
+  const int64_t n = 300;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  auto staged = static_cast<float *>(*context->stageInput(1, 0));
+  for (uint32_t entry : {0, 1, 2})
+    EXPECT_OK(context->prepare(entry));
+  uint64_t before = device->allocations();
+  EXPECT_GT(before, 0u);
+  std::vector<float> x(n, 1.0f), y(n);
+  for (int run = 0; run < 20; ++run) {
+    EXPECT_OK(context->setInput(0, 0, x.data(), n * 4));
+    EXPECT_OK(context->run(0));
+    EXPECT_OK(context->getOutput(0, 0, y.data(), n * 4));
+    std::fill(staged, staged + n, float(run));
+    EXPECT_OK(context->submit(1));
+    EXPECT_OK(context->wait());
+    EXPECT_OK(context->run(2));
+    EXPECT_OK(context->getState(0, y.data(), n * 4));
+    EXPECT_OK(context->resetStates());
+  }
+  EXPECT_EQ(device->allocations(), before);
+}
+
+TEST_P(Conformance, TimelinesTellTimesInOrder) {
+  const int64_t n = 4000;
+  auto session = openSample(n);
+  ASSERT_TRUE(session);
+  auto context = *Context::create(session);
+  auto x = static_cast<float *>(*context->stageInput(0, 0));
+  auto y = static_cast<const float *>(*context->stageOutput(0, 0));
+  std::fill(x, x + n, 1.0f);
+  auto timeline = std::move(*device->createTimeline(4));
+  std::vector<double> seconds(4);
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_OK(context->submitInParts(0, *timeline));
+    EXPECT_OK(timeline->read(seconds));
+    EXPECT_TRUE(*timeline->reached(3));
+    EXPECT_EQ(seconds[0], 0);
+    for (int i = 1; i < 4; ++i)
+      EXPECT_GE(seconds[i], seconds[i - 1]) << i;
+    if (computes()) {
+      EXPECT_EQ(y[5], 10.0f);
+    }
+  }
+  seconds.resize(3); // two launches
+  EXPECT_OK(timeline->hold());
+  EXPECT_OK(context->issueInParts(0, *timeline));
+  timeline->release();
+  EXPECT_OK(timeline->read(seconds));
+  EXPECT_GE(seconds[2], seconds[1]);
+  EXPECT_FALSE(context->issueInParts(9, *timeline).ok());
 }
 
 TEST_P(Conformance, WrongCallsAreErrorsThatNameThings) {

@@ -13,6 +13,7 @@ static uint64_t mappedBytes(uint64_t bytes) { return bytes ? bytes : 1; }
 
 Result<void *> HostDevice::allocate(uint64_t bytes) {
   uint64_t length = mappedBytes(bytes);
+  ++allocationCount;
   void *memory = ::mmap(nullptr, length, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)

@@ -1,78 +1,11 @@
 // Context: buffers of one execution, and the loop over launches.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "SessionImpl.h"
+#include "ContextImpl.h"
 
 #include <algorithm>
 #include <chrono>
 
 using namespace nibble::rt;
-
-namespace {
-
-/// Memory of the device that a context owns.
-struct Buffer {
-  void *memory = nullptr;
-  uint64_t bytes = 0;
-};
-
-/// A port of an entry point: the context's own buffer, or the caller's.
-struct PortBuffer {
-  Buffer own;
-  void *bound = nullptr;
-  bool filled = false; ///< inputs: set or bound
-
-  void *address() const { return bound ? bound : own.memory; }
-};
-
-struct EntryState {
-  std::vector<PortBuffer> inputs, outputs;
-  /// Arguments of all launches, one after the other; those of launch i start
-  /// at argsBegin[i].
-  std::vector<void *> args;
-  std::vector<size_t> argsBegin;
-  bool resolved = false;
-  /// Of the launches with these arguments; null if there is none yet.
-  std::unique_ptr<Recording> recording;
-};
-
-} // namespace
-
-struct Context::Impl {
-  std::shared_ptr<Session> session;
-  Buffer arena;
-  std::vector<Buffer> states;
-  std::vector<EntryState> entries;
-
-  Device &device() const { return session->device(); }
-  const EngineInfo &info() const { return session->info(); }
-  const std::vector<void *> &constants() const {
-    return session->impl->constants;
-  }
-
-  Status create();
-  Status allocate(Buffer &buffer, uint64_t bytes);
-  void release(Buffer &buffer);
-  void *valueAddress(const EntryInfo &entry, const EntryState &state,
-                     const ValueInfo &value) const;
-  Status checkEntry(uint32_t entry) const;
-  Status checkPort(const char *what, uint32_t entry, bool input, uint32_t port,
-                   const uint64_t *bytes) const;
-  Status bind(uint32_t entry, bool input, uint32_t port, void *data,
-              uint64_t bytes);
-  Result<void *> portBuffer(uint32_t entry, bool input, uint32_t port);
-  Status ensureOwn(uint32_t entry, bool input, uint32_t port);
-  Status resolve(uint32_t entry);
-  Status checkInputs(uint32_t entry) const;
-  Status launch(uint32_t entry, uint32_t index);
-  Status launchAll(uint32_t entry);
-  Status runRecorded(uint32_t entry);
-  Result<void *> checkValue(uint32_t entry, uint32_t value, uint64_t bytes);
-  Result<Buffer *> checkState(uint32_t state, uint64_t bytes);
-};
-
-static std::string quoted(std::string_view name) {
-  return "'" + std::string(name) + "'";
-}
 
 static Status wrongSize(const std::string &what, uint64_t wanted,
                         uint64_t found) {
@@ -87,15 +20,19 @@ Context::~Context() {
   if (!impl->session)
     return;
   (void)impl->device().synchronize();
+  impl->done = nullptr;
   for (EntryState &entry : impl->entries)
-    entry.recording = nullptr;
+    entry.recording.reset(), entry.submission.reset();
   impl->release(impl->arena);
   for (Buffer &state : impl->states)
     impl->release(state);
   for (EntryState &entry : impl->entries)
     for (std::vector<PortBuffer> *ports : {&entry.inputs, &entry.outputs})
-      for (PortBuffer &port : *ports)
+      for (PortBuffer &port : *ports) {
         impl->release(port.own);
+        if (port.staging.memory)
+          impl->device().releaseHost(port.staging.memory, port.staging.bytes);
+      }
 }
 
 Status Context::Impl::allocate(Buffer &buffer, uint64_t bytes) {
@@ -165,12 +102,11 @@ Status Context::Impl::checkPort(const char *what, uint32_t entry, bool input,
 }
 
 Status Context::Impl::ensureOwn(uint32_t entry, bool input, uint32_t port) {
-  EntryState &state = entries[entry];
-  PortBuffer &buffer = (input ? state.inputs : state.outputs)[port];
+  PortBuffer &buffer = this->port(entry, input, port);
   if (buffer.own.memory)
     return Status();
   const EntryInfo &e = info().entries[entry];
-  state.resolved = false;
+  entries[entry].resolved = false;
   return allocate(buffer.own, (input ? e.inputs : e.outputs)[port].byteSize);
 }
 
@@ -184,7 +120,11 @@ Status Context::setInput(uint32_t entry, uint32_t input, const void *data,
     impl->entries[entry].resolved = false;
   }
   port.filled = true;
-  return impl->device().copyIn(port.own.memory, data, bytes);
+  // submit() is not to copy what the staging held before.
+  if (port.staged && port.staging.memory)
+    impl->entries[entry].submission = nullptr;
+  port.staged = false;
+  return impl->copyIn(entry, input, data);
 }
 
 Status Context::Impl::bind(uint32_t entry, bool input, uint32_t port,
@@ -198,7 +138,11 @@ Status Context::Impl::bind(uint32_t entry, bool input, uint32_t port,
                  "setInput/getOutput, which copy",
                  what, port);
   EntryState &state = entries[entry];
-  PortBuffer &buffer = (input ? state.inputs : state.outputs)[port];
+  PortBuffer &buffer = this->port(entry, input, port);
+  if (buffer.staged) {
+    buffer.staged = false;
+    state.submission = nullptr;
+  }
   state.resolved &= buffer.bound == data;
   buffer.bound = data;
   buffer.filled = data || buffer.own.memory;
@@ -223,16 +167,17 @@ Status Context::getOutput(uint32_t entry, uint32_t output, void *data,
   Result<void *> buffer = impl->portBuffer(entry, false, output);
   if (!buffer.ok())
     return buffer.status();
-  NIBBLE_RETURN_IF_ERROR(impl->device().synchronize());
-  return impl->device().copyOut(data, *buffer, bytes);
+  PortBuffer &port = impl->port(entry, false, output);
+  if (!port.bound)
+    NIBBLE_RETURN_IF_ERROR(impl->ensureStaging(entry, false, output));
+  return impl->copyOut(port, data, bytes);
 }
 
 Result<void *> Context::Impl::portBuffer(uint32_t entry, bool input,
                                          uint32_t port) {
   NIBBLE_RETURN_IF_ERROR(
       checkPort(input ? "input" : "output", entry, input, port, nullptr));
-  EntryState &state = entries[entry];
-  PortBuffer &buffer = (input ? state.inputs : state.outputs)[port];
+  PortBuffer &buffer = this->port(entry, input, port);
   if (!buffer.bound)
     NIBBLE_RETURN_IF_ERROR(ensureOwn(entry, input, port));
   return buffer.address();
@@ -272,11 +217,8 @@ Status Context::getState(uint32_t state, void *data, uint64_t bytes) {
 }
 
 Status Context::resetStates() {
-  for (Buffer &state : impl->states) {
-    std::vector<char> zeros(state.bytes);
-    NIBBLE_RETURN_IF_ERROR(
-        impl->device().copyIn(state.memory, zeros.data(), zeros.size()));
-  }
+  for (Buffer &state : impl->states)
+    NIBBLE_RETURN_IF_ERROR(impl->device().fill(state.memory, 0, state.bytes));
   return Status();
 }
 
@@ -326,7 +268,7 @@ Status Context::Impl::resolve(uint32_t index) {
   }
   state.resolved = true;
   if (state.args != before)
-    state.recording = nullptr;
+    state.recording.reset(), state.submission.reset();
   return Status();
 }
 
@@ -372,14 +314,8 @@ Status Context::Impl::launchAll(uint32_t entry) {
 
 /// Records the entry point at the first run with these addresses.
 Status Context::Impl::runRecorded(uint32_t entry) {
-  std::unique_ptr<Recording> &recording = entries[entry].recording;
-  if (!recording) {
-    auto made = device().record([&] { return launchAll(entry); });
-    if (!made.ok())
-      return made.status();
-    recording = std::move(*made);
-  }
-  return recording->replay();
+  NIBBLE_RETURN_IF_ERROR(recordLaunches(entry));
+  return entries[entry].recording->replay();
 }
 
 Status Context::run(uint32_t entry, const RunOptions &options) {
@@ -389,7 +325,7 @@ Status Context::run(uint32_t entry, const RunOptions &options) {
   if (!options.probe) {
     NIBBLE_RETURN_IF_ERROR(impl->device().canRecord() ? impl->runRecorded(entry)
                                                       : impl->launchAll(entry));
-    return impl->device().synchronize();
+    return impl->synchronize();
   }
   const EntryInfo &info = impl->info().entries[entry];
   for (uint32_t i = 0; i < info.launches.size(); ++i) {

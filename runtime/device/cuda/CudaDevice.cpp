@@ -37,12 +37,11 @@ CudaContext::~CudaContext() {
 }
 
 // A failure here is the failure of what is called next.
-CudaContext::Use::Use(CudaContext &context)
-    : context(context), lock(context.mutex) {
+CudaContext::Current::Current(CudaContext &context) : context(context) {
   (void)context.table->cuCtxPushCurrent_v2(context.context);
 }
 
-CudaContext::Use::~Use() {
+CudaContext::Current::~Current() {
   CUcontext unused;
   (void)context.table->cuCtxPopCurrent_v2(&unused);
 }

@@ -34,18 +34,34 @@ public:
   rt::Status check(CUresult result, const std::string &what) const {
     return table->check(result, what);
   }
+  /// The same where it is called for every run: no string is made unless it
+  /// failed. `bytes` follow `what` if they are given.
+  rt::Status check(CUresult result, const char *what) const {
+    return result ? table->check(result, what) : rt::Status();
+  }
+  rt::Status check(CUresult result, const char *what, uint64_t bytes) const;
 
-  /// Makes the context current on this thread while it lives, and keeps other
-  /// threads from the stream: what they issue must not fall into a recording.
-  class Use {
+  /// Makes the context current on this thread while it lives.
+  class Current {
   public:
-    explicit Use(CudaContext &context);
-    ~Use();
-    Use(const Use &) = delete;
+    explicit Current(CudaContext &context);
+    ~Current();
+    Current(const Current &) = delete;
 
   private:
     CudaContext &context;
+  };
+
+  /// The same, and keeps other threads from the stream: what they issue must
+  /// not fall into a recording.
+  class Use {
+  public:
+    explicit Use(CudaContext &context)
+        : lock(context.mutex), current(context) {}
+
+  private:
     std::lock_guard<std::recursive_mutex> lock;
+    Current current;
   };
 
 private:
@@ -96,6 +112,11 @@ public:
   rt::Status copyIn(void *to, const void *from, uint64_t bytes) override;
   rt::Status copyOut(void *to, const void *from, uint64_t bytes) override;
   rt::Status copy(void *to, const void *from, uint64_t bytes) override;
+  rt::Result<void *> allocateHost(uint64_t bytes) override;
+  void releaseHost(void *memory, uint64_t bytes) override;
+  rt::Status enqueueCopyIn(void *to, const void *from, uint64_t bytes) override;
+  rt::Status enqueueCopyOut(void *to, const void *from,
+                            uint64_t bytes) override;
   rt::Result<void *> importConstant(const void *mapped,
                                     uint64_t bytes) override;
   void releaseConstant(void *address, uint64_t bytes) override;
@@ -111,6 +132,8 @@ public:
   record(const std::function<rt::Status()> &issue) override;
   rt::Status fill(void *to, uint8_t byte, uint64_t bytes) override;
   rt::Result<double> time(const std::function<rt::Status()> &issue) override;
+  rt::Result<std::unique_ptr<rt::Timeline>>
+  createTimeline(size_t points) override;
   uint64_t cacheBytes() const override;
 
 private:

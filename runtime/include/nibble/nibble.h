@@ -36,7 +36,7 @@ extern "C" {
 
 /* Grows when functions are added; the major number changes when existing ones
  * do. Compare NBL_API_VERSION / 1000 with nbl_api_version() / 1000. */
-#define NBL_API_VERSION 1001
+#define NBL_API_VERSION 1002
 NBL_API uint32_t nbl_api_version(void);
 
 typedef enum nbl_code {
@@ -166,6 +166,33 @@ NBL_API nbl_status *nbl_context_run(nbl_context *context, uint32_t entry);
 /* Enqueues a run and returns (since 1001). Ports that are not bound get memory,
  * which a stream that captures refuses: run once, or bind all, before. */
 NBL_API nbl_status *nbl_context_enqueue(nbl_context *context, uint32_t entry);
+
+/* Runs that nobody waits for (since 1002), for loops with a clock: prepare and
+ * stage at start, then write inputs, submit, do something else, wait, read
+ * outputs. Nothing is allocated from then on.
+ *
+ * Does what first calls would do: allocates what an entry point needs, buffers
+ * and page-locked staging, and records its launches. */
+NBL_API nbl_status *nbl_context_prepare(nbl_context *context, uint32_t entry);
+/* Memory of the host that stands for a port, of its size, until the port is
+ * set or bound otherwise: submit copies inputs from it and outputs to it.
+ * Belongs to the context; not to be touched from submit to wait. */
+NBL_API nbl_status *nbl_context_stage_input(nbl_context *context,
+                                            uint32_t entry, uint32_t input,
+                                            void **memory);
+NBL_API nbl_status *nbl_context_stage_output(nbl_context *context,
+                                             uint32_t entry, uint32_t output,
+                                             const void **memory);
+/* Enqueues the copies of staged inputs, a run, the copies of staged outputs,
+ * and returns. Several may be under way; they run one after the other. "cpu"
+ * and "emu" do the work before they return. */
+NBL_API nbl_status *nbl_context_submit(nbl_context *context, uint32_t entry);
+/* Waits for what was submitted; a failure of it is returned here. */
+NBL_API nbl_status *nbl_context_wait(nbl_context *context);
+/* `done` becomes 1 if nbl_context_wait would not wait, else 0. */
+NBL_API nbl_status *nbl_context_is_done(nbl_context *context, int *done);
+/* How often the device has allocated memory, its own or page-locked. */
+NBL_API uint64_t nbl_device_allocations(const nbl_device *device);
 
 /* Called after each launch with its layer, kind and wall time in
  * seconds. A result other than 0 stops the run with NBL_INVALID_ARGUMENT. */

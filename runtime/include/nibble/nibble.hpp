@@ -68,6 +68,10 @@ public:
   std::string target() const { return nbl_engine_target(get()); }
   std::string command() const { return nbl_engine_command(get()); }
   uint32_t entryCount() const { return nbl_engine_entry_count(get()); }
+  std::string entryName(uint32_t entry) const {
+    return nbl_engine_entry_name(get(), entry);
+  }
+  uint32_t stateCount() const { return nbl_engine_state_count(get()); }
   Status findEntry(const std::string &name, uint32_t &entry) const {
     return nbl_engine_find_entry(get(), name.c_str(), &entry);
   }
@@ -94,6 +98,7 @@ public:
     });
   }
   std::string description() const { return nbl_device_description(get()); }
+  uint64_t allocations() const { return nbl_device_allocations(get()); }
 };
 
 class Session : public detail::Handle<nbl_session, nbl_session_free> {
@@ -137,6 +142,22 @@ public:
   }
   Status resetStates() { return nbl_context_reset_states(get()); }
   Status run(uint32_t entry) { return nbl_context_run(get(), entry); }
+
+  Status prepare(uint32_t entry) { return nbl_context_prepare(get(), entry); }
+  Status stageInput(uint32_t entry, uint32_t input, void *&memory) {
+    return nbl_context_stage_input(get(), entry, input, &memory);
+  }
+  Status stageOutput(uint32_t entry, uint32_t output, const void *&memory) {
+    return nbl_context_stage_output(get(), entry, output, &memory);
+  }
+  Status submit(uint32_t entry) { return nbl_context_submit(get(), entry); }
+  Status wait() { return nbl_context_wait(get()); }
+  Status isDone(bool &done) {
+    int found = 0;
+    Status status = nbl_context_is_done(get(), &found);
+    done = found != 0;
+    return status;
+  }
 };
 
 } // namespace nbl

@@ -163,6 +163,37 @@ TEST(CapiGpu, RecordingsReplayRunsOfSeveralContexts) {
   nbl_engine_free(engine);
 }
 
+TEST_F(Capi, SubmitsFromStagedMemory) {
+  nbl::Engine engine;
+  nbl::Device device;
+  nbl::Session session;
+  nbl::Context context;
+  ASSERT_FALSE(nbl::Engine::load(file.path(), engine));
+  ASSERT_FALSE(nbl::Device::create("cpu", device));
+  ASSERT_FALSE(nbl::Session::create(engine, device, session));
+  ASSERT_FALSE(nbl::Context::create(session, context));
+  void *x = nullptr;
+  const void *y = nullptr;
+  ASSERT_FALSE(context.stageInput(0, 0, x));
+  ASSERT_FALSE(context.stageOutput(0, 0, y));
+  ASSERT_FALSE(context.prepare(0));
+  uint64_t allocations = device.allocations();
+  for (int run = 0; run < 3; ++run) {
+    static_cast<float *>(x)[7] = float(run);
+    ASSERT_FALSE(context.submit(0));
+    bool done = false;
+    ASSERT_FALSE(context.isDone(done));
+    EXPECT_TRUE(done) << "the cpu has done it";
+    ASSERT_FALSE(context.wait());
+    EXPECT_EQ(static_cast<const float *>(y)[7], 7.0f * float(run + 1));
+  }
+  EXPECT_EQ(device.allocations(), allocations);
+  nbl::Status null = nbl_context_stage_input(context.get(), 0, 0, nullptr);
+  EXPECT_EQ(null.code(), NBL_INVALID_ARGUMENT);
+  nbl::Status port = context.stageInput(0, 3, x);
+  EXPECT_EQ(port.code(), NBL_INVALID_ARGUMENT);
+}
+
 TEST_F(Capi, HostDevicesRecordNothing) {
   nbl_engine *engine = nullptr;
   nbl_device *device = nullptr;

@@ -5,9 +5,11 @@
 
 #include "nibble/rt/engine.h"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace nibble {
 namespace rt {
@@ -42,6 +44,29 @@ public:
   virtual Status replay() = 0;
 };
 
+/// Points in the order of a device's work, and the times between them. One
+/// thread at a time; ends before its device. Marking and waiting allocate
+/// nothing.
+class Timeline {
+public:
+  virtual ~Timeline() = default;
+  /// Enqueues point `i`: it is reached when all is done that was enqueued
+  /// before. A point may be used again.
+  virtual Status mark(size_t i) = 0;
+  /// Waits for a point. A failure of the work before it is returned.
+  virtual Status wait(size_t i) = 0;
+  /// The same without waiting.
+  virtual Result<bool> reached(size_t i) = 0;
+  /// Waits for points 0 to `seconds.size()` - 1 and fills in the time of each
+  /// since point 0, by the clock of the device (else the host's).
+  virtual Status read(std::vector<double> &seconds) = 0;
+  /// Between the two the device begins nothing that is enqueued, so that it
+  /// will not wait for the host from launch to launch and times are its own. A
+  /// device that cannot does nothing; none is held for more than 50 ms.
+  virtual Status hold() { return Status(); }
+  virtual void release() {}
+};
+
 /// Memory, code and launches. All functions may be called from several threads.
 /// Addresses are device addresses; on cpu and null they are host pointers.
 class Device {
@@ -63,6 +88,25 @@ public:
   virtual Status copyIn(void *to, const void *from, uint64_t bytes) = 0;
   virtual Status copyOut(void *to, const void *from, uint64_t bytes) = 0;
   virtual Status copy(void *to, const void *from, uint64_t bytes) = 0;
+
+  /// Memory of the host, aligned to at least 64 bytes, that a device copies
+  /// from and to without the host's help (page-locked). Not zeroed.
+  virtual Result<void *> allocateHost(uint64_t bytes) {
+    return allocate(bytes); // of devices whose memory is the host's
+  }
+  virtual void releaseHost(void *memory, uint64_t bytes) {
+    release(memory, bytes);
+  }
+  /// Enqueues a copy from or to memory of allocateHost, which is not to be
+  /// touched before the copy is done. Can be recorded.
+  virtual Status enqueueCopyIn(void *to, const void *from, uint64_t bytes) {
+    return copyIn(to, from, bytes);
+  }
+  virtual Status enqueueCopyOut(void *to, const void *from, uint64_t bytes) {
+    return copyOut(to, from, bytes);
+  }
+  /// How often memory was allocated, of the device or of the host.
+  uint64_t allocations() const { return allocationCount; }
 
   /// Makes a constant usable by kernels. On a host device this is the mapped
   /// address itself: nothing is copied.
@@ -91,8 +135,12 @@ public:
   /// by the clock of the device (events) where it has one, else the host's.
   /// Waits for all of it.
   virtual Result<double> time(const std::function<Status()> &issue);
+  virtual Result<std::unique_ptr<Timeline>> createTimeline(size_t points);
   /// Bytes of the last cache before memory; 0: not known.
   virtual uint64_t cacheBytes() const { return 0; }
+
+protected:
+  std::atomic<uint64_t> allocationCount{0};
 };
 
 struct DeviceOptions {

@@ -95,6 +95,33 @@ public:
   /// not bound get memory, which a recording refuses: bind all, or run()
   /// before.
   Status issue(uint32_t entry);
+
+  /// Does now what first calls would do: allocates the memory of an entry
+  /// point (buffers and page-locked staging of ports that are not bound),
+  /// and records it. After it setInput, run, submit, wait and getOutput
+  /// allocate nothing until a port is bound to other memory. (On cpu, scratch
+  /// of threads is allocated at the first run.)
+  Status prepare(uint32_t entry);
+  /// Memory of the host that stands for a port of the context's own: submit()
+  /// copies inputs from it and outputs to it until the port is set or bound
+  /// otherwise. On cpu and null it is the port's buffer itself. Not to be
+  /// touched from submit() to wait().
+  Result<void *> stageInput(uint32_t entry, uint32_t input);
+  Result<const void *> stageOutput(uint32_t entry, uint32_t output);
+  /// Enqueues the copies of staged inputs, a run and the copies of staged
+  /// outputs, as one recording where the device records, and returns. Several
+  /// may be under way; they run one after the other. cpu, null and emu do the
+  /// work before they return.
+  Status submit(uint32_t entry);
+  /// Waits for what was submitted. A failure of it is returned here.
+  Status wait();
+  /// Whether wait() would not wait.
+  Result<bool> isDone();
+  /// submit() in parts, for measuring: point 0, copies in, 1, launches, 2,
+  /// copies out, 3.
+  Status submitInParts(uint32_t entry, Timeline &timeline);
+  /// issue() with point i before launch i and one behind the last.
+  Status issueInParts(uint32_t entry, Timeline &timeline);
   /// Runs one launch with the buffers as they are; for verify and benchmarks.
   Status runLaunch(uint32_t entry, uint32_t launch);
 
