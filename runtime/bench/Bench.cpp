@@ -1,10 +1,8 @@
-// The verb bench: latencies of an entry point and of its launches.
+// The verb bench: latencies of an entry point, of its parts and its launches.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "Candidates.h"
-#include "Execution.h"
+#include "BenchVerb.h"
 
-#include "nibble/rt/bench.h"
-#include "nibble/rt/json_writer.h"
+#include "Candidates.h"
 
 #include <algorithm>
 #include <iomanip>
@@ -12,35 +10,6 @@
 
 using namespace nibble::rt;
 using namespace nibble::rt::cli;
-
-namespace {
-
-class BenchVerb {
-public:
-  BenchVerb(const BenchOptions &options, Streams streams)
-      : options(options), streams(streams) {}
-  int execute();
-
-private:
-  Status measure();
-  Status measureLayers();
-  Status runOnce(double &seconds);
-  void warn();
-  void printText() const;
-  void printLayers() const;
-  void printJson() const;
-  double medianOfLayers() const;
-
-  const BenchOptions &options;
-  Streams streams;
-  Execution execution;
-  double firstSeconds = 0;
-  Statistics whole;
-  std::vector<Statistics> layers; ///< by launch
-  std::vector<std::string> warnings;
-};
-
-} // namespace
 
 Status BenchVerb::runOnce(double &seconds) {
   double start = now();
@@ -54,6 +23,7 @@ Status BenchVerb::measure() {
   double seconds = 0;
   for (double start = now(); secondsSince(start) < options.warmup;)
     NIBBLE_RETURN_IF_ERROR(runOnce(seconds));
+  uint64_t before = execution.device->allocations();
   std::vector<double> times;
   double start = now();
   do {
@@ -61,24 +31,102 @@ Status BenchVerb::measure() {
     times.push_back(seconds);
   } while (options.iterations ? times.size() < options.iterations
                               : secondsSince(start) < options.duration);
+  allocations += execution.device->allocations() - before;
   whole = statistics(std::move(times), options.percentiles);
   return Status();
 }
 
-/// A pass of its own: the clock between launches must not disturb the whole.
-Status BenchVerb::measureLayers() {
-  std::vector<std::vector<double>> times(execution.info().launches.size());
-  nibble::rt::RunOptions probed;
-  probed.probe = [&](const ProbeEvent &event) {
-    times[event.launch].push_back(event.seconds);
-    return Status();
+/// Passes of their own: what they add must not disturb the whole.
+size_t BenchVerb::fewerRuns() const {
+  size_t least = std::min<size_t>(whole.count, 3);
+  return std::min<size_t>(std::max(whole.count / 3, least), 1000);
+}
+
+/// Inputs keep the values that they were set to.
+Status BenchVerb::stageAll() {
+  Context &context = *execution.context;
+  for (uint32_t i = 0; i < execution.info().inputs.size(); ++i)
+    NIBBLE_RETURN_IF_ERROR(context.stageInput(execution.entry, i).status());
+  for (uint32_t i = 0; i < execution.info().outputs.size(); ++i)
+    NIBBLE_RETURN_IF_ERROR(context.stageOutput(execution.entry, i).status());
+  return context.prepare(execution.entry);
+}
+
+Status BenchVerb::measureSplit() {
+  NIBBLE_RETURN_IF_ERROR(stageAll());
+  auto timeline = execution.device->createTimeline(4);
+  if (!timeline.ok())
+    return timeline.status();
+  Context &context = *execution.context;
+  std::vector<double> endToEnd, enqueue, copyIn, compute, copyOut, parts(4);
+  uint64_t before = execution.device->allocations();
+  for (size_t i = 0, runs = fewerRuns(); i < runs; ++i) {
+    double start = now();
+    NIBBLE_RETURN_IF_ERROR(context.submit(execution.entry));
+    double submitted = now();
+    NIBBLE_RETURN_IF_ERROR(context.wait());
+    double end = now();
+    enqueue.push_back(submitted - start);
+    endToEnd.push_back(end - start);
+    NIBBLE_RETURN_IF_ERROR(context.submitInParts(execution.entry, **timeline));
+    NIBBLE_RETURN_IF_ERROR((*timeline)->read(parts));
+    copyIn.push_back(parts[1]);
+    compute.push_back(parts[2] - parts[1]);
+    copyOut.push_back(parts[3] - parts[2]);
+    if (options.trace.empty() || i >= Trace::kRuns)
+      continue;
+    trace.add(Trace::Host, "submit", start, submitted - start);
+    trace.add(Trace::Host, "wait", submitted, end - submitted);
+    trace.add(Trace::Run, "copy in", end, parts[1]);
+    trace.add(Trace::Run, std::string(execution.info().name), end + parts[1],
+              parts[2] - parts[1]);
+    trace.add(Trace::Run, "copy out", end + parts[2], parts[3] - parts[2]);
+  }
+  allocations += execution.device->allocations() - before;
+  auto summary = [&](std::vector<double> &times) {
+    return statistics(std::move(times), options.percentiles);
   };
-  size_t runs = std::min<size_t>(std::max<size_t>(whole.count / 3, 3), 1000);
-  for (size_t i = 0; i < runs; ++i)
-    NIBBLE_RETURN_IF_ERROR(execution.context->run(execution.entry, probed));
+  split = {summary(endToEnd), summary(enqueue), summary(copyIn),
+           summary(compute), summary(copyOut)};
+  return Status();
+}
+
+Status BenchVerb::measureLayers() {
+  size_t count = execution.info().launches.size();
+  std::vector<std::vector<double>> times(count);
+  std::vector<double> points(count + 1);
+  auto timeline = execution.device->createTimeline(count + 1);
+  if (!timeline.ok())
+    return timeline.status();
+  for (size_t run = 0, runs = fewerRuns(); run < runs; ++run) {
+    double start = now();
+    NIBBLE_RETURN_IF_ERROR((*timeline)->hold());
+    Status issued =
+        execution.context->issueInParts(execution.entry, **timeline);
+    (*timeline)->release();
+    NIBBLE_RETURN_IF_ERROR(issued);
+    NIBBLE_RETURN_IF_ERROR((*timeline)->read(points));
+    for (size_t i = 0; i < count; ++i) {
+      double seconds = points[i + 1] - points[i];
+      times[i].push_back(seconds);
+      if (!options.trace.empty() && run < Trace::kRuns)
+        trace.add(execution.info().launches[i], uint32_t(i), start + points[i],
+                  seconds);
+    }
+  }
   for (std::vector<double> &launch : times)
     layers.push_back(statistics(std::move(launch), {}));
   return Status();
+}
+
+Status BenchVerb::readPeaks() {
+  peaks = peaksOf(execution.device->limits());
+  if (options.peaks.empty())
+    return Status();
+  Result<Peaks> given = parsePeaks(options.peaks);
+  if (given.ok())
+    peaks = *given;
+  return given.status();
 }
 
 void BenchVerb::warn() {
@@ -96,115 +144,39 @@ void BenchVerb::warn() {
   if (options.device == "null")
     warnings.push_back("the null device computes nothing: these are the costs "
                        "of the runtime alone");
-}
-
-double BenchVerb::medianOfLayers() const {
-  double sum = 0;
-  for (const Statistics &launch : layers)
-    sum += launch.median;
-  return sum;
-}
-
-static std::string ms(double seconds) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.4f", seconds * 1e3);
-  return text;
-}
-
-void BenchVerb::printText() const {
-  std::ostream &out = streams.data;
-  const EngineInfo &info = execution.engine->info();
-  out << "engine      " << options.engine << " (" << printable(info.target)
-      << ", entry point " << printable(execution.info().name) << ")\n"
-      << "device      " << execution.device->name() << ", "
-      << execution.device->description() << "\n"
-      << "load        " << ms(execution.loadSeconds) << " ms\n"
-      << "first run   " << ms(firstSeconds) << " ms\n"
-      << "runs        " << whole.count << "\n"
-      << "latency ms  min " << ms(whole.min) << "  mean " << ms(whole.mean)
-      << "  median " << ms(whole.median) << "  max " << ms(whole.max) << "\n";
-  for (const auto &p : whole.percentiles)
-    out << "  p" << std::left << std::setw(9) << p.first << std::right
-        << ms(p.second) << "\n";
-  out << "CoV         " << std::setprecision(3) << whole.cov * 100 << " %\n"
-      << "throughput  " << (whole.mean > 0 ? 1 / whole.mean : 0) << " runs/s\n";
-  if (options.layers)
-    printLayers();
-}
-
-void BenchVerb::printLayers() const {
-  std::ostream &out = streams.data;
-  double sum = medianOfLayers();
-  out << "\n  #   median ms      %     GB/s  GFLOP/s  layer (op)\n";
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const LaunchInfo &launch = execution.info().launches[i];
-    double t = layers[i].median;
-    char row[160];
-    std::snprintf(row, sizeof(row), "%3zu %11.4f %6.1f %8.1f %8.1f  ", i,
-                  t * 1e3, sum > 0 ? 100 * t / sum : 0,
-                  t > 0 ? double(launch.bytes) / t * 1e-9 : 0,
-                  t > 0 ? double(launch.flops) / t * 1e-9 : 0);
-    out << row << printable(launch.layer) << " (" << printable(launch.op)
-        << ")\n";
-  }
-  out << "sum " << ms(sum) << " ms, whole " << ms(whole.median)
-      << " ms (medians)\n";
-}
-
-static void writeStatistics(JsonWriter &json, const Statistics &s) {
-  json.beginObject().field("count", uint64_t(s.count));
-  json.field("min", s.min * 1e3).field("mean", s.mean * 1e3);
-  json.field("median", s.median * 1e3).field("max", s.max * 1e3);
-  json.field("cov", s.cov);
-  json.key("percentiles").beginObject();
-  for (const auto &p : s.percentiles) {
-    std::ostringstream name;
-    name << p.first;
-    json.field(name.str(), p.second * 1e3);
-  }
-  json.endObject().endObject();
-}
-
-void BenchVerb::printJson() const {
-  JsonWriter json;
-  json.beginObject().field("schema", "nibble.bench/1");
-  json.field("engine", options.engine);
-  json.field("target", execution.engine->info().target);
-  json.field("entry", execution.info().name);
-  json.field("device", execution.device->name());
-  json.field("device_description", execution.device->description());
-  json.field("load_ms", execution.loadSeconds * 1e3);
-  json.field("first_run_ms", firstSeconds * 1e3);
-  writeStatistics(json.key("latency_ms"), whole);
-  json.field("throughput_per_s", whole.mean > 0 ? 1 / whole.mean : 0);
-  if (options.layers) {
-    json.field("layers_sum_ms", medianOfLayers() * 1e3);
-    json.key("layers").beginArray();
-    for (size_t i = 0; i < layers.size(); ++i) {
-      const LaunchInfo &launch = execution.info().launches[i];
-      json.beginObject().field("launch", uint64_t(i));
-      json.field("name", launch.layer).field("op", launch.op);
-      json.field("bytes", launch.bytes).field("flops", launch.flops);
-      writeStatistics(json.key("time_ms"), layers[i]);
-      json.endObject();
-    }
-    json.endArray();
-  }
-  json.key("warnings").beginArray();
-  for (const std::string &warning : warnings)
-    json.value(warning);
-  json.endArray().endObject();
-  streams.data << json.str();
+  if (options.device == "emu")
+    warnings.push_back("the device is emulated: times are those of the "
+                       "emulator, not of a GPU");
+  if (allocations)
+    warnings.push_back("memory was allocated " + std::to_string(allocations) +
+                       " times in steady state");
+  if (options.layers && !peaks.known())
+    warnings.push_back("what this device can do is not known (" +
+                       execution.device->description() +
+                       "), so there are no bounds: give --peaks "
+                       "memory=GB/s,f8=TFLOP/s,f16=,f32=");
 }
 
 int BenchVerb::execute() {
   Status status = prepare(options, Missing::Generate, streams, execution);
+  if (status.ok() && options.layers)
+    status = readPeaks();
   if (status.ok())
     status = measure();
-  if (status.ok() && options.layers)
+  if (status.ok())
+    status = measureSplit();
+  if (status.ok() && (options.layers || !options.trace.empty()))
     status = measureLayers();
+  if (status.ok() && !options.trace.empty())
+    status = trace.write(options.trace, options.engine + " on " +
+                                            execution.device->description());
   if (!status.ok())
     return fail(status, streams);
+  std::vector<double> medians;
+  for (const Statistics &launch : layers)
+    medians.push_back(launch.median);
+  if (options.layers)
+    table = layerTimes(*execution.engine, execution.entry, medians, peaks);
   warn();
   options.json ? printJson() : printText();
   for (const std::string &warning : warnings)

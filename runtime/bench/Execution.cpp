@@ -141,6 +141,7 @@ static Status load(const ExecuteOptions &options, Execution &e) {
 static Status openDevice(const ExecuteOptions &options, Execution &e) {
   DeviceOptions deviceOptions;
   deviceOptions.threads = options.threads;
+  deviceOptions.graphs = options.graphs;
   deviceOptions.target = std::string(e.engine->info().target);
   auto device = createDevice(options.device, deviceOptions);
   if (!device.ok())

@@ -1,6 +1,7 @@
 // Context: buffers of one execution, and the loop over launches.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ContextImpl.h"
+#include "Ranges.h"
 
 #include <algorithm>
 #include <chrono>
@@ -288,6 +289,7 @@ Status Context::Impl::launch(uint32_t entryIndex, uint32_t index) {
   const EntryState &state = entries[entryIndex];
   const LaunchInfo &info = entry.launches[index];
   void *const *args = state.args.data() + state.argsBegin[index];
+  Range range(info.layer, info.op);
   if (info.kind == LaunchKind::Copy)
     return device().copy(args[1], args[0], entry.values[info.args[0]].byteSize);
   LaunchParams params;
@@ -322,6 +324,7 @@ Status Context::run(uint32_t entry, const RunOptions &options) {
   NIBBLE_RETURN_IF_ERROR(impl->checkEntry(entry));
   NIBBLE_RETURN_IF_ERROR(impl->checkInputs(entry));
   NIBBLE_RETURN_IF_ERROR(impl->resolve(entry));
+  Range range(impl->info().entries[entry].name);
   if (!options.probe) {
     NIBBLE_RETURN_IF_ERROR(impl->device().canRecord() ? impl->runRecorded(entry)
                                                       : impl->launchAll(entry));

@@ -1,6 +1,7 @@
 // Context: page-locked staging, and runs that nobody waits for.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ContextImpl.h"
+#include "Ranges.h"
 
 #include <cstring>
 
@@ -174,6 +175,7 @@ Status Context::submit(uint32_t entry) {
   EntryState &state = impl->entries[entry];
   if (!impl->done || !state.resolved)
     NIBBLE_RETURN_IF_ERROR(prepare(entry));
+  Range range(impl->info().entries[entry].name);
   impl->submitted = true;
   if (impl->device().canRecord() && isStaged(state)) {
     NIBBLE_RETURN_IF_ERROR(impl->recordSubmission(entry));

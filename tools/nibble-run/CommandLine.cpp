@@ -24,6 +24,10 @@ static void addExecuteOptions(CLI::App *verb, ExecuteOptions &o) {
       ->allow_extra_args(false);
   verb->add_flag("--check", o.check, "verify the hashes of all constants");
   verb->add_flag("--json", o.json, "print JSON instead of text");
+  verb->add_flag_callback(
+      "--no-graphs", [&o] { o.graphs = false; },
+      "launch kernels one by one, so that profilers show the NVTX range of "
+      "each layer");
 }
 
 /// Parses `text` into `value`; CLI11 prints what the parser complains about.
@@ -81,8 +85,9 @@ static void addCandidateOptions(CLI::App *verb, CandidateOptions &o) {
                 "give up on a kernel of a GPU after this, default 30s"));
   add(addParsed(verb, "--seed", o.seed, parseCount,
                 "of data and order, default 1"));
-  for (const char *other : {"--input", "--warmup", "--duration", "--iterations",
-                            "--percentile", "--layers"})
+  for (const char *other :
+       {"--input", "--warmup", "--duration", "--iterations", "--percentile",
+        "--layers", "--trace", "--no-graphs"})
     flag->excludes(verb->get_option(other));
 }
 
@@ -94,8 +99,16 @@ static CLI::App *addBench(CLI::App &app, BenchOptions &o) {
   addParsed(verb, "--iterations", o.iterations, parseCount,
             "this many runs instead of a duration");
   addParsed(verb, "--percentile", o.percentiles, parseNumbers,
-            "default 50,90,99");
-  verb->add_flag("--layers", o.layers, "a table of launches");
+            "default 50,90,95,99");
+  CLI::Option *layers = verb->add_flag(
+      "--layers", o.layers,
+      "a table of launches against what the device can do, and advice");
+  verb->add_option("--peaks", o.peaks,
+                   "memory=GB/s,f8=TFLOP/s,f16=,f32=: what the device can do, "
+                   "where it is not known")
+      ->needs(layers);
+  verb->add_option("--trace", o.trace,
+                   "write some runs as Chrome trace events (ui.perfetto.dev)");
   addCandidateOptions(verb, o.candidates);
   return verb;
 }

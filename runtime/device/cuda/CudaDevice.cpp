@@ -82,6 +82,19 @@ std::string CudaDevice::description() const {
          std::to_string(version % 1000 / 10);
 }
 
+/// Memory moves data twice per clock.
+DeviceLimits CudaDevice::limits() const {
+  DeviceLimits limits;
+  limits.name = context->deviceName();
+  limits.emulated = context->driver().isEmulated();
+  limits.multiprocessors =
+      unsigned(context->attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT));
+  double kilohertz = context->attribute(CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE),
+         bits = context->attribute(CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH);
+  limits.memoryBytesPerSecond = 2 * kilohertz * 1e3 * bits / 8;
+  return limits;
+}
+
 Status CudaDevice::supports(const EngineInfo &engine) const {
   if (engine.target == context->arch())
     return Status();

@@ -104,6 +104,7 @@ public:
 
   const char *name() const override;
   std::string description() const override;
+  rt::DeviceLimits limits() const override;
   rt::Status supports(const rt::EngineInfo &engine) const override;
   bool hostAccessible() const override { return false; }
 

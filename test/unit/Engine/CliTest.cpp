@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstring>
+#include <map>
 #include <sstream>
 
 using namespace nibble::rt;
@@ -153,6 +154,72 @@ TEST_F(Cli, BenchReportsPercentilesAndLayers) {
   EXPECT_EQ(out["latency_ms"]["count"], 20);
   EXPECT_EQ(out["layers"].size(), 2u);
   EXPECT_TRUE(out["latency_ms"]["percentiles"].contains("99"));
+}
+
+TEST_F(Cli, BenchSplitsRunsAndComparesLayersWithBounds) {
+  ASSERT_TRUE(writeSample(engine.path(), 64, "sm_90a").ok());
+  cli::BenchOptions bench;
+  bench.engine = engine.path();
+  bench.entry = "forward";
+  bench.device = "emu";
+  bench.warmup = 0;
+  bench.iterations = 9;
+  bench.layers = bench.json = true;
+  bench.peaks = "memory=3350,f32=67";
+  ASSERT_EQ(cli::bench(bench, {data, talk}), 0) << talk.str();
+  auto out = json();
+  EXPECT_EQ(out["allocations"], 0);
+  for (const char *part : {"end_to_end_ms", "enqueue_ms", "copy_in_ms",
+                           "compute_ms", "copy_out_ms"}) {
+    EXPECT_EQ(out[part]["count"], 3) << part;
+    EXPECT_GE(out[part]["min"], 0) << part;
+    EXPECT_TRUE(out[part]["percentiles"].contains("95")) << part;
+  }
+  EXPECT_GE(out["end_to_end_ms"]["min"], out["enqueue_ms"]["min"]);
+  EXPECT_EQ(out["peaks"]["source"], "--peaks");
+  EXPECT_EQ(out["layers"][1]["math"], "f32");
+  EXPECT_GT(out["layers"][1]["layer_ms"], 0);
+  EXPECT_EQ(out["warnings"][out["warnings"].size() - 1],
+            "the device is emulated: times are those of the emulator, not of "
+            "a GPU");
+  bench.json = false;
+  bench.peaks = "";
+  data.str("");
+  ASSERT_EQ(cli::bench(bench, {data, talk}), 0);
+  for (const char *row : {"end to end", "  copy in", "  compute", "p95"})
+    EXPECT_NE(data.str().find(row), std::string::npos) << data.str();
+  EXPECT_NE(talk.str().find("is not known"), std::string::npos) << talk.str();
+  bench.peaks = "memory=fast";
+  EXPECT_EQ(cli::bench(bench, {data, talk}), 2);
+}
+
+TEST_F(Cli, BenchWritesATrace) {
+  cli::BenchOptions bench;
+  bench.engine = engine.path();
+  bench.entry = "forward";
+  bench.warmup = 0;
+  bench.iterations = 3;
+  bench.trace = npy.path();
+  ASSERT_EQ(cli::bench(bench, {data, talk}), 0) << talk.str();
+  auto trace = nlohmann::json::parse(readFile(npy.path()));
+  std::map<std::string, int> names;
+  for (const auto &event : trace["traceEvents"]) {
+    if (event["ph"] != "X")
+      continue;
+    ++names[event["name"]];
+    EXPECT_GE(event["ts"], 0);
+    EXPECT_GE(event["dur"], 0);
+    if (event["name"] == "scale") {
+      EXPECT_EQ(event["args"]["launch"], 1);
+      EXPECT_EQ(event["args"]["op"], "test");
+    }
+  }
+  for (const char *name :
+       {"submit", "wait", "copy in", "forward", "copy out", "add", "scale"})
+    EXPECT_EQ(names[name], 3) << name;
+  bench.trace = "/nonexistent/trace.json";
+  EXPECT_NE(cli::bench(bench, {data, talk}), 0);
+  EXPECT_NE(talk.str().find("/nonexistent/trace.json"), std::string::npos);
 }
 
 TEST_F(Cli, BenchOnNullSaysThatItComputesNothing) {

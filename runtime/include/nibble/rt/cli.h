@@ -33,6 +33,8 @@ struct ExecuteOptions {
   std::vector<std::string> inputs; ///< "x=@x.npy", "x=normal:seed=1"
   bool check = false;              ///< verify the hashes of all constants
   bool json = false;
+  /// cuda, emu: record and replay. Without, profilers see each layer's range.
+  bool graphs = true;
 };
 
 struct RunOptions : ExecuteOptions {
@@ -60,8 +62,12 @@ struct BenchOptions : ExecuteOptions {
   double warmup = 0.2; ///< seconds
   double duration = 3; ///< seconds, unless iterations are given
   uint64_t iterations = 0;
-  std::vector<double> percentiles = {50, 90, 99};
+  std::vector<double> percentiles = {50, 90, 95, 99};
   bool layers = false; ///< table of launches, from a separate timed pass
+  /// "memory=3350,f16=989": what the device can do, for the table (GB/s,
+  /// TFLOP/s); "": what its name tells.
+  std::string peaks;
+  std::string trace; ///< file for a trace of some runs; "": none
 };
 
 struct InspectOptions {

@@ -35,6 +35,14 @@ struct LaunchParams {
   const EntryInfo *entry = nullptr;
 };
 
+/// What a device says of itself that bounds times.
+struct DeviceLimits {
+  std::string name; ///< as the driver gives it; "": not a GPU
+  bool emulated = false;
+  unsigned multiprocessors = 0;    ///< 0: not known
+  double memoryBytesPerSecond = 0; ///< clock times width; 0: not told
+};
+
 /// Launches that were recorded once and can be issued again as a whole, with
 /// the same addresses. Ends before its device.
 class Recording {
@@ -76,6 +84,7 @@ public:
   virtual const char *name() const = 0;
   /// "2 threads, avx2", for reports.
   virtual std::string description() const = 0;
+  virtual DeviceLimits limits() const { return {}; }
   /// Whether an engine runs here: its target and CPU features. The error says
   /// what is missing.
   virtual Status supports(const EngineInfo &engine) const = 0;
