@@ -114,6 +114,12 @@ std::string Compiler::getModelHash() const {
   return modelHash.valid() ? modelHash.get() : std::string();
 }
 
+static FailureOr<ElementsAttr> evaluate(Value value) {
+  if (auto attr = ref::evaluateToAttr(value))
+    return *attr;
+  return failure();
+}
+
 LogicalResult Compiler::import() {
   if (failed(readPolicies()))
     return failure();
@@ -121,6 +127,11 @@ LogicalResult Compiler::import() {
     return failure();
   next = Stage::Canonical;
   if (StringRef(options.input).ends_with(".mlir")) {
+    if (!options.entries.empty())
+      return fail(context, "--entry needs an ONNX model, and '" +
+                               options.input +
+                               "' is MLIR: put the entry "
+                               "points into one module");
     module = parseSourceFile<ModuleOp>(options.input, &context);
     return success(bool(module));
   }
@@ -131,15 +142,33 @@ LogicalResult Compiler::import() {
       return fail(context, "--shape '" + text + "' is not NAME=1x970x2048");
     importOptions.shapes.push_back(*binding);
   }
-  importOptions.evaluator = [](Value value) -> FailureOr<ElementsAttr> {
-    if (auto attr = ref::evaluateToAttr(value))
-      return *attr;
-    return failure();
-  };
+  importOptions.evaluator = evaluate;
   auto imported = onnx::importOnnx(options.input, importOptions, &context);
   if (failed(imported))
     return failure();
   module = std::move(*imported);
+  for (const std::string &entry : options.entries)
+    if (failed(importEntry(entry)))
+      return failure();
+  return success();
+}
+
+/// Imports "NAME=MODEL.onnx" and moves its function beside the others.
+LogicalResult Compiler::importEntry(StringRef text) {
+  auto [name, file] = text.split('=');
+  if (name.empty() || !file.ends_with(".onnx"))
+    return fail(context, "--entry '" + text + "' is not NAME=MODEL.onnx");
+  if (module->lookupSymbol(name))
+    return fail(context, "--entry '" + text + "': there is an entry point '" +
+                             name + "' already; give it another name");
+  onnx::ImportOptions importOptions;
+  importOptions.entryName = name.str();
+  importOptions.evaluator = evaluate;
+  auto imported = onnx::importOnnx(file, importOptions, &context);
+  if (failed(imported))
+    return failure();
+  Block *body = module->getBody(), *other = (*imported)->getBody();
+  body->getOperations().splice(body->end(), other->getOperations());
   return success();
 }
 

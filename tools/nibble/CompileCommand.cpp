@@ -36,6 +36,12 @@ cl::opt<std::string> target("target",
 cl::list<std::string> shapes("shape", cl::desc("bind the shape of an input"),
                              cl::value_desc("NAME=1x970x2048"),
                              cl::sub(command));
+cl::list<std::string> entries(
+    "entry",
+    cl::desc("another model that becomes an entry point of the same engine, "
+             "beside 'main', with shared constants and states (repeatable); "
+             "its shapes are fixed"),
+    cl::value_desc("NAME=MODEL.onnx"), cl::sub(command));
 cl::list<std::string> states(
     "state",
     cl::desc("an input and an output that are one state (a KV cache), kept "
@@ -256,6 +262,7 @@ int compileCommand(int argc, char **argv) {
   options.output = output;
   options.target = target;
   options.shapes.assign(shapes.begin(), shapes.end());
+  options.entries.assign(entries.begin(), entries.end());
   options.states.assign(states.begin(), states.end());
   options.dumpStages = dumpStages;
   options.tuningDb = tuningDb;

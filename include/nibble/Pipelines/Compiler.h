@@ -32,7 +32,11 @@ struct CompileOptions {
   int64_t candidates = 0;
   /// GPUs: kernels may begin before the one before them ends.
   bool overlapLaunches = false;
-  std::vector<std::string> shapes; ///< "NAME=1x970x2048"
+  /// "NAME=MODEL.onnx": models that become entry points of the same engine
+  /// beside "main", which `input` is. Equal constants and states of the same
+  /// name are shared.
+  std::vector<std::string> entries;
+  std::vector<std::string> shapes; ///< "NAME=1x970x2048", of `input`
   /// "INPUT=OUTPUT": pairs that become states, see bind-states.
   std::vector<std::string> states;
   /// Bytes that running the engine may take (docs/memory.md); 0: no limit.
@@ -105,6 +109,7 @@ public:
 
 private:
   mlir::LogicalResult startHash();
+  mlir::LogicalResult importEntry(llvm::StringRef text);
   std::string getModelHash() const;
   mlir::LogicalResult readPolicies();
   mlir::LogicalResult runStage(Stage stage);
