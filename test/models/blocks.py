@@ -119,6 +119,10 @@ class Attention:
         y = g.node("Reshape", [y, i64(1, self.heads, self.seq, self.d)])
         return x.map(y, lambda v: np.repeat(v, group, 1))
 
+    def put(self, rows, scope, part):
+        """Called with the rows of keys and values: a place to keep them. Returns what to attend to."""
+        return rows
+
     def write(self, x, scope, width, reads):
         w, g = self.w, self.w.g
         project = lambda name, heads: w.linear(x, f"{scope}/{name}", heads * self.d, width, reads)
@@ -126,7 +130,8 @@ class Attention:
         g.scope = scope
         cos, sin = (g.const(t.astype(FLOATS[w.dtype]), w.dtype) for t in (self.cos, self.sin))
         q = self.rotate(self.split(q, self.heads), cos, sin)
-        k, v = self.repeat(self.rotate(self.split(k, self.kv), cos, sin)), self.repeat(self.split(v, self.kv))
+        k, v = self.put(self.rotate(self.split(k, self.kv), cos, sin), scope, "key"), self.put(self.split(v, self.kv), scope, "value")
+        k, v = self.repeat(k), self.repeat(v)
         k_t = k.map(g.node("Transpose", [k.name], perm=[0, 1, 3, 2]), lambda t: t.swapaxes(-1, -2))
         scores = w.binary("MatMul", q, k_t, np.matmul)
         scale = np.float32(self.d**-0.5)

@@ -39,7 +39,7 @@ class CachedAttention(Attention):
             self.hidden = g.node("Where", [behind, w.scalar(-np.inf), w.scalar(0)])
         return self.rows
 
-    def put(self, name, rows):
+    def put_row(self, name, rows):
         """The cache with the new row; present.N is an output."""
         g = self.w.g
         cache = g.node("TensorScatter", [f"past_key_values.{name}", rows.name, "position"], axis=2)
@@ -60,8 +60,8 @@ class CachedAttention(Attention):
         cos, sin = self.shared()
         g.scope = scope
         q = self.rotate(self.split(q, self.heads), cos, sin)
-        k = self.put(f"{layer}.key", self.rotate(self.split(k, self.kv), cos, sin))
-        v = self.put(f"{layer}.value", self.split(v, self.kv))
+        k = self.put_row(f"{layer}.key", self.rotate(self.split(k, self.kv), cos, sin))
+        v = self.put_row(f"{layer}.value", self.split(v, self.kv))
         k, v = self.repeat_cache(k), self.repeat_cache(v)
         k_t = k.map(g.node("Transpose", [k.name], perm=[0, 1, 3, 2]), lambda t: t)
         s = g.node("Mul", [g.node("MatMul", [q.name, k_t.name]), w.scalar(np.float32(self.d**-0.5))])
