@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Runs a bundle of scripts/gpu-bundle on a machine with the GPU: conformance, results, schedules, peers; one table, one JSON.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""run.sh [--out FOLDER] [--steps conformance,checks,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
+"""run.sh [--out FOLDER] [--steps conformance,faults,checks,loop,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
 
 FOLDER (default: results) gets results.json, rows.jsonl (the best schedules, rows of tuning/TARGET.jsonl) and bench.json.
 Exit code 1 if a test failed or a result is wrong. Only `products`, `stacks` and `models` need PyTorch."""
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STEPS = ("conformance", "checks", "candidates", "products", "stacks", "models")
+STEPS = ("conformance", "faults", "checks", "loop", "candidates", "products", "stacks", "models")
 
 
 class Bundle:
@@ -50,6 +50,45 @@ class Bundle:
             print(f"{program}: {passed} passed, failed: {', '.join(failed) or 'none'}", flush=True)
             self.good &= passed > 0 and not failed
             found[program] = dict(passed=passed, failed=failed)
+        return found
+
+    def faults(self):
+        """What goes wrong with GPUs, planted: errors with exit code 5, and processes that go on."""
+        done = self.call("./device-faults", self.a.device, timeout=600)
+        print(done.stdout + done.stderr, end="", flush=True)
+        self.good &= done.returncode == 0
+        return dict(exit=done.returncode, output=done.stdout)
+
+    def loop(self):
+        """A control loop, and the split and the layers of its entry points."""
+        found = []
+        emulated = self.a.device == "emu"
+        for engine in self.manifest["loop"]:
+            done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if emulated else "500",
+                             env=dict(LD_LIBRARY_PATH=str(HERE)), timeout=600)
+            print(done.stdout + done.stderr, end="", flush=True)
+            self.good &= done.returncode == 0
+            found.append(dict(engine=engine, exit=done.returncode, output=done.stdout))
+            for entry in ("main", "act"):
+                limits = ("--iterations", "3", "--warmup", "0ms") if emulated else ("--duration", "1s")
+                done = self.call("./nibble-run", "bench", engine, "--entry", entry, "--device", self.a.device, "--layers", "--json",
+                                 "--trace", self.out / f"trace-{entry}.json", *limits, timeout=600)
+                self.good &= done.returncode == 0
+                if done.returncode:
+                    print(f"FAILED bench of {entry}: {done.stderr.strip()[-400:]}")
+                    continue
+                document = json.loads(done.stdout)
+                self.good &= document["allocations"] == 0
+                found.append(document)
+                median = lambda part: 1e3 * document[part]["median"]
+                print(f"{entry:5} us: latency {median('latency_ms'):.1f}, end to end {median('end_to_end_ms'):.1f}, enqueue {median('enqueue_ms'):.1f}, "
+                      f"copy in {median('copy_in_ms'):.1f}, compute {median('compute_ms'):.1f}, copy out {median('copy_out_ms'):.1f}; "
+                      f"layers one by one {1e3 * document['layers_sum_ms']:.1f}; allocations {document['allocations']}")
+                for layer in document["layers"]:
+                    if "of_bound" in layer:
+                        print(f"    {1e3 * layer['layer_ms']:8.2f} us {100 * layer['share']:5.1f} % {layer['gb_per_s']:8.0f} GB/s {layer['tflop_per_s']:7.2f} TFLOP/s "
+                              f"{100 * layer['of_bound']:5.1f} % of {layer['limit']:7} {layer['math']:4} {layer['name']} ({layer['op']})")
+                print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
         return found
 
     def checks(self):

@@ -84,5 +84,18 @@ class Context:
             found[port.name.decode()] = data
         return found
 
+    def record(self, entries):
+        """A recording of runs of entry points, one after the other (cuda, emu); replay() issues it."""
+        recording, count = c_void_p(), len(entries)
+        self.runtime.call("nbl_recording_create", (c_void_p * count)(*[self.handle] * count), (c_uint32 * count)(*entries),
+                          c_uint32(count), byref(recording))
+        return lambda: self.runtime.call("nbl_recording_replay", recording, c_uint32(1), None)
+
+    def output(self, entry, index=0):
+        port = self.runtime.ports("output", self.runtime.lib.nbl_engine_output_count(self.runtime.engine, c_uint32(entry)), c_uint32(entry))[index]
+        data = port.array()
+        self.runtime.call("nbl_context_get_output", self.handle, c_uint32(entry), c_uint32(index), data.ctypes.data_as(c_void_p), c_uint64(data.nbytes))
+        return data
+
     def reset(self):
         self.runtime.call("nbl_context_reset_states", self.handle)

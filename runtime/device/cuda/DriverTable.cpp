@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <unistd.h>
+#include <vector>
 
 using namespace nibble::cuda;
 using namespace nibble::rt;
@@ -19,6 +20,30 @@ static void find(void *handle, const char *symbol, Function &function) {
   function = reinterpret_cast<Function>(::dlsym(handle, symbol));
 }
 
+static std::string versionOf(const DriverFunctions &driver) {
+  int version = 0;
+  if (!driver.cuDriverGetVersion || driver.cuDriverGetVersion(&version))
+    return "";
+  return std::to_string(version / 1000) + "." +
+         std::to_string(version % 1000 / 10);
+}
+
+static Status tooOld(const DriverTable &driver,
+                     const std::vector<std::string> &missing) {
+  std::string version = versionOf(driver), names;
+  constexpr size_t kNamed = 3;
+  for (size_t i = 0; i < missing.size() && i < kNamed; ++i)
+    names += (i ? ", " : "") + missing[i];
+  if (missing.size() > kNamed)
+    names += " and " + std::to_string(missing.size() - kNamed) + " more";
+  return error(Code::Device,
+               "the driver %s%s is too old: it lacks %s; install a driver for "
+               "CUDA 13.0 (580) or newer",
+               driver.path().c_str(),
+               version.empty() ? "" : (" (CUDA " + version + ")").c_str(),
+               names.c_str());
+}
+
 Result<std::shared_ptr<const DriverTable>>
 DriverTable::open(const std::string &file) {
   std::shared_ptr<DriverTable> table(new DriverTable());
@@ -26,17 +51,14 @@ DriverTable::open(const std::string &file) {
   table->handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!table->handle)
     return error(Code::Device, "cannot load %s: %s", file.c_str(), ::dlerror());
-  std::string missing;
+  std::vector<std::string> missing;
 #define NIBBLE_DRIVER(SINCE, NAME, SYMBOL, PARAMETERS)                         \
   find(table->handle, #SYMBOL, table->SYMBOL);                                 \
   if (!table->SYMBOL)                                                          \
-    missing += " " #SYMBOL;
+    missing.push_back(#SYMBOL);
 #include "DriverFunctions.def"
   if (!missing.empty())
-    return error(Code::Device,
-                 "%s is too old; it lacks%s: install a driver for CUDA 13.0 "
-                 "(580) or newer",
-                 file.c_str(), missing.c_str());
+    return tooOld(*table, missing);
   find(table->handle, "nibbleEmuLastFault", table->lastFault);
   find(table->handle, "nibbleEmuSelect", table->select);
   find(table->handle, "nibbleEmuTarget", table->target);
@@ -92,6 +114,36 @@ Result<std::shared_ptr<const DriverTable>> DriverTable::openEmulated() {
   return table;
 }
 
+/// What to do about a failure; "" where the text says it all.
+static std::string adviceFor(CUresult result, const DriverFunctions &driver) {
+  switch (result) {
+  case CUDA_ERROR_NO_DEVICE:
+    return "; is there a GPU (nvidia-smi), and does CUDA_VISIBLE_DEVICES allow "
+           "it?";
+  case CUDA_ERROR_UNSUPPORTED_PTX_VERSION:
+    return "; the driver is for CUDA " + versionOf(driver) +
+           " and too old for this code: install a newer one";
+  case CUDA_ERROR_OUT_OF_MEMORY: {
+    size_t free = 0, total = 0;
+    if (driver.cuMemGetInfo_v2(&free, &total))
+      return "";
+    return "; " + std::to_string(free >> 20) + " of " +
+           std::to_string(total >> 20) + " MiB are free";
+  }
+  case CUDA_ERROR_ILLEGAL_ADDRESS:
+  case CUDA_ERROR_MISALIGNED_ADDRESS:
+  case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+  case CUDA_ERROR_ASSERT:
+  case CUDA_ERROR_LAUNCH_TIMEOUT:
+  case CUDA_ERROR_LAUNCH_FAILED:
+    return "; a kernel of this run or of one before has failed, and this "
+           "process cannot use the GPU any more (nibble verify ENGINE "
+           "--layers-only names the layer)";
+  default:
+    return "";
+  }
+}
+
 Status DriverTable::check(CUresult result, const std::string &what) const {
   if (result == CUDA_SUCCESS)
     return Status();
@@ -101,7 +153,8 @@ Status DriverTable::check(CUresult result, const std::string &what) const {
   std::string message = what + ": " +
                         (name ? name : "error " + std::to_string(result)) +
                         (text ? ", " + std::string(text) : "");
-  std::string more = lastFault ? lastFault() : "";
+  std::string more = lastFault ? lastFault() : ""; // before another call
+  message += adviceFor(result, *this);
   if (!more.empty())
     message += ": " + more;
   Code code =

@@ -105,6 +105,16 @@ static void registerFunctions(Driver &driver,
   }
 }
 
+/// CUDA 13.0 knows PTX up to 9.0. "" or what is wrong.
+static std::string checkPtxVersion(const ptx::Module &source) {
+  if (source.versionMajor < 9 ||
+      (source.versionMajor == 9 && source.versionMinor == 0))
+    return "";
+  return "PTX " + std::to_string(source.versionMajor) + "." +
+         std::to_string(source.versionMinor) +
+         " is newer than 9.0, which CUDA 13.0 knows";
+}
+
 CUresult nibble::emu::loadImage(Driver &driver, const void *image,
                                 JitLogs &logs,
                                 const std::shared_ptr<Context> &context,
@@ -121,6 +131,8 @@ CUresult nibble::emu::loadImage(Driver &driver, const void *image,
       why = checkPtxTarget(*driver.options.target,
                            std::string(module->module.getSource().target));
     result = why.empty() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_PTX;
+    if (!result && !(why = checkPtxVersion(module->module.getSource())).empty())
+      result = CUDA_ERROR_UNSUPPORTED_PTX_VERSION;
   }
   logs.say(why);
   if (result)
