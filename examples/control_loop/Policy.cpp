@@ -21,7 +21,8 @@ nbl::Status Policy::open(const std::string &file, const std::string &deviceName,
   RETURN_IF_ERROR(engine.findEntry(actName, act));
   RETURN_IF_ERROR(stage(encode, true, "x", prompt));
   RETURN_IF_ERROR(stage(act, true, "x", observation));
-  RETURN_IF_ERROR(stage(act, true, "position", position));
+  if (hasInput(act, "position"))
+    RETURN_IF_ERROR(stage(act, true, "position", position));
   RETURN_IF_ERROR(stage(act, false, "y", actionPort));
   RETURN_IF_ERROR(measureCache());
   for (Staged *port : {&prompt, &observation})
@@ -34,13 +35,24 @@ nbl::Status Policy::open(const std::string &file, const std::string &deviceName,
   return context.resetStates();
 }
 
+bool Policy::hasInput(uint32_t entry, const std::string &name) const {
+  nbl_port port;
+  for (uint32_t i = 0; i < engine.inputCount(entry); ++i)
+    if (!engine.input(entry, i, port) && name == port.name)
+      return true;
+  return false;
+}
+
 /// The tokens of the prompt and the slots of the cache are in the shapes.
 nbl::Status Policy::measureCache() {
   nbl_port port;
   RETURN_IF_ERROR(engine.input(encode, 0, port));
   tokenCount = port.rank == 3 ? port.shape[1] : 0;
-  RETURN_IF_ERROR(nbl_engine_state(engine.get(), 0, &port));
-  slots = port.rank == 4 ? port.shape[2] : 0;
+  for (uint32_t i = 0; i < engine.stateCount(); ++i) {
+    RETURN_IF_ERROR(nbl_engine_state(engine.get(), i, &port));
+    if (port.rank == 4)
+      slots = port.shape[2];
+  }
   return {};
 }
 
@@ -74,7 +86,8 @@ nbl::Status Policy::submitEncode() {
 }
 
 nbl::Status Policy::submitAct() {
-  std::memcpy(position.memory, &nextSlot, sizeof nextSlot);
+  if (position.memory)
+    std::memcpy(position.memory, &nextSlot, sizeof nextSlot);
   ++nextSlot;
   return context.submit(act);
 }

@@ -9,7 +9,9 @@
 #include <vector>
 
 /// encode: x [1,tokens,width] fills the first slots of the cache.
-/// act: x [1,1,width] and position [1] (int64) -> y [1,1,width].
+/// act: x [1,1,width] and position [1] (int64) -> y [1,1,width]. Where act has
+/// no position, the engine counts it in a state, and the host has nothing to
+/// say from step to step.
 /// x and y are f32 or f16. All calls return an error if the status is true.
 class Policy {
 public:
@@ -50,6 +52,7 @@ private:
 
   nbl::Status stage(uint32_t entry, bool input, const std::string &name,
                     Staged &staged);
+  bool hasInput(uint32_t entry, const std::string &name) const;
   nbl::Status measureCache();
   static void write(Staged &port, size_t i, float value);
   static float read(const Staged &port, size_t i);

@@ -24,14 +24,14 @@ PAIRS = ["--state", "past_key_values.*=present.*"]
 TOKENS, WIDTH, TICKS = 24, SIZES["width"], 20
 
 
-def compile_policy(a, tools, dtype, target):
-    folder = Path(a.work) / dtype
+def compile_policy(a, tools, dtype, target, counted=False):
+    folder = Path(a.work) / (dtype + "-counted" * counted)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "act.onnx").exists():
-        write_policy(folder, "dense", TOKENS, dtype)
+    write_policy(folder, "dense", TOKENS, dtype, counted=counted)
     engine = folder / f"{target}.nbl"
+    count = ["--state", "position=next_position"] if counted else []
     done = tools.call("nibble", "compile", folder / "encode.onnx", "--entry", f"act={folder / 'act.onnx'}", "--target", target, *PAIRS,
-                      "-o", engine, "--json", expect=OK)
+                      *count, "-o", engine, "--json", expect=OK)
     return engine, json.loads(done.stdout)
 
 
@@ -82,14 +82,41 @@ def actions(a, engine, device, dtype):
 
 def loop(a, tools, goals, dtype, target, device):
     engine, _ = compile_policy(a, tools, dtype, target)
+    counted, _ = compile_policy(a, tools, dtype, target, counted=True)
     record = Path(a.work) / "actions.bin"
+    tools.call("control-loop", counted, "--device", device, "--hz", 1000, "--ticks", TICKS, "--record", record, expect=OK)
+    on_device = np.fromfile(record, np.uint8)
     done = tools.call("control-loop", engine, "--device", device, "--hz", 1000, "--ticks", TICKS, "--record", record, expect=OK)
     numpy = dict(f32=np.float32, f16=np.float16)[dtype]
     mine, theirs = np.fromfile(record, numpy), actions(a, engine, device, numpy).reshape(-1)
     goals.check(f"control loop, {dtype} on {device}: actions", mine.size - theirs.size, 0)
     goals.check(f"control loop, {dtype} on {device}: bits that differ", int((mine.view(np.uint8) != theirs.view(np.uint8)).sum()), 0)
+    goals.check(f"control loop, {dtype} on {device}: bits that differ where the engine counts", int((mine.view(np.uint8) != on_device).sum()), 0)
     goals.check(f"control loop, {dtype} on {device}: says that it allocated nothing", "allocations in the loop: 0" in done.stdout, 1, at_least=True)
     print(done.stdout)
+
+
+def one_graph(a, tools, goals, device):
+    """A prompt and all its steps as one graph: the length of the cache is counted and read on the device only."""
+    engine, _ = compile_policy(a, tools, "f16", "sm_90a", counted=True)
+    runtime = Runtime(a.build, engine, device=device)
+    act, steps = runtime.entry("act").value, SIZES["length"] - TOKENS
+    rng = np.random.default_rng(9)
+    prompt, x = rng.normal(size=(1, TOKENS, WIDTH)).astype(np.float16), rng.normal(size=(1, 1, WIDTH)).astype(np.float16)
+    one, other = runtime.context(), runtime.context()
+    for context in (one, other):
+        context.run(dict(x=prompt))
+        context.run(dict(x=x), act)  # sets the inputs that the recording uses
+    replay = one.record([0] + [act] * steps)
+    replay()
+    other.run(dict(x=prompt))
+    for _ in range(steps):
+        y = other.run(dict(x=x), act)["y"]
+    mine, theirs = one.states(), other.states()
+    differ = lambda a, b: int((np.atleast_1d(a).view(np.uint8) != np.atleast_1d(b).view(np.uint8)).sum())
+    goals.check("one graph of a prompt and its steps: position", abs(int(mine["position"][0]) - SIZES["length"]), 0)
+    goals.check("one graph: bits of the action that differ", differ(one.output(act), y), 0)
+    goals.check("one graph: bits of states that differ", sum(differ(mine[n], theirs[n]) for n in theirs), 0)
 
 
 def refusals(a, tools, goals):
@@ -119,6 +146,7 @@ def main():
     same_as_steps(a, tools, goals)
     loop(a, tools, goals, "f32", "cpu", "cpu")
     loop(a, tools, goals, "f16", "sm_90a", "emu")
+    one_graph(a, tools, goals, "emu")
     refusals(a, tools, goals)
     sys.exit(not goals.met)
 

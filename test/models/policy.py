@@ -6,7 +6,10 @@
 FOLDER/encode.onnx: x [1,tokens,width] -> y, and the rows 0 to tokens - 1 of past_key_values.N.key and .value
 [1,kv-heads,length,head-dim]. FOLDER/act.onnx: the decoding step of step.py with the same weights. One engine of both:
 
-  nibble compile encode.onnx --entry act=act.onnx --state 'past_key_values.*=present.*' -o policy.nbl"""
+  nibble compile encode.onnx --entry act=act.onnx --state 'past_key_values.*=present.*' -o policy.nbl
+
+--counted: the models count, too: encode's next_position is `tokens`, act's position + 1. With --state position=next_position
+the position stays on the device, and any number of steps needs nothing from the host."""
 import argparse
 from pathlib import Path
 
@@ -33,7 +36,7 @@ class EncodingAttention(Attention):
         return rows
 
 
-def write_encode(path, fmt, tokens, dtype, seed, layers, length, width, mlp, heads, kv_heads, head_dim):
+def write_encode(path, fmt, tokens, dtype, seed, counted, layers, length, width, mlp, heads, kv_heads, head_dim):
     g = Graph(max(24, FORMATS[parse_format(fmt)[0]][1]), ir=11)
     g.input("x", dtype, [1, tokens, width])
     caches = [f"{i}.{part}" for i in range(layers) for part in ("key", "value")]
@@ -50,13 +53,17 @@ def write_encode(path, fmt, tokens, dtype, seed, layers, length, width, mlp, hea
     g.output("y", dtype, [1, tokens, width])
     for name in caches:
         g.output(f"present.{name}", dtype, [1, kv_heads, length, head_dim])
+    if counted:
+        g.input("position", "i64", [1])
+        g.node("Identity", [g.const(np.array([tokens], np.int64))], outputs=["next_position"])
+        g.output("next_position", "i64", [1])
     return g.save(path)
 
 
-def write_policy(folder, fmt="dense", tokens=24, dtype="f16", seed=1, **sizes):
+def write_policy(folder, fmt="dense", tokens=24, dtype="f16", seed=1, counted=False, **sizes):
     sizes = SIZES | sizes
-    write_encode(Path(folder) / "encode.onnx", fmt, tokens, dtype, seed, **sizes)
-    write_step(Path(folder) / "act.onnx", fmt, dtype=dtype, seed=seed, **sizes)
+    write_encode(Path(folder) / "encode.onnx", fmt, tokens, dtype, seed, counted, **sizes)
+    write_step(Path(folder) / "act.onnx", fmt, dtype=dtype, seed=seed, counted=counted, **sizes)
 
 
 def main():
@@ -65,12 +72,13 @@ def main():
     p.add_argument("--dtype", default="f16", choices=["f32", "f16", "bf16"])
     p.add_argument("--tokens", type=int, default=24)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--counted", action="store_true", help="with next_position")
     for name, default in SIZES.items():
         p.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     p.add_argument("-o", "--output", required=True)
     a = p.parse_args()
     Path(a.output).mkdir(parents=True, exist_ok=True)
-    write_policy(a.output, a.format, a.tokens, a.dtype, a.seed, **{name: getattr(a, name) for name in SIZES})
+    write_policy(a.output, a.format, a.tokens, a.dtype, a.seed, a.counted, **{name: getattr(a, name) for name in SIZES})
 
 
 if __name__ == "__main__":

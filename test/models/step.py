@@ -75,7 +75,8 @@ class CachedAttention(Attention):
         return w.linear(y, f"{scope}/o_proj", width, self.heads * self.d)
 
 
-def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads=4, kv_heads=1, head_dim=64, dtype="f16", seed=1):
+def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads=4, kv_heads=1, head_dim=64, dtype="f16", seed=1, counted=False):
+    """`counted`: output next_position [1] = position + 1, for a position that the engine counts in a state."""
     base, rank = parse_format(fmt)
     if rank == 2:
         raise SystemExit("decoder layers have rank-3 activations; use a format without -gemm")
@@ -96,6 +97,10 @@ def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads
     g.output("y", dtype, [1, 1, width])
     for name in caches:
         g.output(f"present.{name}", dtype, [1, kv_heads, length, head_dim])
+    if counted:
+        g.scope = ""
+        g.node("Add", ["position", g.const(np.ones(1, np.int64))], outputs=["next_position"])
+        g.output("next_position", "i64", [1])
     return g.save(path)
 
 
