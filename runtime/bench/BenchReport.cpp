@@ -28,18 +28,21 @@ static std::string nameOf(double percentile) {
 }
 
 static void printRow(std::ostream &out, const char *name, const Statistics &s) {
-  out << std::left << std::setw(12) << name << std::right << std::setw(9)
-      << ms(s.min) << std::setw(10) << ms(s.mean);
+  out << std::left << std::setw(12) << name << std::right;
+  for (double seconds : {s.min, s.mean})
+    out << " " << std::setw(9) << ms(seconds);
   for (const auto &p : s.percentiles)
-    out << std::setw(10) << ms(p.second);
-  out << std::setw(10) << ms(s.max) << "\n";
+    out << " " << std::setw(9) << ms(p.second);
+  out << " " << std::setw(9) << ms(s.max) << "\n";
 }
 
 static void printHead(std::ostream &out, const Statistics &s) {
-  out << "ms          " << std::setw(9) << "min" << std::setw(10) << "mean";
+  out << std::left << std::setw(12) << "ms" << std::right;
+  for (const char *name : {"min", "mean"})
+    out << " " << std::setw(9) << name;
   for (const auto &p : s.percentiles)
-    out << std::setw(10) << "p" + nameOf(p.first);
-  out << std::setw(10) << "max"
+    out << " " << std::setw(9) << "p" + nameOf(p.first);
+  out << " " << std::setw(9) << "max"
       << "\n";
 }
 
@@ -80,7 +83,7 @@ void BenchVerb::printLayers() const {
   out << "\n";
   if (peaks.known())
     out << "bounds: " << peaks.source << ", memory "
-        << peaks.bytesPerSecond * 1e-9 << " GB/s\n";
+        << uint64_t(peaks.bytesPerSecond * 1e-9) << " GB/s\n";
   out << "  #  ms (median)     %     GB/s  TFLOP/s % of bound    math  layer "
          "(op)\n";
   for (const LayerTime &layer : table) {

@@ -158,8 +158,8 @@ static std::string percent(double fraction) {
 /// Why a layer is slow, as far as its numbers tell.
 static std::string reason(const LayerTime &layer, const DeviceLimits &limits) {
   if (layer.bound < 2e-6)
-    return "too small for a kernel of its own (its bound is below 2 us): ask "
-           "nibble explain why it was not fused";
+    return "its work takes less than 2 us at best, less than a kernel takes to "
+           "begin and end: ask nibble explain why it was not fused";
   if (layer.blocks && limits.multiprocessors &&
       layer.blocks < limits.multiprocessors)
     return std::to_string(layer.blocks) + " blocks leave " +
@@ -180,6 +180,8 @@ static std::string reason(const LayerTime &layer, const DeviceLimits &limits) {
 std::vector<std::string>
 nibble::rt::advise(const std::vector<LayerTime> &layers,
                    const DeviceLimits &limits, size_t most) {
+  if (limits.emulated) // times of the host
+    return {};
   double whole = 0;
   std::vector<const LayerTime *> slow;
   for (const LayerTime &layer : layers)
@@ -188,8 +190,9 @@ nibble::rt::advise(const std::vector<LayerTime> &layers,
     if (layer.bound > 0 && layer.fraction() < 0.7 &&
         layer.lost() >= 0.02 * whole)
       slow.push_back(&layer);
-  std::stable_sort(slow.begin(), slow.end(),
-                   [](auto *a, auto *b) { return a->lost() > b->lost(); });
+  std::sort(slow.begin(), slow.end(), [](auto *a, auto *b) {
+    return a->lost() != b->lost() ? a->lost() > b->lost() : a->first < b->first;
+  });
   std::vector<std::string> lines;
   for (size_t i = 0; i < slow.size() && i < most; ++i)
     lines.push_back(slow[i]->layer + " (" + slow[i]->op + ") loses " +

@@ -54,7 +54,8 @@ std::vector<LayerTime> layerTimes(const Engine &engine, uint32_t entry,
                                   const Peaks &peaks);
 
 /// One line for each of the layers that lose most, at most `most`: those that
-/// reach less than 70 % of their bound and lose at least 2 % of the whole.
+/// reach less than 70 % of their bound and lose at least 2 % of the whole. None
+/// for an emulated device, whose times are the host's.
 std::vector<std::string> advise(const std::vector<LayerTime> &layers,
                                 const DeviceLimits &limits, size_t most = 3);
 

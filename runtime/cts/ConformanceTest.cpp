@@ -505,7 +505,9 @@ TEST_P(Conformance, TimelinesTellTimesInOrder) {
   auto x = static_cast<float *>(*context->stageInput(0, 0));
   auto y = static_cast<const float *>(*context->stageOutput(0, 0));
   std::fill(x, x + n, 1.0f);
-  auto timeline = std::move(*device->createTimeline(4));
+  auto made = device->createTimeline(4);
+  ASSERT_TRUE(made.ok()) << made.status().str();
+  std::unique_ptr<Timeline> timeline = std::move(*made);
   std::vector<double> seconds(4);
   for (int run = 0; run < 3; ++run) {
     EXPECT_OK(context->submitInParts(0, *timeline));

@@ -32,8 +32,8 @@ class Bundle:
     def conformance(self):
         """Each test in a process of its own: a fault may end the driver for the others."""
         found = {}
-        for program, only in (("runtime-conformance-test", f"*/{self.a.device}*"), ("emulator-driver-test", "*")):
-            if program != "runtime-conformance-test" and self.a.device != "cuda":
+        for program, only in (("runtime-conformance-test", f"*/{self.a.device}*"), ("runtime-allocation-test", f"*/{self.a.device}*"), ("emulator-driver-test", "*")):
+            if program == "emulator-driver-test" and self.a.device != "cuda":
                 continue
             env = dict(NIBBLE_REQUIRE_CUDA="1", NIBBLE_TEST_DRIVER="real") if self.a.device == "cuda" else {}
             listed, suite, passed, failed = self.call(f"./{program}", "--gtest_list_tests", f"--gtest_filter={only}").stdout, "", 0, []

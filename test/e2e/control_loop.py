@@ -133,6 +133,8 @@ def refusals(a, tools, goals):
     check("an entry without a file", UNSUPPORTED, "is not NAME=MODEL.onnx", *compile_, "--entry", "act")
     check("an entry of a name that is taken", UNSUPPORTED, "another name", *compile_, "--entry", f"main={folder / 'act.onnx'}")
     check("an unknown entry point", USAGE, "main, act", "control-loop", folder / "cpu.nbl", "--act", "decode")
+    done = tools.call("nibble", "verify", folder / "cpu.nbl", *PAIRS, expect=OK)
+    goals.check("nibble verify says what it leaves out", "only entry point 'main' of 2" in done.stderr, 1, at_least=True)
     check("an engine for another device", DEVICE, "target 'cpu'", "control-loop", folder / "cpu.nbl", "--device", "emu")
 
 

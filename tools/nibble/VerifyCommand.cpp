@@ -81,6 +81,11 @@ static int readEngine(VerifyOptions &options) {
   if (failed(hash) || *hash != llvm::StringRef(info.modelHash))
     return usage("the source of this engine, '" + options.compile.input +
                  "', is not there or has changed since; give it with --model");
+  if (info.entries.size() > 1)
+    llvm::errs() << "note: only entry point '" << info.entries[0].name
+                 << "' of " << info.entries.size()
+                 << " is verified; verify the models of the others on their "
+                    "own\n";
   if (info.target != "cpu")
     options.compile.target = std::string(info.target);
   for (const rt::PortInfo &port : info.entries[0].inputs) {

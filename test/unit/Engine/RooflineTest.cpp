@@ -131,7 +131,7 @@ TEST(Roofline, TellsTheBoundOfEachLayer) {
                            "compute bound: 1 blocks leave 131 of 132"),
             0u)
       << advice[0];
-  EXPECT_NE(advice[1].find("too small for a kernel"), std::string::npos);
+  EXPECT_NE(advice[1].find("less than 2 us at best"), std::string::npos);
   EXPECT_EQ(
       advise(layerTimes(*engine, 0, seconds, peaks), device("x"), 1).size(),
       1u);
@@ -148,6 +148,10 @@ TEST(Roofline, GuessesNothing) {
   EXPECT_GT(layers[0].bound, 0);
   EXPECT_EQ(layers[1].bound, 0);
   EXPECT_TRUE(advise({layers[1]}, device("x")).empty());
+  layers = layerTimes(*engine, 0, seconds, *parsePeaks("memory=9,f32=9"));
+  DeviceLimits emulated = device("x");
+  emulated.emulated = true;
+  EXPECT_TRUE(advise(layers, emulated).empty());
 }
 
 } // namespace
