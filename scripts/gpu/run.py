@@ -63,7 +63,7 @@ class Bundle:
         """A control loop, and the split and the layers of its entry points."""
         found = []
         emulated = self.a.device == "emu"
-        for engine in self.manifest["loop"]:
+        for engine in self.manifest.get("loop", []):
             done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if emulated else "500",
                              env=dict(LD_LIBRARY_PATH=str(HERE)), timeout=600)
             print(done.stdout + done.stderr, end="", flush=True)
