@@ -5,6 +5,7 @@
 
 #include "GemmClasses.h"
 #include "nibble/KernelSelect/Layouts.h"
+#include "nibble/Transforms/Fuse/Regions.h"
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 
@@ -302,7 +303,7 @@ static std::string suggestFix(nq::RegionOp region, const KernelChoice &choice,
 SmallVector<StringRef> nibble::getProductLayers(nq::RegionOp region) {
   SmallVector<StringRef> layers;
   for (Product &product : getProducts(region))
-    layers.push_back(getLayerName(product.op.getLoc()));
+    llvm::append_range(layers, fuse::getSiblingNames(product.op.getLoc()));
   if (layers.empty())
     layers.push_back(getLayerName(region.getLoc()));
   return layers;

@@ -3,6 +3,7 @@
 #include "nibble/Pipelines/Stages.h"
 
 #include "nibble/Conversion/Passes.h"
+#include "nibble/KernelSelect/Machine.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Transforms/Passes.h"
 
@@ -132,9 +133,10 @@ void nibble::buildQuantizePipeline(OpPassManager &pm) {
 
 ArrayRef<StringLiteral> nibble::getFusionNames() {
   static constexpr StringLiteral kFusions[] = {
-      "fuse-elementwise", "fuse-gated-mlp",       "fuse-qkv",
-      "fuse-attention",   "fuse-matmul-epilogue", "fuse-rowwise",
-      "fuse-reduce",      "fuse-quantize",        "fuse-norm-statistics"};
+      "fuse-elementwise", "fuse-gated-mlp",      "merge-sibling-products",
+      "fuse-qkv",         "fuse-attention",      "fuse-matmul-epilogue",
+      "fuse-rowwise",     "fuse-reduce",         "fuse-quantize",
+      "fuse-views",       "fuse-norm-statistics"};
   return kFusions;
 }
 
@@ -155,12 +157,21 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
   add("fuse-elementwise", createFuseElementwise);
   addCleanup(pm);
   add("fuse-gated-mlp", createFuseGatedMlp);
-  add("fuse-qkv", createFuseQkv);
+  // Kernels of GPUs have one product each, and addresses for every operand. The
+  // CPU's walk several weights for one packed A.
+  bool isGpu =
+      getMachine(options.target) && getMachine(options.target)->isGpu();
+  if (isGpu)
+    add("merge-sibling-products", createMergeSiblingProducts);
+  if (runs("fuse-qkv"))
+    pm.addNestedPass<func::FuncOp>(createFuseQkv({/*views=*/isGpu}));
   add("fuse-attention", createFuseAttention);
   add("fuse-matmul-epilogue", createFuseMatmulEpilogue);
   add("fuse-rowwise", createFuseRowwise);
   add("fuse-reduce", createFuseReduce);
   add("fuse-quantize", createFuseQuantize);
+  if (isGpu)
+    add("fuse-views", createFuseViews);
   pm.addNestedPass<func::FuncOp>(createFormRegions());
   if (runs("fuse-norm-statistics")) {
     FuseNormStatisticsOptions statistics;

@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from cache import write_step  # noqa: E402  (test/models)
 from decoder import write_decoder  # noqa: E402
 from nibble_rt import Runtime  # noqa: E402
+from siglip import write_siglip  # noqa: E402
 
 PAIRS = ["--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value"]
 SIZE = dict(seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
@@ -65,6 +66,27 @@ def layers(a, tools, goals, fmt, dtype, kernels, tolerance):
     if a.device == "cuda" and fmt.startswith("fp8"):
         tolerance *= 2  # real tensor cores keep fewer bits of FP8 sums than the emulated ones: more codes fall on the other side
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
+
+
+def launches(tools, engine):
+    return json.loads(tools.call("nibble-run", "inspect", engine, "--json", expect=OK).stdout)["entries"][0]["launch_count"]
+
+
+def siblings(a, tools, goals):
+    """Query, key and value as one product: fewer launches, every bit as before."""
+    tiny = dict(tokens=37, width=128, mlp=256, heads=4)
+    models = [("decoder fp8", 2, lambda p: write_decoder(p, "fp8", layers=1, **SIZE)),
+              ("decoder f16", 2, lambda p: write_decoder(p, "dense", layers=1, **SIZE)),
+              ("SigLIP fp8", 3, lambda p: write_siglip(p, "fp8", **tiny)), ("SigLIP f16", 3, lambda p: write_siglip(p, "dense", **tiny))]
+    for name, fewer, write in models:
+        model, one, three = (Path(a.work) / f"siblings{end}" for end in (".onnx", ".nbl", ".three.nbl"))
+        write(model)
+        compile_gpu(tools, model, one)
+        compile_gpu(tools, model, three, "--no-fusion", "merge-sibling-products")
+        goals.check(f"{name}: launches less with one product for q, k and v", launches(tools, three) - launches(tools, one), fewer,
+                    at_least=True)
+        mine, theirs = (outputs(tools, engine, a.device, Path(a.work) / "y.npy") for engine in (one, three))
+        goals.check(f"{name}: elements that differ from three products", int((mine != theirs).sum()), 0)
 
 
 def decoding(a, tools, goals):
@@ -131,6 +153,7 @@ def main():
     for case in FORMATS + (MORE if a.all else []):
         if a.only in (None, case[0]):
             layers(a, tools, goals, *case)
+    siblings(a, tools, goals)
     decoding(a, tools, goals)
     schedules(a, tools, goals)
     refusals(a, tools, goals)

@@ -432,6 +432,31 @@ def FuseGatedMlp : Pass<"fuse-gated-mlp", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 
+def MergeSiblingProducts : Pass<"merge-sibling-products", "::mlir::func::FuncOp"> {
+  let summary = "Products of one activation become one, with the weights side by side";
+  let description = [{
+    Assumes formats are decided and gated MLPs fused. For targets whose kernels
+    have one product each: without it, query, key and value projections are
+    three launches. Guarantees: matmuls without an epilogue that read the same
+    value, with constant weights of one format, K and orientation, are one
+    matmul of all columns; constants are joined exactly (codes and block scales
+    are moved; scales per tensor that differ become one per column). If the
+    elementwise ops that alone read the products do the same but for constants
+    per column (biases), they are one op on all columns. Slices of columns take
+    the place of the results. Every element has the value that it had.
+
+    Refuses (leaves, with a remark) products whose elements are combined (gate
+    and up); a slice that would have to be copied, as it is an output, goes into
+    a state or is an operand of a product; weights whose formats, global
+    scales, or blocks across columns do not fit together; two products that are
+    followed by different epilogues, which would become a kernel. Of NVFP4
+    weights the global scale is rounded into the scale of each block, and a
+    tensor has one: where they differ, no exact weight exists.
+    Example: test/Transforms/merge-sibling-products.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
   let summary = "Products that read one input become one product with several weights";
   let description = [{
@@ -448,8 +473,15 @@ def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
     the region and come back; updates whose old value others read, or update,
     too (the kernel would have to copy it), whose old value is computed in the
     call, or whose positions are the innermost axis.
-    Example: test/Transforms/fuse-qkv.mlir.
+
+    With `views`, slices of the columns of one product (merge-sibling-products,
+    or as the model has them) are treated like products: what computes from one
+    of them is part of the region. Slices that are only moved stay outside, for
+    fuse-views. Example: test/Transforms/fuse-qkv.mlir.
   }];
+  let options = [
+    Option<"views", "views", "bool", "false", "slices of one product, too">,
+  ];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 
@@ -521,6 +553,22 @@ def FuseQuantize : Pass<"fuse-quantize", "::mlir::func::FuncOp"> {
     Refuses (leaves, with a remark) quantizers of graph inputs, scales from the
     maximum of a whole tensor, and blocks over several rows.
     Example: test/Transforms/fuse-quantize.mlir.
+  }];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def FuseViews : Pass<"fuse-views", "::mlir::func::FuncOp"> {
+  let summary = "Readers of a slice of a product take it where it lies";
+  let description = [{
+    Assumes the fusions above have run. For targets whose kernels compute an
+    address for every operand. Guarantees: a slice of columns of a product, the
+    reshapes and transpositions behind it, and the op or region that reads them
+    are one region; several readers repeat the moves, which cost nothing. Values
+    do not change.
+
+    Refuses (leaves, with a remark) readers that want a buffer with nothing else
+    in it: outputs of the graph, states, operands of products.
+    Example: test/Transforms/fuse-views.mlir.
   }];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }

@@ -1,6 +1,8 @@
 // fuse-qkv: products that read one input become one product with several
 // weights.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ColumnSlices.h"
+
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
 #include "nibble/Transforms/Remarks.h"
@@ -19,6 +21,7 @@ using namespace nibble;
 
 namespace {
 struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
+  using FuseQkvBase::FuseQkvBase;
   using Products = SmallVector<nq::MatmulOp>;
 
   void runOnOperation() override {
@@ -30,6 +33,8 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     for (auto &[input, products] : byInput)
       if (products.size() > 1)
         fuseProducts(rewriter, products);
+      else if (views)
+        fuseSlices(rewriter, products.front());
   }
 
   static bool hasConstantWeight(nq::MatmulOp op) {
@@ -129,7 +134,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
 
   /// The product and the ops that follow it, each the only reader of the one
   /// before it.
-  static SmallVector<Operation *> getChain(nq::MatmulOp product) {
+  static SmallVector<Operation *> getChain(Operation *product) {
     SmallVector<Operation *> chain{product};
     while (true) {
       Value value = chain.back()->getResult(0);
@@ -176,24 +181,71 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
       names +=
           (names.empty() ? "" : ", ") + getLayerName(product.getLoc()).str();
     }
+    fuseOps(rewriter, ops, all.back(),
+            "one product with " + std::to_string(all.size()) + " weights",
+            names,
+            "they read the same input; each weight keeps its own scales");
+  }
+
+  static void fuseOps(IRRewriter &rewriter, SmallVector<Operation *> &ops,
+                      nq::MatmulOp last, std::string chosen,
+                      const std::string &names, StringRef reason) {
     std::string why = fuse::whyNotOneRegion(ops);
     if (!why.empty() && dropUpdates(ops, why))
       why = fuse::whyNotOneRegion(ops);
     if (!why.empty()) {
-      remarkMissed(all.back().getLoc(), "fuse-qkv") << RemarkArg("reason", why);
+      remarkMissed(last.getLoc(), "fuse-qkv") << RemarkArg("reason", why);
       return;
     }
     size_t states = llvm::count_if(ops, llvm::IsaPred<nq::UpdateOp>);
     nq::RegionOp region = fuse::makeRegion(rewriter, ops, "gemm", "fuse-qkv");
-    std::string chosen =
-        "one product with " + std::to_string(all.size()) + " weights";
     if (states)
       chosen += ", rows stored into " + std::to_string(states) + " states";
     remarkDone(region.getLoc(), "fuse-qkv")
         << RemarkArg("chosen", chosen) << RemarkArg("with", names)
-        << RemarkArg("reason",
-                     "they read the same input; each weight keeps its "
-                     "own scales");
+        << RemarkArg("reason", reason);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Slices of one product
+  //===--------------------------------------------------------------------===//
+
+  /// True if the ops behind a slice compute something, or if a reader at their
+  /// end wants it in a buffer of its own. What is left reads it in place.
+  static bool isWork(ArrayRef<Operation *> chain) {
+    if (!llvm::all_of(chain, fuse::isMove))
+      return true;
+    Value end = chain.back()->getResult(0);
+    return llvm::any_of(fuse::getMovedReaders(end),
+                        [](const fuse::MovedReader &reader) {
+                          return !fuse::whyNotReadInPlace(reader.op).empty();
+                        });
+  }
+
+  static void fuseSlices(IRRewriter &rewriter, nq::MatmulOp product) {
+    SmallVector<Operation *> ops{product};
+    Value value = product.getResult();
+    while (Operation *user = fuse::getOnlyUser(value)) {
+      if (!fuse::isElementwise(user) || !fuse::readsSameIndex(user, value))
+        break;
+      ops.push_back(user);
+      value = user->getResult(0);
+    }
+    SmallVector<std::string> names;
+    SmallVector<Operation *> users(value.getUsers());
+    for (Operation *user : llvm::reverse(users)) {
+      if (!fuse::isColumnSlice(user))
+        continue;
+      SmallVector<Operation *> chain = getChain(user);
+      if (!isWork(chain))
+        continue;
+      ops.append(chain);
+      names.push_back(getLayerName(user->getLoc()).str());
+    }
+    if (!names.empty())
+      fuseOps(rewriter, ops, product, "one product, slices of its columns",
+              llvm::join(names, ", "),
+              "what follows reads its columns where they are");
   }
 };
 } // namespace

@@ -96,6 +96,26 @@ Value fuse::getSource(Value value) {
   return region ? region.getInputs()[argument.getArgNumber()] : value;
 }
 
+/// Metadata of locations that tells siblings from ops that were fused.
+static constexpr llvm::StringLiteral kSiblings = "siblings";
+
+Location fuse::getSiblingsLocation(ArrayRef<Operation *> ops) {
+  MLIRContext *context = ops.front()->getContext();
+  auto locations =
+      llvm::map_to_vector(ops, [](Operation *op) { return op->getLoc(); });
+  return FusedLoc::get(context, locations, StringAttr::get(context, kSiblings));
+}
+
+SmallVector<StringRef> fuse::getSiblingNames(Location loc) {
+  auto fused = dyn_cast<FusedLoc>(loc);
+  auto note = fused ? dyn_cast_if_present<StringAttr>(fused.getMetadata())
+                    : StringAttr();
+  if (!note || note.getValue() != kSiblings)
+    return {getLayerName(loc)};
+  return llvm::map_to_vector(
+      fused.getLocations(), [](Location inner) { return getLayerName(inner); });
+}
+
 static bool isConstant(Operation *op) {
   return isa<nq::ConstantOp>(op) || op->hasTrait<OpTrait::ConstantLike>();
 }

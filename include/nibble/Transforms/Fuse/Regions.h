@@ -53,6 +53,12 @@ mlir::Operation *getOnlyUser(mlir::Value value);
 /// region, else the value itself.
 mlir::Value getSource(mlir::Value value);
 
+/// Location of what several ops became together, each a layer of its own: none
+/// of their names is lost to permissions.
+mlir::Location getSiblingsLocation(llvm::ArrayRef<mlir::Operation *> ops);
+/// Names of the layers of getSiblingsLocation, or the one name of `loc`.
+llvm::SmallVector<llvm::StringRef> getSiblingNames(mlir::Location loc);
+
 /// "" if the ops (of one block, regions allowed) can become one region, or why
 /// not: the value of one leaves the set and comes back into it.
 std::string whyNotOneRegion(llvm::ArrayRef<mlir::Operation *> ops);
