@@ -4,6 +4,7 @@
 
 #include "GpuCode.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>
@@ -95,13 +96,92 @@ Lanes nvfp4Factor(Lanes amax, Lanes code, Lanes global, Nvfp4Recipe recipe) {
   return (1.0 / global) / scale;
 }
 
-Lanes nvfp4Code(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
+/// As i32.
+static Lanes nvfp4CodeByDivision(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
   Lanes q = nvfp4Multiplies(recipe) ? x * factor : x / factor;
   Lanes code = encodeToInt(q, e2m1(x));
   if (!keepsNegativeZero(recipe))
     code = select(isZero(q), code.c(0), code);
   Lanes usable = compareFloat(arith::CmpFPredicate::OGT, factor, factor.c(0.0));
-  return select(usable, code, code.c(0)).resize(8);
+  return select(usable, code, code.c(0));
+}
+
+//===----------------------------------------------------------------------===//
+// NVFP4 on GPUs
+//===----------------------------------------------------------------------===//
+
+static Lanes fma(Lanes x, Lanes y, Lanes z) {
+  return x.wrap(math::FmaOp::create(*x.b, x.v, y.v, z.v));
+}
+static Lanes negate(Lanes x) {
+  return x.wrap(arith::NegFOp::create(*x.b, x.v));
+}
+static Lanes widen(Lanes scalar, Type type) {
+  return scalar.wrap(vector::BroadcastOp::create(*scalar.b, type, scalar.v));
+}
+
+/// A quotient that encodes to the same E2M1 number as x / s: off by less than
+/// 2^-22 ulp before it is rounded, as divideForCode is, of which see why that
+/// is enough. For s in [2^-80, 2^100] no step of quotients that encode to more
+/// than 0 leaves the range of f32, but for some that encode to the largest,
+/// which may be NaN.
+static Lanes e2m1Quotient(Lanes x, Lanes s) {
+  Lanes reciprocal = widen(1.0 / s, x.type()), scale = widen(s, x.type());
+  Lanes q = x * reciprocal;
+  return fma(fma(negate(q), scale, x), reciprocal, q);
+}
+
+/// Code of |x| / s (NaN as the largest) with the sign of x, as i32: the last
+/// four bits. The code is min(2 q, q + 2, q / 2 + 4), which are the steps 1/2
+/// below 2, 1 below 4, and 2, rounded to even; sums with 3 2^22 have such
+/// units. Minima are of bits, where NaN is large. Most of it is what FMA units
+/// do.
+static Lanes e2m1Code(Lanes x, Lanes s) {
+  constexpr double kUnits = 0x1.8p23, kSign = 4;
+  Lanes q = e2m1Quotient(x.wrap(math::AbsFOp::create(*x.b, x.v)), s);
+  double base = kUnits + kSign;
+  Lanes small = fma(q, q.c(2.0), q.c(base)), middle = q + (base + 2),
+        large = fma(q, q.c(0.5), q.c(base + 4));
+  auto least = [](Lanes a, Lanes b) {
+    return a.wrap(arith::MinUIOp::create(*a.b, a.v, b.v));
+  };
+  Lanes code = least(least(small.asInt(), middle.asInt()), large.asInt());
+  code = least(code, q.c(base + 7).asInt());
+  Lanes sign = x.c(kSign);
+  sign = x.wrap(math::CopySignOp::create(*x.b, sign.v, x.v));
+  return (code.asF32() - sign).asInt();
+}
+
+/// In the last four bits. Without branches for each number where the scale of
+/// the lanes is in the range of e2m1Quotient: one that is has no NaN in its
+/// block.
+static Lanes nvfp4CodeOnGpu(Lanes x, Lanes factor, Lanes s,
+                            Nvfp4Recipe recipe) {
+  ImplicitLocOpBuilder &b = *x.b;
+  auto bitsOf = [](double number) {
+    return int64_t(llvm::bit_cast<uint32_t>(float(number)));
+  };
+  int64_t least = bitsOf(0x1p-80);
+  Lanes inRange = compareInt(arith::CmpIPredicate::ule, s.asInt() - least,
+                             bitsOf(0x1p100) - least);
+  auto branch = scf::IfOp::create(b, x.intType(32), inRange.v,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(b, e2m1Code(x, s).v);
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, nvfp4CodeByDivision(x, factor, recipe).v);
+  return x.wrap(branch.getResult(0));
+}
+
+Lanes nvfp4Code(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
+  auto uniform = factor.v.getDefiningOp<vector::BroadcastOp>();
+  bool isShared = uniform && !isa<VectorType>(uniform.getSource().getType());
+  if (isShared && isGpuCode(*x.b) && keepsNegativeZero(recipe) &&
+      !nvfp4Multiplies(recipe))
+    return (nvfp4CodeOnGpu(x, factor, x.wrap(uniform.getSource()), recipe) & 15)
+        .resize(8);
+  return nvfp4CodeByDivision(x, factor, recipe).resize(8);
 }
 
 //===----------------------------------------------------------------------===//

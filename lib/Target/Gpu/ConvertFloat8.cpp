@@ -136,6 +136,19 @@ Value encodePair(ImplicitLocOpBuilder &b, Value low, Value high, Type format,
   return pair;
 }
 
+/// Codes of an even count of numbers as bytes: pairs are not taken apart.
+Value encodePairs(ImplicitLocOpBuilder &b, ArrayRef<Value> numbers, Type format,
+                  bool isInRange) {
+  SmallVector<Value> pairs;
+  for (size_t i = 0; i < numbers.size(); i += 2)
+    pairs.push_back(
+        encodePair(b, numbers[i], numbers[i + 1], format, isInRange));
+  Value all =
+      pack(b, VectorType::get(int64_t(pairs.size()), b.getI16Type()), pairs);
+  auto bytes = VectorType::get(int64_t(numbers.size()), b.getI8Type());
+  return LLVM::BitcastOp::create(b, bytes, all);
+}
+
 /// Bytes of a pair, as many as are needed.
 void addBytes(ImplicitLocOpBuilder &b, Value pair, bool both,
               SmallVectorImpl<Value> &bytes) {
@@ -164,6 +177,11 @@ struct ConvertToFloat8 : OpRewritePattern<arith::TruncFOp> {
         clamped->keepsNan)
       source = clamped->inside;
     SmallVector<Value> numbers = unpack(b, source), bytes;
+    if (numbers.size() % 2 == 0) {
+      rewriter.replaceOpWithNewOp<arith::BitcastOp>(
+          op, type, encodePairs(b, numbers, format, isInRange));
+      return success();
+    }
     for (size_t i = 0; i < numbers.size(); i += 2) {
       Value high = i + 1 < numbers.size() ? numbers[i + 1] : Value();
       addBytes(b, encodePair(b, numbers[i], high, format, isInRange),

@@ -8,6 +8,7 @@
 #include "nibble/rt/formats.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <gtest/gtest.h>
@@ -42,8 +43,9 @@ class Pairs {
 public:
   Pairs(const Body &body, StringRef from, StringRef to) {
     DialectRegistry registry;
-    registry.insert<arith::ArithDialect, math::MathDialect,
-                    memref::MemRefDialect, vector::VectorDialect>();
+    registry
+        .insert<arith::ArithDialect, math::MathDialect, memref::MemRefDialect,
+                scf::SCFDialect, vector::VectorDialect>();
     nibble::gpu::registerGpuTarget(registry);
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
@@ -242,7 +244,8 @@ void addHardQuotients(std::vector<float> &x, std::vector<float> &s) {
     }
 }
 
-TEST(GpuArithmetic, DivisionForCodes) {
+/// Numbers and scales, of all sizes that codes have, and what is no number.
+std::pair<std::vector<float>, std::vector<float>> makeQuotients() {
   std::vector<float> numbers, scales;
   addHardQuotients(numbers, scales);
   EXPECT_GT(numbers.size(), 3000u);
@@ -271,6 +274,11 @@ TEST(GpuArithmetic, DivisionForCodes) {
          {0.0f, 0x1p-149f, 0x1p-126f, 0x1p-100f, 1.0f, 448.0f, 0x1p100f,
           std::numeric_limits<float>::max(), kInf, kNan})
       add(number, scale);
+  return {x, s};
+}
+
+TEST(GpuArithmetic, DivisionForCodes) {
+  auto [x, s] = makeQuotients();
   for (const Format &format : kFormats) {
     Pairs pairs(
         [&](Lanes x, Lanes scale) {
@@ -285,6 +293,26 @@ TEST(GpuArithmetic, DivisionForCodes) {
                              rt::encode(format.storage, x[i] / s[i])))
           << x[i] << " / " << s[i] << ": " << int(codes[i]) << ", not "
           << rt::encode(format.storage, x[i] / s[i]);
+  }
+}
+
+/// The one path without branches, and the one for scales out of range.
+TEST(GpuArithmetic, Nvfp4Codes) {
+  auto [x, s] = makeQuotients();
+  for (auto recipe :
+       {rt::Nvfp4Recipe::TrtDynamic, rt::Nvfp4Recipe::CompressedTensors}) {
+    Pairs pairs([&](Lanes x,
+                    Lanes scale) { return cpu::nvfp4Code(x, scale, recipe).v; },
+                "f32", "i8");
+    auto codes = pairs.run<uint8_t>(x, s);
+    for (size_t i = 0; i < x.size(); ++i) {
+      // A NaN has the scale NaN, hence code 0, with any other of its block.
+      if (std::isnan(x[i]))
+        continue;
+      unsigned want =
+          s[i] > 0 ? rt::encode(rt::StorageFormat::E2M1, x[i] / s[i]) : 0;
+      ASSERT_EQ(codes[i], want) << x[i] << " / " << s[i];
+    }
   }
 }
 
