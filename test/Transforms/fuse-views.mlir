@@ -59,3 +59,34 @@ func.func @output(%x: tensor<4x32xf16>) -> tensor<4x16xf16> {
   %q = tensor.extract_slice %p[0, 16] [4, 16] [1, 1] : tensor<4x32xf16> to tensor<4x16xf16>
   return %q : tensor<4x16xf16>
 }
+
+// A slice that meets what another product computes from its sibling: it stays outside, the rest is a region.
+// CHECK-LABEL: func.func @comes_back
+// CHECK: nq.region "gemm"({{.*}}) fused ["fuse-qkv"]
+// CHECK: arith.negf
+// CHECK: nq.matmul
+// CHECK: nq.region "elementwise"({{.*}}) fused ["fuse-views"]
+// CHECK: tensor.extract_slice {{.*}}[0, 16]
+// WHY-DAG: fuse-qkv{{.*}}a value leaves the region and comes back
+func.func @comes_back(%x: tensor<4x32xf16>) -> tensor<4x16xf16> {
+  %w = nq.constant codes(dense<1.0> : tensor<32x32xf16>) : tensor<32x32xf16>
+  %u = nq.constant codes(dense<1.0> : tensor<16x16xf16>) : tensor<16x16xf16>
+  %p = nq.matmul %x, %w transpose_b : (tensor<4x32xf16>, tensor<32x32xf16>) -> tensor<4x32xf16>
+  %a = tensor.extract_slice %p[0, 0] [4, 16] [1, 1] : tensor<4x32xf16> to tensor<4x16xf16>
+  %b = tensor.extract_slice %p[0, 16] [4, 16] [1, 1] : tensor<4x32xf16> to tensor<4x16xf16>
+  %e = tensor.empty() : tensor<4x16xf16>
+  %n = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%a : tensor<4x16xf16>) outs(%e : tensor<4x16xf16>) {
+  ^bb0(%s: f16, %o: f16):
+    %m = arith.negf %s : f16
+    linalg.yield %m : f16
+  } -> tensor<4x16xf16>
+  %c = nq.matmul %n, %u transpose_b : (tensor<4x16xf16>, tensor<16x16xf16>) -> tensor<4x16xf16>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%b, %c : tensor<4x16xf16>, tensor<4x16xf16>) outs(%e : tensor<4x16xf16>) {
+  ^bb0(%s: f16, %t: f16, %o: f16):
+    %m = arith.addf %s, %t : f16
+    linalg.yield %m : f16
+  } -> tensor<4x16xf16>
+  return %r : tensor<4x16xf16>
+}

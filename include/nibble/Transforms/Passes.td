@@ -442,7 +442,8 @@ def MergeSiblingProducts : Pass<"merge-sibling-products", "::mlir::func::FuncOp"
     matmul of all columns; constants are joined exactly (codes and block scales
     are moved; scales per tensor that differ become one per column). If the
     elementwise ops that alone read the products do the same but for constants
-    per column (biases), they are one op on all columns. Slices of columns take
+    per column (biases), they are one op on all columns (unless one of their
+    results is wanted in a buffer of its own). Slices of columns take
     the place of the results. Every element has the value that it had.
 
     Refuses (leaves, with a remark) products whose elements are combined (gate

@@ -222,6 +222,27 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
                         });
   }
 
+  /// A chain that would leave the region and come back stays outside, all of it
+  /// or the writes of states at its end.
+  static bool addChain(SmallVector<Operation *> &ops,
+                       SmallVector<Operation *> &chain) {
+    auto whyNot = [&] {
+      SmallVector<Operation *> more(ops);
+      more.append(chain);
+      return fuse::whyNotOneRegion(more);
+    };
+    std::string why = whyNot();
+    if (!why.empty() && dropUpdates(chain, why))
+      why = whyNot();
+    if (why.empty())
+      ops.append(chain);
+    else
+      remarkMissed(chain.back()->getLoc(), "fuse-qkv")
+          << RemarkArg("chosen", "a kernel of its own")
+          << RemarkArg("reason", why);
+    return why.empty();
+  }
+
   static void fuseSlices(IRRewriter &rewriter, nq::MatmulOp product) {
     SmallVector<Operation *> ops{product};
     Value value = product.getResult();
@@ -237,9 +258,8 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
       if (!fuse::isColumnSlice(user))
         continue;
       SmallVector<Operation *> chain = getChain(user);
-      if (!isWork(chain))
+      if (!isWork(chain) || !addChain(ops, chain))
         continue;
-      ops.append(chain);
       names.push_back(getLayerName(user->getLoc()).str());
     }
     if (!names.empty())

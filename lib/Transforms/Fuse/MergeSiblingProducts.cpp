@@ -88,9 +88,8 @@ Operation *findMeeting(nq::MatmulOp a, nq::MatmulOp b) {
 }
 
 /// A slice is a view only for readers that compute addresses.
-std::string whyNotSliced(nq::MatmulOp product) {
-  for (const fuse::MovedReader &reader :
-       fuse::getMovedReaders(product.getResult())) {
+std::string whyNotSliced(Value value) {
+  for (const fuse::MovedReader &reader : fuse::getMovedReaders(value)) {
     // A transposition is a kernel's work either way: its stores.
     if (reader.isTransposed())
       continue;
@@ -98,7 +97,7 @@ std::string whyNotSliced(nq::MatmulOp product) {
                           ? "a kernel that is already formed reads it"
                           : fuse::whyNotReadInPlace(reader.op);
     if (!why.empty())
-      return "a slice of the result of " + nameOf(product) +
+      return "a slice of the result of " + nameOf(value.getDefiningOp()) +
              " would have to be copied: " + why;
   }
   return "";
@@ -114,7 +113,8 @@ class Epilogues {
 public:
   explicit Epilogues(ArrayRef<Value> values) : values(values) {}
 
-  /// The one that alone reads each value; false if they differ.
+  /// The one that alone reads each value; false if they differ, or if a slice
+  /// of what they compute would have to be copied: better computed there.
   bool find() {
     for (Value value : values) {
       auto op =
@@ -277,7 +277,7 @@ struct MergeSiblingProductsPass
           return "'" + meeting->getName().getStringRef().str() + "' of layer " +
                  nameOf(meeting) + " combines its elements with those of " +
                  nameOf(other) + ": they are products of one kernel";
-    return whyNotSliced(product);
+    return whyNotSliced(product.getResult());
   }
 
   void merge(ArrayRef<nq::MatmulOp> products) {
