@@ -477,8 +477,8 @@ def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
 
     With `views`, slices of the columns of one product (merge-sibling-products,
     or as the model has them) are treated like products: what computes from one
-    of them is part of the region. Slices that are only moved stay outside, for
-    fuse-views. Example: test/Transforms/fuse-qkv.mlir.
+    of them is part of the region, unless its value would leave the region and
+    come back. Slices that are only moved stay outside, for fuse-views. Example: test/Transforms/fuse-qkv.mlir.
   }];
   let options = [
     Option<"views", "views", "bool", "false", "slices of one product, too">,
