@@ -5,6 +5,8 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <limits>
+
 using namespace mlir;
 using llvm::divideCeil;
 
@@ -156,20 +158,54 @@ void AttentionKernel::beginValues(Values &sums, Values &weights, Value slot) {
   multiplyValues(sums, weights, slot);
 }
 
-/// Scores of the next keys and products with the last values run together; the
-/// softmax of the scores runs under the latter. Weights become operands when
-/// these are done, since products under way still read the last ones.
+/// By the warpgroup, with the one that waits.
+void AttentionKernel::syncGroup(StringRef how, Int number) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  LLVM::InlineAsmOp::create(
+      code, LLVM::LLVMVoidType::get(code.getContext()),
+      ValueRange(code.get(number)), ("bar." + how + " $0, 256;").str(),
+      "r,~{memory}", /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
+}
+
+/// Barrier 1 + g lets warpgroup g through.
+void AttentionKernel::takeTurn() {
+  if (schedule.warpgroups > 1)
+    syncGroup("sync", code.add(code.shr(warp, 2), 1));
+}
+
+void AttentionKernel::passTurn() {
+  if (schedule.warpgroups == 1)
+    return;
+  Int group = code.shr(warp, 2);
+  Value isLast = code.equal(group, schedule.warpgroups - 1);
+  syncGroup("arrive", code.select(isLast, 1, code.add(group, 2)));
+}
+
+void AttentionKernel::fade(Values &sums, const AttentionRows &rows) {
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
+}
+
+/// Scores of the next keys and products with the last values run together;
+/// earlier sums fade under the former, the softmax of the scores runs under the
+/// latter. Weights become operands when these are done, since products under
+/// way still read the last ones.
 void AttentionKernel::writeRound(Values &sums, Values &weights,
                                  AttentionRows &rows, AttentionRing &ring,
                                  Value &tile) {
   Value keySlot = ring.stage;
   waitFull(ring);
   advance(ring);
-  Values scores = multiplyKeys(keySlot);
   Value valueSlot = ring.stage;
   waitFull(ring);
   advance(ring);
+  takeTurn();
+  Values scores = multiplyKeys(keySlot);
+  fade(sums, rows);
   beginValues(sums, weights, valueSlot);
+  passTurn();
   scores = pass(scores, "wgmma.wait_group.sync.aligned 1;");
   release(keySlot);
   tile = code.get(code.sub(tile, 1));
@@ -181,14 +217,11 @@ void AttentionKernel::writeRound(Values &sums, Values &weights,
   release(valueSlot);
   set(sums, ArrayRef(all).take_front(sums.size()));
   set(weights, pack(ArrayRef(all).take_back(scores.size())));
-  for (auto [i, sum] : llvm::enumerate(sums))
-    sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
 }
 
-void AttentionKernel::writeConsumer() {
+/// What the rows of the thread see, and where their masks begin.
+void AttentionKernel::findRows() {
   sm90::Code &c = code;
-  rowOfThread = c.add(c.mul(warp, 16), c.shr(lane, 2));
-  keyOfThread = c.shl(c.bitAnd(lane, 3), 1);
   for (int64_t r : {0, 1}) {
     Int row = c.add(firstRow, c.add(rowOfThread, 8 * r));
     row = c.min(row, shape.rows() - 1);
@@ -210,28 +243,34 @@ void AttentionKernel::writeConsumer() {
         function.getArgument(function.getNumArguments() - 1),
         ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(offset64)));
   }
-  AttentionRing ring{c.get(0), c.get(0)};
-  AttentionRows rows;
+}
+
+SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
+                                               AttentionRing &ring) {
   for (int64_t r : {0, 1}) {
     rows.top[r] = number(-std::numeric_limits<double>::infinity());
     rows.exponent[r] = rows.total[r] = number(0);
   }
-  waitFor(at(schedule.barriers()), c.get(0));
   waitFull(ring);
   Value slot = ring.stage;
   advance(ring);
+  takeTurn();
   Values scores = multiplyKeys(slot);
+  passTurn();
   scores = pass(scores, "wgmma.wait_group.sync.aligned 0;");
   release(slot);
-  Value tile = c.get(lastTile);
-  softmax(scores, tile, rows);
-  Values weights = pack(scores);
-  Values sums(schedule.columns / 2, number(0));
+  softmax(scores, lastTile, rows);
+  return pack(scores);
+}
 
-  Value left = c.get(c.sub(tiles, 1));
+void AttentionKernel::writeRounds(Values &sums, Values &weights,
+                                  AttentionRows &rows, AttentionRing &ring) {
+  sm90::Code &c = code;
+  Value left = c.get(c.sub(tiles, 1)), tile = c.get(lastTile);
   SmallVector<Value *> cells{&left, &tile, &ring.stage, &ring.phase};
   for (int64_t r : {0, 1})
-    cells.append({&rows.top[r], &rows.exponent[r], &rows.total[r]});
+    cells.append(
+        {&rows.top[r], &rows.exponent[r], &rows.total[r], &rows.fade[r]});
   for (Value &value : weights)
     cells.push_back(&value);
   for (Value &value : sums)
@@ -242,18 +281,51 @@ void AttentionKernel::writeConsumer() {
         writeRound(sums, weights, rows, ring, tile);
         left = c.get(c.sub(left, 1));
       });
+}
 
-  waitFull(ring);
-  beginValues(sums, weights, ring.stage);
-  sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
-  writeSums(sums, rows);
+/// Turns are taken as often as they are passed: the first one is a gift of the
+/// last warpgroup, and the first one waits for the last one in the end.
+void AttentionKernel::writeConsumer() {
+  sm90::Code &c = code;
+  rowOfThread = c.add(c.mul(warp, 16), c.shr(lane, 2));
+  keyOfThread = c.shl(c.bitAnd(lane, 3), 1);
+  Int group = c.shr(warp, 2);
+  if (schedule.warpgroups > 1)
+    c.when(c.equal(group, schedule.warpgroups - 1), [&] { passTurn(); });
+  AttentionRing ring{c.get(0), c.get(0)};
+  Value queriesPhase = c.get(0);
+  forItems({&ring.stage, &ring.phase, &queriesPhase}, [&] {
+    findRows();
+    waitFor(at(queriesFull()), queriesPhase);
+    queriesPhase = c.get(c.bitXor(queriesPhase, 1));
+    AttentionRows rows;
+    Values weights = writeFirst(rows, ring);
+    Values sums(schedule.columns / 2, number(0));
+    writeRounds(sums, weights, rows, ring);
+    // Q was read for the last time.
+    if (schedule.walkers)
+      c.when(c.equal(lane, 0), [&] { arrive(at(queriesEmpty())); });
+    if (schedule.mergeBytes() <= schedule.qBytes())
+      tellReady();
+    waitFull(ring);
+    Value slot = ring.stage;
+    advance(ring);
+    takeTurn();
+    fade(sums, rows);
+    beginValues(sums, weights, slot);
+    passTurn();
+    sums = pass(sums, "wgmma.wait_group.sync.aligned 0;");
+    release(slot);
+    writeResult(sums, rows);
+  });
+  if (schedule.warpgroups > 1)
+    c.when(c.equal(group, 0), [&] { takeTurn(); });
+  if (!isCluster())
+    return;
   if (schedule.splits == 1)
-    return writeResult();
-  clusterBarrier();
-  writeFactors();
-  writeResult();
-  // A block's memory stays until nobody reads it.
-  clusterBarrier();
+    clusterArrive();
+  // A block's memory stays until nobody arrives there.
+  clusterWait();
 }
 
 } // namespace gpu

@@ -14,8 +14,6 @@ namespace gpu {
 
 using Predicate = LLVM::ICmpPredicate;
 
-static constexpr int64_t kProducerRegisters = 56;
-
 AttentionKernel::AttentionKernel(const AttentionShape &shape,
                                  const AttentionSchedule &schedule,
                                  Location loc, mlir::gpu::GPUModuleOp target,
@@ -47,9 +45,10 @@ LLVM::LLVMFuncOp AttentionKernel::createFunction(mlir::gpu::GPUModuleOp target,
                   b.getDenseI32ArrayAttr(int32_t(schedule.threads())));
   result->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                   b.getI32IntegerAttr(1));
-  if (schedule.splits > 1)
-    result->setAttr(NVVM::NVVMDialect::getClusterDimAttrName(),
-                    b.getDenseI32ArrayAttr({int32_t(schedule.splits), 1, 1}));
+  if (schedule.blocksOfCluster() > 1)
+    result->setAttr(
+        NVVM::NVVMDialect::getClusterDimAttrName(),
+        b.getDenseI32ArrayAttr({int32_t(schedule.blocksOfCluster()), 1, 1}));
   auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
   for (auto [i, arg] : llvm::enumerate(launch.args)) {
     if (arg.kind != KernelArg::Map)
@@ -88,46 +87,45 @@ TensorMap AttentionKernel::makeMap(const StridedTensor &tensor, int64_t rows,
 void AttentionKernel::addMaps() {
   const AttentionShape &s = shape;
   int64_t ofMatrix = s.q.strides[1] * (s.folds() ? s.group() : 1);
-  launch.args.push_back(
-      KernelArg::tensorMap(s.q.value,
-                           makeMap(s.q, s.rows(), s.rowStride(), s.matrices(),
-                                   ofMatrix, s.depth, schedule.rows()),
-                           s.q.offset * 2));
+  launch.args.push_back(KernelArg::tensorMap(
+      s.q.value,
+      makeMap(s.q, s.rows(), s.rowStride(), s.matrices(), ofMatrix, s.depth,
+              schedule.rows() / schedule.splits),
+      s.q.offset * 2));
   for (const StridedTensor *tensor : {&s.k, &s.v})
     launch.args.push_back(KernelArg::tensorMap(
         tensor->value,
         makeMap(*tensor, s.keys, tensor->strides[2], s.kvHeads,
                 tensor->strides[1], tensor == &s.k ? s.depth : s.width,
-                schedule.keys),
+                schedule.keys / schedule.sharers),
         tensor->offset * 2));
   launch.args.push_back(KernelArg::pointer(s.result.value));
   if (s.mask)
     launch.args.push_back(KernelArg::pointer(s.mask->value));
 }
 
-/// Of two warpgroups that multiply and one that copies, each gets the same
-/// share of the registers at first. One that multiplies has enough.
+/// At first each warpgroup has the same share of the registers. One that
+/// multiplies has enough.
 void AttentionKernel::setRegisters(int64_t count) {
   if (schedule.warpgroups == 1)
     return;
   NVVM::SetMaxRegisterOp::create(code, uint32_t(count),
-                                 count > 168
+                                 count > schedule.registers()
                                      ? NVVM::SetMaxRegisterAction::increase
                                      : NVVM::SetMaxRegisterAction::decrease);
 }
 
 KernelLaunch AttentionKernel::write() {
-  int64_t rowBlocks = divideCeil(shape.rows(), schedule.rows());
-  launch.grid = {schedule.splits * rowBlocks * shape.matrices() * shape.batch,
-                 1, 1};
+  int64_t clusters =
+      schedule.walkers ? schedule.walkers : schedule.items(shape);
+  launch.grid = {clusters * schedule.blocksOfCluster(), 1, 1};
   launch.block = {schedule.threads(), 1, 1};
-  launch.cluster = {schedule.splits, 1, 1};
+  launch.cluster = {schedule.blocksOfCluster(), 1, 1};
   launch.sharedBytes = schedule.sharedBytes();
   memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
-  findPlace();
-  findTiles();
+  findThread();
   writeBarriers();
-  Value multiplies = code.less(warp, 4 * schedule.warpgroups);
+  Value multiplies = code.less(warp, schedule.warps());
   code.when(multiplies, [&] {
     setRegisters(schedule.consumerRegisters());
     writeConsumer();
@@ -135,12 +133,12 @@ KernelLaunch AttentionKernel::write() {
   Value copies =
       LLVM::XOrOp::create(code, multiplies, code.constant(code.getI1Type(), 1));
   code.when(copies, [&] {
-    setRegisters(kProducerRegisters);
+    setRegisters(schedule.producerRegisters());
     code.when(code.equal(thread, 128 * schedule.warpgroups),
               [&] { writeProducer(); });
-    // Those of writeConsumer, which merges in the registers of its role.
-    for (int64_t i = 0; i < 2 && schedule.splits > 1; ++i)
-      clusterBarrier();
+    // That of writeConsumer.
+    if (isCluster())
+      clusterArrive(), clusterWait();
   });
   LLVM::ReturnOp::create(code, ValueRange());
   return launch;
@@ -174,8 +172,8 @@ Int AttentionKernel::headOf(Int row) {
   return code.add(code.mul(matrix, shape.group()), inGroup);
 }
 
-/// Blocks of a cluster are neighbours; the longest rows come first.
-void AttentionKernel::findPlace() {
+/// Blocks of a cluster are neighbours; splits of the same rows first.
+void AttentionKernel::findThread() {
   sm90::Code &c = code;
   thread = NVVM::ThreadIdXOp::create(c, c.i32());
   lane = c.get(c.bitAnd(thread, 31));
@@ -185,16 +183,42 @@ void AttentionKernel::findPlace() {
                               UnitAttr());
   Int block = Value(NVVM::BlockIdXOp::create(c, c.i32()));
   split = c.rem(block, schedule.splits);
-  Int rest = c.div(block, schedule.splits);
-  int64_t rowBlocks = divideCeil(shape.rows(), schedule.rows());
-  Int rowBlock = c.rem(rest, rowBlocks);
+  sharer = c.rem(c.div(block, schedule.splits), schedule.sharers);
+  cluster = c.div(block, schedule.blocksOfCluster());
+}
+
+/// The longest rows come first.
+void AttentionKernel::findPlace(Int item) {
+  sm90::Code &c = code;
+  int64_t rowClusters = schedule.rowClusters(shape);
+  Int rowCluster = c.rem(item, rowClusters);
   if (shape.causal)
-    rowBlock = c.sub(rowBlocks - 1, rowBlock);
-  firstRow = c.mul(rowBlock, schedule.rows());
-  rest = c.div(rest, rowBlocks);
+    rowCluster = c.sub(rowClusters - 1, rowCluster);
+  firstRow = c.mul(c.add(c.mul(rowCluster, schedule.sharers), sharer),
+                   schedule.rows());
+  Int rest = c.div(item, rowClusters);
   matrix = c.rem(rest, shape.matrices());
   batch = c.div(rest, shape.matrices());
   kvHead = shape.folds() ? matrix : c.div(matrix, shape.group());
+}
+
+void AttentionKernel::forItems(ArrayRef<Value *> cells,
+                               function_ref<void()> body) {
+  if (schedule.walkers == 0) {
+    findPlace(cluster);
+    findTiles();
+    return body();
+  }
+  Value item = code.get(cluster);
+  SmallVector<Value *> all(cells);
+  all.push_back(&item);
+  code.loop(all, [&]() -> Value {
+    findPlace(item);
+    findTiles();
+    body();
+    item = code.get(code.add(item, schedule.walkers));
+    return code.less(item, schedule.items(shape));
+  });
 }
 
 /// Tiles are shared evenly. A block always has one, so that there is something
@@ -230,9 +254,10 @@ void AttentionKernel::findTiles() {
 // Barriers
 //===----------------------------------------------------------------------===//
 
-/// First the barrier of Q, then those of full slots, then of empty ones.
+/// First the barriers of Q, full and empty, then those of merging, then those
+/// of full slots, then of empty ones.
 static int64_t fullBegin(const AttentionSchedule &schedule) {
-  return schedule.barriers() + 8;
+  return schedule.barriers() + 32;
 }
 static int64_t emptyBegin(const AttentionSchedule &schedule) {
   return fullBegin(schedule) + 8 * schedule.slots;
@@ -240,26 +265,57 @@ static int64_t emptyBegin(const AttentionSchedule &schedule) {
 
 void AttentionKernel::writeBarriers() {
   sm90::Code &c = code;
+  const AttentionSchedule &s = schedule;
   c.when(c.equal(thread, 0), [&] {
-    for (unsigned i = 0; i < 3; ++i)
-      NVVM::PrefetchOp::create(
-          c, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(),
-          function.getArgument(i), Value(), c.getUnitAttr());
     auto initialize = [&](int64_t address, int64_t arrivals) {
       NVVM::MBarrierInitOp::create(c, at(address), c.get(arrivals), Value());
     };
-    initialize(schedule.barriers(), 1);
-    for (int64_t i = 0; i < schedule.slots; ++i) {
-      initialize(fullBegin(schedule) + 8 * i, 1);
-      initialize(emptyBegin(schedule) + 8 * i, 4 * schedule.warpgroups);
+    initialize(queriesFull(), 1);
+    initialize(queriesEmpty(), s.warps());
+    if (s.splits > 1) {
+      initialize(ready(), (s.splits - 1) * s.warps());
+      initialize(received(), 1);
+    }
+    for (int64_t i = 0; i < s.slots; ++i) {
+      initialize(fullBegin(s) + 8 * i, 1);
+      initialize(emptyBegin(s) + 8 * i, s.warps() * s.sharers);
     }
     NVVM::FenceMbarrierInitOp::create(c);
     NVVM::FenceProxyOp::create(
         c, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(c.getContext(),
                                    NVVM::SharedSpace::shared_cta));
+    if (s.splits > 1)
+      expect(at(received()), s.mergeBytes() + s.factorBytes());
   });
-  NVVM::Barrier0Op::create(c);
+  c.when(c.equal(thread, 128 * s.warpgroups), [&] {
+    for (unsigned i = 0; i < 3; ++i)
+      NVVM::PrefetchOp::create(
+          c, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(),
+          function.getArgument(i), Value(), c.getUnitAttr());
+  });
+  if (!isCluster()) {
+    NVVM::Barrier0Op::create(c);
+    return;
+  }
+  // Other blocks copy to this one's memory and arrive there.
+  clusterArrive();
+  clusterWait();
+}
+
+/// What it orders are barriers and reads of products, which are done: with
+/// release it would be a fence of the whole device.
+void AttentionKernel::clusterArrive() {
+  NVVM::ClusterArriveRelaxedOp::create(code, UnitAttr());
+}
+
+void AttentionKernel::clusterWait() {
+  NVVM::ClusterWaitOp::create(code, UnitAttr());
+}
+
+/// The same place in the memory of a block of the cluster.
+Value AttentionKernel::ofBlock(Value address, Int block) {
+  return NVVM::MapaOp::create(code, code.pointer(7), address, code.get(block));
 }
 
 Value AttentionKernel::barrierAt(int64_t begin, Value stage) {
@@ -277,11 +333,19 @@ void AttentionKernel::waitFull(const AttentionRing &ring) {
   waitFor(barrierAt(fullBegin(schedule), ring.stage), ring.phase);
 }
 
-/// By each warp that reads, when its products are done.
+void AttentionKernel::arrive(Value barrier) {
+  NVVM::MBarrierArriveOp::create(code, Type(), barrier, Value());
+}
+
+/// By each warp that reads, when its products are done; at all blocks that
+/// bring a part.
 void AttentionKernel::release(Value stage) {
-  code.when(code.equal(lane, 0), [&] {
-    NVVM::MBarrierArriveOp::create(
-        code, Type(), barrierAt(emptyBegin(schedule), stage), Value());
+  Value barrier = barrierAt(emptyBegin(schedule), stage);
+  code.when(code.less(lane, schedule.sharers), [&] {
+    if (schedule.sharers > 1)
+      barrier =
+          ofBlock(barrier, code.add(split, code.mul(lane, schedule.splits)));
+    arrive(barrier);
   });
 }
 
@@ -303,58 +367,89 @@ void AttentionKernel::expect(Value barrier, int64_t bytes) {
 }
 
 void AttentionKernel::copy(Value map, Int target, ArrayRef<Int> coords,
-                           Value barrier) {
+                           Value barrier, Value blocks) {
   SmallVector<Value> place;
   for (Int coord : coords)
     place.push_back(code.get(coord));
   Value address = LLVM::AddrSpaceCastOp::create(code, code.pointer(7),
                                                 code.at(memory, target));
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-      code, address, map, place, barrier, ValueRange(), Value(), Value(),
+      code, address, map, place, barrier, ValueRange(), blocks, Value(),
       NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
 }
 
-/// What lies behind the end of a tensor comes as zeros.
+/// Bits of `count` blocks `step` apart; nothing if there is but one.
+static Value getBlocks(sm90::Code &code, int64_t count, int64_t step,
+                       Int first) {
+  if (count == 1)
+    return Value();
+  int64_t bits = 0;
+  for (int64_t i = 0; i < count; ++i)
+    bits |= int64_t(1) << (i * step);
+  return LLVM::TruncOp::create(code, code.i16(),
+                               code.get(code.shl(bits, first)));
+}
+
+/// What lies behind the end of a tensor comes as zeros. A sharer brings some
+/// of the keys for all.
 void AttentionKernel::copyTile(bool isKey, Int tile, AttentionRing &ring) {
-  int64_t panels = isKey ? schedule.panelsQK : schedule.panelsV;
-  int64_t panelBytes = schedule.keys * 128;
-  Value full = barrierAt(fullBegin(schedule), ring.stage);
-  expect(full, panels * panelBytes);
-  Int begin =
-      code.add(code.mul(ring.stage, schedule.slotBytes()), schedule.qBytes());
+  const AttentionSchedule &s = schedule;
+  int64_t panels = isKey ? s.panelsQK : s.panelsV, part = s.keys / s.sharers;
+  Value full = barrierAt(fullBegin(s), ring.stage);
+  expect(full, panels * s.keys * 128);
+  Int mine = code.mul(sharer, part);
+  Int begin = code.add(code.mul(ring.stage, s.slotBytes()), s.qBytes());
+  begin = code.add(begin, code.mul(mine, 128));
+  Value blocks = getBlocks(code, s.sharers, s.splits, split);
   for (int64_t p = 0; p < panels; ++p)
-    copy(function.getArgument(isKey ? 1 : 2), code.add(begin, p * panelBytes),
-         {64 * p, code.mul(tile, schedule.keys), kvHead, batch}, full);
+    copy(function.getArgument(isKey ? 1 : 2), code.add(begin, p * s.keys * 128),
+         {64 * p, code.add(code.mul(tile, s.keys), mine), kvHead, batch}, full,
+         blocks);
+}
+
+/// A split brings some of the rows for all.
+void AttentionKernel::copyQueries() {
+  const AttentionSchedule &s = schedule;
+  Value full = at(queriesFull());
+  expect(full, s.qBytes());
+  Int mine = code.mul(split, s.rows() / s.splits);
+  Value blocks = getBlocks(code, s.splits, 1, code.mul(sharer, s.splits));
+  for (int64_t p = 0; p < s.panelsQK; ++p)
+    copy(function.getArgument(0),
+         code.add(code.mul(mine, 128), p * s.rows() * 128),
+         {64 * p, code.add(firstRow, mine), matrix, batch}, full, blocks);
 }
 
 /// In the order in which consumers take them: key tile 0, then key tile i and
 /// value tile i - 1, at last the values of the last one.
 void AttentionKernel::writeProducer() {
   sm90::Code &c = code;
-  Value full = at(schedule.barriers());
-  expect(full, schedule.qBytes());
-  for (int64_t p = 0; p < schedule.panelsQK; ++p)
-    copy(function.getArgument(0), p * schedule.rows() * 128,
-         {64 * p, firstRow, matrix, batch}, full);
   // A fresh barrier lets through who waits for the phase before the first.
   AttentionRing ring{c.get(0), c.get(1)};
-  Value number = c.get(0);
-  Int last = c.sub(c.mul(tiles, 2), 1);
-  c.loop({&number, &ring.stage, &ring.phase}, [&]() -> Value {
-    waitFor(barrierAt(emptyBegin(schedule), ring.stage), ring.phase);
-    Value isOdd = c.equal(c.bitAnd(number, 1), 1);
-    Value isLast = c.equal(number, last);
-    Value isKey = c.selectAny(isLast, c.constant(c.getI1Type(), 0), isOdd);
-    isKey = LLVM::OrOp::create(c, isKey, c.equal(number, 0));
-    c.when(isKey, [&] {
-      copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring);
+  Value queriesPhase = c.get(1);
+  forItems({&ring.stage, &ring.phase, &queriesPhase}, [&] {
+    if (schedule.walkers)
+      waitFor(at(queriesEmpty()), queriesPhase);
+    queriesPhase = c.get(c.bitXor(queriesPhase, 1));
+    copyQueries();
+    Value number = c.get(0);
+    Int last = c.sub(c.mul(tiles, 2), 1);
+    c.loop({&number, &ring.stage, &ring.phase}, [&]() -> Value {
+      waitFor(barrierAt(emptyBegin(schedule), ring.stage), ring.phase);
+      Value isOdd = c.equal(c.bitAnd(number, 1), 1);
+      Value isLast = c.equal(number, last);
+      Value isKey = c.selectAny(isLast, c.constant(c.getI1Type(), 0), isOdd);
+      isKey = LLVM::OrOp::create(c, isKey, c.equal(number, 0));
+      c.when(isKey, [&] {
+        copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring);
+      });
+      c.when(LLVM::XOrOp::create(c, isKey, c.constant(c.getI1Type(), 1)), [&] {
+        copyTile(false, c.sub(lastTile, c.shr(c.sub(number, 1), 1)), ring);
+      });
+      advance(ring);
+      number = c.get(c.add(number, 1));
+      return c.compare(Predicate::ule, number, last);
     });
-    c.when(LLVM::XOrOp::create(c, isKey, c.constant(c.getI1Type(), 1)), [&] {
-      copyTile(false, c.sub(lastTile, c.shr(c.sub(number, 1), 1)), ring);
-    });
-    advance(ring);
-    number = c.get(c.add(number, 1));
-    return c.compare(Predicate::ule, number, last);
   });
 }
 

@@ -19,7 +19,7 @@ struct AttentionRows {
   mlir::Value top[2];      ///< largest score; -inf: nothing was seen
   mlir::Value exponent[2]; ///< see above
   mlir::Value total[2];    ///< of the weights of this thread
-  mlir::Value fade[2];     ///< what earlier sums are multiplied by
+  mlir::Value fade[2];     ///< what the sums before the last weights become
 };
 
 /// Stage and phase of the ring, as one role sees them.
@@ -51,27 +51,56 @@ private:
   TensorMap makeMap(const StridedTensor &tensor, int64_t rows,
                     int64_t rowStride, int64_t matrices, int64_t matrixStride,
                     int64_t elements, int64_t box);
-  void findPlace();
+  void findThread();
+  /// Of the rows of cluster `item`.
+  void findPlace(Int item);
   void findTiles();
   void writeBarriers();
   void setRegisters(int64_t count);
   void writeProducer();
+  void copyQueries();
   void copyTile(bool isKey, Int tile, AttentionRing &ring);
+  /// To all blocks in `blocks`, bits of the cluster, if there are several.
   void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
-            mlir::Value barrier);
+            mlir::Value barrier, mlir::Value blocks);
   void expect(mlir::Value barrier, int64_t bytes);
   void waitFor(mlir::Value barrier, mlir::Value phase);
+  void arrive(mlir::Value barrier);
   mlir::Value barrierAt(int64_t begin, mlir::Value stage);
   void advance(AttentionRing &ring);
   void release(mlir::Value stage);
   void waitFull(const AttentionRing &ring);
+  /// `body` for the rows of one cluster after the other, or for those of this
+  /// one. The cells are carried.
+  void forItems(llvm::ArrayRef<mlir::Value *> cells,
+                llvm::function_ref<void()> body);
+  mlir::Value ofBlock(mlir::Value address, Int block);
+  void clusterArrive();
+  void clusterWait();
+  int64_t queriesFull() const { return schedule.barriers(); }
+  int64_t queriesEmpty() const { return schedule.barriers() + 8; }
+  /// All other splits can take sums; their sums have come.
+  int64_t ready() const { return schedule.barriers() + 16; }
+  int64_t received() const { return schedule.barriers() + 24; }
+  bool isCluster() const { return schedule.blocksOfCluster() > 1; }
 
   // AttentionConsumer.cpp: products.
   void writeConsumer();
+  void findRows();
+  /// Weights of the first tile.
+  Values writeFirst(AttentionRows &rows, AttentionRing &ring);
+  void writeRounds(Values &sums, Values &weights, AttentionRows &rows,
+                   AttentionRing &ring);
   void writeRound(Values &sums, Values &weights, AttentionRows &rows,
                   AttentionRing &ring, mlir::Value &tile);
   Values multiplyKeys(mlir::Value stage);
   void beginValues(Values &sums, Values &weights, mlir::Value slot);
+  void fade(Values &sums, const AttentionRows &rows);
+  /// Warpgroups take turns on the tensor cores, so that one computes weights
+  /// while another one's products run.
+  void takeTurn();
+  void passTurn();
+  void syncGroup(llvm::StringRef how, Int number);
   void multiplyValues(Values &sums, llvm::ArrayRef<mlir::Value> weights,
                       mlir::Value stage);
   /// wgmma.fence or wait, which the values pass through, so that nothing that
@@ -102,18 +131,25 @@ private:
   }
 
   // AttentionResult.cpp: merge and store.
-  void writeSums(llvm::ArrayRef<mlir::Value> sums, const AttentionRows &rows);
-  void writeFactors();
-  void writeResult();
-  void writeChunks(llvm::ArrayRef<Int> numbers);
-  Values loadChunk(Int row, Int chunk);
+  void writeResult(Values &sums, AttentionRows &rows);
+  void writeWhole(Values &sums, const AttentionRows &rows);
+  /// Tells the other splits that they can send.
+  void tellReady();
+  void sendPart(int64_t part, llvm::ArrayRef<mlir::Value> sums,
+                const AttentionRows &rows);
+  void send(llvm::ArrayRef<mlir::Value> values, Int address, int64_t offset,
+            Int barrier);
+  void mergePart(int64_t part, llvm::ArrayRef<mlir::Value> sums,
+                 const AttentionRows &rows);
+  /// Of the blocks' sums of row r, this block's first.
+  Values getFactors(llvm::ArrayRef<Values> others, const AttentionRows &rows,
+                    unsigned r);
+  Int ownerOf(int64_t part);
+  Int placeInUnit();
   Values loadFloats(mlir::Value address, int64_t count);
-  void storeChunk(llvm::ArrayRef<mlir::Value> values, Int row, Int chunk);
-  mlir::Value ofSplit(mlir::Value address, Int split);
-  void clusterBarrier();
-  /// Of the warpgroups that multiply.
-  void barrier();
-  int64_t rowsEach() const { return schedule.rows() / schedule.splits; }
+  void storeRow(llvm::ArrayRef<mlir::Value> sums, unsigned r,
+                int64_t firstChunk);
+  void store(mlir::Value value, mlir::Value line, int64_t bytes);
 
   // Rows of the matrix to queries and heads.
   Int queryOf(Int row);
@@ -136,7 +172,8 @@ private:
   sm90::Code code;
   mlir::Value memory; ///< begin of shared memory
   mlir::Value thread, lane, warp;
-  Int split = 0, firstRow = 0, matrix = 0, batch = 0, kvHead = 0;
+  Int split = 0, sharer = 0, cluster = 0, firstRow = 0, matrix = 0, batch = 0,
+      kvHead = 0;
   Int lastTile = 0, tiles = 0; ///< of this block, from the last one down
   Int limit = 0;  ///< keys from here on are another block's, or none
   Int allSee = 0; ///< keys before that are seen by all rows

@@ -1,223 +1,265 @@
-// Attention on Hopper's tensor cores: what the blocks of a cluster found is
+// Attention on Hopper's tensor cores: what the splits of a cluster found is
 // merged, and stored.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionKernel.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "llvm/Support/MathExtras.h"
 
 #include <limits>
 
 using namespace mlir;
-using llvm::divideCeil;
 
 namespace nibble {
 namespace gpu {
 
-using Predicate = LLVM::ICmpPredicate;
-
-/// Chunks of 8 columns that a thread has under way.
-static constexpr int64_t kUnderWay = 4;
-
-void AttentionKernel::barrier() {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  LLVM::InlineAsmOp::create(
-      code, LLVM::LLVMVoidType::get(code.getContext()), ValueRange(),
-      "bar.sync 1, " + std::to_string(128 * schedule.warpgroups) + ";",
-      "~{memory}", /*has_side_effects=*/true, /*is_align_stack=*/false,
-      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
+static Value isZero(sm90::Code &code, Value x) {
+  Value zero =
+      LLVM::ConstantOp::create(code, x.getType(), code.getF32FloatAttr(0));
+  return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, zero);
 }
 
-void AttentionKernel::clusterBarrier() {
-  NVVM::ClusterArriveOp::create(code, UnitAttr());
-  NVVM::ClusterWaitOp::create(code, UnitAttr());
-}
-
-/// The same place in the memory of a block of the cluster.
-Value AttentionKernel::ofSplit(Value address, Int number) {
-  return NVVM::MapaOp::create(code, code.pointer(7), address, code.get(number));
-}
-
-/// Sums to shared memory, where Q, keys and values were; of a block that has
-/// all keys, as they are in the result.
-void AttentionKernel::writeSums(ArrayRef<Value> sums,
-                                const AttentionRows &rows) {
-  barrier();
-  for (unsigned r : {0, 1}) {
-    Value total = reduce(rows.total[r], [&](Value x, Value y) -> Value {
+void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
+  for (Value &total : rows.total)
+    total = reduce(total, [&](Value x, Value y) -> Value {
       return LLVM::FAddOp::create(code, x, y);
     });
-    Value isEmpty =
-        LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, total, number(0));
-    Value inverse = LLVM::FDivOp::create(code, number(1), total);
-    inverse = code.selectAny(isEmpty, number(0), inverse);
-    Int row = code.add(rowOfThread, 8 * r);
-    Value line = code.at(memory, code.mul(row, schedule.sumsPitch()));
-    line = code.at(line, code.mul(keyOfThread, 4));
-    auto pair = VectorType::get(2, code.getF32Type());
-    for (size_t i = 2 * r; i < sums.size(); i += 4) {
-      Value both = LLVM::UndefOp::create(code, pair);
-      for (int64_t e : {0, 1}) {
-        Value sum = sums[i + e];
-        if (schedule.splits == 1)
-          sum = LLVM::FMulOp::create(code, sum, inverse);
-        both = LLVM::InsertElementOp::create(code, both, sum, code.get(e));
-      }
-      LLVM::StoreOp::create(code, both, code.at(line, int64_t(i / 4 * 32)), 8);
-    }
-    if (schedule.splits == 1)
-      continue;
-    // Rows that saw nothing have a total of zero.
-    code.when(code.equal(keyOfThread, 0), [&] {
-      Value place = code.at(at(schedule.rowsBegin()), code.mul(row, 8));
-      LLVM::StoreOp::create(code, rows.exponent[r], place, 4);
-      LLVM::StoreOp::create(code, total, code.at(place, 4), 4);
-    });
-  }
   if (schedule.splits == 1)
-    barrier();
+    return writeWhole(sums, rows);
+  if (schedule.mergeBytes() > schedule.qBytes())
+    tellReady();
+  auto isMine = [&](int64_t part) { return code.equal(ownerOf(part), split); };
+  for (int64_t part = 0; part < schedule.columnParts(); ++part) {
+    Value isOther = LLVM::XOrOp::create(code, isMine(part),
+                                        code.constant(code.getI1Type(), 1));
+    code.when(isOther, [&] { sendPart(part, sums, rows); });
+  }
+  clusterArrive();
+  for (int64_t part = 0; part < schedule.columnParts(); ++part)
+    code.when(isMine(part), [&] { mergePart(part, sums, rows); });
 }
 
-/// Thread i: what the sums of each block are multiplied by in row i of those
-/// that this block stores. Exponents are brought to the lowest one of blocks
-/// that saw something.
-void AttentionKernel::writeFactors() {
-  code.when(code.less(thread, rowsEach()), [&] {
-    Int row = code.add(thread, code.mul(split, rowsEach()));
-    Values exponents, totals;
-    Value lowest, all;
-    for (int64_t s = 0; s < schedule.splits; ++s) {
-      Value place =
-          ofSplit(code.at(at(schedule.rowsBegin()), code.mul(row, 8)), s);
-      Values two = loadFloats(place, 2);
-      Value isEmpty = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq,
-                                           two[1], number(0));
-      Value exponent = code.selectAny(
-          isEmpty, number(std::numeric_limits<float>::infinity()), two[0]);
-      exponents.push_back(exponent);
-      totals.push_back(two[1]);
-      lowest = s ? LLVM::MinNumOp::create(code, lowest, exponent).getResult()
-                 : exponent;
-    }
-    Values factors;
-    for (int64_t s = 0; s < schedule.splits; ++s) {
-      Value isEmpty = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq,
-                                           totals[s], number(0));
-      Value factor = exp2(LLVM::FSubOp::create(code, lowest, exponents[s]));
-      factor = code.selectAny(isEmpty, number(0), factor);
-      factors.push_back(factor);
-      Value part = LLVM::FMulOp::create(code, factor, totals[s]);
-      all = s ? LLVM::FAddOp::create(code, all, part).getResult() : part;
-    }
-    Value isEmpty =
-        LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, all, number(0));
-    Value inverse = LLVM::FDivOp::create(code, number(1), all);
-    inverse = code.selectAny(isEmpty, number(0), inverse);
-    for (int64_t s = 0; s < schedule.splits; ++s)
-      LLVM::StoreOp::create(code,
-                            LLVM::FMulOp::create(code, factors[s], inverse),
-                            code.at(at(schedule.factorsBegin() + 4 * s),
-                                    code.mul(thread, 4 * schedule.splits)),
-                            4);
+/// The block has all keys. Rows that saw nothing have a total of zero, and are
+/// zero.
+void AttentionKernel::writeWhole(Values &sums, const AttentionRows &rows) {
+  for (unsigned r : {0, 1}) {
+    Value inverse = LLVM::FDivOp::create(code, number(1), rows.total[r]);
+    inverse = code.selectAny(isZero(code, rows.total[r]), number(0), inverse);
+    for (size_t i = 2 * r; i < sums.size(); i += 4)
+      for (size_t e : {0, 1})
+        sums[i + e] = LLVM::FMulOp::create(code, sums[i + e], inverse);
+    storeRow(sums, r, 0);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Sums of other splits
+//===----------------------------------------------------------------------===//
+
+// Thread t of warp w has the same rows and columns in all splits, and the sums
+// of chunk j (8 columns, two rows) of a thread are 16 bytes. So what a split
+// gets is [sender, chunk, warp of those it merges, thread] vectors: written and
+// read without bank conflicts, by the threads that use them. Exponents and
+// totals of the two rows are one more vector.
+
+/// The split that merges this part of the warp's columns.
+Int AttentionKernel::ownerOf(int64_t part) {
+  int64_t parts = schedule.columnParts();
+  if (parts > 1)
+    return code.add(code.mul(warp, parts), part);
+  return code.div(warp, schedule.warpsMerged());
+}
+
+/// Bytes of the thread in its vector.
+Int AttentionKernel::placeInUnit() {
+  Int inUnit = code.rem(warp, schedule.warpsMerged());
+  return code.add(code.mul(inUnit, 32 * 16), code.mul(lane, 16));
+}
+
+/// By each warp, when it reads nothing any more of what they write to.
+void AttentionKernel::tellReady() {
+  if (schedule.splits == 1)
+    return;
+  Value isOther = LLVM::ICmpOp::create(code, LLVM::ICmpPredicate::ne, lane,
+                                       code.get(split));
+  Value sends =
+      LLVM::AndOp::create(code, isOther, code.less(lane, schedule.splits));
+  code.when(sends, [&] {
+    Int block = code.add(lane, code.mul(sharer, schedule.splits));
+    arrive(ofBlock(at(ready()), block));
   });
-  barrier();
+}
+
+/// Four values; they are counted at the barrier when they are there.
+void AttentionKernel::send(ArrayRef<Value> values, Int address, int64_t offset,
+                           Int barrier) {
+  auto dialect =
+      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  Values operands{code.get(address)};
+  llvm::append_range(operands, values);
+  operands.push_back(code.get(barrier));
+  LLVM::InlineAsmOp::create(
+      code, LLVM::LLVMVoidType::get(code.getContext()), operands,
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
+      "[$0+" +
+          std::to_string(offset) + "], {$1, $2, $3, $4}, [$5];",
+      "r,f,f,f,f,r,~{memory}", /*has_side_effects=*/true,
+      /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, dialect,
+      ArrayAttr());
+}
+
+void AttentionKernel::sendPart(int64_t part, ArrayRef<Value> sums,
+                               const AttentionRows &rows) {
+  const AttentionSchedule &s = schedule;
+  waitFor(at(ready()), code.get(0));
+  Int owner = ownerOf(part);
+  Int block = code.add(owner, code.mul(sharer, s.splits));
+  auto remote = [&](Int bytes) -> Int {
+    Value place = ofBlock(code.at(memory, bytes), block);
+    return Int(LLVM::PtrToIntOp::create(code, code.i32(), place).getResult());
+  };
+  // Senders by their distance from the owner.
+  Int number =
+      code.rem(code.sub(code.add(split, s.splits - 1), owner), s.splits);
+  Int barrier = remote(received());
+  Int place = remote(code.add(
+      code.mul(number, s.chunksMerged() * s.vectorBytes()), placeInUnit()));
+  for (int64_t i = 0; i < s.chunksMerged(); ++i)
+    send(sums.slice(4 * (part * s.chunksMerged() + i), 4), place,
+         i * s.vectorBytes(), barrier);
+  Int factors = remote(
+      code.add(code.add(code.mul(number, s.vectorBytes()), placeInUnit()),
+               s.factorsBegin()));
+  send({rows.exponent[0], rows.total[0], rows.exponent[1], rows.total[1]},
+       factors, 0, barrier);
 }
 
 SmallVector<Value> AttentionKernel::loadFloats(Value address, int64_t count) {
+  auto type = VectorType::get(count, code.getF32Type());
+  Value vector = LLVM::LoadOp::create(code, type, address, 4 * count);
   Values values;
-  for (int64_t begin = 0; begin < count; begin += 4) {
-    int64_t size = std::min<int64_t>(count - begin, 4);
-    auto type = VectorType::get(size, code.getF32Type());
-    Value vector =
-        LLVM::LoadOp::create(code, type, code.at(address, 4 * begin), 4 * size);
-    for (int64_t i = 0; i < size; ++i)
-      values.push_back(
-          LLVM::ExtractElementOp::create(code, vector, code.get(i)));
-  }
+  for (int64_t i = 0; i < count; ++i)
+    values.push_back(LLVM::ExtractElementOp::create(code, vector, code.get(i)));
   return values;
 }
 
-/// 8 columns of a row of the result.
-SmallVector<Value> AttentionKernel::loadChunk(Int row, Int chunk) {
-  Int inBlock =
-      schedule.splits == 1 ? row : code.add(row, code.mul(split, rowsEach()));
-  Value place = code.at(memory, code.mul(inBlock, schedule.sumsPitch()));
-  place = code.at(place, code.mul(chunk, 32));
-  if (schedule.splits == 1)
-    return loadFloats(place, 8);
-  Values result;
-  Value factors =
-      code.at(at(schedule.factorsBegin()), code.mul(row, 4 * schedule.splits));
-  // Its own sums first, which are nearest.
-  for (int64_t s = 0; s < schedule.splits; ++s) {
-    Int rank = code.rem(code.add(split, s), schedule.splits);
-    Value factor = loadFloats(code.at(factors, code.mul(rank, 4)), 1)[0];
-    Values part = loadFloats(s ? ofSplit(place, rank) : place, 8);
-    for (auto [i, value] : llvm::enumerate(part)) {
-      if (s == 0)
-        result.push_back(LLVM::FMulOp::create(code, value, factor));
-      else
-        result[i] = LLVM::FMAOp::create(code, value, factor, result[i]);
-    }
+/// Exponents are brought to the lowest one of splits that saw something.
+SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
+                                               const AttentionRows &rows,
+                                               unsigned r) {
+  Values exponents{rows.exponent[r]}, totals{rows.total[r]}, factors;
+  for (const Values &other : others)
+    exponents.push_back(other[2 * r]), totals.push_back(other[2 * r + 1]);
+  Value lowest, all;
+  for (auto [exponent, total] : llvm::zip(exponents, totals)) {
+    exponent = code.selectAny(isZero(code, total),
+                              number(std::numeric_limits<float>::infinity()),
+                              exponent);
+    lowest = lowest ? LLVM::MinNumOp::create(code, lowest, exponent).getResult()
+                    : exponent;
   }
-  return result;
+  for (auto [exponent, total] : llvm::zip(exponents, totals)) {
+    Value factor = exp2(LLVM::FSubOp::create(code, lowest, exponent));
+    factor = code.selectAny(isZero(code, total), number(0), factor);
+    factors.push_back(factor);
+    all = all ? LLVM::FMAOp::create(code, factor, total, all).getResult()
+              : LLVM::FMulOp::create(code, factor, total).getResult();
+  }
+  Value inverse = LLVM::FDivOp::create(code, number(1), all);
+  inverse = code.selectAny(isZero(code, all), number(0), inverse);
+  for (Value &factor : factors)
+    factor = LLVM::FMulOp::create(code, factor, inverse);
+  return factors;
 }
 
-void AttentionKernel::storeChunk(ArrayRef<Value> values, Int row, Int chunk) {
+void AttentionKernel::mergePart(int64_t part, ArrayRef<Value> sums,
+                                const AttentionRows &rows) {
+  const AttentionSchedule &s = schedule;
+  waitFor(at(received()), code.get(0));
+  Value place = code.at(memory, placeInUnit());
+  SmallVector<Values> others;
+  for (int64_t n = 0; n + 1 < s.splits; ++n)
+    others.push_back(
+        loadFloats(code.at(place, s.factorsBegin() + n * s.vectorBytes()), 4));
+  Values factors[] = {getFactors(others, rows, 0), getFactors(others, rows, 1)};
+  Values merged;
+  for (int64_t i = 0; i < s.chunksMerged(); ++i) {
+    for (size_t e = 0; e < 4; ++e)
+      merged.push_back(LLVM::FMulOp::create(
+          code, sums[4 * (part * s.chunksMerged() + i) + e],
+          factors[e / 2][0]));
+    for (int64_t n = 0; n + 1 < s.splits; ++n) {
+      Values other = loadFloats(
+          code.at(place, (n * s.chunksMerged() + i) * s.vectorBytes()), 4);
+      for (size_t e = 0; e < 4; ++e)
+        merged[4 * i + e] = LLVM::FMAOp::create(
+            code, other[e], factors[e / 2][n + 1], merged[4 * i + e]);
+    }
+  }
+  for (unsigned r : {0, 1})
+    storeRow(merged, r, part * s.chunksMerged());
+}
+
+//===----------------------------------------------------------------------===//
+// Stores
+//===----------------------------------------------------------------------===//
+
+void AttentionKernel::store(Value value, Value line, int64_t bytes) {
+  Value address =
+      LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(), line,
+                          ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(int32_t(bytes))));
+  unsigned size = isa<VectorType>(value.getType()) ? 8 : 4;
+  LLVM::StoreOp::create(code, value, address, size);
+}
+
+/// Two chunks at a time: a thread gives its neighbour the two columns that it
+/// has of one of them and gets two more of the other, so that four threads
+/// store 32 bytes, a whole sector.
+void AttentionKernel::storeRow(ArrayRef<Value> sums, unsigned r,
+                               int64_t firstChunk) {
   const StridedTensor &t = shape.result;
+  Int row = code.add(firstRow, code.add(rowOfThread, 8 * r));
   Int offset = code.add(code.mul(batch, t.strides[0]), t.offset);
   offset = code.add(offset, code.mul(headOf(row), t.strides[1]));
   offset = code.add(offset, code.mul(queryOf(row), t.strides[2]));
-  offset = code.add(offset, code.mul(chunk, 8));
-  auto type = VectorType::get(4, code.i32());
-  Value vector = LLVM::UndefOp::create(code, type);
-  for (int64_t i = 0; i < 4; ++i)
-    vector = LLVM::InsertElementOp::create(
-        code, vector, pack(values[2 * i], values[2 * i + 1]), code.get(i));
+  offset = code.add(offset, firstChunk * 8);
   Value bytes = LLVM::ShlOp::create(code, code.extend64(offset),
                                     code.constant(code.i64(), 1));
-  Value address = LLVM::GEPOp::create(
-      code, code.pointer(1), code.getI8Type(), function.getArgument(3),
-      ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(bytes)));
-  LLVM::StoreOp::create(code, vector, address, 16);
-}
-
-/// Loads first, so that they are under way together. Numbers behind the last
-/// one load that again, and store nothing.
-void AttentionKernel::writeChunks(ArrayRef<Int> numbers) {
-  int64_t chunks = shape.width / 8, end = rowsEach() * chunks;
-  std::vector<Values> values;
-  for (Int number : numbers) {
-    Int inside = code.min(number, end - 1);
-    values.push_back(
-        loadChunk(code.div(inside, chunks), code.rem(inside, chunks)));
+  auto advance = [&](Value base, Value by) -> Value {
+    return LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(), base,
+                               ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(by)));
+  };
+  Value line = advance(function.getArgument(3), bytes);
+  Value isOdd = code.equal(code.bitAnd(lane, 1), 1);
+  Int inPair =
+      code.add(code.select(isOdd, 16, 0), code.shl(code.bitAnd(lane, 2), 2));
+  Value pairs = advance(line, code.get(inPair));
+  Value isInside = code.less(row, shape.rows());
+  int64_t chunks = sums.size() / 4;
+  auto packed = [&](int64_t chunk) {
+    size_t i = 4 * chunk + 2 * r;
+    return pack(sums[i], sums[i + 1]);
+  };
+  auto type = VectorType::get(2, code.i32());
+  SmallVector<std::pair<Value, int64_t>> stored;
+  for (int64_t chunk = 0; chunk + 1 < chunks; chunk += 2) {
+    Value low = packed(chunk), high = packed(chunk + 1);
+    Value other = NVVM::ShflOp::create(
+        code, code.i32(), code.get(-1), code.selectAny(isOdd, low, high),
+        code.get(1), code.get(31), NVVM::ShflKind::bfly, UnitAttr());
+    Value both = LLVM::UndefOp::create(code, type);
+    both = LLVM::InsertElementOp::create(
+        code, both, code.selectAny(isOdd, other, low), code.get(0));
+    both = LLVM::InsertElementOp::create(
+        code, both, code.selectAny(isOdd, high, other), code.get(1));
+    stored.push_back({both, 16 * chunk});
   }
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    Int number = numbers[i];
-    Int row = code.add(firstRow, code.div(number, chunks));
-    if (schedule.splits > 1)
-      row = code.add(row, code.mul(split, rowsEach()));
-    Value isMine = LLVM::AndOp::create(code, code.less(row, shape.rows()),
-                                       code.less(number, end));
-    code.when(isMine,
-              [&] { storeChunk(values[i], row, code.rem(number, chunks)); });
-  }
-}
-
-void AttentionKernel::writeResult() {
-  int64_t threads = 128 * schedule.warpgroups;
-  int64_t chunks = rowsEach() * (shape.width / 8);
-  int64_t most = kUnderWay / (schedule.splits > 2 ? 2 : 1);
-  int64_t each = std::min<int64_t>(most, divideCeil(chunks, threads));
-  Value first = thread;
-  code.loop({&first}, [&]() -> Value {
-    SmallVector<Int> numbers;
-    for (int64_t i = 0; i < each; ++i)
-      numbers.push_back(code.add(first, i * threads));
-    writeChunks(numbers);
-    first = code.get(code.add(first, each * threads));
-    return code.less(first, chunks);
+  Value last = chunks % 2 ? packed(chunks - 1) : Value();
+  code.when(isInside, [&] {
+    for (auto [value, at] : stored)
+      store(value, pairs, at);
+    if (last)
+      store(last, advance(line, code.get(code.shl(code.bitAnd(lane, 3), 2))),
+            16 * (chunks - 1));
   });
 }
 

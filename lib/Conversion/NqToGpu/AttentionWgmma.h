@@ -5,50 +5,80 @@
 
 #include "AttentionShape.h"
 
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
+
 namespace nibble {
 namespace gpu {
 
 /// How an attention is spread over the machine. A block takes 64 rows per
 /// warpgroup and walks over tiles of keys and values, which a warp of its own
-/// copies into a ring in shared memory. The blocks of a cluster have the same
-/// rows and share the tiles; what they find is merged at the end.
+/// copies into a ring in shared memory. Blocks of a cluster are splits of the
+/// keys of the same rows, whose sums are merged at the end, times sharers:
+/// other rows with the same keys, each of which brings a part of a tile for
+/// all.
 struct AttentionSchedule {
   AttentionSchedule(const AttentionShape &shape, const GpuTarget &target);
 
-  int64_t warpgroups; ///< that multiply, 1 or 2
+  int64_t warpgroups; ///< that multiply, 1, 2 or 3
   int64_t keys;       ///< of a tile, 64 or 128
-  int64_t splits;     ///< blocks of a cluster: 1, 2, 4 or 8
+  int64_t splits;     ///< of the keys: 1, 2, 4 or 8
+  int64_t sharers;    ///< of tiles: 1, 2 or 4; 1 if causal
   int64_t slots;      ///< tiles in shared memory
+  /// Clusters that walk over the rows, or 0: as many as there are rows for.
+  int64_t walkers = 0;
 
   int64_t rows() const { return 64 * warpgroups; }
+  int64_t warps() const { return 4 * warpgroups; }
+  int64_t blocksOfCluster() const { return splits * sharers; }
+  int64_t rowClusters(const AttentionShape &shape) const {
+    return llvm::divideCeil(shape.rows(), rows() * sharers);
+  }
+  /// Rows of a cluster each.
+  int64_t items(const AttentionShape &shape) const {
+    return rowClusters(shape) * shape.matrices() * shape.batch;
+  }
   /// Of the block. Those behind the warpgroups copy: a warp, or a warpgroup,
   /// which can hand over its registers.
-  int64_t threads() const { return warpgroups == 1 ? 160 : 384; }
-  int64_t consumerRegisters() const { return 224; }
+  int64_t threads() const {
+    return warpgroups == 1 ? 160 : 128 * (warpgroups + 1);
+  }
+  /// Of a thread at first; of threads that multiply, and of those that copy.
+  int64_t registers() const { return 65536 / threads() / 8 * 8; }
+  int64_t consumerRegisters() const { return warpgroups == 3 ? 160 : 232; }
+  int64_t producerRegisters() const { return warpgroups == 3 ? 32 : 40; }
   /// Columns of the result, as instructions have them.
   int64_t columns;
   int64_t panelsQK, panelsV; ///< of 64 elements (128 bytes) along a head
 
+  // What a block merges of the rows of its cluster: some warps, or parts of the
+  // columns of one.
+  int64_t warpsMerged() const { return std::max(warps() / splits, int64_t(1)); }
+  int64_t columnParts() const { return std::max(splits / warps(), int64_t(1)); }
+  int64_t chunksMerged() const { return columns / 8 / columnParts(); }
+  /// 16 bytes of each thread.
+  int64_t vectorBytes() const { return warpsMerged() * 32 * 16; }
+  int64_t mergeBytes() const {
+    return (splits - 1) * chunksMerged() * vectorBytes();
+  }
+  int64_t factorBytes() const { return (splits - 1) * vectorBytes(); }
+
   // Bytes from the begin of shared memory. Q, keys and values stand in panels
-  // of 128-byte rows, swizzled. The sums that are merged or stored take the
-  // place of all that.
+  // of 128-byte rows, swizzled. Sums from other splits take their place;
+  // exponents and totals that go with them have their own.
   int64_t qBytes() const { return panelsQK * rows() * 128; }
   int64_t slotBytes() const { return std::max(panelsQK, panelsV) * keys * 128; }
-  /// Of a row of sums: a multiple of 128 and 32, so that the four rows that a
-  /// half warp stores at once are in different banks.
-  int64_t sumsPitch() const { return (columns * 4 + 127) / 128 * 128 + 32; }
-  /// Per row: exponent, total; then factors per split.
-  int64_t rowsBegin() const { return rows() * sumsPitch(); }
-  int64_t factorsBegin() const { return rowsBegin() + 8 * rows(); }
-  int64_t barriers() const {
-    int64_t exchange = factorsBegin() + 4 * rows() * splits;
-    int64_t ring = qBytes() + slots * slotBytes();
-    return (std::max(exchange, ring) + 127) / 128 * 128;
+  int64_t factorsBegin() const {
+    return std::max(mergeBytes(), qBytes() + slots * slotBytes());
   }
-  int64_t sharedBytes() const { return barriers() + 8 * (1 + 2 * slots); }
+  int64_t barriers() const { return factorsBegin() + factorBytes(); }
+  static int64_t barrierBytes(int64_t slots) { return 8 * (4 + 2 * slots); }
+  int64_t sharedBytes() const { return barriers() + barrierBytes(slots); }
 
 private:
-  void spread(const AttentionShape &shape, const GpuTarget &target);
+  bool fits(const AttentionShape &shape);
+  double estimate(const AttentionShape &shape, const GpuTarget &target) const;
 };
 
 /// Whether emitAttentionWgmma takes the part.
