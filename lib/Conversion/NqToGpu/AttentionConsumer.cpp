@@ -263,16 +263,11 @@ SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
   return pack(scores);
 }
 
-/// One round would be unrolled, and its registers with those of the rest are
-/// more than there are.
+/// The number times 1, which the assembler does not know: one round would be
+/// unrolled, and its registers with those around it are more than there are.
 static Value hide(sm90::Code &code, Int number) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  return LLVM::InlineAsmOp::create(
-             code, code.i32(), ValueRange(code.get(number)), "mov.b32 $0, $1;",
-             "=r,r", /*has_side_effects=*/false, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-      .getResult(0);
+  return code.get(
+      code.mul(number, Value(NVVM::GridDimYOp::create(code, code.i32()))));
 }
 
 void AttentionKernel::writeRounds(Values &sums, Values &weights,
