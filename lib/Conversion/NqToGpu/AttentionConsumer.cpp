@@ -158,29 +158,27 @@ void AttentionKernel::beginValues(Values &sums, Values &weights, Value slot) {
   multiplyValues(sums, weights, slot);
 }
 
-/// By the warpgroup, with the one that waits.
-void AttentionKernel::syncGroup(StringRef how, Int number) {
+void AttentionKernel::syncThreads(StringRef how, Int barrier, int64_t threads) {
   auto dialect =
       LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  LLVM::InlineAsmOp::create(
-      code, LLVM::LLVMVoidType::get(code.getContext()),
-      ValueRange(code.get(number)), ("bar." + how + " $0, 256;").str(),
-      "r,~{memory}", /*has_side_effects=*/true, /*is_align_stack=*/false,
-      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
+  std::string text =
+      "bar." + how.str() + " $0, " + std::to_string(threads) + ";";
+  LLVM::InlineAsmOp::create(code, LLVM::LLVMVoidType::get(code.getContext()),
+                            ValueRange(code.get(barrier)), text, "r,~{memory}",
+                            /*has_side_effects=*/true, /*is_align_stack=*/false,
+                            LLVM::tailcallkind::TailCallKind::None, dialect,
+                            ArrayAttr());
 }
 
 /// Barrier 1 + g lets warpgroup g through.
 void AttentionKernel::takeTurn() {
   if (schedule.warpgroups > 1)
-    syncGroup("sync", code.add(code.shr(warp, 2), 1));
+    syncThreads("sync", code.add(getGroup(), 1), 256);
 }
 
 void AttentionKernel::passTurn() {
-  if (schedule.warpgroups == 1)
-    return;
-  Int group = code.shr(warp, 2);
-  Value isLast = code.equal(group, schedule.warpgroups - 1);
-  syncGroup("arrive", code.select(isLast, 1, code.add(group, 2)));
+  if (schedule.warpgroups > 1)
+    syncThreads("arrive", code.sub(2, getGroup()), 256);
 }
 
 void AttentionKernel::fade(Values &sums, const AttentionRows &rows) {
@@ -291,19 +289,22 @@ void AttentionKernel::writeRounds(Values &sums, Values &weights,
 }
 
 /// Turns are taken as often as they are passed: the first one is a gift of the
-/// last warpgroup, and the first one waits for the last one in the end.
+/// second warpgroup, and the first warpgroup waits for the last one in the end.
 void AttentionKernel::writeConsumer() {
   sm90::Code &c = code;
   rowOfThread = c.add(c.mul(warp, 16), c.shr(lane, 2));
   keyOfThread = c.shl(c.bitAnd(lane, 3), 1);
-  Int group = c.shr(warp, 2);
+  Value isFirst = c.equal(getGroup(), 0), isSecond = c.equal(getGroup(), 1);
   if (schedule.warpgroups > 1)
-    c.when(c.equal(group, schedule.warpgroups - 1), [&] { passTurn(); });
+    c.when(isSecond, [&] { passTurn(); });
   AttentionRing ring{c.get(0), c.get(0)};
   Value queriesPhase = c.get(0);
+  auto ofGroup = [&](int64_t barrier) {
+    return barrierAt(barrier, getGroup());
+  };
   forItems({&ring.stage, &ring.phase, &queriesPhase}, [&] {
     findRows();
-    waitFor(at(queriesFull()), queriesPhase);
+    waitFor(ofGroup(queriesFull()), queriesPhase);
     queriesPhase = c.get(c.bitXor(queriesPhase, 1));
     AttentionRows rows;
     Values weights = writeFirst(rows, ring);
@@ -311,7 +312,7 @@ void AttentionKernel::writeConsumer() {
     writeRounds(sums, weights, rows, ring);
     // Q was read for the last time.
     if (schedule.walkers)
-      c.when(c.equal(lane, 0), [&] { arrive(at(queriesEmpty())); });
+      c.when(c.equal(lane, 0), [&] { arrive(ofGroup(queriesEmpty())); });
     if (schedule.mergeBytes() <= schedule.qBytes())
       tellReady();
     waitFull(ring);
@@ -326,13 +327,10 @@ void AttentionKernel::writeConsumer() {
     writeResult(sums, rows);
   });
   if (schedule.warpgroups > 1)
-    c.when(c.equal(group, 0), [&] { takeTurn(); });
-  if (!isCluster())
-    return;
-  if (schedule.splits == 1)
-    clusterArrive();
+    c.when(isFirst, [&] { takeTurn(); });
   // A block's memory stays until nobody arrives there.
-  clusterWait();
+  if (isCluster())
+    clusterWait();
 }
 
 } // namespace gpu

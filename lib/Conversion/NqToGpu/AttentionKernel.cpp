@@ -45,10 +45,9 @@ LLVM::LLVMFuncOp AttentionKernel::createFunction(mlir::gpu::GPUModuleOp target,
                   b.getDenseI32ArrayAttr(int32_t(schedule.threads())));
   result->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                   b.getI32IntegerAttr(1));
-  if (schedule.blocksOfCluster() > 1)
-    result->setAttr(
-        NVVM::NVVMDialect::getClusterDimAttrName(),
-        b.getDenseI32ArrayAttr({int32_t(schedule.blocksOfCluster()), 1, 1}));
+  if (schedule.splits > 1)
+    result->setAttr(NVVM::NVVMDialect::getClusterDimAttrName(),
+                    b.getDenseI32ArrayAttr({int32_t(schedule.splits), 1, 1}));
   auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
   for (auto [i, arg] : llvm::enumerate(launch.args)) {
     if (arg.kind != KernelArg::Map)
@@ -87,17 +86,17 @@ TensorMap AttentionKernel::makeMap(const StridedTensor &tensor, int64_t rows,
 void AttentionKernel::addMaps() {
   const AttentionShape &s = shape;
   int64_t ofMatrix = s.q.strides[1] * (s.folds() ? s.group() : 1);
-  launch.args.push_back(KernelArg::tensorMap(
-      s.q.value,
-      makeMap(s.q, s.rows(), s.rowStride(), s.matrices(), ofMatrix, s.depth,
-              schedule.rows() / schedule.splits),
-      s.q.offset * 2));
+  launch.args.push_back(
+      KernelArg::tensorMap(s.q.value,
+                           makeMap(s.q, s.rows(), s.rowStride(), s.matrices(),
+                                   ofMatrix, s.depth, 64 / schedule.splits),
+                           s.q.offset * 2));
   for (const StridedTensor *tensor : {&s.k, &s.v})
     launch.args.push_back(KernelArg::tensorMap(
         tensor->value,
         makeMap(*tensor, s.keys, tensor->strides[2], s.kvHeads,
                 tensor->strides[1], tensor == &s.k ? s.depth : s.width,
-                schedule.keys / schedule.sharers),
+                schedule.keys),
         tensor->offset * 2));
   launch.args.push_back(KernelArg::pointer(s.result.value));
   if (s.mask)
@@ -118,27 +117,37 @@ void AttentionKernel::setRegisters(int64_t count) {
 KernelLaunch AttentionKernel::write() {
   int64_t clusters =
       schedule.walkers ? schedule.walkers : schedule.items(shape);
-  launch.grid = {clusters * schedule.blocksOfCluster(), 1, 1};
+  launch.grid = {clusters * schedule.splits, 1, 1};
   launch.block = {schedule.threads(), 1, 1};
-  launch.cluster = {schedule.blocksOfCluster(), 1, 1};
+  launch.cluster = {schedule.splits, 1, 1};
   launch.sharedBytes = schedule.sharedBytes();
   memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
   findThread();
-  writeBarriers();
+  Value begins = code.equal(thread, 128 * schedule.warpgroups);
+  code.when(begins, [&] { writeBarriers(); });
+  if (isCluster())
+    clusterArrive();
   Value multiplies = code.less(warp, schedule.warps());
   code.when(multiplies, [&] {
     setRegisters(schedule.consumerRegisters());
+    isCluster() ? clusterWait() : syncThreads("sync", 0, schedule.threads());
     writeConsumer();
   });
-  Value copies =
-      LLVM::XOrOp::create(code, multiplies, code.constant(code.getI1Type(), 1));
-  code.when(copies, [&] {
+  auto negate = [&](Value condition) -> Value {
+    return LLVM::XOrOp::create(code, condition,
+                               code.constant(code.getI1Type(), 1));
+  };
+  code.when(negate(multiplies), [&] {
     setRegisters(schedule.producerRegisters());
-    code.when(code.equal(thread, 128 * schedule.warpgroups),
-              [&] { writeProducer(); });
-    // That of writeConsumer.
-    if (isCluster())
-      clusterArrive(), clusterWait();
+    NVVM::SyncWarpOp::create(code, code.get(-1));
+    if (!isCluster())
+      syncThreads("arrive", 0, schedule.threads());
+    code.when(begins, [&] { writeProducer(); });
+    if (!isCluster())
+      return;
+    // Those of writeProducer and writeConsumer.
+    code.when(negate(begins), [&] { clusterWait(); });
+    clusterArrive(), clusterWait();
   });
   LLVM::ReturnOp::create(code, ValueRange());
   return launch;
@@ -183,20 +192,18 @@ void AttentionKernel::findThread() {
                               UnitAttr());
   Int block = Value(NVVM::BlockIdXOp::create(c, c.i32()));
   split = c.rem(block, schedule.splits);
-  sharer = c.rem(c.div(block, schedule.splits), schedule.sharers);
-  cluster = c.div(block, schedule.blocksOfCluster());
+  cluster = c.div(block, schedule.splits);
 }
 
 /// The longest rows come first.
 void AttentionKernel::findPlace(Int item) {
   sm90::Code &c = code;
-  int64_t rowClusters = schedule.rowClusters(shape);
-  Int rowCluster = c.rem(item, rowClusters);
+  int64_t rowBlocks = schedule.rowBlocks(shape);
+  Int rowBlock = c.rem(item, rowBlocks);
   if (shape.causal)
-    rowCluster = c.sub(rowClusters - 1, rowCluster);
-  firstRow = c.mul(c.add(c.mul(rowCluster, schedule.sharers), sharer),
-                   schedule.rows());
-  Int rest = c.div(item, rowClusters);
+    rowBlock = c.sub(rowBlocks - 1, rowBlock);
+  firstRow = c.mul(rowBlock, schedule.rows());
+  Int rest = c.div(item, rowBlocks);
   matrix = c.rem(rest, shape.matrices());
   batch = c.div(rest, shape.matrices());
   kvHead = shape.folds() ? matrix : c.div(matrix, shape.group());
@@ -254,53 +261,43 @@ void AttentionKernel::findTiles() {
 // Barriers
 //===----------------------------------------------------------------------===//
 
-/// First the barriers of Q, full and empty, then those of merging, then those
-/// of full slots, then of empty ones.
-static int64_t fullBegin(const AttentionSchedule &schedule) {
-  return schedule.barriers() + 32;
-}
-static int64_t emptyBegin(const AttentionSchedule &schedule) {
-  return fullBegin(schedule) + 8 * schedule.slots;
-}
-
+/// By the thread that copies, which need not wait for anybody then.
 void AttentionKernel::writeBarriers() {
   sm90::Code &c = code;
   const AttentionSchedule &s = schedule;
-  c.when(c.equal(thread, 0), [&] {
-    auto initialize = [&](int64_t address, int64_t arrivals) {
-      NVVM::MBarrierInitOp::create(c, at(address), c.get(arrivals), Value());
-    };
-    initialize(queriesFull(), 1);
-    initialize(queriesEmpty(), s.warps());
-    if (s.splits > 1) {
-      initialize(ready(), (s.splits - 1) * s.warps());
-      initialize(received(), 1);
-    }
-    for (int64_t i = 0; i < s.slots; ++i) {
-      initialize(fullBegin(s) + 8 * i, 1);
-      initialize(emptyBegin(s) + 8 * i, s.warps() * s.sharers);
-    }
-    NVVM::FenceMbarrierInitOp::create(c);
-    NVVM::FenceProxyOp::create(
-        c, NVVM::ProxyKind::async_shared,
-        NVVM::SharedSpaceAttr::get(c.getContext(),
-                                   NVVM::SharedSpace::shared_cta));
-    if (s.splits > 1)
-      expect(at(received()), s.mergeBytes() + s.factorBytes());
-  });
-  c.when(c.equal(thread, 128 * s.warpgroups), [&] {
-    for (unsigned i = 0; i < 3; ++i)
-      NVVM::PrefetchOp::create(
-          c, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(),
-          function.getArgument(i), Value(), c.getUnitAttr());
-  });
-  if (!isCluster()) {
-    NVVM::Barrier0Op::create(c);
-    return;
+  auto initialize = [&](int64_t address, int64_t arrivals) {
+    NVVM::MBarrierInitOp::create(c, at(address), c.get(arrivals), Value());
+  };
+  for (unsigned i : {1, 0, 2})
+    NVVM::PrefetchOp::create(c, NVVM::PrefetchCacheLevelAttr(),
+                             NVVM::CacheEvictionPriorityAttr(),
+                             function.getArgument(i), Value(), c.getUnitAttr());
+  for (int64_t i = 0; i < s.warpgroups; ++i) {
+    initialize(queriesFull() + 8 * i, 1);
+    initialize(queriesEmpty() + 8 * i, 4);
   }
-  // Other blocks copy to this one's memory and arrive there.
-  clusterArrive();
-  clusterWait();
+  if (s.splits > 1) {
+    initialize(ready(), (s.splits - 1) * s.warps());
+    initialize(received(), 1);
+  }
+  for (int64_t i = 0; i < s.slots; ++i) {
+    initialize(fullBegin() + 8 * i, 1);
+    initialize(emptyBegin() + 8 * i, s.warps());
+  }
+  NVVM::FenceMbarrierInitOp::create(c);
+  NVVM::FenceProxyOp::create(
+      c, NVVM::ProxyKind::async_shared,
+      NVVM::SharedSpaceAttr::get(c.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+  if (s.splits == 1)
+    return;
+  auto end = [&](Int part) {
+    return c.div(c.mul(part, s.columns / 8), s.splits);
+  };
+  Int mine = c.sub(end(c.add(split, 1)), end(split));
+  expect(at(received()),
+         c.get(c.add(c.mul(mine, (s.splits - 1) * s.vectorBytes()),
+                     s.factorBytes())));
 }
 
 /// What it orders are barriers and reads of products, which are done: with
@@ -330,23 +327,17 @@ void AttentionKernel::waitFor(Value barrier, Value phase) {
 }
 
 void AttentionKernel::waitFull(const AttentionRing &ring) {
-  waitFor(barrierAt(fullBegin(schedule), ring.stage), ring.phase);
+  waitFor(barrierAt(fullBegin(), ring.stage), ring.phase);
 }
 
 void AttentionKernel::arrive(Value barrier) {
   NVVM::MBarrierArriveOp::create(code, Type(), barrier, Value());
 }
 
-/// By each warp that reads, when its products are done; at all blocks that
-/// bring a part.
+/// By each warp that reads, when its products are done.
 void AttentionKernel::release(Value stage) {
-  Value barrier = barrierAt(emptyBegin(schedule), stage);
-  code.when(code.less(lane, schedule.sharers), [&] {
-    if (schedule.sharers > 1)
-      barrier =
-          ofBlock(barrier, code.add(split, code.mul(lane, schedule.splits)));
-    arrive(barrier);
-  });
+  code.when(code.equal(lane, 0),
+            [&] { arrive(barrierAt(emptyBegin(), stage)); });
 }
 
 void AttentionKernel::advance(AttentionRing &ring) {
@@ -360,7 +351,7 @@ void AttentionKernel::advance(AttentionRing &ring) {
 // Copies
 //===----------------------------------------------------------------------===//
 
-void AttentionKernel::expect(Value barrier, int64_t bytes) {
+void AttentionKernel::expect(Value barrier, Int bytes) {
   NVVM::MBarrierArriveExpectTxOp::create(code, Type(), barrier, code.get(bytes),
                                          NVVM::MemScopeKind::CTA,
                                          /*relaxed=*/false, Value());
@@ -378,46 +369,38 @@ void AttentionKernel::copy(Value map, Int target, ArrayRef<Int> coords,
       NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
 }
 
-/// Bits of `count` blocks `step` apart; nothing if there is but one.
-static Value getBlocks(sm90::Code &code, int64_t count, int64_t step,
-                       Int first) {
-  if (count == 1)
-    return Value();
-  int64_t bits = 0;
-  for (int64_t i = 0; i < count; ++i)
-    bits |= int64_t(1) << (i * step);
-  return LLVM::TruncOp::create(code, code.i16(),
-                               code.get(code.shl(bits, first)));
-}
-
-/// What lies behind the end of a tensor comes as zeros. A sharer brings some
-/// of the keys for all.
+/// What lies behind the end of a tensor comes as zeros.
 void AttentionKernel::copyTile(bool isKey, Int tile, AttentionRing &ring) {
   const AttentionSchedule &s = schedule;
-  int64_t panels = isKey ? s.panelsQK : s.panelsV, part = s.keys / s.sharers;
-  Value full = barrierAt(fullBegin(s), ring.stage);
+  int64_t panels = isKey ? s.panelsQK : s.panelsV;
+  Value full = barrierAt(fullBegin(), ring.stage);
+  waitFor(barrierAt(emptyBegin(), ring.stage), ring.phase);
   expect(full, panels * s.keys * 128);
-  Int mine = code.mul(sharer, part);
   Int begin = code.add(code.mul(ring.stage, s.slotBytes()), s.qBytes());
-  begin = code.add(begin, code.mul(mine, 128));
-  Value blocks = getBlocks(code, s.sharers, s.splits, split);
   for (int64_t p = 0; p < panels; ++p)
     copy(function.getArgument(isKey ? 1 : 2), code.add(begin, p * s.keys * 128),
-         {64 * p, code.add(code.mul(tile, s.keys), mine), kvHead, batch}, full,
-         blocks);
+         {64 * p, code.mul(tile, s.keys), kvHead, batch}, full, Value());
 }
 
-/// A split brings some of the rows for all.
-void AttentionKernel::copyQueries() {
+/// The first warpgroup begins while those of the second one come. A split
+/// brings some of the rows for all.
+void AttentionKernel::copyQueries(Value phase) {
   const AttentionSchedule &s = schedule;
-  Value full = at(queriesFull());
-  expect(full, s.qBytes());
-  Int mine = code.mul(split, s.rows() / s.splits);
-  Value blocks = getBlocks(code, s.splits, 1, code.mul(sharer, s.splits));
-  for (int64_t p = 0; p < s.panelsQK; ++p)
-    copy(function.getArgument(0),
-         code.add(code.mul(mine, 128), p * s.rows() * 128),
-         {64 * p, code.add(firstRow, mine), matrix, batch}, full, blocks);
+  int64_t part = 64 / s.splits;
+  Value blocks;
+  if (s.splits > 1)
+    blocks = code.constant(code.i16(), (int64_t(1) << s.splits) - 1);
+  for (int64_t g = 0; g < s.warpgroups; ++g) {
+    Value full = at(queriesFull() + 8 * g);
+    if (s.walkers)
+      waitFor(at(queriesEmpty() + 8 * g), phase);
+    expect(full, s.panelsQK * 64 * 128);
+    Int mine = code.add(code.mul(split, part), 64 * g);
+    for (int64_t p = 0; p < s.panelsQK; ++p)
+      copy(function.getArgument(0),
+           code.add(code.mul(mine, 128), p * s.rows() * 128),
+           {64 * p, code.add(firstRow, mine), matrix, batch}, full, blocks);
+  }
 }
 
 /// In the order in which consumers take them: key tile 0, then key tile i and
@@ -428,18 +411,19 @@ void AttentionKernel::writeProducer() {
   AttentionRing ring{c.get(0), c.get(1)};
   Value queriesPhase = c.get(1);
   forItems({&ring.stage, &ring.phase, &queriesPhase}, [&] {
-    if (schedule.walkers)
-      waitFor(at(queriesEmpty()), queriesPhase);
+    copyTile(true, lastTile, ring);
+    advance(ring);
+    // The others' barriers are initialized, too.
+    if (isCluster())
+      clusterWait();
+    copyQueries(queriesPhase);
     queriesPhase = c.get(c.bitXor(queriesPhase, 1));
-    copyQueries();
-    Value number = c.get(0);
+    Value number = c.get(1);
     Int last = c.sub(c.mul(tiles, 2), 1);
     c.loop({&number, &ring.stage, &ring.phase}, [&]() -> Value {
-      waitFor(barrierAt(emptyBegin(schedule), ring.stage), ring.phase);
       Value isOdd = c.equal(c.bitAnd(number, 1), 1);
       Value isLast = c.equal(number, last);
       Value isKey = c.selectAny(isLast, c.constant(c.getI1Type(), 0), isOdd);
-      isKey = LLVM::OrOp::create(c, isKey, c.equal(number, 0));
       c.when(isKey, [&] {
         copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring);
       });

@@ -58,12 +58,12 @@ private:
   void writeBarriers();
   void setRegisters(int64_t count);
   void writeProducer();
-  void copyQueries();
+  void copyQueries(mlir::Value phase);
   void copyTile(bool isKey, Int tile, AttentionRing &ring);
   /// To all blocks in `blocks`, bits of the cluster, if there are several.
   void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
             mlir::Value barrier, mlir::Value blocks);
-  void expect(mlir::Value barrier, int64_t bytes);
+  void expect(mlir::Value barrier, Int bytes);
   void waitFor(mlir::Value barrier, mlir::Value phase);
   void arrive(mlir::Value barrier);
   mlir::Value barrierAt(int64_t begin, mlir::Value stage);
@@ -77,16 +77,21 @@ private:
   mlir::Value ofBlock(mlir::Value address, Int block);
   void clusterArrive();
   void clusterWait();
+  // Barriers: rows of Q of a warpgroup have come, and can be replaced; all
+  // other splits can take sums, and theirs have come; slots are full, and
+  // empty.
   int64_t queriesFull() const { return schedule.barriers(); }
-  int64_t queriesEmpty() const { return schedule.barriers() + 8; }
-  /// All other splits can take sums; their sums have come.
-  int64_t ready() const { return schedule.barriers() + 16; }
-  int64_t received() const { return schedule.barriers() + 24; }
-  bool isCluster() const { return schedule.blocksOfCluster() > 1; }
+  int64_t queriesEmpty() const { return schedule.barriers() + 16; }
+  int64_t ready() const { return schedule.barriers() + 32; }
+  int64_t received() const { return schedule.barriers() + 40; }
+  int64_t fullBegin() const { return schedule.barriers() + 48; }
+  int64_t emptyBegin() const { return fullBegin() + 8 * schedule.slots; }
+  bool isCluster() const { return schedule.splits > 1; }
 
   // AttentionConsumer.cpp: products.
   void writeConsumer();
   void findRows();
+  mlir::Value getGroup() { return code.get(code.shr(warp, 2)); }
   /// Weights of the first tile.
   Values writeFirst(AttentionRows &rows, AttentionRing &ring);
   void writeRounds(Values &sums, Values &weights, AttentionRows &rows,
@@ -100,7 +105,8 @@ private:
   /// while another one's products run.
   void takeTurn();
   void passTurn();
-  void syncGroup(llvm::StringRef how, Int number);
+  /// bar.sync or .arrive.
+  void syncThreads(llvm::StringRef how, Int barrier, int64_t threads);
   void multiplyValues(Values &sums, llvm::ArrayRef<mlir::Value> weights,
                       mlir::Value stage);
   /// wgmma.fence or wait, which the values pass through, so that nothing that
@@ -144,8 +150,9 @@ private:
   /// Of the blocks' sums of row r, this block's first.
   Values getFactors(llvm::ArrayRef<Values> others, const AttentionRows &rows,
                     unsigned r);
-  Int ownerOf(int64_t part);
-  Int placeInUnit();
+  /// Of the thread, or of its rows, in vectors of all.
+  Int placeOfThread() { return code.shl(thread, 4); }
+  Int placeOfRows() { return code.shl(code.shr(thread, 2), 4); }
   Values loadFloats(mlir::Value address, int64_t count);
   void storeRow(llvm::ArrayRef<mlir::Value> sums, unsigned r,
                 int64_t firstChunk);
@@ -172,8 +179,7 @@ private:
   sm90::Code code;
   mlir::Value memory; ///< begin of shared memory
   mlir::Value thread, lane, warp;
-  Int split = 0, sharer = 0, cluster = 0, firstRow = 0, matrix = 0, batch = 0,
-      kvHead = 0;
+  Int split = 0, cluster = 0, firstRow = 0, matrix = 0, batch = 0, kvHead = 0;
   Int lastTile = 0, tiles = 0; ///< of this block, from the last one down
   Int limit = 0;  ///< keys from here on are another block's, or none
   Int allSee = 0; ///< keys before that are seen by all rows

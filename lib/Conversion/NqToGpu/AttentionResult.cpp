@@ -27,15 +27,15 @@ void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
     return writeWhole(sums, rows);
   if (schedule.mergeBytes() > schedule.qBytes())
     tellReady();
-  auto isMine = [&](int64_t part) { return code.equal(ownerOf(part), split); };
-  for (int64_t part = 0; part < schedule.columnParts(); ++part) {
-    Value isOther = LLVM::XOrOp::create(code, isMine(part),
-                                        code.constant(code.getI1Type(), 1));
+  waitFor(at(ready()), code.get(0));
+  for (int64_t part = 0; part < schedule.splits; ++part) {
+    Value isOther = LLVM::ICmpOp::create(code, LLVM::ICmpPredicate::ne,
+                                         code.get(split), code.get(part));
     code.when(isOther, [&] { sendPart(part, sums, rows); });
   }
   clusterArrive();
-  for (int64_t part = 0; part < schedule.columnParts(); ++part)
-    code.when(isMine(part), [&] { mergePart(part, sums, rows); });
+  for (int64_t part = 0; part < schedule.splits; ++part)
+    code.when(code.equal(split, part), [&] { mergePart(part, sums, rows); });
 }
 
 /// The block has all keys. Rows that saw nothing have a total of zero, and are
@@ -55,25 +55,11 @@ void AttentionKernel::writeWhole(Values &sums, const AttentionRows &rows) {
 // Sums of other splits
 //===----------------------------------------------------------------------===//
 
-// Thread t of warp w has the same rows and columns in all splits, and the sums
-// of chunk j (8 columns, two rows) of a thread are 16 bytes. So what a split
-// gets is [sender, chunk, warp of those it merges, thread] vectors: written and
-// read without bank conflicts, by the threads that use them. Exponents and
-// totals of the two rows are one more vector.
-
-/// The split that merges this part of the warp's columns.
-Int AttentionKernel::ownerOf(int64_t part) {
-  int64_t parts = schedule.columnParts();
-  if (parts > 1)
-    return code.add(code.mul(warp, parts), part);
-  return code.div(warp, schedule.warpsMerged());
-}
-
-/// Bytes of the thread in its vector.
-Int AttentionKernel::placeInUnit() {
-  Int inUnit = code.rem(warp, schedule.warpsMerged());
-  return code.add(code.mul(inUnit, 32 * 16), code.mul(lane, 16));
-}
+// A thread has the same rows and columns in all splits, and its sums of a chunk
+// (8 columns, two rows) are 16 bytes. So what a split gets is [sender, chunk,
+// thread] vectors: written and read without bank conflicts, by the threads that
+// use them. Exponents and totals of two rows, which four threads share, are one
+// more vector.
 
 /// By each warp, when it reads nothing any more of what they write to.
 void AttentionKernel::tellReady() {
@@ -83,10 +69,7 @@ void AttentionKernel::tellReady() {
                                        code.get(split));
   Value sends =
       LLVM::AndOp::create(code, isOther, code.less(lane, schedule.splits));
-  code.when(sends, [&] {
-    Int block = code.add(lane, code.mul(sharer, schedule.splits));
-    arrive(ofBlock(at(ready()), block));
-  });
+  code.when(sends, [&] { arrive(ofBlock(at(ready()), Int(lane))); });
 }
 
 /// Four values; they are counted at the barrier when they are there.
@@ -110,27 +93,25 @@ void AttentionKernel::send(ArrayRef<Value> values, Int address, int64_t offset,
 void AttentionKernel::sendPart(int64_t part, ArrayRef<Value> sums,
                                const AttentionRows &rows) {
   const AttentionSchedule &s = schedule;
-  waitFor(at(ready()), code.get(0));
-  Int owner = ownerOf(part);
-  Int block = code.add(owner, code.mul(sharer, s.splits));
   auto remote = [&](Int bytes) -> Int {
-    Value place = ofBlock(code.at(memory, bytes), block);
+    Value place = ofBlock(code.at(memory, bytes), part);
     return Int(LLVM::PtrToIntOp::create(code, code.i32(), place).getResult());
   };
-  // Senders by their distance from the owner.
-  Int number =
-      code.rem(code.sub(code.add(split, s.splits - 1), owner), s.splits);
+  // Senders by their distance.
+  Int number = code.rem(code.add(split, s.splits - 1 - part), s.splits);
   Int barrier = remote(received());
   Int place = remote(code.add(
-      code.mul(number, s.chunksMerged() * s.vectorBytes()), placeInUnit()));
-  for (int64_t i = 0; i < s.chunksMerged(); ++i)
-    send(sums.slice(4 * (part * s.chunksMerged() + i), 4), place,
-         i * s.vectorBytes(), barrier);
-  Int factors = remote(
-      code.add(code.add(code.mul(number, s.vectorBytes()), placeInUnit()),
-               s.factorsBegin()));
-  send({rows.exponent[0], rows.total[0], rows.exponent[1], rows.total[1]},
-       factors, 0, barrier);
+      code.mul(number, s.mostChunks() * s.vectorBytes()), placeOfThread()));
+  int64_t first = s.firstChunk(part), end = s.firstChunk(part + 1);
+  for (int64_t i = first; i < end; ++i)
+    send(sums.slice(4 * i, 4), place, (i - first) * s.vectorBytes(), barrier);
+  code.when(code.equal(keyOfThread, 0), [&] {
+    Int factors = remote(
+        code.add(code.add(code.mul(number, s.vectorBytes() / 4), placeOfRows()),
+                 s.factorsBegin()));
+    send({rows.exponent[0], rows.total[0], rows.exponent[1], rows.total[1]},
+         factors, 0, barrier);
+  });
 }
 
 SmallVector<Value> AttentionKernel::loadFloats(Value address, int64_t count) {
@@ -175,28 +156,29 @@ void AttentionKernel::mergePart(int64_t part, ArrayRef<Value> sums,
                                 const AttentionRows &rows) {
   const AttentionSchedule &s = schedule;
   waitFor(at(received()), code.get(0));
-  Value place = code.at(memory, placeInUnit());
+  Value place = code.at(memory, placeOfThread());
+  Value ofRows = code.at(memory, placeOfRows());
   SmallVector<Values> others;
   for (int64_t n = 0; n + 1 < s.splits; ++n)
-    others.push_back(
-        loadFloats(code.at(place, s.factorsBegin() + n * s.vectorBytes()), 4));
+    others.push_back(loadFloats(
+        code.at(ofRows, s.factorsBegin() + n * s.vectorBytes() / 4), 4));
   Values factors[] = {getFactors(others, rows, 0), getFactors(others, rows, 1)};
   Values merged;
-  for (int64_t i = 0; i < s.chunksMerged(); ++i) {
+  int64_t first = s.firstChunk(part), chunks = s.firstChunk(part + 1) - first;
+  for (int64_t i = 0; i < chunks; ++i) {
     for (size_t e = 0; e < 4; ++e)
-      merged.push_back(LLVM::FMulOp::create(
-          code, sums[4 * (part * s.chunksMerged() + i) + e],
-          factors[e / 2][0]));
+      merged.push_back(LLVM::FMulOp::create(code, sums[4 * (first + i) + e],
+                                            factors[e / 2][0]));
     for (int64_t n = 0; n + 1 < s.splits; ++n) {
       Values other = loadFloats(
-          code.at(place, (n * s.chunksMerged() + i) * s.vectorBytes()), 4);
+          code.at(place, (n * s.mostChunks() + i) * s.vectorBytes()), 4);
       for (size_t e = 0; e < 4; ++e)
         merged[4 * i + e] = LLVM::FMAOp::create(
             code, other[e], factors[e / 2][n + 1], merged[4 * i + e]);
     }
   }
   for (unsigned r : {0, 1})
-    storeRow(merged, r, part * s.chunksMerged());
+    storeRow(merged, r, first);
 }
 
 //===----------------------------------------------------------------------===//

@@ -15,19 +15,19 @@ namespace gpu {
 /// Slots beyond that hide nothing more, and fewer do not let a warpgroup go on
 /// while another one still reads.
 static constexpr int64_t kMostSlots = 8, kFewestSlots = 4;
-/// What a block costs beside its tiles, in clocks: launch and first copies,
-/// results; barriers of a cluster; merging.
-static constexpr double kBlockClocks = 3500, kClusterClocks = 500,
-                        kMergeClocks = 1500;
-/// Of a walking block, whose first copies run under the last results.
-static constexpr double kNextClocks = 1500;
-/// Operations of a multiprocessor's tensor cores in a clock.
-static constexpr double kFlopsPerClock = 4096;
-/// Of that rate, what 1, 2 and 3 warpgroups reach, which hide each other's
-/// softmax.
-static constexpr double kReached[] = {0.5, 0.8, 0.8};
-/// From L2 to a multiprocessor, while all of them copy.
-static constexpr double kBytesPerClock = 24;
+
+// In clocks, fitted to an H200 (docs/performance.md): a launch, with its first
+// copies and last results; what a walking block, whose first copies run under
+// the results before, or another one adds; merging.
+static constexpr double kLaunchClocks = 12000, kNextClocks = 2000,
+                        kBlockClocks = 3500, kMergeClocks = 3000;
+/// Operations of a multiprocessor's tensor cores in a clock, its powers of two,
+/// and what reaches it of L2 while all multiprocessors read.
+static constexpr double kFlopsPerClock = 4096, kExp2PerClock = 16,
+                        kBytesPerClock = 32;
+/// What two warpgroups reach, which hide each other's softmax, of the slower of
+/// the two; one waits for both.
+static constexpr double kReached = 0.85;
 
 AttentionSchedule::AttentionSchedule(const AttentionShape &shape,
                                      const GpuTarget &target)
@@ -39,57 +39,64 @@ AttentionSchedule::AttentionSchedule(const AttentionShape &shape,
   keys = isNarrow && shape.keys > 64 ? 128 : 64;
   std::optional<AttentionSchedule> best;
   double least = 0;
-  for (int64_t groups : {2, 1, 3})
-    for (int64_t parts : {1, 2, 4, 8})
-      for (int64_t others : {1, 2, 4}) {
-        warpgroups = groups, splits = parts, sharers = others;
-        if (!fits(shape))
-          continue;
-        double clocks = estimate(shape, target);
-        if (best && clocks >= least)
-          continue;
-        least = clocks;
-        best = *this;
-      }
+  for (int64_t groups : {2, 1})
+    for (int64_t parts : {1, 2, 4, 8}) {
+      warpgroups = groups, splits = parts;
+      if (!fits(shape, target))
+        continue;
+      double clocks = estimate(shape, target);
+      if (best && clocks >= least)
+        continue;
+      least = clocks;
+      best = *this;
+    }
   *this = *best;
-  int64_t most = target.multiprocessors / blocksOfCluster();
-  if (splits == 1 && !shape.causal && items(shape) > most)
-    walkers = most;
+  if (walks(shape) && items(shape) > target.multiprocessors)
+    walkers = target.multiprocessors;
 }
 
-/// One warpgroup, one block always fits.
-bool AttentionSchedule::fits(const AttentionShape &shape) {
-  if (splits > int64_t(divideCeil(shape.keys, keys)) || blocksOfCluster() > 8)
-    return false;
-  if (shape.rows() <= 64 * (warpgroups - 1) ||
-      shape.rows() <= rows() * (sharers - 1) || (shape.causal && sharers > 1))
-    return false;
-  // Two warps of rows or columns of one have one owner each.
-  bool isSpread = splits <= warps() ? warps() % splits == 0
-                                    : columns / 8 % columnParts() == 0;
-  if (!isSpread || (warpgroups == 3 && (columns > 64 || splits > 1)))
+/// Blocks of equal length can be given out beforehand.
+bool AttentionSchedule::walks(const AttentionShape &shape) const {
+  return splits == 1 && !shape.causal;
+}
+
+/// One warpgroup without a cluster always fits.
+bool AttentionSchedule::fits(const AttentionShape &shape,
+                             const GpuTarget &target) {
+  if (splits > int64_t(divideCeil(shape.keys, keys)) ||
+      splits > target.multiprocessors || splits > columns / 8 ||
+      shape.rows() <= 64 * (warpgroups - 1))
     return false;
   int64_t fixed = qBytes() + factorBytes() + barrierBytes(kMostSlots);
   slots = std::min(kMostSlots, (kSm90SharedBytes - fixed) / slotBytes());
   return slots >= kFewestSlots && sharedBytes() <= kSm90SharedBytes;
 }
 
+/// Clusters that run at once. Those of four and eight do not find all
+/// multiprocessors: 30 and 15 on an H200, by its driver.
+static int64_t getClusters(const GpuTarget &target, int64_t blocks) {
+  int64_t usable = target.multiprocessors;
+  if (blocks > 2)
+    usable -= usable / 11;
+  return std::max(usable / blocks, int64_t(1));
+}
+
 /// Rows fill the machine, or keys are shared by blocks of a cluster.
 double AttentionSchedule::estimate(const AttentionShape &shape,
                                    const GpuTarget &target) const {
   int64_t tiles = divideCeil(divideCeil(shape.keys, keys), splits);
-  double flops = 2.0 * rows() * keys * 64 * (panelsQK + panelsV);
-  double bytes = 128.0 * keys * (panelsQK + panelsV) / sharers;
-  double clocks =
-      tiles * std::max(flops / (kFlopsPerClock * kReached[warpgroups - 1]),
-                       bytes / kBytesPerClock);
-  int64_t clusters = target.multiprocessors / blocksOfCluster();
-  int64_t waves = divideCeil(items(shape), clusters);
-  bool walks = splits == 1 && !shape.causal;
-  return waves * clocks + kBlockClocks +
-         (waves - 1) * (walks ? kNextClocks : kBlockClocks) +
-         waves * ((blocksOfCluster() > 1 ? kClusterClocks : 0) +
-                  (splits > 1 ? kMergeClocks : 0));
+  double sums = double(rows()) * keys;
+  double products =
+      2 * sums * (llvm::alignTo(shape.depth, 16) + columns) / kFlopsPerClock;
+  double weights = sums / kExp2PerClock;
+  double tile = warpgroups == 1 ? products + weights
+                                : std::max(products, weights) / kReached;
+  double bytes = 128.0 * keys * (panelsQK + panelsV);
+  tile = std::max(tile, bytes / kBytesPerClock);
+  int64_t waves = divideCeil(items(shape), getClusters(target, splits));
+  return waves * tiles * tile + kLaunchClocks +
+         (waves - 1) * (walks(shape) ? kNextClocks : kBlockClocks) +
+         (splits > 1 ? kMergeClocks : 0);
 }
 
 bool isAttentionWgmma(func::FuncOp part) {

@@ -14,30 +14,28 @@ namespace gpu {
 
 /// How an attention is spread over the machine. A block takes 64 rows per
 /// warpgroup and walks over tiles of keys and values, which a warp of its own
-/// copies into a ring in shared memory. Blocks of a cluster are splits of the
-/// keys of the same rows, whose sums are merged at the end, times sharers:
-/// other rows with the same keys, each of which brings a part of a tile for
-/// all.
+/// copies into a ring in shared memory. Blocks of a cluster have the same rows
+/// and share the keys; each merges some columns of the sums at the end. (Blocks
+/// of a cluster with other rows and the same keys, each of which copied a part
+/// of every tile for all, gained nothing on an H200.)
 struct AttentionSchedule {
   AttentionSchedule(const AttentionShape &shape, const GpuTarget &target);
 
-  int64_t warpgroups; ///< that multiply, 1, 2 or 3
+  int64_t warpgroups; ///< that multiply, 1 or 2
   int64_t keys;       ///< of a tile, 64 or 128
-  int64_t splits;     ///< of the keys: 1, 2, 4 or 8
-  int64_t sharers;    ///< of tiles: 1, 2 or 4; 1 if causal
+  int64_t splits;     ///< blocks of a cluster: 1, 2, 4 or 8
   int64_t slots;      ///< tiles in shared memory
   /// Clusters that walk over the rows, or 0: as many as there are rows for.
   int64_t walkers = 0;
 
   int64_t rows() const { return 64 * warpgroups; }
   int64_t warps() const { return 4 * warpgroups; }
-  int64_t blocksOfCluster() const { return splits * sharers; }
-  int64_t rowClusters(const AttentionShape &shape) const {
-    return llvm::divideCeil(shape.rows(), rows() * sharers);
+  int64_t rowBlocks(const AttentionShape &shape) const {
+    return llvm::divideCeil(shape.rows(), rows());
   }
   /// Rows of a cluster each.
   int64_t items(const AttentionShape &shape) const {
-    return rowClusters(shape) * shape.matrices() * shape.batch;
+    return rowBlocks(shape) * shape.matrices() * shape.batch;
   }
   /// Of the block. Those behind the warpgroups copy: a warp, or a warpgroup,
   /// which can hand over its registers.
@@ -46,23 +44,21 @@ struct AttentionSchedule {
   }
   /// Of a thread at first; of threads that multiply, and of those that copy.
   int64_t registers() const { return 65536 / threads() / 8 * 8; }
-  int64_t consumerRegisters() const { return warpgroups == 3 ? 160 : 232; }
-  int64_t producerRegisters() const { return warpgroups == 3 ? 32 : 40; }
+  int64_t consumerRegisters() const { return 232; }
+  int64_t producerRegisters() const { return 40; }
   /// Columns of the result, as instructions have them.
   int64_t columns;
   int64_t panelsQK, panelsV; ///< of 64 elements (128 bytes) along a head
 
-  // What a block merges of the rows of its cluster: some warps, or parts of the
-  // columns of one.
-  int64_t warpsMerged() const { return std::max(warps() / splits, int64_t(1)); }
-  int64_t columnParts() const { return std::max(splits / warps(), int64_t(1)); }
-  int64_t chunksMerged() const { return columns / 8 / columnParts(); }
-  /// 16 bytes of each thread.
-  int64_t vectorBytes() const { return warpsMerged() * 32 * 16; }
+  // Chunks of 8 columns, which the splits merge some of each. A thread sends 16
+  // bytes of a chunk, and one of four as many for what belongs to the rows.
+  int64_t firstChunk(int64_t part) const { return columns / 8 * part / splits; }
+  int64_t mostChunks() const { return llvm::divideCeil(columns / 8, splits); }
+  int64_t vectorBytes() const { return warps() * 32 * 16; }
   int64_t mergeBytes() const {
-    return (splits - 1) * chunksMerged() * vectorBytes();
+    return (splits - 1) * mostChunks() * vectorBytes();
   }
-  int64_t factorBytes() const { return (splits - 1) * vectorBytes(); }
+  int64_t factorBytes() const { return (splits - 1) * vectorBytes() / 4; }
 
   // Bytes from the begin of shared memory. Q, keys and values stand in panels
   // of 128-byte rows, swizzled. Sums from other splits take their place;
@@ -73,11 +69,12 @@ struct AttentionSchedule {
     return std::max(mergeBytes(), qBytes() + slots * slotBytes());
   }
   int64_t barriers() const { return factorsBegin() + factorBytes(); }
-  static int64_t barrierBytes(int64_t slots) { return 8 * (4 + 2 * slots); }
+  static int64_t barrierBytes(int64_t slots) { return 8 * (6 + 2 * slots); }
   int64_t sharedBytes() const { return barriers() + barrierBytes(slots); }
 
 private:
-  bool fits(const AttentionShape &shape);
+  bool walks(const AttentionShape &shape) const;
+  bool fits(const AttentionShape &shape, const GpuTarget &target);
   double estimate(const AttentionShape &shape, const GpuTarget &target) const;
 };
 

@@ -152,6 +152,22 @@ TEST(GpuAttention, SharesKeysInClusters) {
   check({{1, 1, 1, 130, 700, 128, 128}, "bf16", ", causal, bottom_right"});
 }
 
+/// Blocks of a cluster, and clusters, on a machine of so many multiprocessors.
+/// The assembler keeps everything in registers.
+void checkSpread(const Text &text, int64_t multiprocessors, int64_t cluster,
+                 int64_t clusters, unsigned seed = 1) {
+  SCOPED_TRACE(text.str());
+  nibble::gpu::GpuTarget target;
+  target.multiprocessors = multiprocessors;
+  AttentionRun run(text.str(), /*onCpu=*/false, target);
+  ASSERT_EQ(run.gpuKernel.launches.size(), 1u) << run.gpuError;
+  const nibble::gpu::KernelLaunch &launch = run.gpuKernel.launches[0];
+  EXPECT_EQ(launch.cluster[0], cluster);
+  EXPECT_EQ(launch.grid[0], cluster * clusters);
+  run.checkElements(text.element == "f16" ? 0x1p-10 : std::exp2(-7.5), seed);
+  run.checkAssembly();
+}
+
 TEST(GpuAttention, FoldsHeadsOfAGroupIntoRows) {
   for (const char *options : {"", ", causal", ", causal, bottom_right"})
     for (bool interleaved : {false, true}) {
@@ -169,6 +185,24 @@ TEST(GpuAttention, FoldsHeadsOfAGroupIntoRows) {
              interleaved});
     }
   check({{2, 8, 1, 1, 90, 128, 128}});
+}
+
+/// Each split merges some of the columns: of 9 chunks of 8, four or five, or
+/// one or two. Sums of others take the place of Q, or of more.
+TEST(GpuAttention, MergesColumnsInClusters) {
+  for (const char *mask : {"", "tensor<130x2000xf32>", "tensor<2000xi1>"})
+    checkSpread({{1, 1, 1, 130, 2000, 72, 72}, "f16", "", mask}, 4, 2, 2);
+  checkSpread({{1, 1, 1, 50, 1000, 72, 72}, "bf16", ", causal"}, 132, 8, 1);
+  checkSpread({{1, 1, 1, 130, 700, 64, 256}}, 8, 4, 2);
+  checkSpread({{1, 8, 1, 40, 500, 256, 256}}, 6, 2, 3);
+}
+
+/// Blocks walk over rows of several heads and batches, while the copies of the
+/// next ones begin.
+TEST(GpuAttention, WalksOverRows) {
+  for (const char *element : {"f16", "bf16"})
+    for (int64_t d : {64, 72, 128, 256})
+      checkSpread({{2, 3, 3, 150, 77, d, d}, element}, 2, 1, 2);
 }
 
 TEST(GpuAttention, MasksTheFuture) {

@@ -15,8 +15,9 @@ namespace test {
 /// After checkNear, `outputs` are those of the GPU.
 class GpuFusedRun : public FusedKernelRun {
 public:
-  explicit GpuFusedRun(const std::string &text, bool onCpu = false)
-      : FusedKernelRun(text, /*inPlace=*/-1, onCpu) {
+  explicit GpuFusedRun(const std::string &text, bool onCpu = false,
+                       const gpu::GpuTarget &target = {})
+      : FusedKernelRun(text, /*inPlace=*/-1, onCpu), target(target) {
     if (!graph)
       return;
     mlir::DialectRegistry registry;
@@ -51,6 +52,23 @@ public:
     checkRegisters();
   }
 
+  /// Where there is a ptxas: no kernel has a stack or spills.
+  void checkAssembly() {
+    std::string ptxas = gpu::findPtxas();
+    if (ptxas.empty())
+      return;
+    auto assembled = gpu::assemble(ptx, "sm_90a", ptxas);
+    ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
+    for (const gpu::KernelResources &resources : assembled->kernels) {
+      EXPECT_EQ(resources.stackBytes, 0) << resources.symbol;
+      EXPECT_EQ(resources.spillBytes, 0) << resources.symbol;
+      if (getenv("NIBBLE_SHOW_REGISTERS"))
+        fprintf(stderr, "%s: %d registers, %d bytes shared\n",
+                resources.symbol.c_str(), int(resources.registers),
+                int(resources.sharedBytes));
+    }
+  }
+
   /// The first operand is the identity of f16; f32 results are equal, bit by
   /// bit, up to one rounding of the scale.
   void checkIdentity(int64_t size) {
@@ -71,6 +89,7 @@ public:
       ASSERT_NEAR(x[i], y[i], std::abs(y[i]) * 0x1p-22) << "element " << i;
   }
 
+  gpu::GpuTarget target;
   gpu::GpuKernel gpuKernel;
   std::string gpuError, gpuCode, ptx;
 
@@ -94,7 +113,7 @@ protected:
     auto builder = mlir::OpBuilder::atBlockEnd(code->getBody());
     auto module =
         mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
-    auto lowered = gpu::lowerProductsToGpu(kernel, module, {});
+    auto lowered = gpu::lowerProductsToGpu(kernel, module, target);
     if (mlir::failed(lowered))
       return;
     gpuKernel = *lowered;
@@ -114,21 +133,9 @@ protected:
     device.reset();
   }
 
-  /// With NIBBLE_TEST_PTXAS, no kernel has a stack or spills.
   void checkRegisters() {
-    std::string ptxas = gpu::findPtxas();
-    if (ptxas.empty() || !getenv("NIBBLE_TEST_PTXAS"))
-      return;
-    auto assembled = gpu::assemble(ptx, "sm_90a", ptxas);
-    ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
-    for (const gpu::KernelResources &resources : assembled->kernels) {
-      EXPECT_EQ(resources.stackBytes, 0) << resources.symbol;
-      EXPECT_EQ(resources.spillBytes, 0) << resources.symbol;
-      if (getenv("NIBBLE_SHOW_REGISTERS"))
-        fprintf(stderr, "%s: %d registers, %d bytes shared\n",
-                resources.symbol.c_str(), int(resources.registers),
-                int(resources.sharedBytes));
-    }
+    if (getenv("NIBBLE_TEST_PTXAS"))
+      checkAssembly();
   }
 
   std::unique_ptr<GpuRun> device;
