@@ -25,6 +25,9 @@ static constexpr double kLaunchClocks = 12000, kNextClocks = 2000,
 /// and what reaches it of L2 while all multiprocessors read.
 static constexpr double kFlopsPerClock = 4096, kExp2PerClock = 16,
                         kBytesPerClock = 32;
+/// Products with fewer keys wait for shared memory, which both operands are
+/// read from: by so much more.
+static constexpr double kFewKeys = 1.05;
 /// What two warpgroups reach, which hide each other's softmax, of the slower of
 /// the two; one waits for both.
 static constexpr double kReached = 0.85;
@@ -35,20 +38,24 @@ AttentionSchedule::AttentionSchedule(const AttentionShape &shape,
       panelsQK(divideCeil(shape.depth, 64)),
       panelsV(divideCeil(shape.width, 64)) {
   // Scores of a tile and sums of a row are registers of one thread.
-  bool isNarrow = std::max(shape.depth, shape.width) <= 128;
-  keys = isNarrow && shape.keys > 64 ? 128 : 64;
+  bool isWide = std::max(shape.depth, shape.width) > 128;
+  SmallVector<int64_t> tiles{isWide || shape.keys <= 64 ? 64 : 128};
+  if (isWide)
+    tiles.push_back(80);
   std::optional<AttentionSchedule> best;
   double least = 0;
   for (int64_t groups : {2, 1})
     for (int64_t parts : {1, 2, 4, 8}) {
-      warpgroups = groups, splits = parts;
-      if (!fits(shape, target))
-        continue;
-      double clocks = estimate(shape, target);
-      if (best && clocks >= least)
-        continue;
-      least = clocks;
-      best = *this;
+      for (int64_t tile : tiles) {
+        warpgroups = groups, splits = parts, keys = tile;
+        if (!fits(shape, target))
+          continue;
+        double clocks = estimate(shape, target);
+        if (best && clocks >= least)
+          continue;
+        least = clocks;
+        best = *this;
+      }
     }
   *this = *best;
   if (walks(shape) && items(shape) > target.multiprocessors)
@@ -88,6 +95,8 @@ double AttentionSchedule::estimate(const AttentionShape &shape,
   double sums = double(rows()) * keys;
   double products =
       2 * sums * (llvm::alignTo(shape.depth, 16) + columns) / kFlopsPerClock;
+  if (keys < 80)
+    products *= kFewKeys;
   double weights = sums / kExp2PerClock;
   double tile = warpgroups == 1 ? products + weights
                                 : std::max(products, weights) / kReached;

@@ -22,7 +22,7 @@ struct AttentionSchedule {
   AttentionSchedule(const AttentionShape &shape, const GpuTarget &target);
 
   int64_t warpgroups; ///< that multiply, 1 or 2
-  int64_t keys;       ///< of a tile, 64 or 128
+  int64_t keys;       ///< of a tile, 64, 80 or 128
   int64_t splits;     ///< blocks of a cluster: 1, 2, 4 or 8
   int64_t slots;      ///< tiles in shared memory
   /// Clusters that walk over the rows, or 0: as many as there are rows for.
