@@ -2,7 +2,7 @@
 // RUN: nibble-opt %s --lower-products-to-gpu | FileCheck %s
 // RUN: nibble-opt %s --lower-products-to-gpu --compile-kernels-to-ptx=output=- -o /dev/null | FileCheck %s --check-prefix=PTX
 
-// Eight heads of one kv head are rows: 61 blocks of 128, two of a cluster each.
+// Eight heads of one kv head are rows: 61 blocks of 128, two of a cluster each, which send each other their sums.
 // CHECK: func.func @shared
 // CHECK-SAME: "shared_product0_flash grid 122x1x1 {{.*}}block 384
 // PTX: .visible .entry shared_product0_flash
@@ -10,7 +10,8 @@
 // PTX-DAG: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
 // PTX-DAG: wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16
 // PTX-DAG: cp.async.bulk.tensor.4d
-// PTX-DAG: barrier.cluster.arrive
+// PTX-DAG: barrier.cluster.arrive.relaxed
+// PTX-DAG: st.async.weak.shared::cluster
 func.func @shared(%q: tensor<1x8x970x256xf16>, %k: tensor<1x1x970x256xf16>, %v: tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16> {
   %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x256xf16>, tensor<1x1x970x256xf16>, tensor<1x1x970x256xf16>) -> tensor<1x8x970x256xf16>
   return %0 : tensor<1x8x970x256xf16>
@@ -33,4 +34,15 @@ func.func @padded(%q: tensor<1x16x256x72xbf16>, %k: tensor<1x16x256x72xbf16>, %v
 func.func @odd(%q: tensor<1x2x50x20xf16>, %k: tensor<1x2x50x20xf16>, %v: tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16> {
   %0 = nq.attention %q, %k, %v {scale = 0.1 : f64} : (tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16>
   return %0 : tensor<1x2x50x20xf16>
+}
+
+// More rows than multiprocessors: blocks walk over them, and copy the next ones ahead. Wide heads have tiles of 80 keys.
+// CHECK: func.func @walking
+// CHECK-SAME: "walking_product0_flash grid 132x1x1 {{.*}}block 384
+// PTX: .visible .entry walking_product0_flash
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n80k16.f32.f16.f16
+// PTX-DAG: bar.arrive
+func.func @walking(%q: tensor<2x16x2048x256xf16>, %k: tensor<2x16x2048x256xf16>, %v: tensor<2x16x2048x256xf16>) -> tensor<2x16x2048x256xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<2x16x2048x256xf16>, tensor<2x16x2048x256xf16>, tensor<2x16x2048x256xf16>) -> tensor<2x16x2048x256xf16>
+  return %0 : tensor<2x16x2048x256xf16>
 }
