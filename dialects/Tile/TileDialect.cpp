@@ -138,6 +138,13 @@ LogicalResult AccType::verify(EmitError emitError, ArrayRef<int64_t> shape,
   return verifyMatrix(emitError, "an accumulator", shape);
 }
 
+LogicalResult ExpandedType::verify(EmitError emitError, ArrayRef<int64_t> shape,
+                                   Type element) {
+  if (!element.isF16() && !element.isBF16())
+    return emitError() << "codes are expanded to f16 or bf16, not " << element;
+  return verifyMatrix(emitError, "an expanded operand", shape);
+}
+
 LogicalResult FragmentType::verify(EmitError emitError, ArrayRef<int64_t> shape,
                                    Type element) {
   if (!element.isIntOrFloat())

@@ -36,8 +36,7 @@ static InFlightDiagnostic refuse(MmaOp op, const Target &target) {
 
 static LogicalResult verifyElements(MmaOp op, const Target &target,
                                     StringRef hint) {
-  Type a = op.getA().getType().getElement(),
-       b = op.getB().getType().getElement();
+  Type a = op.getElementA(), b = op.getB().getType().getElement();
   Type acc = op.getAcc().getType().getElement();
   if (!isPlainProduct(a, b))
     return refuse(op, target) << "has no mma of " << a << " and " << b << hint;
@@ -83,8 +82,7 @@ static LogicalResult verifyWgmma(MmaOp op, const Target &target) {
 }
 
 static LogicalResult verifyScales(MmaOp op, const Target &target) {
-  Type a = op.getA().getType().getElement(),
-       b = op.getB().getType().getElement();
+  Type a = op.getElementA(), b = op.getB().getType().getElement();
   if (op.getScales().size() != 2)
     return op.emitOpError() << "has scales for " << op.getScales().size()
                             << " operands; A and B have each their own";
@@ -95,13 +93,14 @@ static LogicalResult verifyScales(MmaOp op, const Target &target) {
     return refuse(op, target)
            << "has no mma of " << a << " and " << b << " with scales of "
            << types[0].getElement() << " and " << types[1].getElement();
-  SlotType operands[] = {op.getA().getType(), op.getB().getType()};
-  for (auto [operand, scales] : llvm::zip(operands, types)) {
-    int64_t rows = llvm::alignTo(operand.getShape()[0], 128);
-    int64_t count = operand.getShape()[1] / block;
+  for (auto [operand, shape, scales] : llvm::zip(
+           op.getOperands(),
+           ArrayRef({op.getShapeA(), op.getB().getType().getShape()}), types)) {
+    int64_t rows = llvm::alignTo(shape[0], 128);
+    int64_t count = shape[1] / block;
     if (scales.getShape() != ArrayRef({rows, count}))
       return op.emitOpError()
-             << operand << " needs " << rows << "x" << count
+             << operand.getType() << " needs " << rows << "x" << count
              << " scales (one per " << block
              << " along K, rows padded to 128), not " << scales;
   }
@@ -124,26 +123,41 @@ static LogicalResult verifyTcgen05(MmaOp op, const Target &target) {
 
 /// What holds on every target.
 static LogicalResult verifyOperands(MmaOp op) {
-  SlotType a = op.getA().getType(), b = op.getB().getType();
-  ArrayRef<int64_t> acc = op.getAcc().getType().getShape();
-  if (a.getShape().size() != 2 || b.getShape().size() != 2 ||
-      a.getShape()[0] != acc[0] || b.getShape()[0] != acc[1] ||
-      a.getShape()[1] != b.getShape()[1])
+  SlotType b = op.getB().getType();
+  ArrayRef<int64_t> a = op.getShapeA(), acc = op.getAcc().getType().getShape();
+  if (a.size() != 2 || b.getShape().size() != 2 || a[0] != acc[0] ||
+      b.getShape()[0] != acc[1] || a[1] != b.getShape()[1])
     return op.emitOpError()
-           << "A " << a << " (M x K), B " << b << " (N x K) and accumulator "
-           << op.getAcc().getType() << " (M x N) do not fit each other";
-  for (SlotType operand : {a, b})
-    if (!operand.getSwizzle())
+           << "A " << op.getA().getType() << " (M x K), B " << b
+           << " (N x K) and accumulator " << op.getAcc().getType()
+           << " (M x N) do not fit each other";
+  for (Value operand : {op.getA(), Value(op.getB())}) {
+    if (operand.getDefiningOp<ExpandOp>())
+      continue;
+    auto slot = dyn_cast<SlotType>(operand.getType());
+    if (slot && !slot.getSwizzle())
       return op.emitOpError()
-             << operand << ": operands of an mma are stored with a swizzle";
-  for (Value operand : {op.getA(), op.getB()})
+             << slot << ": operands of an mma are stored with a swizzle";
     if (!operand.getDefiningOp<WaitOp>())
       return op.emitOpError() << "operands come from a stage that was waited "
                                  "for (tile.wait)";
+  }
   if (!op.getAcc().hasOneUse())
     return op.emitOpError() << "updates its accumulator in place, and that "
                                "value has other uses";
   return success();
+}
+
+Type MmaOp::getElementA() {
+  if (auto expanded = dyn_cast<ExpandedType>(getA().getType()))
+    return expanded.getElement();
+  return cast<SlotType>(getA().getType()).getElement();
+}
+
+ArrayRef<int64_t> MmaOp::getShapeA() {
+  if (auto expanded = dyn_cast<ExpandedType>(getA().getType()))
+    return expanded.getShape();
+  return cast<SlotType>(getA().getType()).getShape();
 }
 
 LogicalResult MmaOp::verify() {

@@ -210,10 +210,44 @@ def Tile_ScalesOp : Tile_Op<"scales"> {
   let hasVerifier = 1;
 }
 
+def Tile_ExpandOp : Tile_Op<"expand"> {
+  let summary = "4-bit codes in shared memory as operand A of an mma (sm_90a)";
+  let description = [{
+    The result is code * scale * 2^exponent, exactly, in f16 or bf16; `exponent`
+    is what the format needs for that, and the epilogue undoes it. Scales are
+    E4M3 or (for bf16) E8M0, one for `per` elements along K; codes without
+    scales have others, on sums (tile.promote) or behind them.
+
+    Both slots are packed so that 16 bytes (or 8, of 32 k) of a lane are what it
+    multiplies (FragmentLayout.h): codes are [M / 16] x 1 x [2 K] x i32,
+    scales [M / 16] x 1 x [16 K / per].
+
+    ```mlir
+    %w = tile.expand %c from f4E2M1FN scales(%s : !s) per 16 exponent -7 : !c -> !tile.expanded<128x64xf16>
+    ```
+  }];
+  let arguments = (ins Tile_Slot:$codes, TypeAttr:$format, Optional<Tile_Slot>:$scales,
+                       OptionalAttr<Tile_Count>:$per, I64Attr:$exponent);
+  let results = (outs Tile_Expanded:$result);
+  let assemblyFormat = [{
+    $codes `from` $format (`scales` `(` $scales^ `:` qualified(type($scales)) `)` `per` $per)?
+    `exponent` $exponent attr-dict `:` qualified(type($codes)) `->` qualified(type($result))
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The exponent that makes products of codes of `format` and scales of
+    /// `scale` (null: none) exact in `element`; nothing if there is no such
+    /// expansion.
+    static std::optional<int64_t> getExactExponent(
+        ::mlir::Type format, ::mlir::Type scale, ::mlir::Type element);
+  }];
+}
+
 def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
   let summary = "acc + A * transpose(B), over one K block";
   let description = [{
-    A is M x K, B is N x K, both K-major, swizzled, from a waited stage. With
+    A is M x K, B is N x K, both K-major, swizzled, from a waited stage; A may be
+    expanded instead. With
     `scales`, of A and of B, elements count times the scale of their block
     (`f8E4M3FN` per 16, or `f8E8M0FNU` per 32, along K). Legal formats and
     shapes are the target's (TileMma.cpp).
@@ -223,7 +257,7 @@ def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
     %e = tile.mma %a, %b into %c scales(%sa, %sb : !sa, !sb) : !a, !b, !tile.acc<128x256xf32>
     ```
   }];
-  let arguments = (ins Tile_Slot:$a, Tile_Slot:$b, Tile_Acc:$acc,
+  let arguments = (ins AnyTypeOf<[Tile_Slot, Tile_Expanded]>:$a, Tile_Slot:$b, Tile_Acc:$acc,
                        Variadic<Tile_ScaleTile>:$scales);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
@@ -231,6 +265,39 @@ def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
     `:` qualified(type($a)) `,` qualified(type($b)) `,` qualified(type($acc))
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    bool isExpanded() { return ::llvm::isa<ExpandedType>(getA().getType()); }
+    ::mlir::Type getElementA();
+    ::llvm::ArrayRef<int64_t> getShapeA();
+  }];
+}
+
+def Tile_PromoteOp : Tile_Op<"promote", [AllTypesMatch<["acc", "result"]>, AttrSizedOperandSegments]> {
+  let summary = "acc + sums of one block of K times their scales (sm_90a)";
+  let description = [{
+    Waits for the products in `partial`, and adds to each element of `acc` that of
+    `partial` times the scales of its row and its column, in f32, by one fused
+    multiply-add. Both accumulators are registers of the role.
+
+    `packed`: scales of rows in a waited slot, [M / 16] x 1 x 16, of rows 0, 8, 1,
+    9, ... of each 16. `rows` (rows x blocks) and `cols` (blocks x columns) are
+    in global memory: coordinates are the tile, [m, n], and the block of K. With
+    `group` G, a multiple of N, a scale is for G columns.
+  }];
+  let arguments = (ins Tile_Acc:$partial, Tile_Acc:$acc, Optional<Tile_Slot>:$packed,
+                       Optional<AnyStaticShapeMemRef>:$rows, Optional<AnyStaticShapeMemRef>:$cols,
+                       Variadic<Index>:$coords, DefaultValuedAttr<Tile_Count, "1">:$group);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = [{
+    $partial `into` $acc (`at` `[` $coords^ `]`)? (`packed` `(` $packed^ `:` qualified(type($packed)) `)`)?
+    (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
+    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)? (`group` $group^)? attr-dict
+    `:` qualified(type($partial)) `,` qualified(type($acc))
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::llvm::ArrayRef<int64_t> getAccShape() { return getAcc().getType().getShape(); }
+  }];
 }
 
 //===----------------------------------------------------------------------===//

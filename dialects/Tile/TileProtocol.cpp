@@ -33,7 +33,12 @@ static LogicalResult verifyLoads(AcquireOp acquire) {
 
 /// Slots are used between taking the stage and giving it back only.
 static LogicalResult verifySpan(Operation *take, Operation *give) {
-  for (Operation *user : take->getUsers()) {
+  SmallVector<Operation *> users(take->getUsers());
+  // Codes are read where what they expand to is multiplied.
+  for (Operation *user : take->getUsers())
+    if (isa<ExpandOp>(user))
+      llvm::append_range(users, user->getUsers());
+  for (Operation *user : users) {
     Operation *inBlock = take->getBlock()->findAncestorOpInBlock(*user);
     if (!inBlock || give->isBeforeInBlock(inBlock))
       return user->emitOpError() << "uses a slot after its stage was given "

@@ -48,6 +48,14 @@ def Tile_Acc : Tile_Shaped<"Acc", "acc"> {
   }];
 }
 
+def Tile_Expanded : Tile_Shaped<"Expanded", "expanded"> {
+  let summary = "operand A of an mma in registers: M x K, expanded from codes";
+  let description = [{
+    Only a name: tile.mma makes it piece by piece, while it multiplies the piece
+    before. On sm_90a the operand A of wgmma.
+  }];
+}
+
 def Tile_ScaleTile : Tile_Shaped<"ScaleTile", "scales"> {
   let summary = "block scales in tensor memory: rows x scales along K";
   let description = [{

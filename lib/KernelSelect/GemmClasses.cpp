@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmClasses.h"
 
+#include "nibble/KernelSelect/FragmentLayout.h"
 #include "nibble/KernelSelect/StreamLayout.h"
 
 using namespace mlir;
@@ -198,6 +199,61 @@ static std::string whyNotStreamedToBf16(nq::RegionOp region) {
   return whyNotStreamed(region, Format::BF16);
 }
 
+/// What the copy engine moves: rows of multiples of 16 bytes.
+static std::string whyNotCopied(const Product &p) {
+  nq::MatmulOp op = p.op;
+  auto result = cast<RankedTensorType>(op.getResult().getType());
+  if (p.k * 16 % 128)
+    return "K = " + std::to_string(p.k) + " is not a multiple of 8";
+  int64_t bits = p.n * result.getElementTypeBitWidth();
+  if (bits % 128)
+    return "rows of the result are " + std::to_string(bits / 8) +
+           " bytes; the copy engine wants multiples of 16";
+  return "";
+}
+
+/// Codes of 4 bits that become operand A of wgmma in registers.
+static std::string whyNotFragments(const Product &p, Format activation,
+                                   ArrayRef<Format> weights) {
+  if (p.a != activation || !llvm::is_contained(weights, p.b))
+    return "operands are " + nameOf(p) + ", the kernel takes " +
+           join(activation) + " x " + join(weights);
+  if (!p.constantB)
+    return "B is computed at run time";
+  nq::MatmulOp op = p.op;
+  auto element = cast<RankedTensorType>(op.getA().getType()).getElementType();
+  std::string why;
+  if (!getFragmentFormat(cast<RankedTensorType>(op.getB().getType()),
+                         getRightDims(op), element, why))
+    return why;
+  return whyNotCopied(p);
+}
+
+static std::string whyNotFragments(nq::RegionOp region, Format activation,
+                                   ArrayRef<Format> weights) {
+  SmallVector<Product> products = getProducts(region);
+  if (products.empty())
+    return "there is no matrix product";
+  for (const Product &p : products)
+    if (std::string why = whyNotFragments(p, activation, weights); !why.empty())
+      return why;
+  return "";
+}
+
+static std::string whyNotFragmentsF16(nq::RegionOp region) {
+  return whyNotFragments(region, Format::F16,
+                         {Format::Nvfp4, Format::Nvfp4Wide, Format::Int4});
+}
+static std::string whyNotFragmentsBf16(nq::RegionOp region) {
+  return whyNotFragments(
+      region, Format::BF16,
+      {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4, Format::Int4});
+}
+/// E8M0 has exponents that f16 lacks: they scale sums of 32.
+static std::string whyNotFragmentsMixed(nq::RegionOp region) {
+  return whyNotFragments(region, Format::F16, Format::Mxfp4);
+}
+
 /// Part of the plan, without a generator in this compiler.
 static std::string whyNotYet(nq::RegionOp) {
   return "this compiler has no generator for it yet";
@@ -244,6 +300,13 @@ static nq::RequiredLayouts getOperandLayouts(nq::RegionOp region,
   return layouts;
 }
 
+static nq::LayoutAttr getFragmentsF16(RankedTensorType type, MatrixDims dims) {
+  return getFragmentLayout(type, dims, Float16Type::get(type.getContext()));
+}
+static nq::LayoutAttr getFragmentsBf16(RankedTensorType type, MatrixDims dims) {
+  return getFragmentLayout(type, dims, BFloat16Type::get(type.getContext()));
+}
+
 static nq::LayoutAttr getPitched(RankedTensorType type, MatrixDims dims) {
   // 16-bit matrices may be K-major or not: only the pitch counts.
   int64_t rank = type.getRank();
@@ -261,6 +324,16 @@ static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
   for (const Product &p : getProducts(region)) {
     nq::MatmulOp op = p.op;
     require(layouts, op.getB(), getRightDims(op), getStreamLayout);
+  }
+  return layouts;
+}
+static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
+  nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    bool isBf16 = p.a == Format::BF16;
+    require(layouts, op.getB(), getRightDims(op),
+            isBf16 ? getFragmentsBf16 : getFragmentsF16);
   }
   return layouts;
 }
@@ -323,11 +396,11 @@ ArrayRef<KernelClass> nibble::getSm90Gemms() {
       {"gemm.wgmma.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
        whyNotBf16, getKMajorOperands},
       {"gemm.wgmma.f16.expand", F, "gemm", MathFormat::F16, Fidelity::Expanded,
-       whyNotYet, getKMajorOperands},
+       whyNotFragmentsF16, getFragmentOperands},
       {"gemm.wgmma.bf16.expand", F, "gemm", MathFormat::BF16,
-       Fidelity::Expanded, whyNotYet, getKMajorOperands},
+       Fidelity::Expanded, whyNotFragmentsBf16, getFragmentOperands},
       {"gemm.wgmma.f16.promote32", F, "gemm", MathFormat::F16,
-       Fidelity::Expanded, whyNotYet, getKMajorOperands},
+       Fidelity::Expanded, whyNotFragmentsMixed, getFragmentOperands},
       {"gemm.wgmma.e4m3.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
        whyNotYet, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,

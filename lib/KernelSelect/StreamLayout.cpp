@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/KernelSelect/StreamLayout.h"
 
+#include "DigitOrder.h"
+
 using namespace mlir;
 using namespace nibble;
 
@@ -63,37 +65,6 @@ std::optional<StreamFormat> nibble::getStreamFormat(RankedTensorType type,
                    "E4M3) or, of integers, 32, 64 or 128 k of a row");
   return StreamFormat{bits, *block};
 }
-
-namespace {
-/// Digits of rows and k, by number, in the order of storage.
-class DigitOrder {
-public:
-  DigitOrder(MatrixDims dims, ArrayRef<int64_t> rows, ArrayRef<int64_t> k)
-      : dims(dims), tiles(2) {
-    tiles[dims.row].assign(rows.begin(), rows.end());
-    tiles[dims.k].assign(k.begin(), k.end());
-  }
-  DigitOrder &row(int64_t digit) { return add(dims.row, digit); }
-  DigitOrder &k(int64_t digit) { return add(dims.k, digit); }
-
-  nq::LayoutAttr build(MLIRContext *context, nq::LayoutAttr scales) const {
-    SmallVector<DenseI64ArrayAttr> attrs;
-    for (ArrayRef<int64_t> tile : tiles)
-      attrs.push_back(DenseI64ArrayAttr::get(context, tile));
-    return nq::LayoutAttr::get(context, attrs, order, {}, scales);
-  }
-
-private:
-  DigitOrder &add(int64_t dim, int64_t digit) {
-    order.push_back((dim ? tiles[0].size() + 1 : 0) + digit);
-    return *this;
-  }
-
-  MatrixDims dims;
-  SmallVector<SmallVector<int64_t>> tiles;
-  SmallVector<int64_t> order;
-};
-} // namespace
 
 static nq::LayoutAttr getScaleLayout(MLIRContext *context, MatrixDims dims,
                                      const StreamFormat &format) {

@@ -34,7 +34,7 @@ tile.kernel @four target "sm_90a" grid 1 (%a: memref<64x256xf4E2M1FN>) {
   %ring = tile.ring : !ring
   tile.role @load warps 4 {
     %x = tile.acquire %ring : !ring
-    // expected-error @+1 {{layer 'four': not lowered for sm_90a: tensor maps of 'f4E2M1FN'; f32, f16, bf16 and 8 bits work (describe 4-bit data as bytes)}}
+    // expected-error @+1 {{layer 'four': not lowered for sm_90a: tensor maps of 'f4E2M1FN'; f32, f16, bf16, i32 and 8 bits work (describe 4-bit data as one of them)}}
     tile.load %a[%c0, %c0] to %x : memref<64x256xf4E2M1FN>, !s
     tile.publish %ring : !ring
   }

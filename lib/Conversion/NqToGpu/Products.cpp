@@ -34,7 +34,8 @@ public:
                    const GpuTarget &options)
       : isStream(isStreamKernel(kernel, options)),
         onTensorCores(mayUseTensorCores(kernel, options)),
-        cut(kernel, isStream, onTensorCores && canMoveAttention(kernel)),
+        cut(kernel, wantsPlainOperands(kernel),
+            onTensorCores && canMoveAttention(kernel)),
         target(target), options(options), name(kernel.getSymName()),
         isTile(isTileKernel(kernel, options)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {

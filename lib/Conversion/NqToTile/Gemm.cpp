@@ -72,13 +72,34 @@ private:
 
   tile::SlotType getSlot(int64_t rows, Type element) {
     return tile::SlotType::get(b.getContext(), {rows, getTileK()}, element,
-                               128);
+                               problem.getShape().getRowBytes());
+  }
+  /// A part of the rows of a stage, packed: tiles of 16 rows.
+  tile::SlotType getPackedSlot(int64_t perTile, Type element) {
+    return tile::SlotType::get(b.getContext(), {rowsOfB() / 16, 1, perTile},
+                               element, 0);
+  }
+  static int64_t codesPerTile(const ExpandedWeight &weight) {
+    return 2 * weight.format.stageK;
+  }
+  static int64_t scalesPerTile(const ExpandedWeight &weight) {
+    return 16 * weight.format.stageBlocks();
   }
 
+  /// Of A, then of each factor: the weight, or its codes and scales.
   tile::RingType getRingType() {
     SmallVector<Type> slots{getSlot(rowsOfA(), problem.a.element)};
-    for (const GemmProblem::Factor &factor : problem.factors)
-      slots.push_back(getSlot(rowsOfB(), factor.b.element));
+    for (const GemmProblem::Factor &factor : problem.factors) {
+      if (!factor.expanded) {
+        slots.push_back(getSlot(rowsOfB(), factor.b.element));
+        continue;
+      }
+      slots.push_back(
+          getPackedSlot(codesPerTile(*factor.expanded), b.getI32Type()));
+      if (factor.expanded->scale)
+        slots.push_back(getPackedSlot(scalesPerTile(*factor.expanded),
+                                      factor.expanded->scale));
+    }
     return tile::RingType::get(b.getContext(), schedule.stages, slots);
   }
 
@@ -105,8 +126,7 @@ private:
     a = addArgument(problem.a.place, {problem.a.rows, problem.a.k},
                     problem.a.element);
     for (const GemmProblem::Factor &factor : problem.factors)
-      factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
-                                    factor.b.element));
+      addWeight(factor);
     for (const EpilogueOperand &operand : epilogue.operands)
       operands.push_back(
           addArgument(operand.place, getShape(operand.kind), operand.element));
@@ -117,6 +137,25 @@ private:
     for (const PassedResult &result : problem.passed)
       passed.push_back(addArgument(result.place, {result.tensor->size()},
                                    cpu::storageType(result.tensor->element)));
+  }
+
+  void addWeight(const GemmProblem::Factor &factor) {
+    if (!factor.expanded) {
+      factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
+                                    factor.b.element));
+      scales.push_back({});
+      return;
+    }
+    const ExpandedWeight &weight = *factor.expanded;
+    int64_t tiles = llvm::divideCeil(factor.b.rows, 16), blocks = blocksK();
+    factors.push_back(addArgument(
+        factor.b.place, {tiles, blocks, codesPerTile(weight)}, b.getI32Type()));
+    blocks = llvm::divideCeil(blocks, weight.format.sharing());
+    scales.push_back(weight.scale
+                         ? addArgument(weight.scales,
+                                       {tiles, blocks, scalesPerTile(weight)},
+                                       weight.scale)
+                         : Value());
   }
 
   SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const {
@@ -179,10 +218,30 @@ private:
     };
     schedule.swapped ? loadN(a, stage.getSlots()[0])
                      : loadM(a, stage.getSlots()[0]);
-    for (auto [i, factor] : llvm::enumerate(factors))
-      schedule.swapped ? loadM(factor, stage.getSlots()[1 + i])
-                       : loadN(factor, stage.getSlots()[1 + i]);
+    unsigned next = 1;
+    for (auto [i, factor] : llvm::enumerate(factors)) {
+      if (problem.factors[i].expanded)
+        loadPacked(i, m, k, stage, next);
+      else
+        schedule.swapped ? loadM(factor, stage.getSlots()[next++])
+                         : loadN(factor, stage.getSlots()[next++]);
+    }
     tile::PublishOp::create(b, ring, ValueRange());
+  }
+
+  /// Codes and scales of factor `i`, into the slots from `next` on.
+  void loadPacked(unsigned i, Value m, Value k, tile::AcquireOp stage,
+                  unsigned &next) {
+    Value zero = index(0);
+    tile::LoadOp::create(b, factors[i], ValueRange{m, k, zero},
+                         stage.getSlots()[next++], tile::AxisAttr());
+    if (!scales[i])
+      return;
+    int64_t sharing = problem.factors[i].expanded->format.sharing();
+    if (sharing > 1)
+      k = arith::DivUIOp::create(b, k, index(sharing));
+    tile::LoadOp::create(b, scales[i], ValueRange{m, k, zero},
+                         stage.getSlots()[next++], tile::AxisAttr());
   }
 
   /// Blocks of the cluster along `axis` need the same rows.
@@ -227,15 +286,56 @@ private:
 
   void addProducts(scf::ForOp loop) {
     auto stage = tile::WaitOp::create(b, ring);
-    SmallVector<Value> sums;
+    SmallVector<Value> sums, packed;
+    unsigned next = 1;
     for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs())) {
-      Value left = stage.getSlots()[0], right = stage.getSlots()[1 + i];
+      if (problem.factors[i].expanded) {
+        sums.push_back(addExpanded(*problem.factors[i].expanded, stage, next,
+                                   sum, packed));
+        continue;
+      }
+      Value left = stage.getSlots()[0], right = stage.getSlots()[next++];
       if (schedule.swapped)
         std::swap(left, right);
       sums.push_back(tile::MmaOp::create(b, left, right, sum, ValueRange()));
     }
+    promote(loop, packed, sums);
     tile::ReleaseOp::create(b, ring);
     scf::YieldOp::create(b, sums);
+  }
+
+  /// The product with slots from `next` on as codes and scales. Scales of sums
+  /// go to `packed`, and the sum is of this stage alone.
+  Value addExpanded(const ExpandedWeight &weight, tile::WaitOp stage,
+                    unsigned &next, Value sum, SmallVectorImpl<Value> &packed) {
+    Value codes = stage.getSlots()[next++];
+    Value scale = weight.scale ? stage.getSlots()[next++] : Value();
+    auto type = tile::ExpandedType::get(b.getContext(), {rowsOfB(), getTileK()},
+                                        problem.a.element);
+    bool scalesSums = weight.format.scalesSums;
+    auto per = !scale || scalesSums ? IntegerAttr()
+                                    : b.getI64IntegerAttr(weight.format.block);
+    Value expanded =
+        tile::ExpandOp::create(b, type, codes, TypeAttr::get(weight.storage),
+                               scalesSums ? Value() : scale, per,
+                               b.getI64IntegerAttr(weight.exponent));
+    if (scalesSums) {
+      packed.push_back(scale);
+      sum = tile::ZeroOp::create(b, getAccType());
+    }
+    return tile::MmaOp::create(b, expanded, stage.getSlots()[0], sum,
+                               ValueRange());
+  }
+
+  /// Sums of this stage times their scales to those of the stages before.
+  void promote(scf::ForOp loop, ArrayRef<Value> packed,
+               MutableArrayRef<Value> sums) {
+    if (packed.empty())
+      return;
+    for (auto [i, sum] : llvm::enumerate(sums))
+      sum = tile::PromoteOp::create(b, sum, loop.getRegionIterArgs()[i],
+                                    packed[i], Value(), Value(), ValueRange(),
+                                    b.getI64IntegerAttr(1));
   }
 
   //===--------------------------------------------------------------------===//
@@ -334,7 +434,7 @@ private:
   ImplicitLocOpBuilder b;
   tile::KernelOp kernel;
   Value ring, a;
-  SmallVector<Value> factors, operands, results, passed;
+  SmallVector<Value> factors, scales, operands, results, passed;
   std::vector<nibble::gpu::KernelArg> args;
 };
 

@@ -5,6 +5,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace nibble;
 using namespace nibble::tilegen;
@@ -58,6 +60,11 @@ Node *GemmEpilogue::getScale(Dag &dag, Value operand, bool isRow,
   return scaled.effectiveScale(dag, index);
 }
 
+/// True if `lin` is the dimension: a constant if it has one element.
+static bool isDim(const Lin &lin, unsigned dim, int64_t extent) {
+  return lin == Lin::dim(dim) || (extent == 1 && lin == Lin());
+}
+
 static Node *multiply(Dag &dag, Node *x, Node *y) {
   if (!x || !y)
     return x ? x : y;
@@ -68,9 +75,26 @@ static Node *multiply(Dag &dag, Node *x, Node *y) {
       });
 }
 
-/// True if `lin` is the dimension: a constant if it has one element.
-static bool isDim(const Lin &lin, unsigned dim, int64_t extent) {
-  return lin == Lin::dim(dim) || (extent == 1 && lin == Lin());
+/// What the sums of a factor are multiplied by for its weight. Scales of blocks
+/// are in the sums; the rest is a power of two and the global scale.
+Node *GemmEpilogue::getScaleOfB(Dag &dag, unsigned factor) {
+  nq::MatmulOp op = problem.factors[factor].op;
+  const auto &expanded = problem.factors[factor].expanded;
+  if (!expanded)
+    return getScale(dag, op.getB(), /*isRow=*/false,
+                    op.getTransposeB() ? 1 : 0);
+  Node *scale = nullptr;
+  if (!expanded->scale) {
+    scale =
+        getScale(dag, op.getB(), /*isRow=*/false, op.getTransposeB() ? 1 : 0);
+  } else if (Tensor *global = problem.graph.scaledOf(op.getB()).global) {
+    scale = dag.pull(*global, Index(global->shape.size()));
+  }
+  if (!expanded->exponent)
+    return scale;
+  Node *power = dag.constant(Float32Type::get(dag.context),
+                             std::ldexp(1.0, int(-expanded->exponent)));
+  return multiply(dag, power, scale);
 }
 
 /// (sum of codes * codes) * (scale of A * scale of B), rounded once.
@@ -81,8 +105,7 @@ Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
   nq::MatmulOp op = problem.factors[factor].op;
   int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
   Node *a = getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
-  Node *b =
-      getScale(dag, op.getB(), /*isRow=*/false, op.getTransposeB() ? 1 : 0);
+  Node *b = getScaleOfB(dag, factor);
   Node *sum = multiply(dag, accumulators[factor], multiply(dag, a, b));
   return dag.roundTo(tensor.element, sum);
 }

@@ -3,6 +3,8 @@
 #include "GemmProblem.h"
 #include "FusedPlan.h"
 
+#include "nibble/Dialect/Tile/TileOps.h"
+
 using namespace mlir;
 using namespace nibble;
 using namespace nibble::tilegen;
@@ -91,14 +93,64 @@ static LogicalResult readOperand(Value value, StringRef name, bool kLast,
   return success();
 }
 
+int64_t ExpandedWeight::getStageBytes() const {
+  int64_t bytes = format.stageK / 2;
+  if (scale)
+    bytes += format.stageBlocks() * scale.getIntOrFloatBitWidth() / 8;
+  return bytes;
+}
+
+/// A weight of 4 bits, next to activations of 16.
+static LogicalResult readExpanded(nq::MatmulOp op, Type element,
+                                  MatrixOperand &b, ExpandedWeight &weight,
+                                  std::string &why) {
+  RankedTensorType type = typeOf(op.getB());
+  auto argument = dyn_cast<BlockArgument>(op.getB());
+  if (!argument)
+    return no(why, "B is computed in the same kernel");
+  MatrixDims dims = op.getTransposeB() ? MatrixDims{0, 1} : MatrixDims{1, 0};
+  auto format = getFragmentFormat(type, dims, element, why);
+  if (!format)
+    return failure();
+  if (nq::getLayout(type) != getFragmentLayout(type, dims, element))
+    return no(why, "the weight is not stored for it");
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  nq::StorageRegions regions = nq::getStorageRegions(type);
+  weight.format = *format;
+  weight.storage = scaled.getStorage();
+  weight.scale = format->block ? scaled.getScale() : Type();
+  weight.scales = {argument.getArgNumber(), regions.scales};
+  auto exponent = tile::ExpandOp::getExactExponent(
+      weight.storage, format->scalesSums ? Type() : weight.scale, element);
+  if (!exponent)
+    return no(why, "codes and scales are not exact in 16 bits");
+  weight.exponent = *exponent;
+  b.element = element;
+  b.rows = type.getDimSize(dims.row);
+  b.k = type.getDimSize(dims.k);
+  b.place = {argument.getArgNumber(), regions.codes};
+  return success();
+}
+
+static bool isFourBit(RankedTensorType type) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  return scaled && scaled.getStorageBits() == 4;
+}
+
 static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
-                                 MatrixOperand &b, std::string &why) {
+                                 MatrixOperand &b,
+                                 std::optional<ExpandedWeight> &expanded,
+                                 std::string &why) {
   if (!op.getEpilogue().empty())
     return no(why, "the matmul has an epilogue of its own");
   if (typeOf(op.getB()).getRank() != 2)
     return no(why, "B is batched");
-  if (failed(readOperand(op.getA(), "A", true, a, why)) ||
-      failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
+  if (failed(readOperand(op.getA(), "A", true, a, why)))
+    return failure();
+  if (isFourBit(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16 &&
+      !nq::getScaledElement(typeOf(op.getA())))
+    return readExpanded(op, a.element, b, expanded.emplace(), why);
+  if (failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
     return failure();
   bool areBytes = a.element.getIntOrFloatBitWidth() == 8;
   if (a.element != b.element &&
@@ -122,14 +174,20 @@ LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
                        " columns belong together behind the product");
   for (nq::MatmulOp op : group.products) {
     MatrixOperand left, right;
-    if (failed(readProduct(op, left, right, why)))
+    std::optional<ExpandedWeight> expanded;
+    if (failed(readProduct(op, left, right, expanded, why)))
       return failure();
     if (!factors.empty() && !(left.place == a.place))
       return no(why, "products have different A");
     if (!factors.empty() && right.element != factors[0].b.element)
       return no(why, "products have B of different formats");
+    if (!factors.empty() &&
+        (expanded.has_value() != factors[0].expanded.has_value() ||
+         (expanded && (expanded->storage != factors[0].expanded->storage ||
+                       expanded->scale != factors[0].expanded->scale))))
+      return no(why, "products have B of different formats");
     a = left;
-    factors.push_back({op, right, &graph.plainOf(op.getResult())});
+    factors.push_back({op, right, &graph.plainOf(op.getResult()), expanded});
   }
   k = a.k;
   if (factors.size() > 2)
@@ -223,6 +281,11 @@ GemmShape GemmProblem::getShape() const {
   GemmShape shape{m, n, k};
   shape.operandBits = a.element.getIntOrFloatBitWidth();
   shape.products = factors.size();
+  if (const auto &expanded = factors[0].expanded) {
+    shape.tileK = expanded->format.stageK;
+    shape.expandedBytes = expanded->getStageBytes();
+    shape.promotes = expanded->format.scalesSums;
+  }
   shape.results.clear();
   for (const GemmResult &result : results)
     shape.results.push_back(

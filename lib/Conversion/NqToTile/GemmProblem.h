@@ -7,6 +7,7 @@
 #include "ProductSpace.h"
 
 #include "nibble/Conversion/NqToTile/GemmSchedule.h"
+#include "nibble/KernelSelect/FragmentLayout.h"
 
 namespace nibble {
 namespace tilegen {
@@ -25,6 +26,16 @@ struct MatrixOperand {
   Place place;
   int64_t rows = 0, k = 0;
   mlir::Type element;
+};
+
+/// A weight of 4-bit codes that are expanded in registers, to A's element.
+struct ExpandedWeight {
+  FragmentFormat format;
+  mlir::Type storage, scale; ///< no scale: all of k has one
+  Place scales;
+  int64_t exponent = 0; ///< operands are 2^exponent of what they stand for
+  /// Bytes of a row of codes and scales in a stage.
+  int64_t getStageBytes() const;
 };
 
 /// One result of the kernel over (row, column): `bits` at row * columns +
@@ -58,6 +69,7 @@ public:
     nq::MatmulOp op;
     MatrixOperand b;
     cpu::Tensor *tensor;
+    std::optional<ExpandedWeight> expanded;
   };
   llvm::SmallVector<Factor> factors; ///< products, in order: they share A
   llvm::SmallVector<GemmResult> results;

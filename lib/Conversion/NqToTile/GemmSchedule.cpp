@@ -64,6 +64,15 @@ static int64_t rowsN(const GemmSchedule &s, const GemmShape &shape) {
   return s.tileN * (s.swapped ? 1 : shape.products);
 }
 
+/// Bytes of a stage.
+static int64_t getStageBytes(const GemmSchedule &s, const GemmShape &shape) {
+  int64_t weights = (s.swapped ? rowsM(s, shape) : rowsN(s, shape));
+  int64_t rows = s.swapped ? s.tileN : s.tileM;
+  return llvm::alignTo(rows * shape.getRowBytes() +
+                           weights * shape.getWeightBytes(),
+                       8 * shape.getRowBytes());
+}
+
 int64_t GemmShape::getResultBytes() const {
   return std::accumulate(results.begin(), results.end(), int64_t(0));
 }
@@ -78,8 +87,7 @@ int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
 }
 
 int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
-  int64_t stage = (rowsM(s, shape) + rowsN(s, shape)) * 128;
-  int64_t ring = s.stages * (stage + 16);
+  int64_t ring = s.stages * (getStageBytes(s, shape) + 16);
   int64_t bytes = llvm::alignTo(ring, 1024);
   // Each result has panels of its own, and so has each team.
   for (int64_t result : shape.results)
@@ -106,11 +114,16 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   if (!s.swapped && s.tileN * leastBytes < 32)
     return "rows of " + text(s.tileN * leastBytes) +
            " bytes of a result; the store writes panels of 32 bytes or more";
-  int64_t accumulators =
-      s.tileM * s.tileN * shape.products / (128 * s.getTeam());
+  if (shape.expandedBytes && (!s.swapped || s.clusterN > 1))
+    return "weights that are expanded are the M side, and are not shared";
+  int64_t accumulators = s.tileM * s.tileN * shape.products *
+                         (shape.promotes ? 2 : 1) / (128 * s.getTeam());
+  // Codes, fragments of two steps, scales.
+  int64_t others =
+      shape.expandedBytes ? 48 + 16 * s.tileM / (64 * s.getTeam()) : 48;
   // 64 Ki registers, of which a loading warpgroup takes 128 x 40.
   int64_t have = s.warpgroups <= 2 ? 232 : 152;
-  if (accumulators + 48 > have)
+  if (accumulators + others > have)
     return text(accumulators) + " accumulators of " + text(have) +
            " registers per thread";
   if (s.stages < 2)
@@ -139,13 +152,21 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   double products =
       double(s.tileM) * s.tileN * shape.products * shape.getTileK();
   double macs = products / (kFp8PerClock * 8 / shape.operandBits);
-  double loads = (double(rowsM(s, shape)) / s.clusterN +
-                  double(rowsN(s, shape)) / s.clusterM) *
-                 128 / kL2PerClock;
+  double bytesM = s.swapped ? shape.getWeightBytes() : shape.getRowBytes(),
+         bytesN = s.swapped ? shape.getRowBytes() : shape.getWeightBytes();
+  double loads = (rowsM(s, shape) * bytesM / s.clusterN +
+                  rowsN(s, shape) * bytesN / s.clusterM) /
+                 kL2PerClock;
+  // Instructions of one of the four schedulers: fragments of 16 k, promotion.
+  double issued = 0;
+  if (shape.expandedBytes)
+    issued += double(rowsM(s, shape)) / 64 * shape.getTileK() / 16 * 28;
+  if (shape.promotes)
+    issued += double(s.tileM) * s.tileN * shape.products / 128;
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
       800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;
-  double loop = blocks * std::max(macs, loads);
+  double loop = blocks * std::max({macs, loads, issued});
   // In turns: all epilogues but the last stand behind another's loop.
   if (s.pingPong)
     return (waves * std::max(loop, epilogue / s.warpgroups) + epilogue) /

@@ -28,7 +28,15 @@ namespace gpu {
 
 /// What cuTensorMapEncodeTiled is given, with CUDA's numbers for enumerations.
 struct TensorMap {
-  enum Type { U8 = 0, U16 = 1, F16 = 6, F32 = 7, BF16 = 9, U4x16 = 13 };
+  enum Type {
+    U8 = 0,
+    U16 = 1,
+    U32 = 2,
+    F16 = 6,
+    F32 = 7,
+    BF16 = 9,
+    U4x16 = 13
+  };
   enum Swizzle { None = 0, Bytes32 = 1, Bytes64 = 2, Bytes128 = 3 };
   int64_t type = U8, swizzle = None;
   int64_t l2Promotion = 2;            ///< 128 bytes

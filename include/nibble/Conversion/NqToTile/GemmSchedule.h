@@ -21,10 +21,21 @@ struct GemmShape {
   int64_t products = 1;
   /// Something that lies as the result does is read behind the product.
   bool readsElements = false;
+  /// Weights of few bits that are expanded in registers: bytes of codes and
+  /// scales of one row in a stage. 0: weights are multiplied as they are.
+  int64_t expandedBytes = 0;
+  /// Sums of each stage are scaled and added to others: accumulators twice.
+  bool promotes = false;
+  /// Elements of K in a stage: 128 bytes of A, or less.
+  int64_t tileK = 0;
   /// Bytes that an element of the product becomes, in all results.
   int64_t getResultBytes() const;
-  /// Elements of K in a stage.
-  int64_t getTileK() const { return 128 * 8 / operandBits; }
+  int64_t getTileK() const { return tileK ? tileK : 128 * 8 / operandBits; }
+  /// Bytes of a row of A, and of a weight, in a stage.
+  int64_t getRowBytes() const { return getTileK() * operandBits / 8; }
+  int64_t getWeightBytes() const {
+    return expandedBytes ? expandedBytes : getRowBytes();
+  }
 };
 
 /// Shared memory that a block may have on sm_90a, in bytes: 227 KiB.

@@ -39,6 +39,7 @@ public:
   Int div(Int a, Int b);
   Int rem(Int a, Int b);
   Int bitAnd(Int a, Int b);
+  Int bitOr(Int a, Int b);
   Int bitXor(Int a, Int b);
   Int shl(Int a, Int b);
   Int shr(Int a, Int b);
@@ -58,6 +59,13 @@ public:
   mlir::Value at(mlir::Value pointer, Int bytes);
   Int fromIndex(mlir::Value index);
   mlir::Value toIndex(Int number);
+
+  /// Instructions of PTX with LLVM's constraints; one value for each result.
+  llvm::SmallVector<mlir::Value> emitAsm(const llvm::Twine &text,
+                                         llvm::StringRef constraints,
+                                         mlir::TypeRange results,
+                                         mlir::ValueRange operands,
+                                         bool hasEffects = false);
 
   void when(mlir::Value condition, llvm::function_ref<void()> then);
   /// Runs `body` until it returns false, at least once. The cells are carried:

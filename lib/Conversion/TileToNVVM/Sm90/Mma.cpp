@@ -49,7 +49,7 @@ Value Mma::getDescriptor(const Slot &slot, tile::SlotType type, Int bytes) {
 
 static Value issue(Code &code, tile::MmaOp op, Value acc, Value a, Value b,
                    bool overwrites) {
-  Type typeA = op.getA().getType().getElement();
+  Type typeA = op.getElementA();
   Type typeB = op.getB().getType().getElement();
   int64_t k = kStepBytes * 8 / typeA.getIntOrFloatBitWidth();
   auto shape = NVVM::MMAShapeAttr::get(
@@ -64,7 +64,8 @@ static Value issue(Code &code, tile::MmaOp op, Value acc, Value a, Value b,
 
 Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a,
                   const Slot &b) {
-  tile::SlotType typeA = op.getA().getType(), typeB = op.getB().getType();
+  auto typeA = cast<tile::SlotType>(op.getA().getType());
+  tile::SlotType typeB = op.getB().getType();
   int64_t partBytes = 64 * typeA.getRowBytes();
   Int rows = code.mul(warpgroup, partBytes * acc.parts.size());
   Acc result;
@@ -82,6 +83,113 @@ Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a,
   rings.countProducts();
   return result;
 }
+
+//===----------------------------------------------------------------------===//
+// A from registers
+//===----------------------------------------------------------------------===//
+
+Int Mma::getRowTile(int64_t parts, int64_t part) {
+  Int first = code.add(code.mul(warpgroup, 4 * parts), 4 * part);
+  return code.add(first, code.bitAnd(kernel.threads.warp, 3));
+}
+
+/// NVVM's op takes descriptors only.
+Value Mma::issueExpanded(tile::MmaOp op, Value acc, ArrayRef<Value> a, Value b,
+                         bool overwrites) {
+  auto type = cast<LLVM::LLVMStructType>(acc.getType());
+  int64_t count = type.getBody().size();
+  SmallVector<Value> operands;
+  std::string list, outputs, inputs;
+  for (int64_t i = 0; i < count; ++i) {
+    operands.push_back(
+        LLVM::ExtractValueOp::create(code, acc, ArrayRef<int64_t>(i)));
+    list += (i ? ", $" : "$") + std::to_string(i);
+    outputs += i ? ",=f" : "=f";
+    inputs += "," + std::to_string(i);
+  }
+  llvm::append_range(operands, a);
+  operands.push_back(b);
+  auto name = [&](int64_t i) { return "$" + std::to_string(2 * count + i); };
+  std::string format = op.getElementA().isBF16() ? "bf16" : "f16";
+  std::string text =
+      "{\n.reg .pred p;\nsetp.ne.b32 p, " + std::to_string(!overwrites) +
+      ", 0;\nwgmma.mma_async.sync.aligned.m64n" + std::to_string(2 * count) +
+      "k16.f32." + format + "." + format + " {" + list + "}, {" + name(0) +
+      ", " + name(1) + ", " + name(2) + ", " + name(3) + "}, " + name(4) +
+      ", p, 1, 1, 0;\n}";
+  return LLVM::InlineAsmOp::create(
+             code, type, operands, text, outputs + inputs + ",r,r,r,r,l",
+             /*has_side_effects=*/true, /*is_align_stack=*/false,
+             LLVM::tailcallkind::TailCallKind::None,
+             LLVM::AsmDialectAttr::get(code.getContext(),
+                                       LLVM::AsmDialect::AD_ATT),
+             ArrayAttr())
+      .getResult(0);
+}
+
+/// Fragments of two steps are alive: one is read by products that are under
+/// way, one is being made. So all products but the last are waited for.
+Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const ExpandedOperand &a,
+                  const Slot &b) {
+  Acc result;
+  result.parts = acc.parts;
+  int64_t parts = acc.parts.size(), steps = op.getShapeA()[1] / 16;
+  SmallVector<Fragments> sources;
+  for (int64_t i = 0; i < parts; ++i)
+    sources.emplace_back(kernel, a, getRowTile(parts, i));
+  auto make = [&](int64_t step) {
+    return llvm::map_to_vector(
+        sources, [&](Fragments &source) { return source.make(step); });
+  };
+  auto next = make(0);
+  for (int64_t step = 0; step < steps; ++step) {
+    auto fragments = next;
+    Value right = getDescriptor(b, op.getB().getType(), step * kStepBytes);
+    NVVM::WgmmaFenceAlignedOp::create(code);
+    for (auto [part, fragment] : llvm::zip(result.parts, fragments))
+      part = issueExpanded(op, part, fragment, right, acc.isZero && step == 0);
+    NVVM::WgmmaGroupSyncAlignedOp::create(code);
+    if (step + 1 == steps)
+      break;
+    NVVM::WgmmaWaitGroupSyncOp::create(code, uint64_t(1));
+    next = make(step + 1);
+  }
+  rings.countProducts();
+  return result;
+}
+
+Acc Mma::promote(const Acc &acc, const Acc &partial,
+                 ArrayRef<SmallVector<Value, 2>> rows,
+                 ArrayRef<Value> columns) {
+  Acc sums = settle(partial), result;
+  for (auto [i, part] : llvm::enumerate(sums.parts)) {
+    auto type = cast<LLVM::LLVMStructType>(part.getType());
+    Value all = acc.parts[i];
+    for (int64_t e = 0, count = type.getBody().size(); e < count; ++e) {
+      ArrayRef<int64_t> at(e);
+      Value x = LLVM::ExtractValueOp::create(code, part, at);
+      Value scale = rows.empty() ? Value() : rows[i][e / 2 % 2];
+      if (!columns.empty()) {
+        Value column = columns[columns.size() == 1 ? 0 : e / 4 * 2 + e % 2];
+        scale =
+            scale ? Value(LLVM::FMulOp::create(code, scale, column)) : column;
+      }
+      Value sum;
+      if (acc.isZero)
+        sum = LLVM::FMulOp::create(code, x, scale);
+      else
+        sum = LLVM::FMAOp::create(code, x, scale,
+                                  LLVM::ExtractValueOp::create(code, all, at));
+      all = LLVM::InsertValueOp::create(code, all, sum, at);
+    }
+    result.parts.push_back(all);
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Waiting
+//===----------------------------------------------------------------------===//
 
 /// The registers pass through the wait, so that no use moves above it.
 Value Mma::settlePart(Value part, bool isFirst) {

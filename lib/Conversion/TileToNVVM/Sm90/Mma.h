@@ -3,7 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_MMA_H
 #define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_MMA_H
 
-#include "Rings.h"
+#include "Expand.h"
 
 namespace nibble {
 namespace sm90 {
@@ -27,6 +27,17 @@ public:
   Acc getZero(tile::AccType type);
   /// Issues the products of a K block and commits them.
   Acc multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b);
+  /// The same with A from registers: the next fragments are made while products
+  /// with the last ones are under way, of which one is left at the end.
+  Acc multiply(tile::MmaOp op, const Acc &acc, const ExpandedOperand &a,
+               const Slot &b);
+  /// `acc` + `partial` times `scales` (of rows g and g + 8, for each part) and
+  /// those of columns (one, or one for each register of a row; or none).
+  Acc promote(const Acc &acc, const Acc &partial,
+              llvm::ArrayRef<llvm::SmallVector<mlir::Value, 2>> rows,
+              llvm::ArrayRef<mlir::Value> columns);
+  /// Number of the warp's 16 rows of a part in a tile.
+  Int getRowTile(int64_t parts, int64_t part);
   /// Waits for all products; uses of the result cannot move before that.
   Acc settle(const Acc &acc);
   /// 64-row parts of an accumulator in one warpgroup.
@@ -36,6 +47,9 @@ public:
 
 private:
   mlir::Value getDescriptor(const Slot &slot, tile::SlotType type, Int bytes);
+  mlir::Value issueExpanded(tile::MmaOp op, mlir::Value acc,
+                            llvm::ArrayRef<mlir::Value> a, mlir::Value b,
+                            bool overwrites);
   mlir::Value settlePart(mlir::Value part, bool isFirst);
 
   Kernel &kernel;

@@ -51,11 +51,13 @@ static FailureOr<int64_t> getMapType(Operation *op, Type element) {
     return TensorMap::BF16;
   if (element.isF32())
     return TensorMap::F32;
+  if (element.isInteger(32))
+    return TensorMap::U32;
   if (element.getIntOrFloatBitWidth() == 8)
     return TensorMap::U8;
   return refuse(op) << "tensor maps of " << element
-                    << "; f32, f16, bf16 and 8 bits work (describe 4-bit data "
-                       "as bytes)";
+                    << "; f32, f16, bf16, i32 and 8 bits work (describe 4-bit "
+                       "data as one of them)";
 }
 
 static int64_t getSwizzle(int64_t bytes) {
@@ -131,7 +133,8 @@ LogicalResult Params::addOperation(Operation *op) {
     if (isa<MemRefType>(operand.getType())) {
       bool isStore =
           isa<memref::StoreOp>(op) && op->getParentOfType<tile::OnceOp>();
-      if (!isStore && !isa<tile::EpilogueOp, memref::LoadOp>(op))
+      if (!isStore &&
+          !isa<tile::EpilogueOp, tile::PromoteOp, memref::LoadOp>(op))
         return refuse(op) << "'" << op->getName()
                           << "' on memory; memref.load works, and memref.store "
                              "in a tile.once";

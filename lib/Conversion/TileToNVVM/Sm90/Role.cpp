@@ -94,7 +94,15 @@ LogicalResult Role::writeOp(Operation *inside) {
         accs[zero.getAcc()] = mma->getZero(zero.getAcc().getType());
         return success();
       })
+      .Case([&](tile::ExpandOp expand) {
+        ExpandedOperand &operand = expanded[expand.getResult()];
+        operand = {expand, slots.find(expand.getCodes())->second, Slot()};
+        if (expand.getScales())
+          operand.scales = slots.find(expand.getScales())->second;
+        return success();
+      })
       .Case([&](tile::MmaOp product) { return writeMma(product); })
+      .Case([&](tile::PromoteOp promote) { return writePromote(promote); })
       .Case([&](tile::EpilogueOp epilogue) { return writeEpilogue(epilogue); })
       .Case([&](tile::StoreOp store) { return writeStore(store); })
       .Case([&](scf::ForOp loop) { return writeFor(loop); })
@@ -144,9 +152,14 @@ LogicalResult Role::writeMma(tile::MmaOp product) {
     return refuse(product) << "sums in "
                            << product.getAcc().getType().getElement()
                            << "; f32 works";
-  accs[product.getResult()] = mma->multiply(
-      product, accs.find(product.getAcc())->second,
-      slots.find(product.getA())->second, slots.find(product.getB())->second);
+  const Acc &acc = accs.find(product.getAcc())->second;
+  const Slot &right = slots.find(product.getB())->second;
+  Acc sum = product.isExpanded()
+                ? mma->multiply(product, acc,
+                                expanded.find(product.getA())->second, right)
+                : mma->multiply(product, acc,
+                                slots.find(product.getA())->second, right);
+  accs[product.getResult()] = sum;
   return success();
 }
 

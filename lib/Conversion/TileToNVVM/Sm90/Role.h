@@ -23,6 +23,11 @@ private:
   mlir::LogicalResult writeOp(mlir::Operation *op);
   mlir::LogicalResult writeLoad(tile::LoadOp op);
   mlir::LogicalResult writeMma(tile::MmaOp op);
+  // Scales of sums (RolePromote.cpp).
+  mlir::LogicalResult writePromote(tile::PromoteOp op);
+  llvm::SmallVector<llvm::SmallVector<mlir::Value, 2>>
+  loadRowScales(tile::PromoteOp op, int64_t parts);
+  llvm::SmallVector<mlir::Value> loadColumnScales(tile::PromoteOp op);
   mlir::LogicalResult writeOnce(tile::OnceOp op);
   mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(tile::EpilogueOp op);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
@@ -59,6 +64,7 @@ private:
   llvm::DenseMap<mlir::Value, Int> ints; ///< index values
   llvm::DenseMap<mlir::Value, Acc> accs;
   llvm::DenseMap<mlir::Value, Slot> slots;
+  llvm::DenseMap<mlir::Value, ExpandedOperand> expanded;
   llvm::DenseMap<mlir::Value, Fragment> fragments;
 };
 

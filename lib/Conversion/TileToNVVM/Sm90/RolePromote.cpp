@@ -1,0 +1,92 @@
+// Sums of a block of K times their scales.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Role.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm90;
+
+/// `count` f32 from element `index` of a matrix in global memory on.
+static Value loadFloats(Kernel &kernel, Value memref, Int index,
+                        int64_t count) {
+  Code &code = kernel.getCode();
+  Value address = code.at(kernel.params.getPointer(memref), code.mul(index, 4));
+  Type type = code.getF32Type();
+  if (count > 1)
+    type = VectorType::get(count, type);
+  return LLVM::LoadOp::create(code, type, address, 4 * count, false, false,
+                              /*isInvariant=*/!kernel.params.isWritten(memref));
+}
+
+/// Of rows g and g + 8 of each part; tiles may reach beyond the end.
+SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
+                                                       int64_t parts) {
+  SmallVector<SmallVector<Value, 2>> rows;
+  if (!op.getPacked() && !op.getRows())
+    return rows;
+  for (int64_t i = 0; i < parts; ++i) {
+    Int tile = mma->getRowTile(parts, i);
+    if (op.getPacked()) {
+      const Slot &slot = slots.find(op.getPacked())->second;
+      rows.push_back(loadPackedScales(
+          kernel, slot, op.getPacked().getType().getElement(), tile));
+      continue;
+    }
+    auto type = cast<MemRefType>(op.getRows().getType());
+    Int row = code.mul(getInt(op.getCoords()[0]), op.getAccShape()[0]);
+    row = code.add(row, code.mul(tile, 16));
+    row = code.add(row, code.shr(kernel.threads.lane, 2));
+    SmallVector<Value, 2> pair;
+    for (int64_t r : {0, 8}) {
+      Int inside = code.min(code.add(row, r), type.getDimSize(0) - 1);
+      Int index = code.add(code.mul(inside, type.getDimSize(1)),
+                           getInt(op.getCoords()[2]));
+      pair.push_back(loadFloats(kernel, op.getRows(), index, 1));
+    }
+    rows.push_back(pair);
+  }
+  return rows;
+}
+
+/// One for the whole tile, or one for each register of a row: columns 8 j + 2 t
+/// and the next.
+SmallVector<Value> Role::loadColumnScales(tile::PromoteOp op) {
+  SmallVector<Value> columns;
+  if (!op.getCols())
+    return columns;
+  auto type = cast<MemRefType>(op.getCols().getType());
+  int64_t extent = type.getDimSize(1), width = op.getAccShape()[1];
+  Int begin = code.mul(getInt(op.getCoords()[2]), extent);
+  Int first = code.mul(getInt(op.getCoords()[1]), width);
+  if (op.getGroup() > 1) {
+    Int number = code.min(code.div(first, op.getGroup()), extent - 1);
+    return {loadFloats(kernel, op.getCols(), code.add(begin, number), 1)};
+  }
+  first = code.add(first, code.shl(code.bitAnd(kernel.threads.lane, 3), 1));
+  for (int64_t j = 0; j < width / 8; ++j) {
+    Int column = code.min(code.add(first, 8 * j), extent - 2);
+    Value pair = loadFloats(kernel, op.getCols(), code.add(begin, column), 2);
+    for (int64_t e : {0, 1})
+      columns.push_back(LLVM::ExtractElementOp::create(
+          code, pair, code.constant(code.i32(), e)));
+  }
+  return columns;
+}
+
+/// Scales are loaded while the products are under way.
+LogicalResult Role::writePromote(tile::PromoteOp op) {
+  const Acc &acc = accs.find(op.getAcc())->second;
+  const Acc &partial = accs.find(op.getPartial())->second;
+  if (partial.isZero)
+    return refuse(op) << "sums to which no product was added";
+  if (op.getCols() && op.getGroup() == 1 &&
+      cast<MemRefType>(op.getCols().getType()).getDimSize(1) % 2)
+    return refuse(op) << "scales of an odd number of columns";
+  auto rows = loadRowScales(op, int64_t(acc.parts.size()));
+  SmallVector<Value> columns = loadColumnScales(op);
+  Acc sum = mma->promote(acc, partial, rows, columns);
+  accs[op.getResult()] = sum;
+  return success();
+}

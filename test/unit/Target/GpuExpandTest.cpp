@@ -1,0 +1,171 @@
+// Products whose weights are expanded to operands of wgmma, on the emulated
+// GPU, compared with the reference interpreter.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GpuFusedHarness.h"
+#include "nibble/KernelSelect/FragmentLayout.h"
+
+#include "mlir/AsmParser/AsmParser.h"
+
+using namespace nibble;
+using namespace nibble::test;
+using std::string;
+using std::to_string;
+
+namespace {
+
+string tensor(int64_t rows, int64_t columns, const string &element) {
+  return "tensor<" + to_string(rows) + "x" + to_string(columns) + "x" +
+         element + ">";
+}
+
+/// The type of a weight as the kernels want it stored.
+string weight(int64_t n, int64_t k, const string &element, const string &a,
+              bool transposed = true) {
+  mlir::MLIRContext context;
+  context.loadDialect<nq::NqDialect>();
+  auto type = llvm::cast<mlir::RankedTensorType>(mlir::parseType(
+      transposed ? tensor(n, k, element) : tensor(k, n, element), &context));
+  mlir::Type wide = a == "bf16" ? mlir::Type(mlir::BFloat16Type::get(&context))
+                                : mlir::Type(mlir::Float16Type::get(&context));
+  MatrixDims dims = transposed ? MatrixDims{0, 1} : MatrixDims{1, 0};
+  string text;
+  llvm::raw_string_ostream(text)
+      << mlir::RankedTensorType::get(type.getShape(), type.getElementType(),
+                                     getFragmentLayout(type, dims, wide));
+  return text;
+}
+
+string attributes(const string &a, const string &element,
+                  const string &schedule) {
+  bool isMixed = a == "f16" && element.find("E8M0") != string::npos;
+  string text = "{nibble.kernel_class = \"gemm.wgmma." + a +
+                (isMixed ? ".promote32\"" : ".expand\"");
+  return text +
+         (schedule.empty() ? "" : ", nibble.schedule = \"" + schedule + "\"") +
+         "}";
+}
+
+string product(int64_t m, int64_t n, int64_t k, const string &a,
+               const string &element, const string &result,
+               const string &schedule = "", bool transposed = true) {
+  string left = tensor(m, k, a), right = weight(n, k, element, a, transposed),
+         y = tensor(m, n, result);
+  return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
+         " attributes " + attributes(a, element, schedule) +
+         " {\n%y = nq.matmul %a, %b " + (transposed ? "transpose_b " : "") +
+         ": (" + left + ", " + right + ") -> " + y + "\nreturn %y : " + y +
+         "\n}";
+}
+
+/// No function of the kernel may be one of the FMA units.
+void check(const string &text, double limit = 2e-6, unsigned seed = 1) {
+  SCOPED_TRACE(text);
+  GpuFusedRun run(text, /*onCpu=*/false);
+  run.checks.scale = 0.25;
+  run.checks.lowScale = -6;
+  run.checks.highScale = -3;
+  run.checkNear(limit, seed);
+  EXPECT_EQ(run.gpuError, "");
+  ASSERT_EQ(run.gpuKernel.launches.size(), 1u);
+  EXPECT_NE(run.ptx.find("wgmma.mma_async"), string::npos);
+}
+
+const string kMx = "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>";
+const char *const kFormats[] = {
+    "!nq.nvfp4",
+    "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>",
+    "!nq.scaled<f4E2M1FN, f8E4M3FN per 1x32, global f32>",
+    "!nq.scaled<si4, f16 per 1x32>",
+    "!nq.scaled<si4, f32 per 1x64>",
+    "!nq.scaled<ui4, f32 per 1x128>",
+    "!nq.scaled<si4, bf16 per 1x128>",
+    "!nq.scaled<si4, f32 per 1x?>",
+};
+
+/// Row i of the identity times a weight is its column i: every code and scale.
+TEST(GpuExpand, DecodesEveryBit) {
+  for (const char *element : kFormats) {
+    SCOPED_TRACE(element);
+    GpuFusedRun run(product(128, 256, 128, "f16", element, "f32"),
+                    /*onCpu=*/false);
+    EXPECT_EQ(run.gpuError, "");
+    run.checkIdentity(128);
+  }
+}
+
+TEST(GpuExpand, WeightsOfAnyFormat) {
+  for (const char *element : kFormats)
+    check(product(65, 72, 200, "f16", element, "f32"));
+}
+
+TEST(GpuExpand, ActivationsInBf16) {
+  for (const char *element : kFormats)
+    check(product(129, 40, 264, "bf16", element, "f32"));
+}
+
+TEST(GpuExpand, RowsOffTheTile) {
+  for (int64_t m : {65, 129})
+    check(product(m, 136, 160, "f16", "!nq.nvfp4", "f16"), 1e-3, unsigned(m));
+}
+
+TEST(GpuExpand, ManyRows) {
+  check(product(970, 144, 72, "f16", "!nq.nvfp4", "f16"), 1e-3);
+}
+
+/// Two and one warpgroups, in turns, with two parts each, in clusters.
+TEST(GpuExpand, Schedules) {
+  for (const char *schedule :
+       {"t 64x72 s3 c1x1 m2 w1 p2", "t 128x72 s4 c1x1 m2 w2 p2",
+        "t 128x136 s3 c2x1 n2 w2 p1", "t 64x64 s4 c1x1 m2 w2 p2 pp",
+        "t 128x64 s4 c1x1 n2 w2 p2 pp", "t 256x64 s3 c1x1 m2 w2 p2"})
+    for (const string &element : {string("!nq.nvfp4"), kMx})
+      check(product(130, 280, 328, "f16", element, "f16", schedule), 1e-3);
+}
+
+TEST(GpuExpand, EitherOrderOfTheWeight) {
+  for (const char *element :
+       {"!nq.scaled<f4E2M1FN, f8E4M3FN per 16x1, global f32>",
+        "!nq.scaled<si4, f32 per 64x1>"})
+    check(product(70, 40, 160, "f16", element, "f32", "",
+                  /*transposed=*/false));
+}
+
+/// Gate and up in one stage, and what follows.
+TEST(GpuExpand, GatedWithBias) {
+  for (const string &element : {string("!nq.nvfp4"), kMx}) {
+    string a = tensor(70, 96, "f16"), b = weight(80, 96, element, "f16"),
+           y = tensor(70, 80, "f16");
+    string mm = " transpose_b : (" + a + ", " + b + ") -> " + y;
+    check(
+        "#i = affine_map<(d0, d1) -> (d0, d1)>\n"
+        "#c = affine_map<(d0, d1) -> (d1)>\n"
+        "func.func @k(%a: " +
+            a + ", %b: " + b + ", %c: " + b + ", %d: tensor<80xf16>) -> " + y +
+            " attributes " +
+            attributes("f16", element == kMx ? "E8M0" : "", "") +
+            " {\n%g = nq.matmul %a, %b" + mm + "\n%u = nq.matmul %a, %c" + mm +
+            "\n%e = tensor.empty() : " + y +
+            "\n%h = linalg.generic {indexing_maps = [#i, #i, #c, #i], "
+            "iterator_types = [\"parallel\", \"parallel\"]} ins(%g, %u, %d : " +
+            y + ", " + y + ", tensor<80xf16>) outs(%e : " + y +
+            ") {\n^bb0(%p: f16, %q: f16, %r: f16, %o: f16):\n"
+            "%s = arith.mulf %p, %q : f16\n%t = arith.addf %s, %r : f16\n"
+            "linalg.yield %t : f16\n} -> " +
+            y + "\nreturn %h : " + y + "\n}",
+        3e-3);
+  }
+}
+
+/// Rows of the result that the copy engine does not move: FMA units, and a
+/// warning that says why.
+TEST(GpuExpand, FallsBack) {
+  GpuFusedRun run(product(70, 41, 64, "f16", "!nq.nvfp4", "f16"),
+                  /*onCpu=*/false);
+  EXPECT_NE(run.gpuError.find("runs on FMA units: rows of a result are no "
+                              "multiples of 16 bytes"),
+            string::npos)
+      << run.gpuError;
+  run.checkNear(1e-3);
+}
+
+} // namespace
