@@ -254,6 +254,36 @@ static std::string whyNotFragmentsMixed(nq::RegionOp region) {
   return whyNotFragments(region, Format::F16, Format::Mxfp4);
 }
 
+/// Blocks of 128 k: of a row of the activation, of one or 128 of the weight.
+static std::string whyNotPromotedBlocks(const Product &p) {
+  nq::MatmulOp op = p.op;
+  for (Value operand : {op.getA(), op.getB()}) {
+    auto type = cast<RankedTensorType>(operand.getType());
+    nq::ScaledType scaled = nq::getScaledElement(type);
+    StringRef name = operand == op.getA() ? "activation" : "weight";
+    if (type.getRank() != 2)
+      return ("the " + name + " has " + Twine(type.getRank()) + " dimensions")
+          .str();
+    if (!scaled.getScale().isF32() || scaled.getGlobal() ||
+        scaled.getZeroPoint())
+      return ("scales of the " + name + " are not f32, or there are others")
+          .str();
+    int64_t rowDim = operand == op.getA() ? 0 : getRightDims(op).row;
+    if (operand == op.getA() && scaled.getBlockFor(type.getShape())[rowDim] > 1)
+      return "rows of the activation share scales";
+  }
+  if (p.k % 16)
+    return "K = " + std::to_string(p.k) + " is not a multiple of 16";
+  return whyNotCopied(p);
+}
+
+static std::string whyNotPromoted(nq::RegionOp region) {
+  std::string why = whyNotFp8Blocks(region);
+  for (const Product &p : getProducts(region))
+    why = orElse(why, [&] { return whyNotPromotedBlocks(p); });
+  return why;
+}
+
 /// Part of the plan, without a generator in this compiler.
 static std::string whyNotYet(nq::RegionOp) {
   return "this compiler has no generator for it yet";
@@ -337,6 +367,14 @@ static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
   }
   return layouts;
 }
+static nq::RequiredLayouts getPromotedOperands(nq::RegionOp region) {
+  nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    require(layouts, op.getB(), getRightDims(op), getKMajorScalesLayout);
+  }
+  return layouts;
+}
 static nq::RequiredLayouts getBlockScaledOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getBlockScaledLayout);
 }
@@ -390,7 +428,7 @@ ArrayRef<KernelClass> nibble::getSm90Gemms() {
       {"gemm.wgmma.e4m3", F, "gemm", MathFormat::FP8, Fidelity::Native,
        whyNotFp8, getKMajorOperands},
       {"gemm.wgmma.e4m3.block128", F, "gemm", MathFormat::FP8, Fidelity::Native,
-       whyNotYet, getKMajorOperands},
+       whyNotPromoted, getPromotedOperands},
       {"gemm.wgmma.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
        whyNotF16, getKMajorOperands},
       {"gemm.wgmma.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,

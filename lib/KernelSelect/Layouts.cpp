@@ -74,6 +74,18 @@ nq::LayoutAttr nibble::getKMajorLayout(RankedTensorType type, MatrixDims dims) {
   return getKMajor(type, dims, {});
 }
 
+nq::LayoutAttr nibble::getKMajorScalesLayout(RankedTensorType type,
+                                             MatrixDims dims) {
+  int64_t rank = type.getRank();
+  if (rank != 2)
+    return getKMajorLayout(type, dims);
+  Digits digits(rank);
+  return getKMajor(
+      type, dims,
+      digits.build(type.getContext(),
+                   {digits.number(dims.k, 0), digits.number(dims.row, 0)}, {}));
+}
+
 nq::LayoutAttr nibble::getBlockScaledLayout(RankedTensorType type,
                                             MatrixDims dims) {
   int64_t rank = type.getRank();

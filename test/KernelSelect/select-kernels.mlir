@@ -12,8 +12,8 @@
 // HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f32,{{.*}}kernel=gemm.simt.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f32"
 
 // HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.stream.f16.expand, layer=w4a16,
-// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.simt.expand, layer=rows,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"M = 65 is larger than 64"
-// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.simt.expand, layer=narrow,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"K = 48 is not a multiple of 32"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.wgmma.f16.expand, layer=rows,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"M = 65 is larger than 64"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=gemm.wgmma.f16.expand, layer=narrow,{{.*}}"kernel":"gemm.stream.f16.expand","reason":"K = 48 is not a multiple of 32"
 
 // CHECK-LABEL: func.func @nvfp4
 // THOR: nq.region "gemm"{{.*}} {nibble.kernel_class = "gemm.tcgen05.mxf4nvf4", nibble.math = "fp4"}
@@ -56,7 +56,7 @@ func.func @w4a16(%x: tensor<4x64xf16>) -> tensor<4x32xf16> attributes {nibble.en
   return %y : tensor<4x32xf16>
 }
 
-// Weights are streamed for up to 64 rows.
+// Weights are streamed for up to 64 rows, and expanded to operands of wgmma for more.
 func.func @w4a16_rows(%x: tensor<65x64xf16>) -> tensor<65x32xf16> attributes {nibble.entry} {
   %w = nq.constant codes(dense<1> : tensor<1024xi8>) scales(dense<56> : tensor<128xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x64x!nq.nvfp4>
   %y = nq.region "gemm"(%x, %w) : (tensor<65x64xf16>, tensor<32x64x!nq.nvfp4>) -> tensor<65x32xf16> {

@@ -17,6 +17,10 @@ struct MatrixDims {
 /// Null if the tensor is stored so anyway.
 nq::LayoutAttr getKMajorLayout(mlir::RankedTensorType type, MatrixDims dims);
 
+/// The same, with block scales K by rows: those of one block of K lie together.
+nq::LayoutAttr getKMajorScalesLayout(mlir::RankedTensorType type,
+                                     MatrixDims dims);
+
 /// The same, with block scales in the 128x4 tiles that tcgen05 reads: rows
 /// padded to 128, scales along K padded to 4, byte
 /// ((m/128)*ceil(kb/4) + kb/4)*512 + (m%32)*16 + (m/32%4)*4 + kb%4 (PTX ISA,

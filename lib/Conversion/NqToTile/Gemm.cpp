@@ -125,6 +125,9 @@ private:
   void addArguments() {
     a = addArgument(problem.a.place, {problem.a.rows, problem.a.k},
                     problem.a.element);
+    if (problem.a.scaledRows)
+      scalesOfA = addArgument(problem.a.scales, {problem.a.rows, blocksK()},
+                              b.getF32Type());
     for (const GemmProblem::Factor &factor : problem.factors)
       addWeight(factor);
     for (const EpilogueOperand &operand : epilogue.operands)
@@ -143,7 +146,13 @@ private:
     if (!factor.expanded) {
       factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
                                     factor.b.element));
-      scales.push_back({});
+      int64_t group = factor.b.scaledRows;
+      scales.push_back(
+          group
+              ? addArgument(factor.b.scales,
+                            {blocksK(), int64_t(llvm::divideCeil(factor.b.rows, group))},
+                            b.getF32Type())
+              : Value());
       return;
     }
     const ExpandedWeight &weight = *factor.expanded;
@@ -279,12 +288,12 @@ private:
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToEnd(loop.getBody());
-      addProducts(loop);
+      addProducts(loop, m, n);
     }
     addEpilogue(loop.getResults(), m, n);
   }
 
-  void addProducts(scf::ForOp loop) {
+  void addProducts(scf::ForOp loop, Value m, Value n) {
     auto stage = tile::WaitOp::create(b, ring);
     SmallVector<Value> sums, packed;
     unsigned next = 1;
@@ -297,8 +306,13 @@ private:
       Value left = stage.getSlots()[0], right = stage.getSlots()[next++];
       if (schedule.swapped)
         std::swap(left, right);
-      sums.push_back(tile::MmaOp::create(b, left, right, sum, ValueRange()));
+      Value begin = sum;
+      if (scalesOfA)
+        begin = tile::ZeroOp::create(b, getAccType());
+      sums.push_back(tile::MmaOp::create(b, left, right, begin, ValueRange()));
     }
+    if (scalesOfA)
+      promoteBlocks(loop, m, n, sums);
     promote(loop, packed, sums);
     tile::ReleaseOp::create(b, ring);
     scf::YieldOp::create(b, sums);
@@ -336,6 +350,17 @@ private:
       sum = tile::PromoteOp::create(b, sum, loop.getRegionIterArgs()[i],
                                     packed[i], Value(), Value(), ValueRange(),
                                     b.getI64IntegerAttr(1));
+  }
+
+  /// The same with scales in memory: of rows of A, and of columns.
+  void promoteBlocks(scf::ForOp loop, Value m, Value n,
+                     MutableArrayRef<Value> sums) {
+    Value k = loop.getInductionVar();
+    for (auto [i, sum] : llvm::enumerate(sums))
+      sum = tile::PromoteOp::create(
+          b, sum, loop.getRegionIterArgs()[i], Value(), scalesOfA, scales[i],
+          ValueRange{m, n, k},
+          b.getI64IntegerAttr(problem.factors[i].b.scaledRows));
   }
 
   //===--------------------------------------------------------------------===//
@@ -433,7 +458,7 @@ private:
   const nibble::gpu::GpuTarget &chip;
   ImplicitLocOpBuilder b;
   tile::KernelOp kernel;
-  Value ring, a;
+  Value ring, a, scalesOfA;
   SmallVector<Value> factors, scales, operands, results, passed;
   std::vector<nibble::gpu::KernelArg> args;
 };

@@ -80,6 +80,8 @@ static Node *multiply(Dag &dag, Node *x, Node *y) {
 Node *GemmEpilogue::getScaleOfB(Dag &dag, unsigned factor) {
   nq::MatmulOp op = problem.factors[factor].op;
   const auto &expanded = problem.factors[factor].expanded;
+  if (problem.factors[factor].b.scaledRows)
+    return nullptr;
   if (!expanded)
     return getScale(dag, op.getB(), /*isRow=*/false,
                     op.getTransposeB() ? 1 : 0);
@@ -104,7 +106,9 @@ Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
                  !isDim(tensor.place->columnOf(index), kColumn, problem.n);
   nq::MatmulOp op = problem.factors[factor].op;
   int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
-  Node *a = getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
+  Node *a = problem.a.scaledRows
+                ? nullptr
+                : getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
   Node *b = getScaleOfB(dag, factor);
   Node *sum = multiply(dag, accumulators[factor], multiply(dag, a, b));
   return dag.roundTo(tensor.element, sum);

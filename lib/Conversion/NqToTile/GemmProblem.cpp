@@ -65,6 +65,29 @@ static bool isScaledByRows(RankedTensorType type, int64_t kDim) {
   return !scaled.getZeroPoint() && block[kDim] >= type.getDimSize(kDim);
 }
 
+/// FP8 with f32 scales per 128 k, of a row or of 128 rows.
+static LogicalResult readBlocks(RankedTensorType type, unsigned argument,
+                                MatrixDims dims, bool isWeight,
+                                MatrixOperand &operand, std::string &why) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  int64_t rows = block[dims.row];
+  if (operand.element.getIntOrFloatBitWidth() != 8 || type.getRank() != 2 ||
+      block[dims.k] != 128 || (rows != 1 && (rows != 128 || !isWeight)))
+    return no(why, "scales along k are others than of FP8 matrices in blocks "
+                   "of 128 k");
+  if (!scaled.getScale().isF32() || scaled.getGlobal() || scaled.getZeroPoint())
+    return no(why, "scales of blocks are not f32, or there are others");
+  nq::LayoutAttr layout = nq::getLayout(type);
+  nq::LayoutAttr wanted = isWeight ? getKMajorScalesLayout(type, dims)
+                                   : getKMajorLayout(type, dims);
+  if (layout != wanted)
+    return no(why, "scales of blocks are not stored for it");
+  operand.scaledRows = rows;
+  operand.scales = {argument, nq::getStorageRegions(type).scales};
+  return success();
+}
+
 static LogicalResult readOperand(Value value, StringRef name, bool kLast,
                                  MatrixOperand &operand, std::string &why) {
   RankedTensorType type = typeOf(value);
@@ -75,8 +98,13 @@ static LogicalResult readOperand(Value value, StringRef name, bool kLast,
   operand.element = getMatrixElement(type);
   if (!operand.element)
     return no(why, name + " has a format that the matrix unit does not take");
-  if (!isScaledByRows(type, kDim))
-    return no(why, name + " has scales along k");
+  bool isWeight = name == "B";
+  if (!isScaledByRows(type, kDim)) {
+    MatrixDims dims{kLast ? rank - 2 : rank - 1, kDim};
+    if (failed(readBlocks(type, argument.getArgNumber(), dims, isWeight,
+                          operand, why)))
+      return no(why, name + " has scales along k: " + why);
+  }
   SmallVector<int64_t> order = llvm::to_vector(llvm::seq<int64_t>(rank));
   if (!kLast)
     std::swap(order[rank - 1], order[rank - 2]);
@@ -152,6 +180,8 @@ static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
     return readExpanded(op, a.element, b, expanded.emplace(), why);
   if (failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
     return failure();
+  if ((a.scaledRows > 0) != (b.scaledRows > 0))
+    return no(why, "one operand alone has scales along k");
   bool areBytes = a.element.getIntOrFloatBitWidth() == 8;
   if (a.element != b.element &&
       !(areBytes && b.element.getIntOrFloatBitWidth() == 8))
@@ -183,6 +213,7 @@ LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
       return no(why, "products have B of different formats");
     if (!factors.empty() &&
         (expanded.has_value() != factors[0].expanded.has_value() ||
+         right.scaledRows != factors[0].b.scaledRows ||
          (expanded && (expanded->storage != factors[0].expanded->storage ||
                        expanded->scale != factors[0].expanded->scale))))
       return no(why, "products have B of different formats");
@@ -285,6 +316,10 @@ GemmShape GemmProblem::getShape() const {
     shape.tileK = expanded->format.stageK;
     shape.expandedBytes = expanded->getStageBytes();
     shape.promotes = expanded->format.scalesSums;
+  }
+  if (a.scaledRows) {
+    shape.promotes = true;
+    shape.scaledColumns = factors[0].b.scaledRows;
   }
   shape.results.clear();
   for (const GemmResult &result : results)

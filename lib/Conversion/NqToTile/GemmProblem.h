@@ -26,6 +26,10 @@ struct MatrixOperand {
   Place place;
   int64_t rows = 0, k = 0;
   mlir::Type element;
+  /// Rows that share an f32 scale of each 128 k; 0: scales do not change along
+  /// k. Those of A lie row by row, those of a weight block of k by block.
+  int64_t scaledRows = 0;
+  Place scales;
 };
 
 /// A weight of 4-bit codes that are expanded in registers, to A's element.

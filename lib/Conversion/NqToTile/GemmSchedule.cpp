@@ -116,11 +116,23 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
            " bytes of a result; the store writes panels of 32 bytes or more";
   if (shape.expandedBytes && (!s.swapped || s.clusterN > 1))
     return "weights that are expanded are the M side, and are not shared";
+  int64_t scaleBytes =
+      shape.expandedBytes ? shape.expandedBytes - shape.getTileK() / 2 : 0;
+  if (s.tileM * scaleBytes % 128)
+    return text(s.tileM * scaleBytes) +
+           " bytes of scales in a stage; a slot is a multiple of 128";
+  if (shape.scaledColumns && s.swapped)
+    return "scales of blocks of the weight are those of columns";
+  if (shape.scaledColumns > 1 && shape.scaledColumns % s.tileN)
+    return "tile N = " + text(s.tileN) + " does not divide the " +
+           text(shape.scaledColumns) + " columns of a block of scales";
   int64_t accumulators = s.tileM * s.tileN * shape.products *
                          (shape.promotes ? 2 : 1) / (128 * s.getTeam());
-  // Codes, fragments of two steps, scales.
+  // Codes, fragments of two steps, scales; scales of columns.
   int64_t others =
       shape.expandedBytes ? 48 + 16 * s.tileM / (64 * s.getTeam()) : 48;
+  if (shape.scaledColumns == 1)
+    others += s.tileN / 4;
   // 64 Ki registers, of which a loading warpgroup takes 128 x 40.
   int64_t have = s.warpgroups <= 2 ? 232 : 152;
   if (accumulators + others > have)
@@ -162,7 +174,8 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   if (shape.expandedBytes)
     issued += double(rowsM(s, shape)) / 64 * shape.getTileK() / 16 * 28;
   if (shape.promotes)
-    issued += double(s.tileM) * s.tileN * shape.products / 128;
+    issued += double(s.tileM) * s.tileN * shape.products / 128 *
+              (shape.scaledColumns == 1 ? 2.5 : 1);
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
       800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;

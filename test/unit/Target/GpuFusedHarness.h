@@ -7,6 +7,7 @@
 #include "FusedKernelHarness.h"
 #include "GpuRun.h"
 #include "nibble/Conversion/NqToGpu/Products.h"
+#include "nibble/Dialect/Tile/TileOps.h"
 #include "nibble/Target/Gpu/GpuTarget.h"
 
 namespace nibble {
@@ -15,13 +16,21 @@ namespace test {
 /// After checkNear, `outputs` are those of the GPU.
 class GpuFusedRun : public FusedKernelRun {
 public:
+  using Generator = std::function<mlir::FailureOr<gpu::GpuKernel>(
+      mlir::func::FuncOp, mlir::gpu::GPUModuleOp)>;
   explicit GpuFusedRun(const std::string &text, bool onCpu = false,
                        const gpu::GpuTarget &target = {})
-      : FusedKernelRun(text, /*inPlace=*/-1, onCpu), target(target) {
+      : GpuFusedRun(text, onCpu, [target](auto kernel, auto module) {
+          return gpu::lowerProductsToGpu(kernel, module, target);
+        }) {}
+  /// With another generator than that of products.
+  GpuFusedRun(const std::string &text, bool onCpu, Generator generator)
+      : FusedKernelRun(text, /*inPlace=*/-1, onCpu), generator(generator) {
     if (!graph)
       return;
     mlir::DialectRegistry registry;
     gpu::registerGpuTarget(registry);
+    registry.insert<tile::TileDialect>();
     context->appendDialectRegistry(registry);
     context->loadAllAvailableDialects();
     compileForGpu();
@@ -59,6 +68,8 @@ public:
       return;
     auto assembled = gpu::assemble(ptx, "sm_90a", ptxas);
     ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
+    for (const std::string &warning : assembled->warnings)
+      ADD_FAILURE() << warning;
     for (const gpu::KernelResources &resources : assembled->kernels) {
       EXPECT_EQ(resources.stackBytes, 0) << resources.symbol;
       EXPECT_EQ(resources.spillBytes, 0) << resources.symbol;
@@ -89,7 +100,6 @@ public:
       ASSERT_NEAR(x[i], y[i], std::abs(y[i]) * 0x1p-22) << "element " << i;
   }
 
-  gpu::GpuTarget target;
   gpu::GpuKernel gpuKernel;
   std::string gpuError, gpuCode, ptx;
 
@@ -113,7 +123,7 @@ protected:
     auto builder = mlir::OpBuilder::atBlockEnd(code->getBody());
     auto module =
         mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
-    auto lowered = gpu::lowerProductsToGpu(kernel, module, target);
+    auto lowered = generator(kernel, module);
     if (mlir::failed(lowered))
       return;
     gpuKernel = *lowered;
@@ -138,6 +148,7 @@ protected:
       checkAssembly();
   }
 
+  Generator generator;
   std::unique_ptr<GpuRun> device;
 };
 

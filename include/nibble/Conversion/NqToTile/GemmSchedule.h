@@ -26,6 +26,9 @@ struct GemmShape {
   int64_t expandedBytes = 0;
   /// Sums of each stage are scaled and added to others: accumulators twice.
   bool promotes = false;
+  /// Columns that share the scale of a block of K, if sums are scaled by such:
+  /// 1, or what a tile must divide. 0: there is none.
+  int64_t scaledColumns = 0;
   /// Elements of K in a stage: 128 bytes of A, or less.
   int64_t tileK = 0;
   /// Bytes that an element of the product becomes, in all results.
