@@ -93,14 +93,14 @@ static LogicalResult verifyScales(MmaOp op, const Target &target) {
     return refuse(op, target)
            << "has no mma of " << a << " and " << b << " with scales of "
            << types[0].getElement() << " and " << types[1].getElement();
-  for (auto [operand, shape, scales] : llvm::zip(
-           op.getOperands(),
-           ArrayRef({op.getShapeA(), op.getB().getType().getShape()}), types)) {
+  Type operands[] = {op.getA().getType(), op.getB().getType()};
+  ArrayRef<int64_t> shapes[] = {op.getShapeA(), op.getB().getType().getShape()};
+  for (auto [operand, shape, scales] : llvm::zip(operands, shapes, types)) {
     int64_t rows = llvm::alignTo(shape[0], 128);
     int64_t count = shape[1] / block;
     if (scales.getShape() != ArrayRef({rows, count}))
       return op.emitOpError()
-             << operand.getType() << " needs " << rows << "x" << count
+             << operand << " needs " << rows << "x" << count
              << " scales (one per " << block
              << " along K, rows padded to 128), not " << scales;
   }

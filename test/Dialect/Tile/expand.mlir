@@ -21,11 +21,11 @@ tile.kernel @nvfp4 target "sm_90a" grid 1
   }
   tile.role @multiply warps 4 {
     %zero = tile.zero : !acc
-    // CHECK: %[[X:.*]], %[[C:.*]], %[[S:.*]] = tile.wait
+    // CHECK: %[[T:.*]]:3 = tile.wait
     %sx, %sc, %ss = tile.wait %ring : !stages
-    // CHECK: %[[W:.*]] = tile.expand %[[C]] from f4E2M1FN scales(%[[S]] : !{{.*}}) per 16 exponent -7 : !{{.*}} -> !tile.expanded<64x64xf16>
+    // CHECK: %[[W:.*]] = tile.expand %[[T]]#1 from f4E2M1FN scales(%[[T]]#2 : !{{.*}}) per 16 exponent -7 : !{{.*}} -> !tile.expanded<64x64xf16>
     %w = tile.expand %sc from f4E2M1FN scales(%ss : !s) per 16 exponent -7 : !c -> !tile.expanded<64x64xf16>
-    // CHECK: tile.mma %[[W]], %[[X]] into %{{.*}} : !tile.expanded<64x64xf16>, !{{.*}}, !tile.acc<64x64xf32>
+    // CHECK: tile.mma %[[W]], %[[T]]#0 into %{{.*}} : !tile.expanded<64x64xf16>, !{{.*}}, !tile.acc<64x64xf32>
     %d = tile.mma %w, %sx into %zero : !tile.expanded<64x64xf16>, !x, !acc
     tile.release %ring : !stages
   }
