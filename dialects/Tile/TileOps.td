@@ -311,7 +311,7 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
     `vector<WxT>` of each accumulator (several of one shape: gate and up have
     their columns side by side), then one vector for each operand: the
     row's element of `rows` W times, the columns' elements of `cols`, those of
-    `elements` at the same place. It may use scalars from outside, and has no
+    `elements` at the same place (`transposed`: at [n, m]). It may use scalars from outside, and has no
     side effects. `[m, n]` is the tile. A result `vector<VxU>` of the body makes
     a fragment of N / W * V columns: V = W / 2 joins gate and up, V = 1 is a
     scale per block.
@@ -319,13 +319,14 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
   let arguments = (ins Variadic<Tile_Acc>:$accs, Index:$m, Index:$n,
                        Variadic<AnyStaticShapeMemRef>:$rows,
                        Variadic<AnyStaticShapeMemRef>:$cols,
-                       Variadic<AnyStaticShapeMemRef>:$elements);
+                       Variadic<AnyStaticShapeMemRef>:$elements,
+                       UnitAttr:$transposed);
   let results = (outs Variadic<Tile_Fragment>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $accs `at` `[` $m `,` $n `]` (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
     (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)?
-    (`elements` `(` $elements^ `:` qualified(type($elements)) `)`)?
+    (`elements` `(` $elements^ `:` qualified(type($elements)) `)`)? (`transposed` $transposed^)?
     attr-dict-with-keyword custom<ArgsAndBody>($body) `:` qualified(type($accs)) `->` qualified(type($results))
   }];
   let hasVerifier = 1;

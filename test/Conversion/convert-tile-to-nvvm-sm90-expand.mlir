@@ -18,7 +18,7 @@
 // The first product overwrites.
 // CHECK: setp.ne.b32 p, 0, 0;{{.*}}wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
 // CHECK: nvvm.wgmma.commit.group.sync.aligned
-// CHECK: nvvm.wgmma.wait.group.sync.aligned 1
+// CHECK: nvvm.wgmma.wait.group.sync.aligned 3
 // CHECK: mul.rn.f16x2
 // CHECK: setp.ne.b32 p, 1, 0;{{.*}}wgmma.mma_async
 tile.kernel @nvfp4 target "sm_90a" grid 1

@@ -29,6 +29,8 @@ SIZE = dict(seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
 # quantized on the way, codes may fall on the other side of a boundary.
 FORMATS = [("fp8", "f16", 2, 1e-2), ("dense", "f16", 2, 1e-3), ("dense", "bf16", 2, 1e-2), ("dense", "f32", 0, 1e-5),
            ("nvfp4", "f16", 0, 2e-2), ("nvfp4-weight", "f16", 0, 1e-3), ("w4a8", "f16", 0, 2e-2)]
+# More rows than are streamed: weights are expanded to operands of the tensor cores.
+LONG = [("nvfp4-weight", "f16", 3, 1e-3), ("nvfp4-weight", "bf16", 3, 1e-2), ("int4-awq", "f16", 3, 1e-3)]
 MORE = [("int4-awq", "f16", 0, 1e-3), ("onnx24-mxfp4", "f16", 0, 2e-2), ("fp8-unfolded", "f16", 2, 1e-2),
         ("nvfp4-awq", "f16", 0, 2e-2), ("fp8-weight", "f16", 0, 1e-3), ("nvfp4-svd", "f16", 0, 2e-2)]
 
@@ -51,10 +53,11 @@ def tensor_kernels(tools, model):
     return sum(layer["kernel"].startswith("gemm.wgmma") and bool(layer["schedule"]) for layer in layers)
 
 
-def layers(a, tools, goals, fmt, dtype, kernels, tolerance):
-    name, folder = f"{fmt} {dtype}", Path(a.work)
-    model, gpu, cpu = (folder / f"{fmt}_{dtype}{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
-    write_decoder(model, fmt, dtype=dtype, layers=1, **SIZE)
+def layers(a, tools, goals, fmt, dtype, kernels, tolerance, seq=SIZE["seq"]):
+    long = seq != SIZE["seq"]
+    name, folder = f"{fmt} {dtype}" + f", {seq} rows" * long, Path(a.work)
+    model, gpu, cpu = (folder / f"{fmt}_{dtype}{'_long' * long}{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    write_decoder(model, fmt, dtype=dtype, layers=1, **{**SIZE, "seq": seq})
     compile_gpu(tools, model, gpu)
     tools.compile(model, cpu, expect=OK)
     goals.check(f"{name}: products on tensor cores", tensor_kernels(tools, model), kernels, at_least=True)
@@ -154,6 +157,9 @@ def main():
         if a.only in (None, case[0]):
             layers(a, tools, goals, *case)
     siblings(a, tools, goals)
+    for case in LONG:
+        if a.only in (None, case[0]):
+            layers(a, tools, goals, *case, seq=77)
     decoding(a, tools, goals)
     schedules(a, tools, goals)
     refusals(a, tools, goals)

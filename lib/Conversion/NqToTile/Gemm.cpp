@@ -148,11 +148,11 @@ private:
                                     factor.b.element));
       int64_t group = factor.b.scaledRows;
       scales.push_back(
-          group
-              ? addArgument(factor.b.scales,
-                            {blocksK(), int64_t(llvm::divideCeil(factor.b.rows, group))},
-                            b.getF32Type())
-              : Value());
+          group ? addArgument(factor.b.scales,
+                              {blocksK(),
+                               int64_t(llvm::divideCeil(factor.b.rows, group))},
+                              b.getF32Type())
+                : Value());
       return;
     }
     const ExpandedWeight &weight = *factor.expanded;
@@ -391,7 +391,8 @@ private:
           cast<MemRefType>(result.getType()).getElementType()));
     auto op = tile::EpilogueOp::create(
         b, types, sums, m, n, getOperands(getKinds()[0]),
-        getOperands(getKinds()[1]), getOperands(getKinds()[2]));
+        getOperands(getKinds()[1]), getOperands(getKinds()[2]),
+        schedule.swapped && !getOperands(EpilogueOperand::Element).empty());
     {
       OpBuilder::InsertionGuard guard(b);
       addBody(op);

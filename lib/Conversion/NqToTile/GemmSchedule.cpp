@@ -108,7 +108,8 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
            text(s.getTeam()) + " warpgroups, up to 256";
   if (s.tileN % 8 || s.tileN < 8 || s.tileN > 256)
     return "tile N = " + text(s.tileN) + "; multiples of 8, up to 256";
-  if (s.swapped && shape.readsElements)
+  // Elements one by one: still better than a launch of its own.
+  if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
   int64_t leastBytes = *llvm::min_element(shape.results);
   if (!s.swapped && s.tileN * leastBytes < 32)
@@ -169,13 +170,16 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   double loads = (rowsM(s, shape) * bytesM / s.clusterN +
                   rowsN(s, shape) * bytesN / s.clusterM) /
                  kL2PerClock;
-  // Instructions of one of the four schedulers: fragments of 16 k, promotion.
+  // Instructions of one of the four schedulers: fragments of 16 k. A warpgroup
+  // by itself takes longer for them (measured on an H200).
   double issued = 0;
   if (shape.expandedBytes)
-    issued += double(rowsM(s, shape)) / 64 * shape.getTileK() / 16 * 28;
+    issued = shape.getTileK() / 16 *
+             std::max(82.0, double(rowsM(s, shape)) / 64 * 28);
+  // Promotion, in which warpgroups that wait for the same stage come together.
   if (shape.promotes)
-    issued += double(s.tileM) * s.tileN * shape.products / 128 *
-              (shape.scaledColumns == 1 ? 2.5 : 1);
+    macs += 200 + double(s.tileM) * s.tileN * shape.products / 128 *
+                      (shape.scaledColumns == 1 ? 2.5 : 1);
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
       800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;

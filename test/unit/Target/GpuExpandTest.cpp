@@ -113,7 +113,8 @@ TEST(GpuExpand, ActivationsInBf16) {
 
 TEST(GpuExpand, RowsOffTheTile) {
   for (int64_t m : {65, 129})
-    check(product(m, 136, 160, "f16", "!nq.nvfp4", "f16"), 1e-3, unsigned(m));
+    for (unsigned seed : {1, 2, 3})
+      check(product(m, 136, 160, "f16", "!nq.nvfp4", "f16"), 1e-3, seed);
 }
 
 TEST(GpuExpand, ManyRows) {
@@ -206,6 +207,32 @@ TEST(GpuPromote, BlocksAlongK) {
     check(blocks(m, 200, 400, "1x128", "f32"), 2e-6, unsigned(m));
 }
 
+/// Two products of one activation, side by side.
+TEST(GpuPromote, Gated) {
+  for (const char *scales : {"128x128", "1x128"}) {
+    string one = blocks(70, 144, 272, scales, "f32");
+    string a = tensor(70, 272, "!nq.scaled<f8E4M3FN, f32 per 1x128>"),
+           y = tensor(70, 144, "f32");
+    size_t begin = one.find("%b: ") + 4;
+    string b = one.substr(begin, one.find(") -> ") - begin);
+    string mm = " transpose_b : (" + a + ", " + b + ") -> " + y;
+    check("#i = affine_map<(d0, d1) -> (d0, d1)>\n"
+          "func.func @k(%a: " +
+              a + ", %b: " + b + ", %c: " + b + ") -> " + y +
+              " attributes {nibble.kernel_class = "
+              "\"gemm.wgmma.e4m3.block128\"} {\n%g = nq.matmul %a, %b" +
+              mm + "\n%u = nq.matmul %a, %c" + mm +
+              "\n%e = tensor.empty() : " + y +
+              "\n%h = linalg.generic {indexing_maps = [#i, #i, #i], "
+              "iterator_types = [\"parallel\", \"parallel\"]} ins(%g, %u : " +
+              y + ", " + y + ") outs(%e : " + y +
+              ") {\n^bb0(%p: f32, %q: f32, %o: f32):\n"
+              "%s = arith.mulf %p, %q : f32\nlinalg.yield %s : f32\n} -> " +
+              y + "\nreturn %h : " + y + "\n}",
+          2e-6);
+  }
+}
+
 TEST(GpuPromote, EitherOrderOfTheWeight) {
   check(blocks(70, 144, 400, "128x128", "f32", "", /*transposed=*/false));
   check(blocks(70, 144, 400, "128x1", "f32", "", /*transposed=*/false));
@@ -218,6 +245,29 @@ TEST(GpuPromote, Schedules) {
         "256x64 s3 c1x2 m2 w2 p2"})
     for (const char *scales : {"128x128", "1x128"})
       check(blocks(300, 272, 528, scales, "f16", schedule), 1e-3);
+}
+
+/// What is added to the result lies as the result does, the tile across it.
+TEST(GpuExpand, AddsResidual) {
+  for (const char *residual : {"f16", "f32", "bf16"}) {
+    string a = tensor(77, 96, "f16"), b = weight(136, 96, "!nq.nvfp4", "f16"),
+           y = tensor(77, 136, "f32"), r = tensor(77, 136, residual);
+    check("#i = affine_map<(d0, d1) -> (d0, d1)>\n"
+          "func.func @k(%a: " +
+          a + ", %b: " + b + ", %r: " + r + ") -> " + y + " attributes " +
+          attributes("f16", "", "t 128x72 s3 c1x1 m2 w2 p2") +
+          " {\n%g = nq.matmul %a, %b transpose_b : (" + a + ", " + b + ") -> " +
+          y + "\n%e = tensor.empty() : " + y +
+          "\n%h = linalg.generic {indexing_maps = [#i, #i, #i], "
+          "iterator_types = [\"parallel\", \"parallel\"]} ins(%g, %r : " +
+          y + ", " + r + ") outs(%e : " + y +
+          ") {\n^bb0(%p: f32, %q: " + residual + ", %o: f32):\n" +
+          (string(residual) == "f32"
+               ? "%t = arith.addf %p, %q : f32\n"
+               : "%w = arith.extf %q : " + string(residual) +
+                     " to f32\n%t = arith.addf %p, %w : f32\n") +
+          "linalg.yield %t : f32\n} -> " + y + "\nreturn %h : " + y + "\n}");
+  }
 }
 
 /// Rows of the result that the copy engine does not move: FMA units, and a

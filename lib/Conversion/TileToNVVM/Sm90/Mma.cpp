@@ -127,8 +127,12 @@ Value Mma::issueExpanded(tile::MmaOp op, Value acc, ArrayRef<Value> a, Value b,
       .getResult(0);
 }
 
-/// Fragments of two steps are alive: one is read by products that are under
-/// way, one is being made. So all products but the last are waited for.
+/// Steps whose products may be under way while fragments of the next are made:
+/// those of all of them are alive.
+static constexpr int64_t kUnderWay = 3;
+
+/// With one step or more in reserve, the matrix unit does not wait for the
+/// fragments of a warpgroup that works alone.
 Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const ExpandedOperand &a,
                   const Slot &b) {
   Acc result;
@@ -149,20 +153,21 @@ Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const ExpandedOperand &a,
     for (auto [part, fragment] : llvm::zip(result.parts, fragments))
       part = issueExpanded(op, part, fragment, right, acc.isZero && step == 0);
     NVVM::WgmmaGroupSyncAlignedOp::create(code);
-    if (step + 1 == steps)
-      break;
-    NVVM::WgmmaWaitGroupSyncOp::create(code, uint64_t(1));
-    next = make(step + 1);
+    // A stage later, the same registers are written again.
+    NVVM::WgmmaWaitGroupSyncOp::create(
+        code, uint64_t(std::min(kUnderWay, steps - 1)));
+    if (step + 1 < steps)
+      next = make(step + 1);
   }
-  rings.countProducts();
+  rings.countProducts(steps);
   return result;
 }
 
 Acc Mma::promote(const Acc &acc, const Acc &partial,
                  ArrayRef<SmallVector<Value, 2>> rows,
                  ArrayRef<Value> columns) {
-  Acc sums = settle(partial), result;
-  for (auto [i, part] : llvm::enumerate(sums.parts)) {
+  Acc result;
+  for (auto [i, part] : llvm::enumerate(partial.parts)) {
     auto type = cast<LLVM::LLVMStructType>(part.getType());
     Value all = acc.parts[i];
     for (int64_t e = 0, count = type.getBody().size(); e < count; ++e) {

@@ -100,8 +100,37 @@ Value Operands::getColumns(unsigned operand, int64_t columnOffset) {
                       extent);
 }
 
+/// Neighbouring columns are rows of the operand: an element each.
+Value Operands::getTransposed(unsigned operand, int64_t rowOffset,
+                              int64_t columnOffset) {
+  Value memref = op.getElements()[operand];
+  auto type = cast<MemRefType>(memref.getType());
+  Type element = type.getElementType();
+  int64_t columns = type.getDimSize(0), rows = type.getDimSize(1);
+  Int inner = code.mul(clampRow(rowOffset, rows), getBytes(element));
+  SmallVector<Value> parts;
+  for (int64_t i = 0; i < width; ++i) {
+    Int index = code.add(column, columnOffset + i);
+    if (!isInside(1, columns))
+      index = code.min(index, columns - 1);
+    Value bytes = LLVM::MulOp::create(
+        code, code.extend64(index),
+        code.constant(code.i64(), rows * getBytes(element)));
+    Value line = LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(),
+                                     kernel.params.getPointer(memref),
+                                     ArrayRef<LLVM::GEPArg>(bytes));
+    Value one = loadVector(element, code.at(line, inner), 1,
+                           !kernel.params.isWritten(memref));
+    parts.push_back(vector::ExtractOp::create(code, one, 0));
+  }
+  return vector::FromElementsOp::create(code, VectorType::get(width, element),
+                                        parts);
+}
+
 Value Operands::getElements(unsigned operand, int64_t rowOffset,
                             int64_t columnOffset) {
+  if (op.getTransposed())
+    return getTransposed(operand, rowOffset, columnOffset);
   Value memref = op.getElements()[operand];
   auto type = cast<MemRefType>(memref.getType());
   Value &begin = pitches[{operand, rowOffset}];

@@ -24,6 +24,8 @@ public:
                           int64_t columnOffset);
 
 private:
+  mlir::Value getTransposed(unsigned operand, int64_t rowOffset,
+                            int64_t columnOffset);
   bool isInside(unsigned axis, int64_t extent);
   Int clampRow(int64_t rowOffset, int64_t extent);
   /// `width` elements from `column` on, of a row that begins at `row`.

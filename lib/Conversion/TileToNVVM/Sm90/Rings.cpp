@@ -159,9 +159,14 @@ bool Rings::hasPending() const {
       rings, [](const auto &entry) { return bool(entry.second.pending); });
 }
 
-void Rings::countProducts() {
+void Rings::countProducts(int64_t groups) {
   for (auto &[value, ring] : rings)
-    ++ring.products;
+    ring.products += groups;
+}
+
+void Rings::forgetProducts() {
+  for (auto &[value, ring] : rings)
+    ring.products = 0;
 }
 
 bool Rings::isUsedIn(Operation *loop, Value ring) {

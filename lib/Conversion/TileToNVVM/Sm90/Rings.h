@@ -44,7 +44,11 @@ public:
   /// All products are done: gives back what was released.
   void settle();
   bool hasPending() const;
-  void countProducts();
+  /// Of `groups` that were committed.
+  void countProducts(int64_t groups = 1);
+  /// All of them were waited for. (A wait for fewer behind that one makes ptxas
+  /// think that some are under way.)
+  void forgetProducts();
 
   /// Goes by the stages of `tiles` other rounds of `loop`, which other teams
   /// take.

@@ -28,6 +28,7 @@ private:
   llvm::SmallVector<llvm::SmallVector<mlir::Value, 2>>
   loadRowScales(tile::PromoteOp op, int64_t parts);
   llvm::SmallVector<mlir::Value> loadColumnScales(tile::PromoteOp op);
+  void settlePartials(mlir::Block &block);
   mlir::LogicalResult writeOnce(tile::OnceOp op);
   mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(tile::EpilogueOp op);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);

@@ -75,18 +75,32 @@ SmallVector<Value> Role::loadColumnScales(tile::PromoteOp op) {
   return columns;
 }
 
+/// Sums of all promotions to come in this block: ptxas takes reading some,
+/// while it thinks that others are under way, for a reason to serialize.
+void Role::settlePartials(Block &block) {
+  for (auto other : block.getOps<tile::PromoteOp>()) {
+    auto found = accs.find(other.getPartial());
+    if (found == accs.end() || found->second.isZero || found->second.isSettled)
+      continue;
+    Acc settled = mma->settle(found->second);
+    accs[other.getPartial()] = settled;
+  }
+  rings.forgetProducts();
+}
+
 /// Scales are loaded while the products are under way.
 LogicalResult Role::writePromote(tile::PromoteOp op) {
-  const Acc &acc = accs.find(op.getAcc())->second;
-  const Acc &partial = accs.find(op.getPartial())->second;
-  if (partial.isZero)
+  Acc acc = accs.find(op.getAcc())->second;
+  if (accs.find(op.getPartial())->second.isZero)
     return refuse(op) << "sums to which no product was added";
   if (op.getCols() && op.getGroup() == 1 &&
       cast<MemRefType>(op.getCols().getType()).getDimSize(1) % 2)
     return refuse(op) << "scales of an odd number of columns";
   auto rows = loadRowScales(op, int64_t(acc.parts.size()));
   SmallVector<Value> columns = loadColumnScales(op);
-  Acc sum = mma->promote(acc, partial, rows, columns);
+  settlePartials(*op->getBlock());
+  Acc sum =
+      mma->promote(acc, accs.find(op.getPartial())->second, rows, columns);
   accs[op.getResult()] = sum;
   return success();
 }
