@@ -16,11 +16,11 @@ namespace gpu {
 bool isTileKernel(func::FuncOp kernel, const GpuTarget &options) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   return options.chip == "sm_90a" && name &&
-         llvm::is_contained(
-             {"gemm.wgmma.e4m3", "gemm.wgmma.e4m3.block128", "gemm.wgmma.f16",
-              "gemm.wgmma.bf16", "gemm.wgmma.f16.expand",
-              "gemm.wgmma.bf16.expand", "gemm.wgmma.f16.promote32"},
-             name.getValue());
+         llvm::is_contained({"gemm.wgmma.e4m3", "gemm.wgmma.e4m3.block128",
+                             "gemm.wgmma.f16", "gemm.wgmma.bf16",
+                             "gemm.wgmma.f16.expand", "gemm.wgmma.bf16.expand",
+                             "gemm.wgmma.f16.promote32"},
+                            name.getValue());
 }
 
 bool wantsPlainOperands(func::FuncOp kernel) {

@@ -31,8 +31,9 @@ public:
   /// with the last ones are under way, of which one is left at the end.
   Acc multiply(tile::MmaOp op, const Acc &acc, const ExpandedOperand &a,
                const Slot &b);
-  /// `acc` + `partial`, which is settled, times `scales` (of rows g and g + 8, for each part) and
-  /// those of columns (one, or one for each register of a row; or none).
+  /// `acc` + `partial`, which is settled, times `scales` (of rows g and g + 8,
+  /// for each part) and those of columns (one, or one for each register of a
+  /// row; or none).
   Acc promote(const Acc &acc, const Acc &partial,
               llvm::ArrayRef<llvm::SmallVector<mlir::Value, 2>> rows,
               llvm::ArrayRef<mlir::Value> columns);
