@@ -36,3 +36,18 @@ func.func private @int4(%x: tensor<72x256xbf16>, %w: !i) -> tensor<72x200xbf16> 
   %0 = nq.matmul %x, %w transpose_b : (tensor<72x256xbf16>, !i) -> tensor<72x200xbf16>
   return %0 : tensor<72x200xbf16>
 }
+
+// A residual lies as the result does: across the tile.
+#id = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK: tile.kernel @residual
+// CHECK: tile.epilogue {{.*}} elements(%{{.*}} : memref<72x200xf16>) transposed
+func.func private @residual(%x: tensor<72x96xf16>, %w: !w, %r: tensor<72x200xf16>) -> tensor<72x200xf16> attributes {nibble.kernel} {
+  %0 = nq.matmul %x, %w transpose_b : (tensor<72x96xf16>, !w) -> tensor<72x200xf16>
+  %e = tensor.empty() : tensor<72x200xf16>
+  %h = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%0, %r : tensor<72x200xf16>, tensor<72x200xf16>) outs(%e : tensor<72x200xf16>) {
+  ^bb0(%a: f16, %b: f16, %o: f16):
+    %s = arith.addf %a, %b : f16
+    linalg.yield %s : f16
+  } -> tensor<72x200xf16>
+  return %h : tensor<72x200xf16>
+}

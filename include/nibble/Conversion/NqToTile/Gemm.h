@@ -15,7 +15,9 @@ namespace nibble {
 /// Shape of the product of a kernel function or region, or nothing, with the
 /// reason in `why`, if this generator does not cover it: one product, or two
 /// that share A, of f16, bf16 or FP8 operands stored K-major, whose scales are
-/// per tensor or per row; what follows needs the same row and column only.
+/// per tensor or per row, or, of FP8, per 128 k; or of f16 or bf16 and a weight
+/// of 4 bits in getFragmentLayout. What follows needs the same row and column
+/// only.
 std::optional<GemmShape> getTileGemmShape(mlir::Block &body, std::string &why);
 
 /// The candidate with the best estimate for a kernel function, or nothing, with
