@@ -70,15 +70,6 @@ static nq::LayoutAttr getScaleLayout(MLIRContext *context, MatrixDims dims,
                                      const StreamFormat &format) {
   if (!format.block)
     return {};
-  if (format.hasRuns())
-    return DigitOrder(dims, {2, 8}, {2, 4})
-        .row(0)
-        .k(0)
-        .row(2)
-        .k(2)
-        .k(1)
-        .row(1)
-        .build(context, {});
   return DigitOrder(dims, {2, 8}, {128 / format.block})
       .row(0)
       .k(0)
@@ -96,47 +87,38 @@ nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
   MLIRContext *context = type.getContext();
   nq::LayoutAttr scales = getScaleLayout(context, dims, *format);
   // Digits of k: pieces of 1024 bytes, and what they are made of.
-  if (format->bits == 16)
-    return DigitOrder(dims, {2, 8}, {4, 2, 4})
-        .row(0)
-        .k(0)
-        .k(2)
-        .row(2)
-        .k(1)
-        .row(1)
-        .k(3)
-        .build(context, scales);
-  if (format->bits == 8)
-    return DigitOrder(dims, {2, 8}, {2, 4, 8})
+  if (format->bits == 16) // piece, load, k / 8 % 2, t, k % 2
+    return DigitOrder(dims, {2, 8}, {2, 2, 4, 2})
         .row(0)
         .k(0)
         .k(1)
         .row(2)
-        .k(2)
-        .row(1)
         .k(3)
-        .build(context, scales);
-  if (format->hasRuns()) // k: piece, tile, t, octet, pair, k % 2
-    return DigitOrder(dims, {2, 8}, {2, 4, 2, 4, 2})
-        .row(0)
-        .k(0)
-        .k(1)
-        .row(2)
-        .k(2)
         .row(1)
-        .k(3)
-        .k(5)
+        .k(2)
         .k(4)
         .build(context, scales);
-  return DigitOrder(dims, {2, 8}, {2, 2, 4, 4, 2})
+  if (format->bits == 8) // piece, load, 16 k, k / 8 % 2, t, k % 2
+    return DigitOrder(dims, {2, 8}, {2, 2, 2, 4, 2})
+        .row(0)
+        .k(0)
+        .k(1)
+        .row(2)
+        .k(4)
+        .row(1)
+        .k(2)
+        .k(3)
+        .k(5)
+        .build(context, scales);
+  return DigitOrder(dims, {2, 8}, {2, 2, 4, 4, 2}) // piece, load, 32 k, 8 k, t
       .row(0)
       .k(0)
       .k(1)
       .row(2)
-      .k(3)
+      .k(4)
       .row(1)
       .k(2)
       .k(5)
-      .k(4)
+      .k(3)
       .build(context, scales);
 }

@@ -1,25 +1,19 @@
 // How weights are stored that are streamed through registers.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Kernels of the classes gemm.stream.* multiply by mma.sync.m16n8k16 with 16
-// rows of the weight as its rows. A thread (g, t) of a warp, g = lane / 4,
-// needs k = 2t, 2t+1, 2t+8, 2t+9 of rows g and g + 8. As a sum over k may be
-// made in any order, k is renamed: in each `unit` of 32 k, octet t belongs to
-// threads t, and makes two instructions.
+// Kernels of the classes gemm.stream.* multiply 16 rows of the weight by 16 k,
+// operand A of mma.sync.m16n8k16 and of a warp's part of wgmma. A thread (g, t)
+// of a warp, g = lane / 4, needs k = 2t, 2t+1, 2t+8, 2t+9 of rows g and g + 8.
 //
 // Codes lie so that 16 bytes of a lane, lane after lane, are its part of 512
 // bytes: half of them of row g, half of row g + 8 of a tile of 16 rows.
-//   4 bits: 64 k, [g][t][row half][octet][k % 2][k / 2 % 4]: one shift brings
-//           two neighbours to bits 12-15 and 28-31.
-//   8 bits: 32 k, [g][t][row half][8].
-//  16 bits: 16 k, half of each octet: [g][t][row half][4].
+//   4 bits: 64 k, [g][t][row half][32 k][k % 2][8 k]: one shift brings two
+//           neighbours to bits 12-15 and 28-31.
+//   8 bits: 32 k, [g][t][row half][16 k][8 k][k % 2].
+//  16 bits: 16 k, [g][t][row half][8 k][k % 2].
 // Two such loads make a piece, in which k ends (padded with zeros). Pieces of k
 // follow one another, then tiles of rows. Scales that change along k
-// follow in pieces of 128 k:
-//   blocks of 16: [g][t][64 k of the piece][row half], and octets 2t and 2t+1
-//   of
-//           64 k belong to threads t, so that a thread has whole blocks;
-//   others: [g][row half][block].
+// follow in pieces of 128 k, [g][row half][block].
 #ifndef NIBBLE_KERNELSELECT_STREAMLAYOUT_H
 #define NIBBLE_KERNELSELECT_STREAMLAYOUT_H
 
@@ -32,9 +26,9 @@ namespace nibble {
 struct StreamFormat {
   int64_t bits = 16;
   int64_t block = 0; ///< elements along k with one scale; 0: all
-  /// Threads have blocks of 16 k, and codes are multiplied by their scales
-  /// before the product; otherwise sums are multiplied.
-  bool hasRuns() const { return block == 16; }
+  /// Codes are multiplied by their scales before the product, as the product of
+  /// both is exact in 16 bits; otherwise sums are multiplied.
+  bool scalesCodes() const { return block == 16; }
   /// Elements along k of a piece, 1024 bytes for 16 rows.
   int64_t pieceK() const { return 512 / bits; }
 };

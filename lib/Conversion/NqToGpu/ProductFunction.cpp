@@ -49,7 +49,8 @@ static mlir::gpu::GPUFuncOp createFunction(ProductGraph &product,
 }
 
 static SmallVector<Type> parameterTypes(cpu::KernelBuffers &buffers,
-                                        func::FuncOp part, int64_t floats) {
+                                        func::FuncOp part, int64_t floats,
+                                        unsigned maps) {
   SmallVector<Type> types;
   for (Type type : part.getArgumentTypes())
     types.push_back(buffers.bufferType(type));
@@ -57,19 +58,21 @@ static SmallVector<Type> parameterTypes(cpu::KernelBuffers &buffers,
     types.push_back(buffers.bufferType(type));
   if (floats)
     types.push_back(MemRefType::get({floats}, buffers.b.getF32Type()));
+  types.append(maps, LLVM::LLVMPointerType::get(part.getContext()));
   return types;
 }
 
 ProductFunction::ProductFunction(ProductGraph &product,
                                  mlir::gpu::GPUModuleOp target,
                                  const Twine &symbol, int64_t threads,
-                                 int64_t blocks, int64_t workspaceFloats)
+                                 int64_t blocks, int64_t workspaceFloats,
+                                 unsigned maps)
     : KernelBuffers(product.part),
-      function(
-          createFunction(product, target, symbol,
-                         parameterTypes(*this, product.part, workspaceFloats),
-                         threads, blocks)),
-      code(b, product.product->getLoc()), threads(threads) {
+      function(createFunction(
+          product, target, symbol,
+          parameterTypes(*this, product.part, workspaceFloats, maps), threads,
+          blocks)),
+      code(b, product.product->getLoc()), threads(threads), maps(maps) {
   b.setInsertionPointToEnd(&function.getBody().front());
   bindArguments(product.graph, product.stages, function.getArguments(),
                 function, function.getName());
@@ -123,7 +126,8 @@ KernelLaunch ProductFunction::finish(int64_t blocks) {
   launch.symbol = function.getName().str();
   launch.grid = {blocks, 1, 1};
   launch.block = {threads, 1, 1};
-  for (unsigned i = 0; i < function.getFunctionType().getNumInputs(); ++i)
+  for (unsigned i = 0; i < function.getFunctionType().getNumInputs() - maps;
+       ++i)
     launch.args.push_back(KernelArg::pointer(i));
   return launch;
 }

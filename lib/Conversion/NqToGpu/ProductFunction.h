@@ -25,13 +25,14 @@ struct ProductGraph {
 };
 
 /// A kernel in a gpu.module. Its parameters are the buffers of the operands and
-/// of the result of a part, then an optional workspace of f32.
+/// of the result of a part, then an optional workspace of f32, then optional
+/// tensor maps (pointers; convert-gpu-to-llvm makes them constants of a grid).
 class ProductFunction : public cpu::KernelBuffers {
 public:
   /// Registers are left for `blocks` blocks of `threads` on a multiprocessor.
   ProductFunction(ProductGraph &product, mlir::gpu::GPUModuleOp target,
                   const llvm::Twine &symbol, int64_t threads, int64_t blocks,
-                  int64_t workspaceFloats);
+                  int64_t workspaceFloats, unsigned maps = 0);
 
   /// `count` f32 in shared memory, 16-byte aligned.
   mlir::Value addShared(int64_t count);
@@ -40,7 +41,12 @@ public:
   /// Number of the block.
   mlir::Value block();
   mlir::Value getWorkspace() {
-    return function.getArgument(function.getFunctionType().getNumInputs() - 1);
+    return function.getArgument(function.getFunctionType().getNumInputs() - 1 -
+                                maps);
+  }
+  mlir::Value getMap() {
+    return function.getArgument(function.getFunctionType().getNumInputs() -
+                                maps);
   }
   /// The same values, computed here and not where they are used first: sums
   /// that sink into the branches that store them leave all their factors in
@@ -50,7 +56,7 @@ public:
   mlir::Value constant(double value);
 
   /// Ends the function; a launch of `blocks` blocks, whose parameters count
-  /// from the values of the part.
+  /// from the values of the part. Arguments of tensor maps are the caller's.
   KernelLaunch finish(int64_t blocks);
 
   mlir::gpu::GPUFuncOp function;
@@ -58,6 +64,7 @@ public:
 
 private:
   int64_t threads;
+  unsigned maps;
 };
 
 } // namespace gpu

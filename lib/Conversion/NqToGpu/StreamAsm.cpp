@@ -3,6 +3,7 @@
 #include "StreamAsm.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/SymbolTable.h"
 
 using namespace mlir;
@@ -155,28 +156,35 @@ void StreamAsm::waitFor(Value barrier, Value parity) {
        "r,r,~{memory}", {}, {barrier, parity}, true);
 }
 
-void StreamAsm::copy(Value shared, Value global, Value bytes, Value barrier) {
-  emit("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
-       "[$0], [$1], $2, [$3];",
-       "r,l,r,r", {}, {shared, global, bytes, barrier}, true);
+void StreamAsm::copyBox(Value shared, Value map, Value x, Value y,
+                        Value barrier) {
+  emit("cp.async.bulk.tensor.2d.shared::cluster.global.tile"
+       ".mbarrier::complete_tx::bytes [$0], [$1, {$2, $3}], [$4];",
+       "r,l,r,r,r,~{memory}", {}, {shared, map, x, y, barrier}, true);
 }
 
-void StreamAsm::fenceCopies() {
-  emit("fence.proxy.async.shared::cta;", "~{memory}", {}, {}, true);
+void StreamAsm::copy16(Value shared, Value global) {
+  emit("cp.async.cg.shared.global [$0], [$1], 16;", "r,l,~{memory}", {},
+       {shared, global}, true);
 }
 
-void StreamAsm::letNextBegin() {
-  emit("griddepcontrol.launch_dependents;", "", {}, {}, true);
+void StreamAsm::commitCopies() {
+  emit("cp.async.commit_group;", "~{memory}", {}, {}, true);
+}
+
+void StreamAsm::waitForCopies(int64_t pending) {
+  emit("cp.async.wait_group " + std::to_string(pending) + ";", "~{memory}", {},
+       {}, true);
+}
+
+void StreamAsm::syncWarp() {
+  emit("bar.warp.sync 0xffffffff;", "~{memory}", {}, {}, true);
 }
 
 void StreamAsm::waitForPrevious() {
-  emit("griddepcontrol.wait;", "~{memory}", {}, {}, true);
-}
-
-void StreamAsm::storeZeros(Value shared) {
-  Value zero = constant(0);
-  emit("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {}, {shared, zero},
-       true);
+  for (auto kind : {NVVM::GridDepActionKind::wait,
+                    NVVM::GridDepActionKind::launch_dependents})
+    NVVM::GriddepcontrolOp::create(b, kind);
 }
 
 SmallVector<Value> StreamAsm::load(Value shared, int64_t count) {
@@ -237,6 +245,16 @@ Value StreamAsm::permute(Value x, Value y, int64_t selector) {
                  "=r,r,r", b.getI32Type(), {x, y});
 }
 
+Value StreamAsm::mulByHalf(Value x, Value y, bool high, bool bf16) {
+  // As halves, which the instruction selects itself.
+  std::string half = high ? "h" : "l";
+  return emitOne("{\n.reg .b16 l, h;\n.reg .b32 t;\nmov.b32 {l, h}, $2;\n"
+                 "mov.b32 t, {" +
+                     half + ", " + half + "};\nmul.rn." +
+                     (bf16 ? "bf16x2" : "f16x2") + " $0, $1, t;\n}",
+                 "=r,r,r", b.getI32Type(), {x, y});
+}
+
 Value StreamAsm::mulPair(Value x, Value y, bool bf16) {
   return emitOne(bf16 ? "mul.rn.bf16x2 $0, $1, $2;"
                       : "mul.rn.f16x2 $0, $1, $2;",
@@ -283,6 +301,80 @@ SmallVector<Value> StreamAsm::multiply(ValueRange a, ValueRange b2,
                   ".f32 {$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, "
                   "{$10, $11, $12, $13};",
               "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f", types, operands, false);
+}
+
+//===----------------------------------------------------------------------===//
+// Products of warpgroups
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> StreamAsm::loadMatrices(Value shared) {
+  SmallVector<Type> types(4, b.getI32Type());
+  return emit("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0, $1, $2, $3}, "
+              "[$4];",
+              "=r,=r,=r,=r,r", types, shared, true);
+}
+
+void StreamAsm::commitProducts() { NVVM::WgmmaGroupSyncAlignedOp::create(b); }
+void StreamAsm::waitForProducts(int64_t pending) {
+  NVVM::WgmmaWaitGroupSyncOp::create(b, uint64_t(pending));
+}
+
+/// "=f,=r,...,0,1,...": results that begin as operands.
+static std::string tied(ValueRange values) {
+  std::string text;
+  for (Value value : values)
+    text += value.getType().isF32() ? "=f," : "=r,";
+  for (size_t i = 0; i < values.size(); ++i)
+    text += (i ? "," : "") + std::to_string(i);
+  return text;
+}
+
+SmallVector<Value> StreamAsm::pass(StringRef text, ValueRange values) {
+  return emit(text, tied(values) + ",~{memory}",
+              SmallVector<Type>(values.getTypes()), values, true);
+}
+
+SmallVector<Value> StreamAsm::fenceProducts(ValueRange values) {
+  return pass("wgmma.fence.sync.aligned;", values);
+}
+
+SmallVector<Value> StreamAsm::finishProducts(ValueRange sums) {
+  return pass("wgmma.wait_group.sync.aligned 0;", sums);
+}
+
+SmallVector<Value> StreamAsm::multiplyWide(ValueRange a, Value descriptor,
+                                           ValueRange sums, bool bf16) {
+  size_t count = sums.size();
+  std::string type = bf16 ? "bf16" : "f16", list;
+  for (size_t i = 0; i < count; ++i)
+    list += (i ? ", $" : "$") + std::to_string(i);
+  auto operand = [&](size_t i) { return "$" + std::to_string(2 * count + i); };
+  std::string text = "wgmma.mma_async.sync.aligned.m64n" +
+                     std::to_string(count * 2) + "k16.f32." + type + "." +
+                     type + " {" + list + "}, {" + operand(0) + ", " +
+                     operand(1) + ", " + operand(2) + ", " + operand(3) +
+                     "}, " + operand(4) + ", 1, 1, 1, 0;";
+  SmallVector<Value> operands(sums);
+  llvm::append_range(operands, a);
+  operands.push_back(descriptor);
+  SmallVector<Type> types(count, b.getF32Type());
+  return emit(text, tied(sums) + ",r,r,r,r,l", types, operands, true);
+}
+
+/// PTX ISA, "Matrix Descriptor Format": address / 16, 1024 bytes from eight
+/// rows to the next, a swizzle of 128 bytes.
+Value StreamAsm::getDescriptor(Value shared) {
+  Value low = bitOr(bitAnd(shr(shared, 4), 0x3FFF), constant(1 << 16));
+  Value wide = arith::ExtUIOp::create(b, b.getI64Type(), low);
+  Value rest = arith::ConstantOp::create(
+      b, b.getI64IntegerAttr(int64_t(64) << 32 | int64_t(1) << 62));
+  return arith::OrIOp::create(b, wide, rest);
+}
+
+Value StreamAsm::advanceDescriptor(Value descriptor, int64_t bytes) {
+  return b.createOrFold<arith::AddIOp>(
+      descriptor,
+      arith::ConstantOp::create(b, b.getI64IntegerAttr(bytes / 16)));
 }
 
 } // namespace gpu

@@ -46,16 +46,18 @@ public:
   void arrive(mlir::Value barrier, mlir::Value bytes);
   /// Until the phase of this parity is complete.
   void waitFor(mlir::Value barrier, mlir::Value parity);
-  /// `bytes` (a multiple of 16) from global to shared memory.
-  void copy(mlir::Value shared, mlir::Value global, mlir::Value bytes,
-            mlir::Value barrier);
-  /// Launches behind this one may begin; until those before it are done.
-  void letNextBegin();
+  /// The box at (x, y) of a tensor map.
+  void copyBox(mlir::Value shared, mlir::Value map, mlir::Value x,
+               mlir::Value y, mlir::Value barrier);
+  /// 16 bytes from global to shared memory. Copies of a thread come in groups;
+  /// all but its last `pending` groups are there after a wait.
+  void copy16(mlir::Value shared, mlir::Value global);
+  void commitCopies();
+  void waitForCopies(int64_t pending);
+  void syncWarp();
+  /// Until launches before this one are done; from then on those behind it may
+  /// begin.
   void waitForPrevious();
-  /// 16 bytes.
-  void storeZeros(mlir::Value shared);
-  /// Copies that begin from here on come behind this thread's stores.
-  void fenceCopies();
   /// 1, 2 or 4 registers.
   llvm::SmallVector<mlir::Value> load(mlir::Value shared, int64_t count);
   mlir::Value loadHalf(mlir::Value shared); ///< 16 bits, zero-extended
@@ -76,16 +78,41 @@ public:
   /// The low f16 or bf16 of x as an f32.
   mlir::Value lowToFloat(mlir::Value x, bool bf16);
   mlir::Value asFloat(mlir::Value bits);
+  /// x times the low or the high half of y.
+  mlir::Value mulByHalf(mlir::Value x, mlir::Value y, bool high, bool bf16);
 
+  /// Four matrices of 8 rows of 16 bytes; the address of row i % 8 of matrix
+  /// i / 8 is lane i's.
+  llvm::SmallVector<mlir::Value> loadMatrices(mlir::Value shared);
   /// sums (4) + A (4) * B (2), m16n8k16.
   llvm::SmallVector<mlir::Value> multiply(mlir::ValueRange a,
                                           mlir::ValueRange b2,
                                           mlir::ValueRange sums, bool bf16);
 
+  /// Products of warpgroups: sums (n / 2) + A (4) * B, m64n<n>k16, B as the
+  /// descriptor says. Registers of A and sums are free after a wait that leaves
+  /// as many groups pending as were committed since.
+  /// The same values, in front of products that take them.
+  llvm::SmallVector<mlir::Value> fenceProducts(mlir::ValueRange values);
+  llvm::SmallVector<mlir::Value> multiplyWide(mlir::ValueRange a,
+                                              mlir::Value descriptor,
+                                              mlir::ValueRange sums, bool bf16);
+  void commitProducts();
+  void waitForProducts(int64_t pending);
+  /// The same sums, when all is done.
+  llvm::SmallVector<mlir::Value> finishProducts(mlir::ValueRange sums);
+  /// Of rows of 128 bytes at `shared`, swizzled, eight after eight.
+  mlir::Value getDescriptor(mlir::Value shared);
+  mlir::Value advanceDescriptor(mlir::Value descriptor, int64_t bytes);
+
 private:
   llvm::SmallVector<mlir::Value>
   emit(llvm::StringRef text, llvm::StringRef constraints,
        mlir::TypeRange results, mlir::ValueRange operands, bool hasEffects);
+  /// Values that pass through an instruction, lest what computes or uses them
+  /// moves to its other side.
+  llvm::SmallVector<mlir::Value> pass(llvm::StringRef text,
+                                      mlir::ValueRange values);
   mlir::Value emitOne(const std::string &text, llvm::StringRef constraints,
                       mlir::Type result, mlir::ValueRange operands,
                       bool hasEffects = false) {

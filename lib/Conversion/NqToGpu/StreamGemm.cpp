@@ -6,6 +6,7 @@
 #include "StreamWeights.h"
 #include "nibble/KernelSelect/Passes.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -21,14 +22,19 @@ bool isStreamKernel(func::FuncOp kernel, const GpuTarget &options) {
 
 namespace {
 
+/// Pieces of a warp that are copied before the launch waits for those before
+/// it.
+constexpr int64_t kEarlyPieces = 1;
+
 class StreamEmitter {
 public:
   StreamEmitter(ProductGraph &graph, mlir::gpu::GPUModuleOp target,
-                const StreamProblem &problem, const GpuTarget &options)
-      : graph(graph), target(target), problem(problem), plan(problem, options),
+                const StreamProblem &problem, const StreamPlan &plan)
+      : graph(graph), target(target), problem(problem), plan(plan),
         product(graph.graph, problem.op),
         function(graph, target, graph.part.getName() + "_stream",
-                 plan.threads(), /*blocks=*/1, plan.workspaceFloats(problem)),
+                 plan.threads(), /*blocks=*/1, plan.workspaceFloats(problem),
+                 /*maps=*/1),
         code(function) {}
 
   GpuKernel run() {
@@ -40,8 +46,8 @@ public:
     writeResult(weights.getFactor());
     GpuKernel kernel;
     KernelLaunch launch = function.finish(plan.blocks);
-    if (plan.isCluster())
-      launch.cluster[0] = plan.splits;
+    launch.args.push_back(KernelArg::tensorMap(problem.tokens, getMap()));
+    launch.cluster[0] = plan.cluster;
     launch.sharedBytes = plan.sharedBytes();
     kernel.launches.push_back(std::move(launch));
     if (plan.hasSecondPass()) {
@@ -60,18 +66,47 @@ private:
   void place() {
     thread = code.fromIndex(function.thread());
     lane = code.rem(thread, 32);
-    Value warp = code.div(thread, 32), block = code.fromIndex(function.block());
-    warpOfBlock = warp;
+    Value block = code.fromIndex(function.block());
+    // From lane 0, so that ptxas knows it to be uniform.
+    warp = NVVM::ShflOp::create(function.code.b, function.code.b.getI32Type(),
+                                code.constant(-1), code.div(thread, 32),
+                                code.constant(0), code.constant(31),
+                                NVVM::ShflKind::idx, UnitAttr());
     rowGroup = code.rem(warp, plan.rowGroups);
     kGroup = code.div(warp, plan.rowGroups);
-    rank = code.rem(block, plan.splits);
-    rowBlock = code.div(block, plan.splits);
-    firstStep = code.mul(rank, plan.steps);
+    rank = code.rem(block, plan.cluster);
+    Value rest = code.div(block, plan.cluster);
+    part = code.rem(rest, plan.parts);
+    rowBlock = code.div(rest, plan.parts);
+    firstInBlock = code.mul(kGroup, plan.pieces);
+    Value split = code.add(code.mul(part, plan.cluster), rank);
+    firstOfBlock = code.mul(split, plan.kGroups * plan.pieces);
+    findPieces();
     shared = code.getShared();
+    ring = code.add(code.add(shared, plan.tokenBytes()),
+                    code.mul(warp, plan.ringBytes()));
     codesOfAll = code.getGlobal(problem.weight, problem.codes);
     if (problem.format.block)
       scalesOfAll = code.getGlobal(problem.weight, problem.scales);
-    tokensOfAll = code.getGlobal(problem.tokens, 0);
+  }
+
+  /// Pieces of this warp that are before the end of k. Blocks begin at
+  /// different ones, lest all read the same tokens at once.
+  void findPieces() {
+    auto &b = function.code.b;
+    Value left = code.sub(code.constant(problem.pieces()),
+                          code.add(firstOfBlock, firstInBlock));
+    left = arith::MaxSIOp::create(b, left, code.constant(0));
+    count = arith::MinSIOp::create(b, left, code.constant(plan.pieces));
+    Value some = arith::MaxSIOp::create(b, count, code.constant(1));
+    turn = arith::RemUIOp::create(b, rowBlock, some);
+  }
+
+  /// The piece of step `step`, counted from this warp's first.
+  Value pieceAt(Value step) {
+    Value turned = code.add(step, turn);
+    return code.select(code.less(turned, count), turned,
+                       code.sub(turned, count));
   }
 
   //===--------------------------------------------------------------------===//
@@ -86,234 +121,235 @@ private:
     return code.select(code.less(number, last), number, last);
   }
 
-  /// Codes and scales of this warp at step `step` (of all of k). Behind the
-  /// end, where tokens are zeros, the last piece comes again.
-  void copyWeights(Value step, Value stage, Value barrier) {
-    Value piece = code.add(code.mul(step, plan.kGroups), kGroup);
-    Value last = code.constant(problem.pieces() - 1);
-    piece = code.select(code.less(piece, last), piece, last);
-    Value codesTo = code.add(stage, code.mul(warpOfBlock, plan.codesOfWarp()));
-    Value scalesTo = code.add(code.add(stage, plan.scalesAt()),
-                              code.mul(warpOfBlock, plan.scalesOfWarp()));
+  /// Codes and scales of this warp's step, lane after lane, as one group.
+  void copyWeights(Value step, Value slot) {
+    function.code.ifElse(code.less(step, count), [&] {
+      Value piece =
+          code.add(code.add(firstOfBlock, firstInBlock), pieceAt(step));
+      Value to = code.add(ring, code.mul(slot, plan.stageBytes()));
+      for (int64_t tile = 0; tile < plan.tiles; ++tile)
+        copyPiece(code.add(to, tile * problem.pieceBytes()),
+                  code.add(code.mul(rowTile(tile), problem.pieces()), piece));
+    });
+    code.commitCopies();
+  }
+
+  void copyPiece(Value to, Value number) {
+    Value at = code.mul(lane, 16);
+    Value codes = code.add(code.mul(number, 1024), at);
+    for (int64_t load : {0, 512})
+      code.copy16(code.add(code.add(to, load), at),
+                  code.advance(codesOfAll, code.add(codes, load)));
     int64_t bytes = problem.scaleBytes();
-    for (int64_t tile = 0; tile < plan.tiles; ++tile) {
-      Value number = code.add(code.mul(rowTile(tile), problem.pieces()), piece);
-      code.copy(code.add(codesTo, tile * 1024),
-                code.advance(codesOfAll, code.mul(number, 1024)),
-                code.constant(1024), barrier);
-      if (bytes)
-        code.copy(code.add(scalesTo, tile * bytes),
-                  code.advance(scalesOfAll, code.mul(number, bytes)),
-                  code.constant(bytes), barrier);
-    }
-  }
-
-  bool hasTail() const {
-    return problem.k % (plan.blockK() * plan.splits * plan.steps) != 0;
-  }
-
-  /// Bytes of a token's row at a step that are inside of k.
-  Value tokenBytes(Value step) {
-    Value all = code.constant(plan.blockK() * 2);
-    if (!hasTail())
-      return all;
-    Value left = code.sub(code.constant(problem.k * 2),
-                          code.mul(step, plan.blockK() * 2));
-    Value some = code.select(code.less(left, all), left, all);
-    return code.select(code.less(some, code.constant(0)), code.constant(0),
-                       some);
-  }
-
-  /// One thread for each row.
-  void copyTokens(Value step, Value stage, Value barrier) {
-    Value bytes = tokenBytes(step);
-    Value here = code.less(thread, code.constant(problem.m));
-    if (hasTail())
-      here = arith::AndIOp::create(function.code.b, here,
-                                   code.less(code.constant(0), bytes));
-    Value row = code.add(code.add(stage, plan.tokensAt()),
-                         code.mul(thread, plan.tokenPitch()));
-    Value from = code.add(code.mul(thread, problem.k * 2),
-                          code.mul(step, plan.blockK() * 2));
-    function.code.ifElse(here, [&] {
-      code.copy(row, code.advance(tokensOfAll, from), bytes, barrier);
-    });
-    if (hasTail())
-      clearTail(stage, bytes);
-  }
-
-  /// Zeros behind the end of k, in all rows.
-  void clearTail(Value stage, Value bytes) {
-    int64_t octets = plan.blockK() / 8, all = octets * problem.m;
-    auto clear = [&](Value number) {
-      Value token = code.div(number, octets), octet = code.rem(number, octets);
-      Value at = code.mul(octet, 16);
-      auto store = [&] {
-        code.storeZeros(code.add(code.add(code.add(stage, plan.tokensAt()), at),
-                                 code.mul(token, plan.tokenPitch())));
-      };
-      // Not less than: at >= bytes.
-      function.code.ifElse(code.less(at, bytes), [] {}, store);
-    };
-    function.code.ifElse(
-        code.less(bytes, code.constant(plan.blockK() * 2)), [&] {
-          function.code.loop(
-              function.code.index(0), function.code.index(all), plan.threads(),
-              [&](Value first) {
-                Value number = code.add(code.fromIndex(first), thread);
-                function.code.ifElse(code.less(number, code.constant(all)),
-                                     [&] { clear(number); });
-              });
-        });
-  }
-
-  /// Rows of tokens that are none, in all stages.
-  void clearPadding() {
-    int64_t rows = plan.tokenTiles * 8 - problem.m, octets = plan.blockK() / 8,
-            all = rows * octets * plan.stages;
-    if (!rows)
+    if (!bytes)
       return;
-    Value first = code.toIndex(thread);
-    function.code.loop(
-        first, function.code.index(all), plan.threads(), [&](Value index) {
-          Value number = code.fromIndex(index);
-          Value octet = code.rem(number, octets),
-                row = code.rem(code.div(number, octets), rows),
-                stage = code.div(number, octets * rows);
-          Value at = code.add(
-              code.add(code.mul(stage, plan.stageBytes()), code.mul(octet, 16)),
-              code.mul(row, plan.tokenPitch()));
-          code.storeZeros(
-              code.add(code.add(shared, at),
-                       plan.tokensAt() + problem.m * plan.tokenPitch()));
-        });
-  }
-
-  /// Blocks begin at different places, lest all read the same tokens at once.
-  Value placeOf(Value step) {
-    Value turned = code.rem(code.add(step, rowBlock), plan.steps);
-    return code.add(firstStep, turned);
-  }
-
-  void copyWeightsOf(Value step) {
-    Value place = placeOf(step), barrier = barrierOf(step);
-    function.code.ifElse(code.equal(thread, 0), [&] {
-      int64_t weights = plan.warps * (plan.codesOfWarp() + plan.scalesOfWarp());
-      code.arrive(barrier,
-                  code.add(code.mul(tokenBytes(place), problem.m), weights));
+    function.code.ifElse(code.less(lane, code.constant(bytes / 16)), [&] {
+      code.copy16(
+          code.add(code.add(to, 1024), at),
+          code.advance(scalesOfAll, code.add(code.mul(number, bytes), at)));
     });
-    function.code.ifElse(code.equal(lane, 0),
-                         [&] { copyWeights(place, stageOf(step), barrier); });
   }
 
-  void copyTokensOf(Value step) {
-    copyTokens(placeOf(step), stageOf(step), barrierOf(step));
+  /// Tokens [m, k], 64 k of them at a time. Zeros stand for what is behind the
+  /// end of k, and for tokens up to a multiple of eight.
+  TensorMap getMap() const {
+    TensorMap map;
+    map.type = problem.bf16 ? TensorMap::BF16 : TensorMap::F16;
+    map.swizzle = TensorMap::Bytes128;
+    map.sizes = {problem.k, problem.m};
+    map.strides = {problem.k * 2};
+    map.box = {64, plan.tokenTiles * 8};
+    return map;
   }
 
-  Value stageOf(Value step) {
-    return code.add(shared,
-                    code.mul(code.rem(step, plan.stages), plan.stageBytes()));
+  /// All tokens of the block; a lane of the first warp copies two tiles.
+  void copyTokens() {
+    Value first = code.mul(firstOfBlock, plan.pieceK);
+    int64_t tiles = plan.tokenBytes() / plan.tokenTileBytes();
+    auto copy = [&](Value number, int64_t tile) {
+      Value at = code.add(code.mul(number, 2), tile);
+      code.copyBox(code.add(shared, code.mul(at, plan.tokenTileBytes())),
+                   function.getMap(), code.add(first, code.mul(at, 64)),
+                   code.constant(0), barrierOf(number));
+    };
+    auto both = [&](Value number) {
+      code.arrive(barrierOf(number), code.constant(2 * plan.tokenTileBytes()));
+      copy(number, 0);
+      copy(number, 1);
+    };
+    auto one = [&](Value number) {
+      code.arrive(barrierOf(number), code.constant(plan.tokenTileBytes()));
+      copy(number, 0);
+    };
+    // What nobody waits for would come whenever it likes.
+    Value left = code.mul(
+        code.sub(code.constant(problem.pieces()), firstOfBlock), plan.pieceK);
+    left = arith::MaxSIOp::create(function.code.b, left, code.constant(0));
+    Value end = code.div(code.add(left, 127), 128);
+    auto copyNeeded = [&](Value number) {
+      if (tiles % 2 == 0)
+        return both(number);
+      function.code.ifElse(
+          code.less(number, code.constant(tiles / 2)), [&] { both(number); },
+          [&] { one(number); });
+    };
+    function.code.loop(code.toIndex(lane), function.code.index(plan.barriers()),
+                       32, [&](Value index) {
+                         Value number = inOrder(code.fromIndex(index));
+                         function.code.ifElse(code.less(number, end),
+                                              [&] { copyNeeded(number); });
+                       });
   }
 
-  Value barrierOf(Value step) {
-    return code.add(code.add(shared, plan.barriersAt()),
-                    code.mul(code.rem(step, plan.stages), 8));
+  /// Tokens in the order in which the groups of k need them.
+  Value inOrder(Value number) {
+    int64_t ofGroup = plan.pieces * plan.pieceK;
+    if (ofGroup % 128)
+      return number;
+    Value group = code.rem(number, plan.kGroups),
+          step = code.div(number, plan.kGroups);
+    Value first = code.div(code.mul(turn, plan.pieceK), 128);
+    Value turned = code.rem(code.add(step, first), ofGroup / 128);
+    return code.add(code.mul(group, ofGroup / 128), turned);
+  }
+
+  Value barrierOf(Value number) {
+    return code.add(code.add(shared, plan.barriersAt()), code.mul(number, 8));
+  }
+
+  void initBarriers() {
+    function.code.ifElse(code.equal(thread, 0), [&] {
+      for (int64_t i = 0; i < plan.barriers(); ++i)
+        code.initBarrier(barrierOf(code.constant(i)));
+      code.fenceBarriers();
+    });
   }
 
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
 
-  void initBarriers() {
-    function.code.ifElse(code.equal(thread, 0), [&] {
-      for (int64_t i = 0; i < plan.stages; ++i)
-        code.initBarrier(barrierOf(code.constant(i)));
-      code.fenceBarriers();
-    });
-    clearPadding();
-    function.barrier();
-  }
-
   SmallVector<Value> multiplyAll(StreamWeights &weights) {
     initBarriers();
     // Weights are constants, tokens come from the launch before.
-    code.letNextBegin();
-    // Stages that are used once need no word from who reads them.
-    bool reuses = plan.steps > plan.stages;
-    int64_t early = reuses ? plan.stages - 1 : plan.steps;
+    // The first products need tokens, too, which should not queue behind all
+    // the weights.
+    int64_t early = std::min<int64_t>(plan.depth - 1, kEarlyPieces);
     for (int64_t i = 0; i < early; ++i)
-      copyWeightsOf(code.constant(i));
-    code.waitForPrevious();
-    for (int64_t i = 0; i < early; ++i)
-      copyTokensOf(code.constant(i));
-    if (hasTail() && !reuses)
-      function.barrier();
-    SmallVector<Value> zeros(plan.tiles * plan.tokenTiles * 4, function.zero());
-    SmallVector<Value> sums = function.code.loop(
-        0, plan.steps, 1, zeros, [&](Value index, ValueRange carried) {
-          Value step = code.fromIndex(index);
-          if (reuses) {
-            // All have read what they needed in the step before.
-            function.barrier();
-            Value ahead = code.add(step, plan.stages - 1);
-            function.code.ifElse(code.less(ahead, code.constant(plan.steps)),
-                                 [&] {
-                                   copyWeightsOf(ahead);
-                                   copyTokensOf(ahead);
-                                 });
-          }
-          code.waitFor(barrierOf(step),
-                       code.rem(code.div(step, plan.stages), 2));
-          return multiplyStep(weights, stageOf(step), carried);
-        });
+      copyWeights(code.constant(i), code.constant(i));
     function.barrier();
+    code.waitForPrevious();
+    function.code.ifElse(code.equal(warp, 0), [&] { copyTokens(); });
+    for (int64_t i = early; i + 1 < plan.depth; ++i)
+      copyWeights(code.constant(i), code.constant(i));
+    SmallVector<Value> carried(plan.tiles * plan.tokenTiles * 4,
+                               function.zero());
+    carried.push_back(code.constant(0));
+    carried = function.code.loop(function.code.index(0), code.toIndex(count), 1,
+                                 carried, [&](Value index, ValueRange values) {
+                                   return multiplyStep(
+                                       weights, code.fromIndex(index), values);
+                                 });
+    // Steps are long; several of them at once have no room in registers.
+    function.code.keepRolled(cast<scf::ForOp>(carried.front().getDefiningOp()));
+    carried.pop_back();
+    if (plan.wide)
+      carried = code.finishProducts(carried);
+    function.barrier();
+    return carried;
+  }
+
+  /// Carried are sums, and the slot of the ring.
+  SmallVector<Value> multiplyStep(StreamWeights &weights, Value step,
+                                  ValueRange carried) {
+    SmallVector<Value> sums(carried.drop_back());
+    Value slot = carried.back();
+    code.waitForCopies(plan.depth - 2);
+    // All lanes see what each of them copied, and have read the slot before.
+    code.syncWarp();
+    weights.load(code.add(ring, code.mul(slot, plan.stageBytes())));
+    Value last = code.constant(plan.depth - 1);
+    Value before = code.select(code.equal(slot, 0), last,
+                               code.sub(slot, code.constant(1)));
+    copyWeights(code.add(step, plan.depth - 1), before);
+    Value piece = code.add(firstInBlock, pieceAt(step));
+    code.waitFor(barrierOf(code.div(code.mul(piece, plan.pieceK), 128)),
+                 code.constant(0));
+    if (plan.wide)
+      multiplyWide(weights, piece, sums);
+    else
+      multiplyPiece(weights, piece, sums);
+    Value next = code.add(slot, 1);
+    sums.push_back(
+        code.select(code.equal(next, plan.depth), code.constant(0), next));
     return sums;
   }
 
-  SmallVector<Value> multiplyStep(StreamWeights &weights, Value stage,
-                                  ValueRange carried) {
-    SmallVector<Value> sums(carried);
-    weights.load(code.add(stage, code.mul(warpOfBlock, plan.codesOfWarp())),
-                 code.add(code.add(stage, plan.scalesAt()),
-                          code.mul(warpOfBlock, plan.scalesOfWarp())));
+  /// Where the tokens of a piece begin: a tile of 64 k, and bytes in its rows
+  /// (a piece may be half a tile).
+  std::pair<Value, Value> tokensOf(Value piece) {
+    Value bytes = code.mul(piece, plan.pieceK * 2);
+    Value tile = code.mul(code.div(bytes, 128), plan.tokenTileBytes());
+    Value half = plan.pieceK < 64 ? code.rem(bytes, 128) : code.constant(0);
+    return {code.add(shared, tile), half};
+  }
+
+  /// Two products of tensor cores for each unit; up to two units under way
+  /// while the next are expanded.
+  void multiplyWide(StreamWeights &weights, Value piece,
+                    SmallVectorImpl<Value> &sums) {
+    auto [tile, half] = tokensOf(piece);
+    Value begin = code.getDescriptor(code.add(tile, half));
+    for (int64_t first = 0; first < weights.units(); first += 2) {
+      int64_t end = std::min(first + 2, weights.units());
+      SmallVector<Value> operands(sums.begin(), sums.end());
+      for (int64_t unit = first; unit < end; ++unit)
+        llvm::append_range(operands, weights.operands(unit, 0));
+      operands = code.fenceProducts(operands);
+      llvm::copy(ArrayRef(operands).take_front(sums.size()), sums.begin());
+      ArrayRef<Value> left = ArrayRef(operands).drop_front(sums.size());
+      for (int64_t k = 0; k < 2 * (end - first); ++k) {
+        int64_t unit = first + k / 2;
+        int64_t at =
+            unit / 2 * plan.tokenTileBytes() + unit % 2 * 64 + k % 2 * 32;
+        sums = code.multiplyWide(left.slice(4 * k, 4),
+                                 code.advanceDescriptor(begin, at), sums,
+                                 problem.bf16);
+      }
+      code.commitProducts();
+      // The next expansion of this unit writes the same registers.
+      code.waitForProducts(weights.units() > 2 ? 1 : 0);
+    }
+  }
+
+  void multiplyPiece(StreamWeights &weights, Value piece,
+                     SmallVectorImpl<Value> &sums) {
+    auto [tile, half] = tokensOf(piece);
     for (int64_t unit = 0; unit < weights.units(); ++unit) {
       SmallVector<SmallVector<Value>> operands;
       SmallVector<SmallVector<Value, 2>> scales;
-      for (int64_t tile = 0; tile < plan.tiles; ++tile) {
-        operands.push_back(weights.operands(unit, tile));
-        scales.push_back(weights.scales(unit, tile));
+      for (int64_t i = 0; i < plan.tiles; ++i) {
+        operands.push_back(weights.operands(unit, i));
+        scales.push_back(weights.scales(unit, i));
       }
-      Value at = tokensOf(weights, unit, stage);
+      Value at = code.add(code.add(tile, unit / 2 * plan.tokenTileBytes()),
+                          placeOfLane(code.add(half, unit % 2 * 64)));
       for (int64_t i = 0; i < plan.tokenTiles; ++i) {
-        SmallVector<Value> tokens =
-            code.load(code.add(at, i * 8 * plan.tokenPitch()), 4);
-        for (int64_t tile = 0; tile < plan.tiles; ++tile)
-          multiplyUnit(operands[tile], scales[tile], tokens,
+        SmallVector<Value> tokens = code.loadMatrices(code.add(at, i * 1024));
+        for (int64_t n = 0; n < plan.tiles; ++n)
+          multiplyUnit(operands[n], scales[n], tokens,
                        MutableArrayRef<Value>(sums).slice(
-                           (tile * plan.tokenTiles + i) * 4, 4));
+                           (n * plan.tokenTiles + i) * 4, 4));
       }
     }
-    return sums;
   }
 
-  /// Which of eight tokens is column g of a product: one that lies in other
-  /// banks than that of column g ^ 1.
-  Value tokenOf(Value g) {
-    if (problem.format.hasRuns())
-      return g;
-    return code.add(code.div(g, 2), code.mul(code.rem(g, 2), 4));
-  }
-
-  /// This thread's octet of a unit, of the first eight tokens.
-  Value tokensOf(StreamWeights &weights, int64_t unit, Value stage) {
-    Value number = code.add(code.mul(kGroup, weights.units()), unit);
-    Value t = code.rem(lane, 4), half = code.rem(number, 2);
-    Value octet = problem.format.hasRuns() ? code.add(code.mul(t, 2), half)
-                                           : code.add(code.mul(half, 4), t);
-    octet = code.add(code.mul(code.div(number, 2), 8), octet);
-    return code.add(
-        code.add(code.add(stage, plan.tokensAt()), code.mul(octet, 16)),
-        code.mul(tokenOf(code.div(lane, 4)), plan.tokenPitch()));
+  /// In eight rows of 128 bytes, the octet of k of row lane % 8 that is lane /
+  /// 8 behind byte `begin`.
+  Value placeOfLane(Value begin) {
+    Value row = code.rem(lane, 8);
+    Value octet = code.mul(code.bitXor(code.div(lane, 8), row), 16);
+    return code.add(code.mul(row, 128), code.bitXor(octet, begin));
   }
 
   void multiplyUnit(ArrayRef<Value> a, ArrayRef<Value> scales,
@@ -340,9 +376,7 @@ private:
   void storeSums(ArrayRef<Value> sums) {
     Value row =
         code.add(code.mul(rowGroup, plan.tiles * 16), code.div(lane, 4));
-    bool inOrder = problem.format.hasRuns();
-    Value token = code.mul(code.rem(lane, 4), inOrder ? 2 : 1);
-    int64_t next = inOrder ? 1 : 4;
+    Value token = code.mul(code.rem(lane, 4), 2);
     Value base = code.add(code.mul(kGroup, plan.sumsOfGroup()),
                           code.add(code.mul(token, plan.sumPitch()), row));
     base = code.add(shared, code.mul(base, 4));
@@ -350,8 +384,8 @@ private:
       int64_t tile = int64_t(number) / 4 / plan.tokenTiles,
               tokens = int64_t(number) / 4 % plan.tokenTiles,
               part = int64_t(number) % 4;
-      int64_t at = (tokens * 8 + part % 2 * next) * plan.sumPitch() +
-                   tile * 16 + part / 2 * 8;
+      int64_t at =
+          (tokens * 8 + part % 2) * plan.sumPitch() + tile * 16 + part / 2 * 8;
       code.storeFloat(code.add(base, at * 4), sum);
     }
   }
@@ -366,7 +400,7 @@ private:
     bindResult(function);
     ResultWriter writer(graph.part.getContext(), product.c);
     int64_t lanes = writer.getLanes(), perToken = plan.rows / lanes;
-    int64_t sharing = plan.isCluster() ? plan.splits : 1;
+    int64_t sharing = plan.cluster;
     Value first = thread;
     if (plan.isCluster())
       first = code.add(code.mul(rank, plan.threads()), thread);
@@ -399,9 +433,9 @@ private:
         f.function.getArgument(graph.part.getNumArguments());
   }
 
-  /// The workspace is [splits, m, n].
+  /// The workspace is [parts, m, n].
   void storePart(Value sum, Value token, Value column, int64_t lanes) {
-    Value row = code.add(code.mul(rank, problem.m), token);
+    Value row = code.add(code.mul(part, problem.m), token);
     Value at = code.toIndex(
         code.add(code.mul(row, problem.n), code.mul(column, lanes)));
     if (lanes == 1)
@@ -422,7 +456,7 @@ private:
     Value unit = f.code.add(f.code.mul(f.block(), kThreads), f.thread());
     f.code.ifElse(f.code.less(unit, f.code.index(units)), [&] {
       Value sum;
-      for (int64_t i = 0; i < plan.splits; ++i) {
+      for (int64_t i = 0; i < plan.parts; ++i) {
         Value part = loadPart(f, f.code.add(unit, i * units), lanes);
         sum =
             sum ? arith::AddFOp::create(f.code.b, sum, part).getResult() : part;
@@ -446,8 +480,7 @@ private:
     Value at = code.add(
         shared, code.mul(code.add(code.mul(token, plan.sumPitch()), row), 4));
     Value sum;
-    int64_t blocks = plan.isCluster() ? plan.splits : 1;
-    for (int64_t split = 0; split < blocks; ++split)
+    for (int64_t split = 0; split < plan.cluster; ++split)
       for (int64_t group = 0; group < plan.kGroups; ++group) {
         Value part =
             code.loadFloats(code.add(at, group * plan.sumsOfGroup() * 4), lanes,
@@ -480,12 +513,13 @@ private:
   ProductGraph &graph;
   mlir::gpu::GPUModuleOp target;
   const StreamProblem &problem;
-  StreamPlan plan;
+  const StreamPlan &plan;
   MatrixProduct product;
   ProductFunction function;
   StreamAsm code;
-  Value thread, lane, warpOfBlock, rowGroup, kGroup, rank, rowBlock, firstStep;
-  Value shared, codesOfAll, scalesOfAll, tokensOfAll;
+  Value thread, lane, warp, rowGroup, kGroup, rank, part, rowBlock;
+  Value firstOfBlock, firstInBlock, count, turn; ///< pieces
+  Value shared, ring, codesOfAll, scalesOfAll;
 };
 
 } // namespace
@@ -496,11 +530,16 @@ emitStreamGemm(func::FuncOp part, mlir::gpu::GPUModuleOp target,
   StreamProblem problem;
   if (failed(problem.read(part, why)))
     return std::optional<GpuKernel>();
+  StreamPlan plan(problem, options);
+  if (plan.blocks == 0) {
+    why = "tokens of no part of k fit in shared memory";
+    return std::optional<GpuKernel>();
+  }
   ProductGraph graph(part);
   if (failed(graph.read()))
     return failure();
   return std::optional<GpuKernel>(
-      StreamEmitter(graph, target, problem, options).run());
+      StreamEmitter(graph, target, problem, plan).run());
 }
 
 } // namespace gpu

@@ -87,74 +87,70 @@ int64_t StreamProblem::scaleBytes() const {
 
 /// Shared memory of a multiprocessor, less what the system takes of each block.
 static constexpr int64_t kSharedBytes = 226 * 1024;
-static constexpr int64_t kMostStages = 8;
+static constexpr int64_t kMostDepth = 8;
 
 /// Sums in registers of a thread, next to operands. A multiprocessor has 64 K
 /// registers; sixteen warps leave 128 to each thread.
 static int64_t mostSums(const StreamProblem &problem, int64_t warps) {
   if (warps > 8)
     return 32;
-  bool scalesSums = problem.format.block && !problem.format.hasRuns();
-  return scalesSums ? 64 : 128;
+  return problem.scalesSums() ? 64 : 128;
 }
 
 /// Fails if the warps cannot share the tiles, or something is too large.
 bool StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target) {
-  scaleBytes = problem.scaleBytes();
+  pieceBytes = problem.pieceBytes();
+  pieceK = problem.format.pieceK();
   tokenTiles = divideCeil(problem.m, 8);
+  wide = tokenTiles > 2 && !problem.scalesSums();
   int64_t rowTiles = rows / 16;
   if (rowTiles % tiles || warps % (rowTiles / tiles) ||
+      (wide && rowTiles % 4) || (tiles > 1 && (wide || tokenTiles <= 2)) ||
       tiles * tokenTiles * 4 > mostSums(problem, warps))
     return false;
   rowGroups = rowTiles / tiles;
   kGroups = warps / rowGroups;
-  kStep = problem.format.pieceK();
-  if (blockK() < 64)
-    return false;
-  steps = divideCeil(divideCeil(problem.k, blockK()), splits);
-  blocks = divideCeil(problem.n, rows) * splits;
+  pieces = divideCeil(problem.pieces(), cluster * parts * kGroups);
+  blocks = divideCeil(problem.n, rows) * cluster * parts;
   // More than one block for each multiprocessor: two of them share one.
-  int64_t bytes =
+  int64_t room =
       blocks > target.multiprocessors ? kSharedBytes / 2 : kSharedBytes;
-  stages = std::clamp<int64_t>(bytes / stageBytes(), 2, kMostStages);
-  stages = std::min(stages, std::max<int64_t>(steps, 2));
-  // Few tokens leave all to memory: deep pipelines.
-  bool few = tokenTiles <= 2, deep = stages >= 3 || stages >= steps;
-  return sharedBytes() <= kSharedBytes && (!few || (tiles == 1 && deep));
-}
-
-/// Blocks that a multiprocessor has room for: shared memory, and registers as
-/// ptxas uses them.
-double StreamPlan::residents() const {
-  constexpr int64_t kRegisters = 65536;
-  int64_t registers = std::min<int64_t>(48 + 7 * tiles * tokenTiles, 255);
-  if (isCluster() && warps == 16)
-    registers = 128;
-  int64_t fits = std::min(kRegisters / (threads() * registers),
-                          kSharedBytes / sharedBytes());
-  return double(std::max<int64_t>(fits, 1));
+  depth = 2;
+  while (depth < std::min(kMostDepth, pieces + 1)) {
+    ++depth;
+    if (sharedBytes() <= room)
+      continue;
+    --depth;
+    break;
+  }
+  return sharedBytes() <= room;
 }
 
 /// Bytes that the busiest multiprocessor reads, those of tokens from the L2
-/// cache at four times the rate; more if few warps hide how long things take.
-/// What beginnings and exchanges of sums cost, as bytes. The constants were
-/// fitted by hand to plans measured on an H100: two shapes, four M.
+/// cache at a higher rate; more if few warps hide how long things take. What
+/// beginnings and exchanges of sums cost, as bytes.
 double StreamPlan::cost(const StreamProblem &problem,
                         const GpuTarget &target) const {
-  constexpr double kBlock = 6e3, kCluster = 30e3, kSecondPass = 40e3;
+  constexpr double kBlock = 6e3, kCluster = 10e3, kSecondPass = 50e3;
   double each = double(divideCeil(blocks, target.multiprocessors));
-  double resident = std::min(residents(), each);
-  double hidden = 1 + 2 * (1 + double(tokenTiles) / double(tiles)) /
-                          (std::min(resident, 2.0) * double(warps));
-  double weights = double(steps * warps * (codesOfWarp() + scalesOfWarp()));
-  double tokens = double(steps * blockK() * problem.m * 2);
-  double sum = each * (weights + tokens / 4) * hidden +
+  double resident = each > 1 && sharedBytes() <= kSharedBytes / 2 &&
+                            warps * (wide ? 128 : 64) <= 1024
+                        ? 2
+                        : 1;
+  double perTile = wide ? 1 : 1 + double(tokenTiles) / double(tiles);
+  double hidden = 1 + 2 * perTile / (resident * double(warps));
+  // A ring that is too short leaves memory idle.
+  double ahead = double((depth - 1) * warps * stageBytes()) * resident;
+  hidden *= std::max(1.0, 32e3 / ahead);
+  double weights = double(pieces * warps * stageBytes());
+  double tokens = double(blockK() * problem.m * 2);
+  double sums = double(problem.m * rows * 4);
+  double sum = each * (weights * hidden + tokens / 2) +
                std::ceil(each / resident) * kBlock;
   if (isCluster())
-    sum += kCluster;
+    sum += kCluster + sums / 2;
   if (hasSecondPass())
-    sum += kSecondPass + double(workspaceFloats(problem)) * 4 /
-                             double(target.multiprocessors);
+    sum += kSecondPass + sums;
   return sum;
 }
 
@@ -170,17 +166,30 @@ StreamPlan::StreamPlan(const StreamProblem &problem, const GpuTarget &target) {
     best = here;
     found = *this;
   };
-  for (int64_t rowsOfBlock : {128, 64, 32, 16})
-    for (int64_t splitsOfK : {1, 2, 4, 8})
-      for (int64_t warpsOfBlock : {16, 8, 4})
-        for (int64_t tilesOfWarp : {1, 2, 4}) {
-          rows = rowsOfBlock;
-          splits = splitsOfK;
-          warps = warpsOfBlock;
-          tiles = tilesOfWarp;
-          consider();
-        }
+  if (const char *text = getenv("NIBBLE_STREAM")) { // TEMP
+    sscanf(text, "%ld,%ld,%ld,%ld,%ld", &rows, &cluster, &parts, &warps,
+           &tiles);
+    if (!fit(problem, target)) {
+      blocks = 0;
+      fprintf(stderr, "UNFIT\n");
+    }
+    return;
+  }
+  for (int64_t rowsOfBlock : {256, 128, 64, 32, 16})
+    for (int64_t blocksOfCluster : {1, 2})
+      for (int64_t partsOfK = 1; partsOfK <= 256; partsOfK *= 2)
+        for (int64_t warpsOfBlock : {16, 8, 4})
+          for (int64_t tilesOfWarp : {1, 2, 4}) {
+            rows = rowsOfBlock;
+            cluster = blocksOfCluster;
+            parts = partsOfK;
+            warps = warpsOfBlock;
+            tiles = tilesOfWarp;
+            consider();
+          }
   *this = found;
+  if (best < 0)
+    blocks = 0;
 }
 
 } // namespace gpu

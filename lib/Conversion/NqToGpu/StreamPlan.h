@@ -31,61 +31,62 @@ struct StreamProblem {
   int64_t rowTiles() const { return (n + 15) / 16; }
   /// Along k: two loads of 512 bytes (16 rows), and their scales.
   int64_t pieces() const { return (k + format.pieceK() - 1) / format.pieceK(); }
-  /// Bytes of scales of a piece.
+  /// Bytes of scales of a piece; of codes and scales.
   int64_t scaleBytes() const;
+  int64_t pieceBytes() const { return 1024 + scaleBytes(); }
+  bool scalesSums() const { return format.block && !format.scalesCodes(); }
 };
 
 /// A block computes `rows` rows of the weight times all tokens, over a part of
-/// k. Two blocks that share k are a cluster, and add their sums there; sums of
-/// more go through the workspace, to a second launch, as larger clusters find
-/// no place on all multiprocessors at once. Its warps are groups of rows times
-/// groups of k; a warp has `tiles` tiles of 16 rows. In each step, a warp takes
-/// a piece (kStep elements of k) of each tile.
+/// k. Its tokens lie in shared memory as a whole. Its warps are groups of rows
+/// times groups of k; a warp has `tiles` tiles of 16 rows, and takes `pieces`
+/// pieces (StreamProblem) of each, which are copied up to `depth` - 1 pieces
+/// ahead into a ring of its own. Two blocks of a cluster, neighbours in k, add
+/// their sums among themselves; `parts` of k go through the workspace, to a
+/// second launch, as larger clusters find no place on all multiprocessors.
 struct StreamPlan {
   StreamPlan(const StreamProblem &problem, const GpuTarget &target);
 
   static constexpr int64_t kLoads = 2;
   int64_t rows = 0, tiles = 0, warps = 0, rowGroups = 0, kGroups = 0,
-          splits = 0;
-  int64_t kStep = 0;      ///< of a warp
+          cluster = 0, parts = 0;
+  bool wide = false;      ///< wgmma: four groups of rows are a warpgroup
+  int64_t pieces = 0;     ///< of a warp, at most
+  int64_t pieceK = 0;     ///< elements
   int64_t tokenTiles = 0; ///< of 8
-  int64_t steps = 0;      ///< of a block
-  int64_t stages = 0;
-  int64_t blocks = 0; ///< all
+  int64_t depth = 0;
+  int64_t blocks = 0; ///< all; 0 if there is no plan
 
-  bool isCluster() const { return splits == 2; }
-  bool hasSecondPass() const { return splits > 2; }
+  bool isCluster() const { return cluster > 1; }
+  bool hasSecondPass() const { return parts > 1; }
   int64_t workspaceFloats(const StreamProblem &problem) const {
-    return hasSecondPass() ? splits * problem.m * problem.n : 0;
+    return hasSecondPass() ? parts * problem.m * problem.n : 0;
   }
   int64_t threads() const { return warps * 32; }
-  int64_t blockK() const { return kGroups * kStep; }
-  // Shared memory of a stage: codes of all warps, scales, tokens. Rows of
-  // tokens have a pitch that keeps eight of them in different banks.
-  int64_t codesOfWarp() const { return tiles * kLoads * 512; }
-  int64_t scalesOfWarp() const { return tiles * scaleBytes; }
-  int64_t scalesAt() const { return warps * codesOfWarp(); }
-  int64_t tokensAt() const { return scalesAt() + warps * scalesOfWarp(); }
-  int64_t tokenPitch() const { return blockK() * 2 + 16; }
-  int64_t stageBytes() const {
-    return tokensAt() + tokenTiles * 8 * tokenPitch();
-  }
+  int64_t blockK() const { return kGroups * pieces * pieceK; }
+  // Shared memory: tokens, in tiles of 64 k (rows of 128 bytes, swizzled); the
+  // rings of the warps. One barrier for each two tiles of tokens.
+  int64_t tokenTileBytes() const { return tokenTiles * 1024; }
+  int64_t tokenBytes() const { return (blockK() + 63) / 64 * tokenTileBytes(); }
+  int64_t barriers() const { return (blockK() + 127) / 128; }
+  int64_t stageBytes() const { return tiles * pieceBytes; }
+  int64_t ringBytes() const { return depth * stageBytes(); }
   /// Sums, [kGroups][tokens][rows] of f32, rows at this pitch; without bank
   /// conflicts.
   int64_t sumPitch() const { return rows + 4; }
   int64_t sumsOfGroup() const { return tokenTiles * 8 * sumPitch(); }
-  /// Barriers of stages stand behind everything.
+  /// Barriers stand behind everything.
   int64_t barriersAt() const {
-    return std::max(stages * stageBytes(), kGroups * sumsOfGroup() * 4);
+    return std::max(tokenBytes() + warps * ringBytes(),
+                    kGroups * sumsOfGroup() * 4);
   }
-  int64_t sharedBytes() const { return barriersAt() + stages * 8; }
+  int64_t sharedBytes() const { return barriersAt() + barriers() * 8; }
 
 private:
   bool fit(const StreamProblem &problem, const GpuTarget &target);
-  double residents() const;
   double cost(const StreamProblem &problem, const GpuTarget &target) const;
 
-  int64_t scaleBytes = 0;
+  int64_t pieceBytes = 0;
 };
 
 } // namespace gpu

@@ -17,51 +17,67 @@ constexpr int64_t kScaleF16 = 0x58005800, kScaleBf16 = 0x7A807A80,
 double StreamWeights::getFactor() const {
   if (problem.format.bits != 4 || isInt)
     return 1;
-  if (problem.format.hasRuns())
+  if (problem.format.scalesCodes())
     return problem.bf16 ? 0x1p8 : 0x1p7;
   return problem.bf16 ? 1 : 0x1p14;
 }
 
-void StreamWeights::load(Value codesAt, Value scalesAt) {
+void StreamWeights::load(Value at) {
   words.clear();
   pairs.clear();
-  scalesOfWarp = scalesAt;
-  Value mine = code.add(codesAt, code.mul(lane, 16));
-  for (int64_t i = 0; i < plan.tiles * kLoads; ++i)
-    llvm::append_range(words, code.load(code.add(mine, i * 512), 4));
-  if (problem.format.hasRuns())
+  piece = at;
+  Value mine = code.add(at, code.mul(lane, 16));
+  for (int64_t tile = 0; tile < plan.tiles; ++tile)
+    for (int64_t i = 0; i < kLoads; ++i)
+      llvm::append_range(
+          words,
+          code.load(code.add(mine, tile * problem.pieceBytes() + i * 512), 4));
+  if (problem.format.scalesCodes())
     convertScales();
 }
 
-/// A thread's word has, per load, one byte of row g and one of row g + 8.
+/// Eight bytes of row g, then of row g + 8.
 void StreamWeights::convertScales() {
-  for (int64_t tile = 0; tile < plan.tiles; ++tile) {
-    Value bytes = code.load(code.add(code.add(scalesOfWarp, code.mul(lane, 4)),
-                                     tile * problem.scaleBytes()),
-                            1)[0];
-    for (int64_t load = 0; load < kLoads; ++load) {
-      Value pair = code.pairOfBytes(load ? code.shr(bytes, 16) : bytes,
-                                    /*e5m2=*/false, problem.bf16);
-      pairs.push_back(code.mulPair(
-          pair, code.constant(problem.bf16 ? kScaleBf16 : kScaleF16),
-          problem.bf16));
-    }
-  }
-}
-
-Value StreamWeights::scalePair(int64_t load, int64_t tile, int64_t half) {
-  Value pair = pairs[tile * kLoads + load];
-  return code.permute(pair, pair, half ? 0x3232 : 0x1010);
+  Value mine = code.add(code.mul(code.div(lane, 4), 16), 1024);
+  for (int64_t tile = 0; tile < plan.tiles; ++tile)
+    for (Value bytes : code.load(
+             code.add(code.add(piece, mine), tile * problem.pieceBytes()), 4))
+      for (int64_t high : {0, 16}) {
+        Value pair = code.pairOfBytes(high ? code.shr(bytes, high) : bytes,
+                                      /*e5m2=*/false, problem.bf16);
+        pairs.push_back(code.mulPair(
+            pair, code.constant(problem.bf16 ? kScaleBf16 : kScaleF16),
+            problem.bf16));
+      }
 }
 
 //===----------------------------------------------------------------------===//
 // Codes
 //===----------------------------------------------------------------------===//
 
+/// The upper bytes of f16 with a sign, two bits of exponent and one of
+/// mantissa, four at once: of odd nibbles (values 1, 3), then of even ones (0,
+/// 2). The lower bytes are zeros.
+SmallVector<Value> StreamWeights::fromE2M1(Value word) {
+  auto bytes = [&](Value signs, Value rest) {
+    return code.bitOr(code.bitAnd(signs, 0x80808080),
+                      code.bitAnd(rest, 0x0E0E0E0E));
+  };
+  Value odd = bytes(word, code.shr(word, 3)),
+        even = bytes(code.shl(word, 4), code.shl(word, 1));
+  Value zero = code.constant(0);
+  constexpr int64_t kBytes02 = 0x2404, kBytes13 = 0x3414;
+  return {code.permute(even, zero, kBytes02), code.permute(odd, zero, kBytes02),
+          code.permute(even, zero, kBytes13),
+          code.permute(odd, zero, kBytes13)};
+}
+
 /// k = 2i, 2i + 1 at bits 4i and 4i + 16.
 SmallVector<Value> StreamWeights::fromNibbles(Value word) {
   SmallVector<Value> values;
   bool bf16 = problem.bf16;
+  if (!isInt && !bf16)
+    return fromE2M1(word);
   if (isInt && isSigned)
     word = code.bitXor(word, code.constant(0x88888888));
   int64_t ones = bf16 ? 0x43004300 : 0x64006400;
@@ -74,9 +90,9 @@ SmallVector<Value> StreamWeights::fromNibbles(Value word) {
       continue;
     }
     Value sign = code.bitAnd(code.shl(word, 12 - 4 * i), 0x80008000);
-    int64_t right = (bf16 ? 6 : 3) - (12 - 4 * i);
+    int64_t right = 6 - (12 - 4 * i);
     Value moved = right > 0 ? code.shr(word, right) : code.shl(word, -right);
-    Value rest = code.bitAnd(moved, bf16 ? 0x01C001C0 : 0x0E000E00);
+    Value rest = code.bitAnd(moved, 0x01C001C0);
     values.push_back(code.bitOr(sign, rest));
   }
   return values;
@@ -88,7 +104,7 @@ SmallVector<Value> StreamWeights::fromBytes(Value word) {
           code.pairOfBytes(code.shr(word, 16), e5m2, problem.bf16)};
 }
 
-/// Eight k of one row, as four pairs.
+/// Of 32 k of one row, this thread's eight: four pairs.
 SmallVector<Value> StreamWeights::octet(int64_t unit, int64_t tile,
                                         int64_t half) {
   int64_t first = 2 * half;
@@ -102,12 +118,16 @@ SmallVector<Value> StreamWeights::octet(int64_t unit, int64_t tile,
   }
   SmallVector<Value> values =
       fromNibbles(word(tile, unit / 2, first + unit % 2));
-  if (isInt || (!problem.format.hasRuns() && !problem.bf16))
+  if (isInt || (!problem.format.scalesCodes() && !problem.bf16))
     return values;
-  Value factor = problem.format.hasRuns() ? scalePair(unit / 2, tile, half)
-                                          : code.constant(kCodeBf16);
-  for (Value &value : values)
-    value = code.mulPair(value, factor, problem.bf16);
+  if (!problem.format.scalesCodes()) {
+    for (Value &value : values)
+      value = code.mulPair(value, code.constant(kCodeBf16), problem.bf16);
+    return values;
+  }
+  Value scales = pairs[(tile * 2 + half) * 4 + unit];
+  for (auto [i, value] : llvm::enumerate(values))
+    value = code.mulByHalf(value, scales, /*high=*/i >= 2, problem.bf16);
   return values;
 }
 
@@ -134,8 +154,8 @@ Value StreamWeights::scaleOfSum(int64_t unit, int64_t tile, int64_t half) {
           bytes = problem.scale.getIntOrFloatBitWidth() / 8;
   Value row = code.add(code.mul(code.div(lane, 4), 2), half);
   int64_t block = unit * 32 / problem.format.block;
-  Value at = code.add(code.add(scalesOfWarp, code.mul(row, blocks * bytes)),
-                      tile * problem.scaleBytes() + block * bytes);
+  Value at = code.add(code.add(piece, code.mul(row, blocks * bytes)),
+                      tile * problem.pieceBytes() + 1024 + block * bytes);
   if (bytes == 4)
     return code.asFloat(code.load(at, 1)[0]);
   if (bytes == 2)

@@ -25,18 +25,18 @@ public:
         isInt(problem.storage.isInteger()),
         isSigned(!problem.storage.isUnsignedInteger()) {}
 
-  /// Of codes and scales of this warp.
-  void load(mlir::Value codesAt, mlir::Value scalesAt);
+  /// A piece of each tile of this warp, tile after tile: codes, then scales.
+  void load(mlir::Value at);
 
-  /// Units of 32 k in a step.
-  int64_t units() const { return plan.kStep / 32; }
+  /// Units of 32 k in a piece.
+  int64_t units() const { return problem.format.pieceK() / 32; }
   /// Operand A of the two instructions of a unit, 4 registers each.
   llvm::SmallVector<mlir::Value> operands(int64_t unit, int64_t tile);
   /// What sums of a unit are multiplied by in rows g and g + 8, as f32; empty
   /// if they are not.
   llvm::SmallVector<mlir::Value, 2> scales(int64_t unit, int64_t tile);
   bool scalesSums() const {
-    return problem.format.block && !problem.format.hasRuns();
+    return problem.format.block && !problem.format.scalesCodes();
   }
   double getFactor() const;
 
@@ -47,20 +47,21 @@ private:
   llvm::SmallVector<mlir::Value> octet(int64_t unit, int64_t tile,
                                        int64_t half);
   llvm::SmallVector<mlir::Value> fromNibbles(mlir::Value word);
+  llvm::SmallVector<mlir::Value> fromE2M1(mlir::Value word);
   llvm::SmallVector<mlir::Value> fromBytes(mlir::Value word);
-  mlir::Value scalePair(int64_t load, int64_t tile, int64_t half);
   mlir::Value scaleOfSum(int64_t unit, int64_t tile, int64_t half);
   mlir::Value powerOfTwo(mlir::Value exponent);
-  /// Of the step, for both rows of a thread: blocks of 16.
+  /// Of a piece, for both rows of a thread: blocks of 16.
   void convertScales();
 
   StreamAsm &code;
   const StreamProblem &problem;
   const StreamPlan &plan;
-  mlir::Value lane, scalesOfWarp;
+  mlir::Value lane, piece;
   bool isInt, isSigned;
   llvm::SmallVector<mlir::Value> words;
-  llvm::SmallVector<mlir::Value> pairs; ///< [tile][load]: rows g, g + 8
+  llvm::SmallVector<mlir::Value>
+      pairs; ///< [tile][row half][unit]: of 16 k each
 };
 
 } // namespace gpu

@@ -38,6 +38,7 @@ public:
 
   void runOnOperation() override {
     mlir::gpu::GPUModuleOp module = getOperation();
+    SmallVector<std::pair<StringAttr, unsigned>> maps = findMaps(module);
     RewritePatternSet rewrites(&getContext());
     populateGpuRewritePatterns(rewrites);
     populateVectorRewrites(rewrites);
@@ -62,10 +63,36 @@ public:
                                                       patterns);
     populateGpuToNVVMConversionPatterns(converter, patterns);
     if (failed(applyPartialConversion(module, target, std::move(patterns))))
-      signalPassFailure();
+      return signalPassFailure();
+    for (auto [name, number] : maps)
+      markMap(cast<LLVM::LLVMFuncOp>(module.lookupSymbol(name)), number);
   }
 
 private:
+  /// Parameters of kernels that are pointers and no buffers: tensor maps.
+  static SmallVector<std::pair<StringAttr, unsigned>>
+  findMaps(mlir::gpu::GPUModuleOp module) {
+    SmallVector<std::pair<StringAttr, unsigned>> maps;
+    for (auto function : module.getOps<mlir::gpu::GPUFuncOp>())
+      for (auto [i, type] : llvm::enumerate(function.getArgumentTypes()))
+        if (function.isKernel() && isa<LLVM::LLVMPointerType>(type))
+          maps.push_back({function.getNameAttr(), unsigned(i)});
+    return maps;
+  }
+
+  /// 128 bytes in the parameters themselves, which are not copied. gpu.func may
+  /// not have these attributes.
+  static void markMap(LLVM::LLVMFuncOp function, unsigned number) {
+    Builder b(function.getContext());
+    auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
+    function.setArgAttr(number, NVVM::NVVMDialect::getGridConstantAttrName(),
+                        b.getUnitAttr());
+    function.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(),
+                        TypeAttr::get(bytes));
+    function.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
+                        b.getI64IntegerAttr(64));
+  }
+
   /// Ops on vectors that LLVM has no counterpart of, as several that it has.
   static void populateVectorRewrites(RewritePatternSet &rewrites) {
     using namespace mlir::vector;
