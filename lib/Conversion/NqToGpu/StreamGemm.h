@@ -14,11 +14,13 @@ namespace gpu {
 /// True if select-kernels chose to stream the weights of the kernel.
 bool isStreamKernel(mlir::func::FuncOp kernel, const GpuTarget &options);
 
-/// The product of a part (ProductCut.h) as one kernel. The weight (16 rows by
-/// 16 k) is operand A of mma.sync.m16n8k16 in f16 or bf16, exactly; tokens are
-/// B, eight at a time, padded with zeros. Sums are f32: of a warp, over its
-/// steps; then of warps, then of the blocks of a cluster, in that order. Codes,
-/// scales and tokens come to shared memory by bulk copies, several steps ahead.
+/// The product of a part (ProductCut.h) as one kernel. The weight is operand A,
+/// expanded to f16 or bf16 in registers, exactly: of wgmma, or up to 16 tokens
+/// or if sums are scaled of mma.sync.m16n8k16, 16 rows to a warp. Tokens are B,
+/// eight at a time, padded with zeros; a tensor map brings all of a block's.
+/// Sums are f32: of a warp, over its pieces; then of warps, then of the blocks
+/// of a cluster, in that order. Codes and scales come to shared memory by
+/// cp.async, several pieces ahead.
 /// Nothing, with the reason in `why`, if it is no such product.
 mlir::FailureOr<std::optional<GpuKernel>>
 emitStreamGemm(mlir::func::FuncOp part, mlir::gpu::GPUModuleOp target,
