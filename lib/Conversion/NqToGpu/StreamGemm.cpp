@@ -317,8 +317,11 @@ private:
                                  problem.bf16);
       }
       code.commitProducts();
-      // The next expansion of this unit writes the same registers.
-      code.waitForProducts(weights.units() > 2 ? 1 : 0);
+      // The next expansion of this unit writes the same registers. A loop of
+      // one round becomes a condition, behind which sums meet those of warps
+      // without pieces: none may be under way there.
+      bool ends = end == weights.units() && plan.pieces == 1;
+      code.waitForProducts(weights.units() > 2 && !ends ? 1 : 0);
     }
   }
 
@@ -326,6 +329,10 @@ private:
                      SmallVectorImpl<Value> &sums) {
     auto [tile, half] = tokensOf(piece);
     for (int64_t unit = 0; unit < weights.units(); ++unit) {
+      // Loads do not pass it. Products of a unit whose sums are scaled depend
+      // on nothing, and ptxas would have more of them under way than registers.
+      if (unit && problem.scalesSums())
+        code.syncWarp();
       SmallVector<SmallVector<Value>> operands;
       SmallVector<SmallVector<Value, 2>> scales;
       for (int64_t i = 0; i < plan.tiles; ++i) {
