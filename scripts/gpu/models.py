@@ -5,7 +5,7 @@ engine has; what MiniLM computes is compared elsewhere (test/e2e/minilm.py), her
 import numpy as np
 
 import values
-from stacks import COMPILED, EAGER, constant_matrices
+from stacks import COMPILED, EAGER, constant_matrices, more_contexts
 
 BARS = {"gemma-fp8": 1.7, "gemma-fp16": 1.2, "minilm-fp16": 1.0, "minilm-fp32": 1.0}
 EPSILON = 1e-6
@@ -151,7 +151,9 @@ def make_port(torch, port):
     return torch.zeros(port["shape"], device="cuda", dtype=types[port["dtype"]])
 
 
-def measure(torch, timer, session, path, kind, compiled=True):
+def measure(torch, timer, sessions, paths, kind, compiled=True):
+    """Of several engines of the same model the first one is compared with the peers, and with the others."""
+    session, path = sessions[0], paths[0]
     if kind not in BARS:
         raise RuntimeError(f"model {kind} is not known; there are {', '.join(BARS)}")
     entry, context = session.info["entries"][0], session.context()
@@ -175,8 +177,10 @@ def measure(torch, timer, session, path, kind, compiled=True):
     else:
         bert = Bert(torch, torch.float16 if kind.endswith("fp16") else torch.float32)
         peers = with_compiled(torch, lambda x: bert(*x), tuple(inputs), compiled)
-    times = timer.compare({"ours": lambda _: context.enqueue(0), **peers})
-    context.close()
+    others = more_contexts(sessions, paths, [size(t) for t in inputs], [size(t) for t in outputs])
+    times = timer.compare({"ours": lambda _: context.enqueue(0), **{n: lambda _, c=c: c.enqueue(0) for n, c in others.items()}, **peers})
+    for c in (context, *others.values()):
+        c.close()
     record["times"] = {n: dict(ms_cool=t.medians()[0] * 1e3, ms_hot=t.medians()[1] * 1e3) for n, t in times.items()}
     return record
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # Runs a bundle of scripts/gpu-bundle on a machine with the GPU: conformance, results, schedules, peers; one table, one JSON.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""run.sh [--out FOLDER] [--steps conformance,faults,checks,loop,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
+"""run.sh [--out FOLDER] [--steps conformance,faults,checks,sanitize,loop,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
 
 FOLDER (default: results) gets results.json, rows.jsonl (the best schedules, rows of tuning/TARGET.jsonl) and bench.json.
 Exit code 1 if a test failed or a result is wrong. Only `products`, `stacks` and `models` need PyTorch."""
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STEPS = ("conformance", "faults", "checks", "loop", "candidates", "products", "stacks", "models")
+STEPS = ("conformance", "faults", "checks", "sanitize", "loop", "candidates", "products", "stacks", "models")
 
 
 class Bundle:
@@ -63,12 +64,13 @@ class Bundle:
         """A control loop, and the split and the layers of its entry points."""
         found = []
         emulated = self.a.device == "emu"
-        for engine in self.manifest.get("loop", []):
+        folder = tempfile.mkdtemp()
+        for engine in self.engines(self.manifest.get("loop", []), folder):
             done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if emulated else "500",
                              env=dict(LD_LIBRARY_PATH=str(HERE)), timeout=600)
             print(done.stdout + done.stderr, end="", flush=True)
             self.good &= done.returncode == 0
-            found.append(dict(engine=engine, exit=done.returncode, output=done.stdout))
+            found.append(dict(engine=engine.name, exit=done.returncode, output=done.stdout))
             for entry in ("main", "act"):
                 limits = ("--iterations", "3", "--warmup", "0ms") if emulated else ("--duration", "1s")
                 done = self.call("./nibble-run", "bench", engine, "--entry", entry, "--device", self.a.device, "--layers", "--json",
@@ -89,6 +91,7 @@ class Bundle:
                         print(f"    {1e3 * layer['layer_ms']:8.2f} us {100 * layer['share']:5.1f} % {layer['gb_per_s']:8.0f} GB/s {layer['tflop_per_s']:7.2f} TFLOP/s "
                               f"{100 * layer['of_bound']:5.1f} % of {layer['limit']:7} {layer['math']:4} {layer['name']} ({layer['op']})")
                 print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
+        shutil.rmtree(folder)
         return found
 
     def checks(self):
@@ -103,6 +106,25 @@ class Bundle:
             self.good &= done.returncode == 0
             found.append(dict(check, ok=done.returncode == 0, comparison=compared))
             print(f"{'ok    ' if done.returncode == 0 else 'FAILED'} {check['name']:40} relative error {compared.get('frobenius', compared.get('error'))}", flush=True)
+        return found
+
+    def sanitize(self):
+        """compute-sanitizer on the checks. How many parameters a kernel has, the runtime asks until the driver says no: that is no error."""
+        program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+        if self.a.device != "cuda" or not Path(program).exists():
+            print("skipped: no compute-sanitizer, or no GPU")
+            return None
+        found = []
+        for check in self.manifest["checks"]:
+            for tool in ("memcheck", "racecheck"):
+                base = f"checks/{check['name']}"
+                done = self.call(program, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9", "./nibble-run", "run", f"{base}.nbl",
+                                 "--device", "cuda", "--input", f"x=@{base}.x.npy", timeout=300)
+                self.good &= done.returncode == 0
+                found.append(dict(name=check["name"], tool=tool, exit=done.returncode))
+                if done.returncode:
+                    print(f"FAILED {tool} {check['name']}: {done.stdout[-800:]}", flush=True)
+        print(f"{sum(f['exit'] == 0 for f in found)} of {len(found)} runs under memcheck and racecheck are clean")
         return found
 
     def candidates(self):
@@ -142,22 +164,27 @@ class Bundle:
     def models(self):
         return self.recipes("models", "--model")
 
+    def engines(self, recipes, folder):
+        """Engines made from recipes, in a folder."""
+        for recipe in recipes:
+            engine = Path(folder) / Path(recipe).with_suffix(".nbl").name
+            start = time.time()
+            done = self.call("./nibble-run", "refill", recipe, "-o", engine)
+            if done.returncode:
+                self.good = False
+                print(f"FAILED {recipe}: {done.stderr.strip()}")
+                continue
+            print(f"{recipe}: {engine.stat().st_size / 2**20:.0f} MiB made in {time.time() - start:.1f} s, hashes right", flush=True)
+            yield engine
+
     def recipes(self, part, option):
-        """Engines are made from their recipes, one at a time: they are large."""
-        found = []
-        with tempfile.TemporaryDirectory() as folder:
-            for made in self.manifest[part]:
-                engine = Path(folder) / "engine.nbl"
-                start = time.time()
-                done = self.call("./nibble-run", "refill", made["recipe"], "-o", engine)
-                if done.returncode:
-                    self.good = False
-                    print(f"FAILED {made['recipe']}: {done.stderr.strip()}")
-                    continue
-                print(f"{made['recipe']}: {engine.stat().st_size / 2**20:.0f} MiB made in {time.time() - start:.1f} s, hashes right", flush=True)
-                extra = ["--no-compile"] if self.a.no_compile else []
-                found.append(self.peers(f"{part}-{made['name']}", [option, f"{made['kind']}={engine}", *extra]))
-                engine.unlink()
+        made, found = self.manifest[part], []
+        extra = ["--no-compile"] if self.a.no_compile else []
+        for one in made:
+            engines = list(self.engines(one["recipes"], folder := tempfile.mkdtemp()))
+            if len(engines) == len(one["recipes"]):
+                found.append(self.peers(f"{part}-{one['name']}", [option, f"{one['kind']}={'+'.join(map(str, engines))}", *extra]))
+            shutil.rmtree(folder)
         return found
 
     def table(self):

@@ -1,5 +1,7 @@
 # Stacks of gated MLPs with residuals as one graph, beside PyTorch.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+from pathlib import Path
+
 import numpy as np
 
 import values
@@ -66,7 +68,20 @@ def constant_matrices(torch, session, path):
             sections = kind.sections(value["shape"])
             piece = lambda i: torch.from_numpy(np.array(file[start + sections[i][0]:start + sum(sections[i])])).cuda()
             w = piece(0).view(types[kind.elem]).float().view(n, k)
-            found.append(w * piece(1).view(types[kind.scale]).float() if kind.scaled else w)
+            if kind.scaled:  # one for all, or one per row of [out, in]
+                scales = piece(1).view(types[kind.scale]).float()
+                w = w * (scales if len(scales) == 1 else scales[:, None])
+            found.append(w)
+    return found
+
+
+def more_contexts(sessions, paths, inputs, outputs):
+    """Of all engines but the first: name -> context with these ports."""
+    found = {}
+    for session, path in zip(sessions[1:], paths[1:]):
+        context = session.context()
+        context.bind(0, inputs, outputs)
+        found[f"ours, {Path(path).stem}"] = context
     return found
 
 
@@ -85,7 +100,9 @@ def reference(torch, x, layers):
     return y
 
 
-def measure(torch, timer, session, path, kind, compiled=True):
+def measure(torch, timer, sessions, paths, kind, compiled=True):
+    """Of several engines of the same model the first one is compared with the peers, and with the others."""
+    session, path = sessions[0], paths[0]
     entry = session.info["entries"][0]
     shape = entry["inputs"][0]["shape"]
     rows, width = shape[-2], shape[-1]
@@ -107,13 +124,15 @@ def measure(torch, timer, session, path, kind, compiled=True):
         record.update(hidden=layers[0][0].shape[0], cosine=cosine(y, wanted), cosine_added=cosine(y.float() - x.float(), wanted - x.float()))
     count = len(layers)
     flops = 6 * rows * width * record.get("hidden", 0) * count
-    contestants = {"ours": lambda _: context.enqueue(0)}
+    others = more_contexts(sessions, paths, size(x), size(y))
+    contestants = {"ours": lambda _: context.enqueue(0), **{n: lambda _, c=c: c.enqueue(0) for n, c in others.items()}}
     if count:
         contestants.update(peers(torch, kind, x, layers, compiled))
     del layers
     torch.cuda.empty_cache()
     times = timer.compare(contestants)
-    context.close()
+    for c in (context, *others.values()):
+        c.close()
     record["flops"] = flops
     record["times"] = {n: dict(ms_cool=t.medians()[0] * 1e3, ms_hot=t.medians()[1] * 1e3) for n, t in times.items()}
     return record

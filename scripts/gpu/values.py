@@ -17,14 +17,14 @@ ALIASES = {"!nq.fp8": "!nq.scaled<f8E4M3FN, f32 per tensor>", "!nq.nvfp4": "!nq.
 
 
 class Type:
-    """`!nq.scaled<ELEM, SCALE per tensor(, global T)?>`, `per 1x16`, or a dense type."""
+    """`!nq.scaled<ELEM, SCALE per tensor(, global T)?>`, `per 1x16`, `per ?x1` (a whole column), or a dense type."""
 
     def __init__(self, text):
-        found = re.fullmatch(r"!nq\.scaled<(\w+), (\w+) per ([\dx]+|tensor)(?:, global (\w+))?>",
+        found = re.fullmatch(r"!nq\.scaled<(\w+), (\w+) per ([\d?x]+|tensor)(?:, global (\w+))?>",
                              ALIASES.get(text, text))
         self.text, self.scaled = text, bool(found)
         self.elem, self.scale, block, self.globals = found.groups() if found else (text, None, None, None)
-        self.block = [int(d) for d in block.split("x")] if block and block != "tensor" else []
+        self.block = [0 if d == "?" else int(d) for d in block.split("x")] if block and block != "tensor" else []
         if self.elem not in BITS:
             raise ValueError(f"type {text} is not known here")
 
