@@ -73,24 +73,7 @@ Value StreamAsm::toIndex(Value value) {
 SmallVector<Value> StreamAsm::emit(StringRef text, StringRef constraints,
                                    TypeRange results, ValueRange operands,
                                    bool hasEffects) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
-  Type type;
-  if (results.size() == 1)
-    type = results.front();
-  else if (results.size() > 1)
-    type = LLVM::LLVMStructType::getLiteral(b.getContext(),
-                                            llvm::to_vector(results));
-  auto op = LLVM::InlineAsmOp::create(
-      b, type ? TypeRange(type) : TypeRange(), operands, text, constraints,
-      hasEffects, /*is_align_stack=*/false,
-      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
-  if (results.size() <= 1)
-    return llvm::to_vector_of<Value>(op->getResults());
-  SmallVector<Value> values;
-  for (size_t i = 0; i < results.size(); ++i)
-    values.push_back(LLVM::ExtractValueOp::create(b, op->getResult(0), i));
-  return values;
+  return sm90::emitAsm(b, text, constraints, results, operands, hasEffects);
 }
 
 /// The array that dynamic shared memory is; one for all kernels of a module.
@@ -187,22 +170,6 @@ void StreamAsm::waitForPrevious() {
     NVVM::GriddepcontrolOp::create(b, kind);
 }
 
-SmallVector<Value> StreamAsm::load(Value shared, int64_t count) {
-  Type i32 = b.getI32Type();
-  SmallVector<Type> types(count, i32);
-  if (count == 4)
-    return emit("ld.shared.v4.b32 {$0, $1, $2, $3}, [$4];", "=r,=r,=r,=r,r",
-                types, shared, true);
-  if (count == 2)
-    return emit("ld.shared.v2.b32 {$0, $1}, [$2];", "=r,=r,r", types, shared,
-                true);
-  return emit("ld.shared.b32 $0, [$1];", "=r,r", types, shared, true);
-}
-
-Value StreamAsm::loadHalf(Value shared) {
-  return emitOne("ld.shared.u16 $0, [$1];", "=r,r", b.getI32Type(), shared,
-                 true);
-}
 Value StreamAsm::loadByte(Value shared) {
   return emitOne("ld.shared.u8 $0, [$1];", "=r,r", b.getI32Type(), shared,
                  true);
@@ -240,11 +207,6 @@ void StreamAsm::clusterBarrier() {
 // Numbers
 //===----------------------------------------------------------------------===//
 
-Value StreamAsm::permute(Value x, Value y, int64_t selector) {
-  return emitOne("prmt.b32 $0, $1, $2, " + std::to_string(selector) + ";",
-                 "=r,r,r", b.getI32Type(), {x, y});
-}
-
 Value StreamAsm::mulByHalf(Value x, Value y, bool high, bool bf16) {
   // As halves, which the instruction selects itself.
   std::string half = high ? "h" : "l";
@@ -253,40 +215,6 @@ Value StreamAsm::mulByHalf(Value x, Value y, bool high, bool bf16) {
                      half + ", " + half + "};\nmul.rn." +
                      (bf16 ? "bf16x2" : "f16x2") + " $0, $1, t;\n}",
                  "=r,r,r", b.getI32Type(), {x, y});
-}
-
-Value StreamAsm::mulPair(Value x, Value y, bool bf16) {
-  return emitOne(bf16 ? "mul.rn.bf16x2 $0, $1, $2;"
-                      : "mul.rn.f16x2 $0, $1, $2;",
-                 "=r,r,r", b.getI32Type(), {x, y});
-}
-
-Value StreamAsm::subPair(Value x, Value y, bool bf16) {
-  return emitOne(bf16 ? "sub.rn.bf16x2 $0, $1, $2;"
-                      : "sub.rn.f16x2 $0, $1, $2;",
-                 "=r,r,r", b.getI32Type(), {x, y});
-}
-
-Value StreamAsm::pairOfBytes(Value x, bool e5m2, bool bf16) {
-  Value low = arith::TruncIOp::create(b, b.getI16Type(), x);
-  Value pair = emitOne(e5m2 ? "cvt.rn.f16x2.e5m2x2 $0, $1;"
-                            : "cvt.rn.f16x2.e4m3x2 $0, $1;",
-                       "=r,h", b.getI32Type(), low);
-  if (!bf16)
-    return pair;
-  return emitOne("cvt.rn.bf16x2.f32 $0, $2, $1;", "=r,f,f", b.getI32Type(),
-                 {lowToFloat(pair, false), lowToFloat(shr(pair, 16), false)});
-}
-
-Value StreamAsm::lowToFloat(Value x, bool bf16) {
-  if (bf16)
-    return asFloat(shl(x, 16));
-  Value low = arith::TruncIOp::create(b, b.getI16Type(), x);
-  return emitOne("cvt.f32.f16 $0, $1;", "=f,h", b.getF32Type(), low);
-}
-
-Value StreamAsm::asFloat(Value bits) {
-  return arith::BitcastOp::create(b, b.getF32Type(), bits);
 }
 
 SmallVector<Value> StreamAsm::multiply(ValueRange a, ValueRange b2,

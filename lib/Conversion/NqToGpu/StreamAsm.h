@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H
 #define NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H
 
+#include "HalfPairs.h"
 #include "ProductFunction.h"
 
 namespace nibble {
@@ -59,25 +60,24 @@ public:
   /// begin.
   void waitForPrevious();
   /// 1, 2 or 4 registers.
-  llvm::SmallVector<mlir::Value> load(mlir::Value shared, int64_t count);
-  mlir::Value loadHalf(mlir::Value shared); ///< 16 bits, zero-extended
-  mlir::Value loadByte(mlir::Value shared);
+  llvm::SmallVector<mlir::Value> load(mlir::Value shared, int64_t count) {
+    return sm90::loadWords(b, shared, count);
+  }
+  mlir::Value loadHalf(mlir::Value shared) { return sm90::loadHalf(b, shared); }
+  mlir::Value loadByte(mlir::Value shared); ///< zero-extended
   void storeFloat(mlir::Value shared, mlir::Value value);
   /// `count` (1 or 4) f32, of this block's memory, or of block `rank` of the
   /// cluster.
   mlir::Value loadFloats(mlir::Value shared, int64_t count, mlir::Value rank);
   void clusterBarrier();
 
-  /// Bytes of (x, y) by the digits of `selector`.
-  mlir::Value permute(mlir::Value x, mlir::Value y, int64_t selector);
-  /// Pairs.
-  mlir::Value mulPair(mlir::Value x, mlir::Value y, bool bf16);
-  mlir::Value subPair(mlir::Value x, mlir::Value y, bool bf16);
-  /// Two 8-bit floats, in the low half of x, as a pair.
-  mlir::Value pairOfBytes(mlir::Value x, bool e5m2, bool bf16);
-  /// The low f16 or bf16 of x as an f32.
-  mlir::Value lowToFloat(mlir::Value x, bool bf16);
-  mlir::Value asFloat(mlir::Value bits);
+  /// Pairs of f16 or bf16, and codes that become some.
+  sm90::HalfPairs pairs(bool bf16) { return {b, bf16}; }
+  mlir::Value asFloat(mlir::Value bits) { return sm90::asFloat(b, bits); }
+  /// E8M0 as f32.
+  mlir::Value powerOfTwo(mlir::Value exponent) {
+    return asFloat(sm90::powerOfTwo(b, exponent));
+  }
   /// x times the low or the high half of y.
   mlir::Value mulByHalf(mlir::Value x, mlir::Value y, bool high, bool bf16);
 

@@ -10,19 +10,15 @@
 namespace nibble {
 namespace gpu {
 
-/// What a warp multiplies in one step. Operands are the weight times a power of
-/// two that makes codes exact: `getFactor` undoes it.
-///   E2M1 as f16: exponent and mantissa are moved to bits 9-11, 2^-14 of the
-///   value. Times 2^7 of an E4M3 scale, the product has bits down to 2^-17 and
-///   is below 2^5: exact. As bf16: bits 6-8, 2^-126, times 2^118 of the scale
-///   (times 2^126 without one).
-///   INT4: 1024 + (code ^ 8) less 1032 (bf16: 128, 136).
+/// What a warp multiplies in one step. Operands are the weight times the power
+/// of two that makes codes exact (tile::ExpandOp::getExactExponent);
+/// `getFactor` undoes it.
 class StreamWeights {
 public:
   StreamWeights(StreamAsm &code, const StreamProblem &problem,
                 const StreamPlan &plan, mlir::Value lane)
-      : code(code), problem(problem), plan(plan), lane(lane),
-        isInt(problem.storage.isInteger()),
+      : code(code), halves(code.pairs(problem.bf16)), problem(problem),
+        plan(plan), lane(lane), isInt(problem.storage.isInteger()),
         isSigned(!problem.storage.isUnsignedInteger()) {}
 
   /// A piece of each tile of this warp, tile after tile: codes, then scales.
@@ -46,15 +42,13 @@ private:
   }
   llvm::SmallVector<mlir::Value> octet(int64_t unit, int64_t tile,
                                        int64_t half);
-  llvm::SmallVector<mlir::Value> fromNibbles(mlir::Value word);
-  llvm::SmallVector<mlir::Value> fromE2M1(mlir::Value word);
   llvm::SmallVector<mlir::Value> fromBytes(mlir::Value word);
   mlir::Value scaleOfSum(int64_t unit, int64_t tile, int64_t half);
-  mlir::Value powerOfTwo(mlir::Value exponent);
   /// Of a piece, for both rows of a thread: blocks of 16.
   void convertScales();
 
   StreamAsm &code;
+  sm90::HalfPairs halves;
   const StreamProblem &problem;
   const StreamPlan &plan;
   mlir::Value lane, piece;

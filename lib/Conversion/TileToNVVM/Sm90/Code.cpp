@@ -151,30 +151,6 @@ Value Code::toIndex(Int number) {
   return arith::IndexCastUIOp::create(*this, getIndexType(), get(number));
 }
 
-SmallVector<Value> Code::emitAsm(const Twine &text, StringRef constraints,
-                                 TypeRange results, ValueRange operands,
-                                 bool hasEffects) {
-  Type type;
-  if (results.size() == 1)
-    type = results.front();
-  else if (results.size() > 1)
-    type = LLVM::LLVMStructType::getLiteral(getContext(),
-                                            llvm::to_vector(results));
-  auto op = LLVM::InlineAsmOp::create(
-      *this, type ? TypeRange(type) : TypeRange(), operands, text.str(),
-      constraints, hasEffects, /*is_align_stack=*/false,
-      LLVM::tailcallkind::TailCallKind::None,
-      LLVM::AsmDialectAttr::get(getContext(), LLVM::AsmDialect::AD_ATT),
-      ArrayAttr());
-  if (results.size() <= 1)
-    return llvm::to_vector_of<Value>(op->getResults());
-  SmallVector<Value> values;
-  for (size_t i = 0; i < results.size(); ++i)
-    values.push_back(LLVM::ExtractValueOp::create(
-        *this, op->getResult(0), ArrayRef<int64_t>(int64_t(i))));
-  return values;
-}
-
 void Code::startBlock(Block *block) {
   body.push_back(block);
   setInsertionPointToEnd(block);

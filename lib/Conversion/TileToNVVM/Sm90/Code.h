@@ -3,8 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_CODE_H
 #define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_CODE_H
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "Ptx.h"
 
 namespace nibble {
 namespace sm90 {
@@ -60,12 +59,15 @@ public:
   Int fromIndex(mlir::Value index);
   mlir::Value toIndex(Int number);
 
-  /// Instructions of PTX with LLVM's constraints; one value for each result.
+  /// As in Ptx.h.
   llvm::SmallVector<mlir::Value> emitAsm(const llvm::Twine &text,
                                          llvm::StringRef constraints,
                                          mlir::TypeRange results,
                                          mlir::ValueRange operands,
-                                         bool hasEffects = false);
+                                         bool hasEffects = false) {
+    return sm90::emitAsm(*this, text, constraints, results, operands,
+                         hasEffects);
+  }
 
   void when(mlir::Value condition, llvm::function_ref<void()> then);
   /// Runs `body` until it returns false, at least once. The cells are carried:

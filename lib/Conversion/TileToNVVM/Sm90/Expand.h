@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_EXPAND_H
 #define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_EXPAND_H
 
+#include "HalfPairs.h"
 #include "Rings.h"
 
 namespace nibble {
@@ -30,14 +31,12 @@ public:
   llvm::SmallVector<mlir::Value> make(int64_t step);
 
 private:
-  llvm::SmallVector<mlir::Value> fromFloats(mlir::Value word);
-  llvm::SmallVector<mlir::Value> fromIntegers(mlir::Value word);
   void convertScales(int64_t block);
-  mlir::Value multiply(mlir::Value x, mlir::Value y);
 
   Code &code;
   tile::ExpandOp op;
   bool isBf16;
+  HalfPairs pairs;
   llvm::SmallVector<mlir::Value> words, scaleWords;
   int64_t converted = -1;                    ///< block of which `factors` are
   llvm::SmallVector<mlir::Value, 2> factors; ///< pairs, of rows g and g + 8
