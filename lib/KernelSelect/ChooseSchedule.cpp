@@ -3,6 +3,7 @@
 #include "ChooseSchedule.h"
 
 #include "nibble/Conversion/NqToTile/Gemm.h"
+#include "nibble/KernelSelect/ProductClass.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -18,7 +19,7 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
                                       const Machine &machine,
                                       ArrayRef<const TuningDb *> databases) {
   if (machine.family != TargetFamily::Sm90 ||
-      !kernel.name.starts_with("gemm.wgmma."))
+      getProductClass(kernel.name).generator != ProductGenerator::TensorCores)
     return {};
   std::string why;
   std::optional<GemmShape> shape = getTileGemmShape(region.getBlock(), why);

@@ -107,3 +107,8 @@ std::optional<Machine> nibble::getMachine(llvm::StringRef target) {
                    kSumsPerSecond / 1.25};
   return std::nullopt;
 }
+
+bool nibble::isGpuTarget(llvm::StringRef target) {
+  std::optional<Machine> machine = getMachine(target);
+  return machine && machine->isGpu();
+}

@@ -377,12 +377,10 @@ LogicalResult Compiler::checkMemory() {
   return pm.run(*module);
 }
 
-bool Compiler::isForGpu() const { return getMachine(options.target)->isGpu(); }
-
 /// The kernels live in a nested module of their own; it leaves the plan here
 /// and becomes code.
 LogicalResult Compiler::emitCode() {
-  return isForGpu() ? emitGpuCode() : emitCpuCode();
+  return isGpuTarget(options.target) ? emitGpuCode() : emitCpuCode();
 }
 
 LogicalResult Compiler::emitCpuCode() {
@@ -520,7 +518,7 @@ static std::vector<std::string> getHostVectorFeatures() {
 LogicalResult Compiler::write() {
   WriteEngineOptions engine;
   engine.path = options.output;
-  engine.target = isForGpu() ? options.target : "cpu";
+  engine.target = isGpuTarget(options.target) ? options.target : "cpu";
   engine.cubin = cubin;
   engine.overlap = options.overlapLaunches;
   engine.model = options.input;

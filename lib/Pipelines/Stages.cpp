@@ -159,8 +159,7 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
   add("fuse-gated-mlp", createFuseGatedMlp);
   // Kernels of GPUs have one product each, and addresses for every operand. The
   // CPU's walk several weights for one packed A.
-  bool isGpu =
-      getMachine(options.target) && getMachine(options.target)->isGpu();
+  bool isGpu = isGpuTarget(options.target);
   if (isGpu)
     add("merge-sibling-products", createMergeSiblingProducts);
   if (runs("fuse-qkv"))

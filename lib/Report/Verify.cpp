@@ -165,10 +165,7 @@ private:
                                                  : Stage::Lower);
   }
 
-  bool isForGpu() const {
-    std::optional<Machine> machine = getMachine(options.compile.target);
-    return machine && machine->isGpu();
-  }
+  bool isForGpu() const { return isGpuTarget(options.compile.target); }
   std::string getDeviceName() const {
     if (!options.device.empty())
       return options.device;
@@ -186,7 +183,8 @@ private:
     auto engine = rt::Engine::load(path);
     if (!engine.ok())
       return check(engine.status());
-    rt::DeviceOptions deviceOptions{options.threads};
+    rt::DeviceOptions deviceOptions;
+    deviceOptions.threads = options.threads;
     deviceOptions.target = isForGpu() ? options.compile.target : "";
     auto device = rt::createDevice(getDeviceName(), deviceOptions);
     if (!device.ok())

@@ -52,6 +52,8 @@ struct Machine {
 
 /// "cpu", "cpu:native", "sm_90a", "sm_100a", "sm_110a"; nothing for others.
 std::optional<Machine> getMachine(llvm::StringRef target);
+/// False also for what is no target.
+bool isGpuTarget(llvm::StringRef target);
 /// All names of targets, for messages.
 llvm::ArrayRef<llvm::StringLiteral> getTargetNames();
 

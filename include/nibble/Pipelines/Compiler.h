@@ -116,7 +116,6 @@ private:
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
   void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
                  llvm::StringRef stage);
-  bool isForGpu() const;
   mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();

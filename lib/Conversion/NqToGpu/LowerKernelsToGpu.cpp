@@ -1,5 +1,6 @@
 // lower-kernels-to-gpu: every kernel of the plan as kernels of a GPU.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "ChosenClass.h"
 #include "TileGemm.h"
 
 #include "nibble/Conversion/NqToGpu/Loops.h"
@@ -137,7 +138,8 @@ struct LowerKernelsToGpuPass
                             exec::LaunchOp launch) {
     if (!nibble::gpu::isProductKernel(kernel))
       return nibble::gpu::lowerLoopsToGpu(kernel, code, chip);
-    if (!nibble::gpu::isTileKernel(kernel, chip))
+    if (nibble::gpu::getProductClass(kernel, chip).generator !=
+        ProductGenerator::TensorCores)
       return nibble::gpu::lowerProductsToGpu(kernel, code, chip);
     std::string why;
     auto tile = nibble::gpu::emitTileGemm(kernel, code, chip, why);

@@ -4,6 +4,7 @@
 
 #include "AttentionSimt.h"
 #include "AttentionWgmma.h"
+#include "ChosenClass.h"
 #include "ProductCut.h"
 #include "ProductGemm.h"
 #include "StreamGemm.h"
@@ -32,12 +33,11 @@ class ProductsLowering {
 public:
   ProductsLowering(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options)
-      : isStream(isStreamKernel(kernel, options)),
+      : chosen(getProductClass(kernel, options)),
         onTensorCores(mayUseTensorCores(kernel, options)),
-        cut(kernel, wantsPlainOperands(kernel),
+        cut(kernel, chosen.plainOperands,
             onTensorCores && canMoveAttention(kernel)),
         target(target), options(options), name(kernel.getSymName()),
-        isTile(isTileKernel(kernel, options)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
       homes[argument] = {unsigned(i), 0};
@@ -129,10 +129,11 @@ private:
   /// Tensor cores, if the class of the kernel is that, and the kernels for
   /// them can read the operands.
   FailureOr<GpuKernel> emitMatmul(func::FuncOp function) {
-    if (isTile || isStream) {
+    if (chosen.generator != ProductGenerator::Threads) {
       std::string why;
-      auto lowered = isTile ? emitTileGemm(function, target, options, why)
-                            : emitStreamGemm(function, target, options, why);
+      auto lowered = chosen.generator == ProductGenerator::TensorCores
+                         ? emitTileGemm(function, target, options, why)
+                         : emitStreamGemm(function, target, options, why);
       if (failed(lowered))
         return failure();
       if (*lowered)
@@ -163,12 +164,12 @@ private:
     return home;
   }
 
-  bool isStream, onTensorCores;
+  ProductClass chosen;
+  bool onTensorCores;
   ProductCut cut;
   mlir::gpu::GPUModuleOp target;
   const GpuTarget &options;
   std::string name;
-  bool isTile;
   unsigned workspace, firstResult;
   SmallVector<Value> returned; ///< null once written
   DenseMap<Value, Home> homes;

@@ -4,7 +4,6 @@
 
 #include "ProductMatrices.h"
 #include "StreamWeights.h"
-#include "nibble/KernelSelect/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -13,12 +12,6 @@ using namespace mlir;
 
 namespace nibble {
 namespace gpu {
-
-bool isStreamKernel(func::FuncOp kernel, const GpuTarget &options) {
-  auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-  return options.chip == "sm_90a" && name &&
-         name.getValue().starts_with("gemm.stream.");
-}
 
 namespace {
 

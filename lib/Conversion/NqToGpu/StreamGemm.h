@@ -11,9 +11,6 @@
 namespace nibble {
 namespace gpu {
 
-/// True if select-kernels chose to stream the weights of the kernel.
-bool isStreamKernel(mlir::func::FuncOp kernel, const GpuTarget &options);
-
 /// The product of a part (ProductCut.h) as one kernel. The weight is operand A,
 /// expanded to f16 or bf16 in registers, exactly: of wgmma, or up to 16 tokens
 /// or if sums are scaled of mma.sync.m16n8k16, 16 rows to a warp. Tokens are B,

@@ -13,27 +13,6 @@ using namespace mlir;
 namespace nibble {
 namespace gpu {
 
-bool isTileKernel(func::FuncOp kernel, const GpuTarget &options) {
-  auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-  return options.chip == "sm_90a" && name &&
-         llvm::is_contained({"gemm.wgmma.e4m3", "gemm.wgmma.e4m3.block128",
-                             "gemm.wgmma.f16", "gemm.wgmma.bf16",
-                             "gemm.wgmma.f16.expand", "gemm.wgmma.bf16.expand",
-                             "gemm.wgmma.f16.promote32"},
-                            name.getValue());
-}
-
-bool wantsPlainOperands(func::FuncOp kernel) {
-  auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-  if (!name)
-    return false;
-  StringRef text = name.getValue();
-  bool expands = text.ends_with(".expand") || text.ends_with(".promote32") ||
-                 text.ends_with(".block128");
-  return text.starts_with("gemm.stream.") ||
-         (text.starts_with("gemm.wgmma.") && expands);
-}
-
 static std::optional<GemmSchedule>
 getSchedule(func::FuncOp function, const GpuTarget &options, std::string &why) {
   if (auto text = function->getAttrOfType<StringAttr>(kScheduleAttr)) {

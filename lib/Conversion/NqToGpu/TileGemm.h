@@ -11,13 +11,6 @@
 namespace nibble {
 namespace gpu {
 
-/// True if select-kernels chose tensor cores for the kernel, and this chip has
-/// a generator for that class.
-bool isTileKernel(mlir::func::FuncOp kernel, const GpuTarget &options);
-
-/// True if operands of the kernel's products have to lie in memory as they are.
-bool wantsPlainOperands(mlir::func::FuncOp kernel);
-
 /// Writes the whole of `function` as one kernel with the schedule that it
 /// carries (kScheduleAttr), or the best estimate. Nothing, with the reason in
 /// `why`, if it is no such kernel; failure after an error.

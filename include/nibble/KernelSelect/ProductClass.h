@@ -1,0 +1,28 @@
+// What the name of a kernel class says of products on Hopper.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_KERNELSELECT_PRODUCTCLASS_H
+#define NIBBLE_KERNELSELECT_PRODUCTCLASS_H
+
+#include "llvm/ADT/StringRef.h"
+
+namespace nibble {
+
+/// What writes the kernel.
+enum class ProductGenerator {
+  Threads,    ///< FMA units; all classes that are none of those below
+  Streams,    ///< gemm.stream.*: few rows, a weight that is read once
+  TensorCores ///< gemm.wgmma.*: NqToTile, then TileToNVVM
+};
+
+struct ProductClass {
+  ProductGenerator generator = ProductGenerator::Threads;
+  /// Operands of products have to lie in memory as they are.
+  bool plainOperands = false;
+};
+
+/// Of any class, of Hopper or not. gemm.wgmma.e4m3.lossy has no generator yet.
+ProductClass getProductClass(llvm::StringRef kernelClass);
+
+} // namespace nibble
+
+#endif // NIBBLE_KERNELSELECT_PRODUCTCLASS_H

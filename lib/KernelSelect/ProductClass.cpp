@@ -1,0 +1,18 @@
+// What the name of a kernel class says of products on Hopper.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/KernelSelect/ProductClass.h"
+
+using namespace nibble;
+
+ProductClass nibble::getProductClass(llvm::StringRef kernelClass) {
+  if (kernelClass.starts_with("gemm.stream."))
+    return {ProductGenerator::Streams, /*plainOperands=*/true};
+  if (!kernelClass.starts_with("gemm.wgmma.") ||
+      kernelClass.ends_with(".lossy"))
+    return {};
+  // Packed codes, and scales that change along k.
+  bool plain = kernelClass.ends_with(".expand") ||
+               kernelClass.ends_with(".promote32") ||
+               kernelClass.ends_with(".block128");
+  return {ProductGenerator::TensorCores, plain};
+}
