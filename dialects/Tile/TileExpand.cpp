@@ -75,7 +75,7 @@ LogicalResult ExpandOp::verify() {
         << " is not exact in " << type.getElement();
     return diag;
   }
-  if (*exponent != getExponent())
+  if (*exponent != int64_t(getExponent()))
     return emitOpError() << "is exact times 2^" << *exponent << ", not times 2^"
                          << int64_t(getExponent());
   if (!getCodes().getType().getElement().isInteger(32))

@@ -248,6 +248,19 @@ static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape,
   return list;
 }
 
+/// By the estimate; equals stay in order.
+static void sortByTime(llvm::SmallVectorImpl<GemmSchedule> &list,
+                       const GemmShape &shape, int64_t multiprocessors) {
+  llvm::SmallVector<std::pair<double, size_t>> order;
+  for (auto [i, schedule] : llvm::enumerate(list))
+    order.push_back({estimateSeconds(schedule, shape, multiprocessors), i});
+  llvm::sort(order);
+  llvm::SmallVector<GemmSchedule> sorted;
+  for (auto [seconds, i] : order)
+    sorted.push_back(list[i]);
+  list.assign(sorted);
+}
+
 /// The estimate does not know the raster: two of them of each kind of tile come
 /// first, so that the first candidates are of many kinds.
 static void spreadRasters(llvm::SmallVectorImpl<GemmSchedule> &list) {
@@ -293,10 +306,7 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
           s.clusterN = clusterN;
           add(s);
         }
-  llvm::stable_sort(list, [&](const GemmSchedule &a, const GemmSchedule &b) {
-    return estimateSeconds(a, shape, multiprocessors) <
-           estimateSeconds(b, shape, multiprocessors);
-  });
+  sortByTime(list, shape, multiprocessors);
   spreadRasters(list);
   return list;
 }
