@@ -5,19 +5,15 @@
 #define NIBBLE_TEST_UNIT_TARGET_GPUFUSEDHARNESS_H
 
 #include "FusedKernelHarness.h"
-#include "GpuRun.h"
+#include "GpuCompiled.h"
 #include "nibble/Conversion/NqToGpu/Products.h"
-#include "nibble/Dialect/Tile/TileOps.h"
-#include "nibble/Target/Gpu/GpuTarget.h"
 
 namespace nibble {
 namespace test {
 
 /// After checkNear, `outputs` are those of the GPU.
-class GpuFusedRun : public FusedKernelRun {
+class GpuFusedRun : public FusedKernelRun, public GpuCompiled {
 public:
-  using Generator = std::function<mlir::FailureOr<gpu::GpuKernel>(
-      mlir::func::FuncOp, mlir::gpu::GPUModuleOp)>;
   explicit GpuFusedRun(const std::string &text, bool onCpu = false,
                        const gpu::GpuTarget &target = {})
       : GpuFusedRun(text, onCpu, [target](auto kernel, auto module) {
@@ -25,15 +21,9 @@ public:
         }) {}
   /// With another generator than that of products.
   GpuFusedRun(const std::string &text, bool onCpu, Generator generator)
-      : FusedKernelRun(text, /*inPlace=*/-1, onCpu), generator(generator) {
-    if (!graph)
-      return;
-    mlir::DialectRegistry registry;
-    gpu::registerGpuTarget(registry);
-    registry.insert<tile::TileDialect>();
-    context->appendDialectRegistry(registry);
-    context->loadAllAvailableDialects();
-    compileForGpu();
+      : FusedKernelRun(text, /*inPlace=*/-1, onCpu) {
+    if (graph)
+      compileForGpu(kernel, generator);
   }
 
   void checkNear(double limit, unsigned seed = 1) {
@@ -58,26 +48,7 @@ public:
       fprintf(stderr, "%s\n", gpuCode.c_str());
     if (getenv("NIBBLE_SHOW_ALL_PTX"))
       fprintf(stderr, "%s\n", ptx.c_str());
-    checkRegisters();
-  }
-
-  /// Where there is a ptxas: no kernel has a stack or spills.
-  void checkAssembly() {
-    std::string ptxas = gpu::findPtxas();
-    if (ptxas.empty())
-      return;
-    auto assembled = gpu::assemble(ptx, "sm_90a", ptxas);
-    ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
-    for (const std::string &warning : assembled->warnings)
-      ADD_FAILURE() << warning;
-    for (const gpu::KernelResources &resources : assembled->kernels) {
-      EXPECT_EQ(resources.stackBytes, 0) << resources.symbol;
-      EXPECT_EQ(resources.spillBytes, 0) << resources.symbol;
-      if (getenv("NIBBLE_SHOW_REGISTERS"))
-        fprintf(stderr, "%s: %d registers, %d bytes shared\n",
-                resources.symbol.c_str(), int(resources.registers),
-                int(resources.sharedBytes));
-    }
+    checkAssemblyIfAsked();
   }
 
   /// The first operand is the identity of f16; f32 results are equal, bit by
@@ -100,56 +71,8 @@ public:
       ASSERT_NEAR(x[i], y[i], std::abs(y[i]) * 0x1p-22) << "element " << i;
   }
 
-  gpu::GpuKernel gpuKernel;
-  std::string gpuError, gpuCode, ptx;
-
 protected:
-  Buffers makeGpuOutputs() {
-    Buffers buffers;
-    for (mlir::Type type : kernel.getResultTypes())
-      buffers.emplace_back(nq::getStorageRegions(tensorOf(type)).total,
-                           GpuRun::kPoison);
-    return buffers;
-  }
-
-  void compileForGpu() {
-    mlir::ScopedDiagnosticHandler handler(context.get(),
-                                          [&](mlir::Diagnostic &diagnostic) {
-                                            gpuError += diagnostic.str() + "\n";
-                                            return mlir::success();
-                                          });
-    mlir::OwningOpRef<mlir::ModuleOp> code =
-        mlir::ModuleOp::create(graph->getLoc());
-    auto builder = mlir::OpBuilder::atBlockEnd(code->getBody());
-    auto module =
-        mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
-    auto lowered = generator(kernel, module);
-    if (mlir::failed(lowered))
-      return;
-    gpuKernel = *lowered;
-    llvm::raw_string_ostream(gpuCode) << *code;
-    if (mlir::failed(mlir::verify(*code)))
-      return;
-    auto text = gpu::emitPtx(module, {});
-    if (!text) {
-      gpuError += llvm::toString(text.takeError());
-      return;
-    }
-    ptx = *text;
-    device = std::make_unique<GpuRun>(ptx, gpuKernel);
-    if (device->error.empty())
-      return;
-    gpuError += device->error + "\n" + ptx;
-    device.reset();
-  }
-
-  void checkRegisters() {
-    if (getenv("NIBBLE_TEST_PTXAS"))
-      checkAssembly();
-  }
-
-  Generator generator;
-  std::unique_ptr<GpuRun> device;
+  Buffers makeGpuOutputs() { return GpuCompiled::makeGpuOutputs(kernel); }
 };
 
 } // namespace test

@@ -4,18 +4,17 @@
 #ifndef NIBBLE_TEST_UNIT_TARGET_GPULOOPHARNESS_H
 #define NIBBLE_TEST_UNIT_TARGET_GPULOOPHARNESS_H
 
-#include "GpuRun.h"
+#include "GpuCompiled.h"
 #include "LoopKernelHarness.h"
 #include "nibble/Analysis/InPlace.h"
 #include "nibble/Conversion/NqToGpu/Loops.h"
-#include "nibble/Target/Gpu/GpuTarget.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace nibble {
 namespace test {
 
-class GpuLoopRun : public LoopKernelRun {
+class GpuLoopRun : public LoopKernelRun, public GpuCompiled {
 public:
   explicit GpuLoopRun(const std::string &text, int inPlace = -1)
       : LoopKernelRun(text, inPlace) {
@@ -24,11 +23,13 @@ public:
     kernel.walk([&](nq::UpdateOp) { updates = true; });
     if (cpu::isFusedKernel(kernel) || (!ok() && !updates))
       return;
-    mlir::DialectRegistry registry;
-    gpu::registerGpuTarget(registry);
-    context->appendDialectRegistry(registry);
-    context->loadAllAvailableDialects();
-    compileForGpu();
+    compileForGpu(kernel, [&](auto function, auto module) {
+      auto lowered = gpu::lowerLoopsToGpu(function, module, {});
+      allowInPlace(module);
+      return lowered;
+    });
+    if (device)
+      checkAssemblyIfAsked();
   }
 
   void call(void *const *args, int64_t low, int64_t high) {
@@ -39,7 +40,7 @@ public:
       const char *data = static_cast<const char *>(args[next++]);
       inputs.emplace_back(data, data + sizeOf(type));
     }
-    ASSERT_TRUE(device) << error;
+    ASSERT_TRUE(device) << gpuError;
     EXPECT_EQ(device->run(inputs, outputs), "");
     for (const std::vector<char> &output : outputs)
       EXPECT_EQ(std::memcmp(output.data(), args[next++], output.size()), 0);
@@ -50,7 +51,7 @@ public:
       LoopKernelRun::check(checks, seed);
     if ((!ok() && !updates) || cpu::isFusedKernel(kernel))
       return;
-    ASSERT_TRUE(device) << error;
+    ASSERT_TRUE(device) << gpuError;
     random.seed(seed);
     Buffers inputs = makeInputs(checks);
     auto expected = runReference(inputs);
@@ -74,30 +75,11 @@ public:
   Buffers runOnGpu(const Buffers &inputs) {
     Buffers outputs = makeGpuOutputs();
     if (!device)
-      ADD_FAILURE() << error;
+      ADD_FAILURE() << gpuError;
     else
       EXPECT_EQ(device->run(inputs, outputs, pairs()), "") << gpuCode;
     return outputs;
   }
-
-  /// ptxas takes it, and every variable has a register.
-  void checkAssembly() {
-    std::string ptxas = gpu::findPtxas();
-    if (ptxas.empty())
-      GTEST_SKIP() << "there is no ptxas";
-    auto assembled = gpu::assemble(ptx, gpu::GpuTarget().chip, ptxas);
-    if (!assembled)
-      FAIL() << llvm::toString(assembled.takeError());
-    for (const gpu::KernelResources &kernel : assembled->kernels) {
-      EXPECT_EQ(kernel.spillBytes, 0) << gpuCode;
-      EXPECT_EQ(kernel.stackBytes, 0) << gpuCode;
-      mostRegisters = std::max(mostRegisters, kernel.registers);
-    }
-  }
-  int64_t mostRegisters = 0;
-
-  gpu::GpuKernel gpuKernel;
-  std::string gpuCode, ptx;
 
 private:
   /// Results that have the buffer of an operand.
@@ -114,43 +96,7 @@ private:
     return nq::getStorageRegions(tensorOf(type)).total;
   }
 
-  Buffers makeGpuOutputs() {
-    Buffers outputs;
-    for (mlir::Type type : kernel.getResultTypes())
-      outputs.emplace_back(sizeOf(type), GpuRun::kPoison);
-    return outputs;
-  }
-
-  void compileForGpu() {
-    mlir::ScopedDiagnosticHandler handler(context.get(),
-                                          [&](mlir::Diagnostic &diagnostic) {
-                                            error += diagnostic.str() + "\n";
-                                            return mlir::success();
-                                          });
-    mlir::OwningOpRef<mlir::ModuleOp> code =
-        mlir::ModuleOp::create(graph->getLoc());
-    mlir::OpBuilder builder(context.get());
-    builder.setInsertionPointToEnd(code->getBody());
-    auto module =
-        mlir::gpu::GPUModuleOp::create(builder, graph->getLoc(), "gpu_kernels");
-    auto lowered = gpu::lowerLoopsToGpu(kernel, module, {});
-    if (mlir::failed(lowered))
-      return;
-    gpuKernel = *lowered;
-    allowInPlace(module);
-    llvm::raw_string_ostream(gpuCode) << *code;
-    if (mlir::failed(mlir::verify(*code)))
-      return;
-    auto text = gpu::emitPtx(module, {});
-    if (!text) {
-      error += llvm::toString(text.takeError());
-      return;
-    }
-    ptx = *text;
-    load();
-    if (getenv("NIBBLE_TEST_PTXAS"))
-      checkAssembly();
-  }
+  Buffers makeGpuOutputs() { return GpuCompiled::makeGpuOutputs(kernel); }
 
   void allowInPlace(mlir::gpu::GPUModuleOp module) {
     if (inPlace < 0)
@@ -160,14 +106,6 @@ private:
       function.removeArgAttr(inPlace, name);
       function.removeArgAttr(kernel.getNumArguments(), name);
     }
-  }
-
-  void load() {
-    device = std::make_unique<GpuRun>(ptx, gpuKernel);
-    if (device->error.empty())
-      return;
-    error += device->error + "\n" + ptx;
-    device.reset();
   }
 
   /// The same bits where no order of sums is in between.
@@ -181,7 +119,6 @@ private:
     compare(number, got, *want, checks);
   }
 
-  std::unique_ptr<GpuRun> device;
   bool updates = false; ///< has nq.update, which loops on the CPU have not
 };
 

@@ -50,9 +50,9 @@ struct Spread {
 };
 
 void check(const string &text, double limit = 2e-6,
-           std::optional<Spread> want = {}) {
+           std::optional<Spread> want = {}, const gpu::GpuTarget &target = {}) {
   SCOPED_TRACE(text);
-  GpuFusedRun run(text, /*onCpu=*/false);
+  GpuFusedRun run(text, /*onCpu=*/false, target);
   run.checks.scale = 0.25;
   run.checks.lowScale = -6;
   run.checks.highScale = -3;
@@ -96,14 +96,28 @@ TEST(GpuStream, RowsOfAnyNumber) {
       check(product(m, 201, 160, "f16", element, "f16"), 1e-3);
 }
 
-/// K in one block, in a cluster of two, in blocks with a second launch; K off
-/// every tile.
+/// K in one block, in blocks with a second launch; K off every tile.
 TEST(GpuStream, PlansOfAllKinds) {
   check(product(3, 2200, 32, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{1, 1});
   check(product(17, 800, 1536, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{2, 1});
   check(product(5, 48, 4128, "f16", "!nq.nvfp4", "f32"), 2e-6, Spread{2, 1});
   check(product(20, 300, 2080, "f16", "!nq.mxfp4", "f32"), 2e-6, Spread{2, 1});
   check(product(33, 17, 2080, "bf16", "bf16", "f32"), 2e-6, Spread{2, 1});
+}
+
+/// K in a cluster of two, which small products take where there are few
+/// multiprocessors: one cluster, two; with wgmma (the first three) and without.
+TEST(GpuStream, PlansWithClusters) {
+  auto checkCluster = [](const string &text, int64_t multiprocessors) {
+    gpu::GpuTarget target;
+    target.multiprocessors = multiprocessors;
+    check(text, 2e-6, Spread{1, 2}, target);
+  };
+  checkCluster(product(17, 40, 1056, "f16", "f16", "f32"), 2);
+  checkCluster(product(17, 72, 512, "f16", "f16", "f32"), 4);
+  checkCluster(product(33, 16, 1056, "f16", "!nq.nvfp4", "f32"), 2);
+  checkCluster(product(33, 16, 1056, "f16", "!nq.mxfp4", "f32"), 2);
+  checkCluster(product(16, 264, 2080, "f16", "!nq.nvfp4", "f32"), 2);
 }
 
 TEST(GpuStream, EitherOrderOfTheWeight) {

@@ -2,8 +2,7 @@
 // clusters, rasters, epilogues and stores, at sizes off the tile.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TileKernel.h"
-
-#include "nibble/Target/Gpu/GpuTarget.h"
+#include "GpuAssembly.h"
 
 #include <gtest/gtest.h>
 
@@ -14,26 +13,11 @@ using namespace nibble::test;
 
 namespace {
 
-/// ptxas serializes wgmma or spills where code is not what it wants.
-void expectAssembles(const TileKernel &kernel) {
-  std::string ptxas = gpu::findPtxas();
-  if (ptxas.empty())
-    return;
-  auto assembled = gpu::assemble(kernel.ptx, "sm_90a", ptxas);
-  ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
-  for (const std::string &warning : assembled->warnings)
-    ADD_FAILURE() << warning;
-  for (const gpu::KernelResources &used : assembled->kernels) {
-    EXPECT_EQ(used.stackBytes, 0);
-    EXPECT_EQ(used.spillBytes, 0);
-  }
-}
-
 void expectRight(const TileConfig &config, unsigned seed = 1) {
   SCOPED_TRACE(config.str());
   TileKernel kernel(config);
   ASSERT_EQ(kernel.error, "");
-  expectAssembles(kernel);
+  expectAssembles(kernel.ptx);
   if (getenv("NIBBLE_SHOW_PTX"))
     fprintf(stderr, "%s\n", kernel.ptx.c_str());
   EXPECT_EQ(runTileKernel(kernel, seed), "");
