@@ -1,13 +1,7 @@
 // gpu-convert-float8: conversions of FP8 as instructions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "NumberPatterns.h"
 #include "Passes.h"
-
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
@@ -19,46 +13,9 @@ bool isFloat8(Type type) {
   return isa<Float8E4M3FNType, Float8E5M2Type>(getElementTypeOrSelf(type));
 }
 
-/// Instructions take scalars: vectors of one dimension come apart.
-bool isFlat(Type type) {
-  auto vector = dyn_cast<VectorType>(type);
-  return !vector || (vector.getRank() == 1 && !vector.isScalable());
-}
-
-SmallVector<Value> unpack(ImplicitLocOpBuilder &b, Value value) {
-  auto vector = dyn_cast<VectorType>(value.getType());
-  if (!vector)
-    return {value};
-  SmallVector<Value> elements;
-  for (int64_t i = 0; i < vector.getNumElements(); ++i)
-    elements.push_back(vector::ExtractOp::create(b, value, i));
-  return elements;
-}
-
-/// A scalar, or a vector, as `like` is.
-Value pack(ImplicitLocOpBuilder &b, Type like, ArrayRef<Value> elements) {
-  if (!isa<VectorType>(like))
-    return elements[0];
-  auto vector =
-      VectorType::get(int64_t(elements.size()), elements[0].getType());
-  return vector::FromElementsOp::create(b, vector, elements);
-}
-
 //===----------------------------------------------------------------------===//
 // Bounds
 //===----------------------------------------------------------------------===//
-
-std::optional<double> getBound(Value value) {
-  if (auto broadcast = value.getDefiningOp<vector::BroadcastOp>())
-    value = broadcast.getSource();
-  Attribute attr;
-  if (!matchPattern(value, m_Constant(&attr)))
-    return std::nullopt;
-  if (auto splat = dyn_cast<SplatElementsAttr>(attr))
-    attr = splat.getSplatValue<Attribute>();
-  auto number = dyn_cast<FloatAttr>(attr);
-  return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
-}
 
 /// A number between two bounds.
 struct Clamped {
@@ -67,24 +24,13 @@ struct Clamped {
   bool keepsNan;
 };
 
-template <typename... Ops>
-std::optional<std::pair<Value, double>> matchBound(Value value) {
-  Operation *op = value.getDefiningOp();
-  if (!op || !isa<Ops...>(op))
-    return std::nullopt;
-  for (unsigned i : {0, 1})
-    if (auto bound = getBound(op->getOperand(i)))
-      return std::make_pair(op->getOperand(1 - i), *bound);
-  return std::nullopt;
-}
-
 /// min(max(x, low), high) or max(min(x, high), low).
 std::optional<Clamped> matchClamp(Value value) {
   auto isUpper = [&](Value v) {
-    return matchBound<arith::MinimumFOp, arith::MinNumFOp>(v);
+    return matchConstant<arith::MinimumFOp, arith::MinNumFOp>(v);
   };
   auto isLower = [&](Value v) {
-    return matchBound<arith::MaximumFOp, arith::MaxNumFOp>(v);
+    return matchConstant<arith::MaximumFOp, arith::MaxNumFOp>(v);
   };
   auto upper = isUpper(value), lower = isLower(value);
   bool isUpperLast = upper.has_value();
@@ -237,22 +183,17 @@ struct ConvertFromFloat8 : OpRewritePattern<arith::ExtFOp> {
   }
 };
 
-class ConvertFloat8 : public PassWrapper<ConvertFloat8, OperationPass<>> {
+class ConvertFloat8 : public NumberPass<ConvertFloat8> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertFloat8)
   StringRef getArgument() const final { return "gpu-convert-float8"; }
   StringRef getDescription() const final {
     return "Convert f32 to FP8 and FP8 to f32, f16 or bf16 by instructions";
   }
-  void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
-                    NVVM::NVVMDialect, vector::VectorDialect>();
-  }
   void runOnOperation() final {
     RewritePatternSet patterns(&getContext());
     patterns.add<ConvertToFloat8, ConvertFromFloat8>(&getContext());
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    apply(std::move(patterns));
   }
 };
 

@@ -1,12 +1,8 @@
 // gpu-expand-math: math functions of f32 by the instructions for 2^x and 1/x.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "FloatExpr.h"
+#include "NumberPatterns.h"
 #include "Passes.h"
-
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 using nibble::cpu::atMost;
@@ -28,13 +24,10 @@ constexpr double kLog2eHigh = 0x1.715476p+0, kLog2eLow = 0x1.4ae0c0p-26;
 
 /// A scalar instruction on every element.
 Fx perElement(Fx x, function_ref<Value(Value)> instruction) {
-  auto type = dyn_cast<VectorType>(x.type());
-  if (!type)
-    return x.wrap(instruction(x.v));
   SmallVector<Value> results;
-  for (int64_t i = 0; i < type.getNumElements(); ++i)
-    results.push_back(instruction(vector::ExtractOp::create(*x.b, x.v, i)));
-  return x.wrap(vector::FromElementsOp::create(*x.b, type, results));
+  for (Value element : unpack(*x.b, x.v))
+    results.push_back(instruction(element));
+  return x.wrap(pack(*x.b, x.type(), results));
 }
 
 /// 2^x to 2^-22 (PTX ISA); results below 2^-126 are zero.
@@ -111,9 +104,7 @@ Fx erfOf(Fx x) {
 
 /// f32, scalars or vectors of one dimension.
 bool isCovered(Type type) {
-  auto vector = dyn_cast<VectorType>(type);
-  return getElementTypeOrSelf(type).isF32() &&
-         (!vector || (vector.getRank() == 1 && !vector.isScalable()));
+  return getElementTypeOrSelf(type).isF32() && isFlat(type);
 }
 
 template <typename Op> struct Expand : OpRewritePattern<Op> {
@@ -128,28 +119,6 @@ template <typename Op> struct Expand : OpRewritePattern<Op> {
   }
   Fx (*function)(Fx);
 };
-
-std::optional<double> getNumber(Value value) {
-  if (auto broadcast = value.getDefiningOp<vector::BroadcastOp>())
-    value = broadcast.getSource();
-  Attribute attr;
-  if (!matchPattern(value, m_Constant(&attr)))
-    return std::nullopt;
-  if (auto splat = dyn_cast<SplatElementsAttr>(attr))
-    attr = splat.getSplatValue<Attribute>();
-  auto number = dyn_cast<FloatAttr>(attr);
-  return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
-}
-
-/// The other operand of an `Op` with a constant.
-template <typename Op>
-std::optional<std::pair<Value, double>> matchConstant(Value value) {
-  auto op = value.getDefiningOp<Op>();
-  for (unsigned i = 0; op && i < 2; ++i)
-    if (auto number = getNumber(op->getOperand(1 - i)))
-      return std::make_pair(op->getOperand(i), *number);
-  return std::nullopt;
-}
 
 template <typename Op> Value matchPlusOne(Value value) {
   auto sum = matchConstant<arith::AddFOp>(value);
@@ -215,16 +184,12 @@ struct ExpandLogistic : OpRewritePattern<arith::DivFOp> {
   }
 };
 
-class ExpandMath : public PassWrapper<ExpandMath, OperationPass<>> {
+class ExpandMath : public NumberPass<ExpandMath> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
   StringRef getArgument() const final { return "gpu-expand-math"; }
   StringRef getDescription() const final {
     return "Replace exp, exp2, tanh, erf of f32 by instructions of GPUs";
-  }
-  void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
-                    NVVM::NVVMDialect, vector::VectorDialect>();
   }
   /// Sums and quotients with functions in them before the functions.
   void runOnOperation() final {
@@ -237,8 +202,7 @@ public:
     functions.add<Expand<math::TanhOp>>(&getContext(), tanhOf);
     functions.add<Expand<math::ErfOp>>(&getContext(), erfOf);
     for (RewritePatternSet *patterns : {&gelu, &sums, &functions})
-      if (failed(applyPatternsGreedily(getOperation(), std::move(*patterns))))
-        return signalPassFailure();
+      apply(std::move(*patterns));
   }
 };
 
