@@ -22,24 +22,8 @@ Type GemmCode::elementType(rt::StorageFormat format) {
   }
 }
 
-Value GemmCode::index(int64_t value) {
+Value GemmCode::constant(int64_t value) {
   return arith::ConstantIndexOp::create(b, value);
-}
-Value GemmCode::add(Value x, Value y) {
-  return b.createOrFold<arith::AddIOp>(x, y);
-}
-Value GemmCode::add(Value x, int64_t y) { return y ? add(x, index(y)) : x; }
-Value GemmCode::sub(Value x, Value y) {
-  return b.createOrFold<arith::SubIOp>(x, y);
-}
-Value GemmCode::mul(Value x, int64_t y) {
-  return b.createOrFold<arith::MulIOp>(x, index(y));
-}
-Value GemmCode::div(Value x, int64_t y) {
-  return b.createOrFold<arith::DivUIOp>(x, index(y));
-}
-Value GemmCode::rem(Value x, int64_t y) {
-  return b.createOrFold<arith::RemUIOp>(x, index(y));
 }
 Value GemmCode::min(Value x, Value y) {
   return b.createOrFold<arith::MinSIOp>(x, y);
@@ -47,10 +31,6 @@ Value GemmCode::min(Value x, Value y) {
 Value GemmCode::max(Value x, Value y) {
   return b.createOrFold<arith::MaxSIOp>(x, y);
 }
-Value GemmCode::less(Value x, Value y) {
-  return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
-}
-
 scf::ForOp GemmCode::loop(Value from, Value to, int64_t step,
                           llvm::function_ref<void(Value)> body) {
   auto loop = scf::ForOp::create(b, from, to, index(step));

@@ -3,13 +3,12 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_GEMMCODE_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_GEMMCODE_H
 
+#include "IntegerCode.h"
 #include "nibble/Conversion/NqToCpu/Gemm.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace nibble {
 namespace cpu {
@@ -21,7 +20,7 @@ struct PanelRow {
 };
 
 /// A builder that speaks in indices, byte buffers and f32 vectors.
-class GemmCode {
+class GemmCode : public IntegerCode<GemmCode> {
 public:
   GemmCode(mlir::OpBuilder &builder, mlir::Location loc) : b(loc, builder) {}
 
@@ -34,17 +33,11 @@ public:
   mlir::VectorType v8() { return vec(8, f32()); }
   mlir::Type elementType(rt::StorageFormat format);
 
-  // Indices. Constants fold.
-  mlir::Value index(int64_t value);
-  mlir::Value add(mlir::Value x, mlir::Value y);
-  mlir::Value add(mlir::Value x, int64_t y);
-  mlir::Value sub(mlir::Value x, mlir::Value y);
-  mlir::Value mul(mlir::Value x, int64_t y);
-  mlir::Value div(mlir::Value x, int64_t y);
-  mlir::Value rem(mlir::Value x, int64_t y);
+  // Indices, besides those of IntegerCode.
+  mlir::Value constant(int64_t value);
+  mlir::Value index(int64_t value) { return constant(value); }
   mlir::Value min(mlir::Value x, mlir::Value y);
   mlir::Value max(mlir::Value x, mlir::Value y);
-  mlir::Value less(mlir::Value x, mlir::Value y);
 
   /// for (i = from; i < to; i += step) body(i)
   mlir::scf::ForOp loop(mlir::Value from, mlir::Value to, int64_t step,

@@ -18,40 +18,18 @@ namespace gpu {
 Value StreamAsm::constant(int64_t value) {
   return arith::ConstantOp::create(b, b.getI32IntegerAttr(int32_t(value)));
 }
-Value StreamAsm::add(Value x, Value y) {
-  return b.createOrFold<arith::AddIOp>(x, y);
-}
-Value StreamAsm::add(Value x, int64_t y) { return y ? add(x, constant(y)) : x; }
-Value StreamAsm::sub(Value x, Value y) {
-  return b.createOrFold<arith::SubIOp>(x, y);
-}
-Value StreamAsm::mul(Value x, int64_t y) { return mul(x, constant(y)); }
-Value StreamAsm::mul(Value x, Value y) {
-  return b.createOrFold<arith::MulIOp>(x, y);
-}
-Value StreamAsm::div(Value x, int64_t y) {
-  return b.createOrFold<arith::DivUIOp>(x, constant(y));
-}
-Value StreamAsm::rem(Value x, int64_t y) {
-  return b.createOrFold<arith::RemUIOp>(x, constant(y));
-}
 Value StreamAsm::bitAnd(Value x, int64_t y) {
-  return b.createOrFold<arith::AndIOp>(x, constant(y));
+  return binary<arith::AndIOp>(x, constant(y));
 }
-Value StreamAsm::bitOr(Value x, Value y) {
-  return b.createOrFold<arith::OrIOp>(x, y);
-}
+Value StreamAsm::bitOr(Value x, Value y) { return binary<arith::OrIOp>(x, y); }
 Value StreamAsm::bitXor(Value x, Value y) {
-  return b.createOrFold<arith::XOrIOp>(x, y);
+  return binary<arith::XOrIOp>(x, y);
 }
 Value StreamAsm::shl(Value x, int64_t y) {
-  return b.createOrFold<arith::ShLIOp>(x, constant(y));
+  return binary<arith::ShLIOp>(x, constant(y));
 }
 Value StreamAsm::shr(Value x, int64_t y) {
-  return b.createOrFold<arith::ShRUIOp>(x, constant(y));
-}
-Value StreamAsm::less(Value x, Value y) {
-  return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
+  return binary<arith::ShRUIOp>(x, constant(y));
 }
 Value StreamAsm::equal(Value x, int64_t y) {
   return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, x, constant(y));

@@ -4,6 +4,7 @@
 #define NIBBLE_LIB_CONVERSION_NQTOGPU_STREAMASM_H
 
 #include "HalfPairs.h"
+#include "IntegerCode.h"
 #include "ProductFunction.h"
 
 namespace nibble {
@@ -11,25 +12,17 @@ namespace gpu {
 
 /// i32 values; pairs of f16 or bf16 are one. Addresses of shared memory are
 /// i32, of global memory i64.
-class StreamAsm {
+class StreamAsm : public cpu::IntegerCode<StreamAsm> {
 public:
   explicit StreamAsm(ProductFunction &function)
       : function(function), b(function.code.b) {}
 
   mlir::Value constant(int64_t value);
-  mlir::Value add(mlir::Value x, mlir::Value y);
-  mlir::Value add(mlir::Value x, int64_t y);
-  mlir::Value sub(mlir::Value x, mlir::Value y);
-  mlir::Value mul(mlir::Value x, int64_t y);
-  mlir::Value mul(mlir::Value x, mlir::Value y);
-  mlir::Value div(mlir::Value x, int64_t y);
-  mlir::Value rem(mlir::Value x, int64_t y);
   mlir::Value bitAnd(mlir::Value x, int64_t y);
   mlir::Value bitOr(mlir::Value x, mlir::Value y);
   mlir::Value bitXor(mlir::Value x, mlir::Value y);
   mlir::Value shl(mlir::Value x, int64_t y);
   mlir::Value shr(mlir::Value x, int64_t y);
-  mlir::Value less(mlir::Value x, mlir::Value y);
   mlir::Value equal(mlir::Value x, int64_t y);
   mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
   mlir::Value fromIndex(mlir::Value index);
@@ -106,6 +99,7 @@ public:
   mlir::Value advanceDescriptor(mlir::Value descriptor, int64_t bytes);
 
 private:
+  friend IntegerCode;
   llvm::SmallVector<mlir::Value>
   emit(llvm::StringRef text, llvm::StringRef constraints,
        mlir::TypeRange results, mlir::ValueRange operands, bool hasEffects);
