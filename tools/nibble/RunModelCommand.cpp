@@ -59,8 +59,7 @@ int runModelCommand(int argc, char **argv) {
     llvm::errs() << "error: cannot create a temporary file\n";
     return kExitUsage;
   }
-  auto cleanup =
-      llvm::scope_exit([&] { llvm::sys::fs::remove(temporary); });
+  auto cleanup = llvm::scope_exit([&] { llvm::sys::fs::remove(temporary); });
   CompileOptions options;
   options.output = temporary.str().str();
   options.command = quoteCommand(argc, argv);

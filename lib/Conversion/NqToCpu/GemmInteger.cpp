@@ -120,9 +120,8 @@ private:
       Value sumsAt = sumsOfPanel(panel);
       onlyIn(chunk, 0, [&] { clearSums(sumsAt); });
       addPanel(panel, sumsAt);
-      onlyIn(chunk, plan.chunks - 1, [&] {
-        finishRows(sums, sumsAt, rowCount, rowFrom, panel, at.c);
-      });
+      onlyIn(chunk, plan.chunks - 1,
+             [&] { finishRows(sums, sumsAt, rowCount, rowFrom, panel, at.c); });
     });
   }
 

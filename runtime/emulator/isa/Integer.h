@@ -14,9 +14,9 @@ void add(Decoder &), addc(Decoder &), sub(Decoder &), subc(Decoder &),
     xor_(Decoder &), not_(Decoder &), cnot(Decoder &), shl(Decoder &),
     shr(Decoder &), shf(Decoder &), popc(Decoder &), clz(Decoder &),
     bfind(Decoder &), brev(Decoder &), bfe(Decoder &), bfi(Decoder &),
-    lop3(Decoder &), prmt(Decoder &), dp4a(Decoder &),
-    mul24(Decoder &), mad24(Decoder &), dp2a(Decoder &), fns(Decoder &),
-    szext(Decoder &), bmsk(Decoder &);
+    lop3(Decoder &), prmt(Decoder &), dp4a(Decoder &), mul24(Decoder &),
+    mad24(Decoder &), dp2a(Decoder &), fns(Decoder &), szext(Decoder &),
+    bmsk(Decoder &);
 } // namespace integer
 } // namespace emu
 } // namespace nibble

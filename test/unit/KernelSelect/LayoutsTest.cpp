@@ -70,10 +70,9 @@ TEST_F(LayoutsTest, ScalesOfAPartialTileAlongK) {
 
 TEST_F(LayoutsTest, ScalesOfATransposedWeightFollowItsRows) {
   // [K, N] with blocks along K: rows of the product are dimension 1.
-  auto element = nq::ScaledType::get(
-      &context, Float4E2M1FNType::get(&context),
-      Float8E4M3FNType::get(&context), {16, 1}, Float32Type::get(&context),
-      false);
+  auto element = nq::ScaledType::get(&context, Float4E2M1FNType::get(&context),
+                                     Float8E4M3FNType::get(&context), {16, 1},
+                                     Float32Type::get(&context), false);
   auto type = RankedTensorType::get({128, 200}, element);
   nq::LayoutAttr scales = getBlockScaledLayout(type, {1, 0}).getScales();
   for (int64_t kb = 0; kb < 8; ++kb)
