@@ -44,7 +44,9 @@ EXACT_BF16 = {"bf16", "mxfp4", "mxfp8", "nvfp4", "nvfp4w"} | FP8
 
 def units(target, a, b, k, constant):
     """True if a matrix unit multiplies these codes themselves."""
-    if a == b and a in ("f16", "bf16") or a in FP8 and b in FP8 or a == b == "block" and target == "sm_110a":
+    if a == b and a in ("f16", "bf16") or a in FP8 and b in FP8:
+        return True
+    if a == b == "block" and (target == "sm_110a" or target == "sm_90a" and k % 16 == 0):  # rows that the copy engine takes
         return True
     pair = target == "sm_110a" and constant
     return pair and ((a, b) == ("nvfp4", "nvfp4") and k % 16 == 0
