@@ -349,31 +349,30 @@ static nq::RequiredLayouts getKMajorOperands(nq::RegionOp region) {
 static nq::RequiredLayouts getPitchedOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getPitched);
 }
-static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
+/// K-major, but for the weights of products.
+static nq::RequiredLayouts
+getOperandsWith(nq::RegionOp region,
+                llvm::function_ref<LayoutFn(const Product &)> ofWeight) {
   nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
   for (const Product &p : getProducts(region)) {
     nq::MatmulOp op = p.op;
-    require(layouts, op.getB(), getRightDims(op), getStreamLayout);
+    require(layouts, op.getB(), getRightDims(op), ofWeight(p));
   }
   return layouts;
+}
+static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
+  return getOperandsWith(
+      region, [](const Product &) -> LayoutFn { return getStreamLayout; });
 }
 static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
-  nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
-  for (const Product &p : getProducts(region)) {
-    nq::MatmulOp op = p.op;
-    bool isBf16 = p.a == Format::BF16;
-    require(layouts, op.getB(), getRightDims(op),
-            isBf16 ? getFragmentsBf16 : getFragmentsF16);
-  }
-  return layouts;
+  return getOperandsWith(region, [](const Product &p) -> LayoutFn {
+    return p.a == Format::BF16 ? getFragmentsBf16 : getFragmentsF16;
+  });
 }
 static nq::RequiredLayouts getPromotedOperands(nq::RegionOp region) {
-  nq::RequiredLayouts layouts = getOperandLayouts(region, getKMajorLayout);
-  for (const Product &p : getProducts(region)) {
-    nq::MatmulOp op = p.op;
-    require(layouts, op.getB(), getRightDims(op), getKMajorScalesLayout);
-  }
-  return layouts;
+  return getOperandsWith(region, [](const Product &) -> LayoutFn {
+    return getKMajorScalesLayout;
+  });
 }
 static nq::RequiredLayouts getBlockScaledOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getBlockScaledLayout);

@@ -5,7 +5,7 @@ engine has; what MiniLM computes is compared elsewhere (test/e2e/minilm.py), her
 import numpy as np
 
 import values
-from stacks import COMPILED, EAGER, constant_matrices, more_contexts
+from stacks import COMPILED, EAGER, compiled_bars, constant_matrices, more_contexts, print_times, start_of
 
 BARS = {"gemma-fp8": 1.7, "gemma-fp16": 1.2, "minilm-fp16": 1.0, "minilm-fp32": 1.0}
 EPSILON = 1e-6
@@ -90,7 +90,7 @@ def gains_of(torch, session, path, width):
             value = entry["values"][i]
             if value["storage"] == "constant" and value["shape"] == [width] and i not in seen:
                 seen.add(i)
-                start = 4096 + session.info["constants"][value["index"]]["offset"] + value["offset"]
+                start = start_of(session.info, value)
                 data = np.array(np.memmap(path, np.uint8, "r")[start:start + 2 * width]).view(np.float16)
                 found.append(torch.from_numpy(data).cuda().float())
     return found
@@ -188,17 +188,8 @@ def measure(torch, timer, sessions, paths, kind, compiled=True):
 def print_record(r):
     said = "".join(f", {name.replace('_', ' of what it ')} {r[name]:.6f}" for name in ("cosine", "cosine_added") if name in r)
     print(f"\nmodel {r['kind']}: {r['launches']} launches, {'finite' if r['finite'] else 'NOT FINITE'}{said}")
-    ours = r["times"]["ours"]
-    for name, t in r["times"].items():
-        ratio = "" if name == "ours" else f"  ours is {t['ms_cool'] / ours['ms_cool']:.3f}x / {t['ms_hot'] / ours['ms_hot']:.3f}x as fast"
-        print(f"  {t['ms_cool'] * 1e3:9.2f} us cool {t['ms_hot'] * 1e3:9.2f} us hot  {name}{ratio}", flush=True)
+    print_times(r["times"], "us", 1e3)
 
 
 def bars(records):
-    rows = []
-    for r in records:
-        ours = r["times"]["ours"]
-        if COMPILED in r["times"]:
-            t = r["times"][COMPILED]
-            rows.append((f"model {r['kind']}", COMPILED, t["ms_cool"] / ours["ms_cool"], t["ms_hot"] / ours["ms_hot"], BARS[r["kind"]]))
-    return rows
+    return compiled_bars(records, lambda r: f"model {r['kind']}", BARS)

@@ -62,10 +62,13 @@ class Bundle:
 
     def loop(self):
         """A control loop, and the split and the layers of its entry points."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.loops(self.engines(self.manifest.get("loop", []), folder))
+
+    def loops(self, engines):
         found = []
         emulated = self.a.device == "emu"
-        folder = tempfile.mkdtemp()
-        for engine in self.engines(self.manifest.get("loop", []), folder):
+        for engine in engines:
             done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if emulated else "500",
                              env=dict(LD_LIBRARY_PATH=str(HERE)), timeout=600)
             print(done.stdout + done.stderr, end="", flush=True)
@@ -91,7 +94,6 @@ class Bundle:
                         print(f"    {1e3 * layer['layer_ms']:8.2f} us {100 * layer['share']:5.1f} % {layer['gb_per_s']:8.0f} GB/s {layer['tflop_per_s']:7.2f} TFLOP/s "
                               f"{100 * layer['of_bound']:5.1f} % of {layer['limit']:7} {layer['math']:4} {layer['name']} ({layer['op']})")
                 print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
-        shutil.rmtree(folder)
         return found
 
     def checks(self):
@@ -181,10 +183,10 @@ class Bundle:
         made, found = self.manifest[part], []
         extra = ["--no-compile"] if self.a.no_compile else []
         for one in made:
-            engines = list(self.engines(one["recipes"], folder := tempfile.mkdtemp()))
-            if len(engines) == len(one["recipes"]):
-                found.append(self.peers(f"{part}-{one['name']}", [option, f"{one['kind']}={'+'.join(map(str, engines))}", *extra]))
-            shutil.rmtree(folder)
+            with tempfile.TemporaryDirectory() as folder:
+                engines = list(self.engines(one["recipes"], folder))
+                if len(engines) == len(one["recipes"]):
+                    found.append(self.peers(f"{part}-{one['name']}", [option, f"{one['kind']}={'+'.join(map(str, engines))}", *extra]))
         return found
 
     def table(self):

@@ -53,6 +53,11 @@ def peers(torch, kind, x, layers, compiled=True):
     return found
 
 
+def start_of(info, value):
+    """Where a constant begins in the file of its engine."""
+    return FILE_BLOBS + info["constants"][value["index"]]["offset"] + value["offset"]
+
+
 def constant_matrices(torch, session, path):
     """Those that launches copy by maps, as float32 [out, in] in the order of the launches."""
     info, entry = session.info, session.info["entries"][0]
@@ -64,7 +69,7 @@ def constant_matrices(torch, session, path):
             if not value or value["storage"] != "constant" or value["bytes"] < 4096:
                 continue
             kind, (k, n) = values.Type(value["dtype"]), param["map"]["sizes"][:2]
-            start = FILE_BLOBS + info["constants"][value["index"]]["offset"] + value["offset"]
+            start = start_of(info, value)
             sections = kind.sections(value["shape"])
             piece = lambda i: torch.from_numpy(np.array(file[start + sections[i][0]:start + sum(sections[i])])).cuda()
             w = piece(0).view(types[kind.elem]).float().view(n, k)
@@ -141,18 +146,23 @@ def measure(torch, timer, sessions, paths, kind, compiled=True):
 def print_record(r):
     print(f"\nstack {r['kind']}: {r['layers']} gated MLPs of {r['rows']}x{r['width']}x{r.get('hidden', '?')}, {r['launches']} launches, "
           f"{'finite' if r['finite'] else 'NOT FINITE'}, cosine to f32 {r.get('cosine', float('nan')):.6f}, of y - x {r.get('cosine_added', float('nan')):.6f}")
-    ours = r["times"]["ours"]
-    for name, t in r["times"].items():
-        ratio = "" if name == "ours" else f"  ours is {t['ms_cool'] / ours['ms_cool']:.3f}x / {t['ms_hot'] / ours['ms_hot']:.3f}x as fast"
-        print(f"  {t['ms_cool']:9.4f} ms cool {t['ms_hot']:9.4f} ms hot  {name}{ratio}", flush=True)
+    print_times(r["times"], "ms", 1)
+
+
+def ratios(times, name):
+    """Theirs / ours, cool and hot."""
+    return [times[name][regime] / times["ours"][regime] for regime in ("ms_cool", "ms_hot")]
+
+
+def print_times(times, unit, per_ms):
+    for name, t in times.items():
+        ratio = "" if name == "ours" else "  ours is {:.3f}x / {:.3f}x as fast".format(*ratios(times, name))
+        print(f"  {t['ms_cool'] * per_ms:9.4f} {unit} cool {t['ms_hot'] * per_ms:9.4f} {unit} hot  {name}{ratio}", flush=True)
 
 
 def bars(records):
-    rows = []
-    for r in records:
-        ours = r["times"]["ours"]
-        for name in (COMPILED,):
-            if name in r["times"]:
-                t = r["times"][name]
-                rows.append((f"stack {r['kind']} {r['layers']} MLPs", name, t["ms_cool"] / ours["ms_cool"], t["ms_hot"] / ours["ms_hot"], BARS.get(r["kind"], 1)))
-    return rows
+    return compiled_bars(records, lambda r: f"stack {r['kind']} {r['layers']} MLPs", BARS)
+
+
+def compiled_bars(records, title, wanted):
+    return [(title(r), COMPILED, *ratios(r["times"], COMPILED), wanted.get(r["kind"], 1)) for r in records if COMPILED in r["times"]]

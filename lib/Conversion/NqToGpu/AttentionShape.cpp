@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 
 using namespace mlir;
 
@@ -109,13 +110,6 @@ static std::optional<StridedTensor> findOperand(ProductGraph &graph,
 
 using Strides = SmallVector<int64_t>;
 
-static Strides ofRows(ArrayRef<int64_t> shape) {
-  Strides strides(shape.size(), 1);
-  for (size_t d = shape.size(); d-- > 1;)
-    strides[d - 1] = strides[d] * shape[d];
-  return strides;
-}
-
 /// Of what a group of dimensions was, or becomes, one of `stride`.
 static void setGroup(Strides &strides, ArrayRef<int64_t> shape,
                      ArrayRef<int64_t> group, int64_t stride) {
@@ -170,7 +164,7 @@ static std::optional<Strides> beforeMove(Operation *op, Strides strides) {
 static std::optional<StridedTensor>
 findResult(ProductGraph &graph, nq::AttentionOp op, std::string &why) {
   Value value = graph.part.front().getTerminator()->getOperand(0);
-  std::optional<Strides> strides = ofRows(shapeOf(value));
+  std::optional<Strides> strides = computeSuffixProduct(shapeOf(value));
   while (strides && value != op.getResult()) {
     Operation *move = value.getDefiningOp();
     strides = beforeMove(move, *strides);
