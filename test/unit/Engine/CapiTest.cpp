@@ -12,7 +12,18 @@ namespace {
 class Capi : public ::testing::Test {
 protected:
   void SetUp() override { ASSERT_TRUE(writeSample(file.path(), 64).ok()); }
+  void open() {
+    ASSERT_FALSE(nbl::Engine::load(file.path(), engine));
+    ASSERT_FALSE(nbl::Device::create("cpu", device));
+    ASSERT_FALSE(nbl::Session::create(engine, device, session));
+    ASSERT_FALSE(nbl::Context::create(session, context));
+  }
   TempFile file{"sample.nbl"};
+  // In the order in which they are made; open() makes them.
+  nbl::Engine engine;
+  nbl::Device device;
+  nbl::Session session;
+  nbl::Context context;
 };
 
 TEST_F(Capi, RunsThroughTheWrapper) {
@@ -92,14 +103,7 @@ TEST_F(Capi, ErrorsHaveCodesAndReachTheLog) {
 }
 
 TEST_F(Capi, ProbesSeeLayersAndCanStop) {
-  nbl::Engine engine;
-  nbl::Device device;
-  nbl::Session session;
-  nbl::Context context;
-  ASSERT_FALSE(nbl::Engine::load(file.path(), engine));
-  ASSERT_FALSE(nbl::Device::create("cpu", device));
-  ASSERT_FALSE(nbl::Session::create(engine, device, session));
-  ASSERT_FALSE(nbl::Context::create(session, context));
+  ASSERT_NO_FATAL_FAILURE(open());
   float x[64] = {};
   ASSERT_FALSE(context.setInput(0, 0, x, 256));
   std::string layers;
@@ -164,14 +168,7 @@ TEST(CapiGpu, RecordingsReplayRunsOfSeveralContexts) {
 }
 
 TEST_F(Capi, SubmitsFromStagedMemory) {
-  nbl::Engine engine;
-  nbl::Device device;
-  nbl::Session session;
-  nbl::Context context;
-  ASSERT_FALSE(nbl::Engine::load(file.path(), engine));
-  ASSERT_FALSE(nbl::Device::create("cpu", device));
-  ASSERT_FALSE(nbl::Session::create(engine, device, session));
-  ASSERT_FALSE(nbl::Context::create(session, context));
+  ASSERT_NO_FATAL_FAILURE(open());
   void *x = nullptr;
   const void *y = nullptr;
   ASSERT_FALSE(context.stageInput(0, 0, x));

@@ -2,10 +2,9 @@
 // GPU, compared with the reference interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GpuFusedHarness.h"
+#include "GpuWeights.h"
 #include "TileGemm.h"
 #include "nibble/KernelSelect/FragmentLayout.h"
-
-#include "mlir/AsmParser/AsmParser.h"
 
 using namespace nibble;
 using namespace nibble::test;
@@ -14,26 +13,18 @@ using std::to_string;
 
 namespace {
 
-string tensor(int64_t rows, int64_t columns, const string &element) {
-  return "tensor<" + to_string(rows) + "x" + to_string(columns) + "x" +
-         element + ">";
-}
-
-/// The type of a weight as the kernels want it stored.
+/// As the kernels want it stored next to activations of type `a`.
 string weight(int64_t n, int64_t k, const string &element, const string &a,
               bool transposed = true) {
-  mlir::MLIRContext context;
-  context.loadDialect<nq::NqDialect>();
-  auto type = llvm::cast<mlir::RankedTensorType>(mlir::parseType(
-      transposed ? tensor(n, k, element) : tensor(k, n, element), &context));
-  mlir::Type wide = a == "bf16" ? mlir::Type(mlir::BFloat16Type::get(&context))
-                                : mlir::Type(mlir::Float16Type::get(&context));
-  MatrixDims dims = transposed ? MatrixDims{0, 1} : MatrixDims{1, 0};
-  string text;
-  llvm::raw_string_ostream(text)
-      << mlir::RankedTensorType::get(type.getShape(), type.getElementType(),
-                                     getFragmentLayout(type, dims, wide));
-  return text;
+  return test::weight(n, k, element, transposed,
+                      [&](mlir::RankedTensorType type, MatrixDims dims) {
+                        mlir::MLIRContext *context = type.getContext();
+                        return getFragmentLayout(
+                            type, dims,
+                            a == "bf16"
+                                ? mlir::Type(mlir::BFloat16Type::get(context))
+                                : mlir::Type(mlir::Float16Type::get(context)));
+                      });
 }
 
 string attributes(const string &a, const string &element,

@@ -2,9 +2,8 @@
 // reference interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GpuFusedHarness.h"
+#include "GpuWeights.h"
 #include "nibble/KernelSelect/StreamLayout.h"
-
-#include "mlir/AsmParser/AsmParser.h"
 
 using namespace nibble;
 using namespace nibble::test;
@@ -13,28 +12,11 @@ using std::to_string;
 
 namespace {
 
-string tensor(int64_t rows, int64_t columns, const string &element) {
-  return "tensor<" + to_string(rows) + "x" + to_string(columns) + "x" +
-         element + ">";
-}
-
-/// The type of a weight as the kernels want it stored.
-string weight(int64_t n, int64_t k, const string &element, bool transposed) {
-  mlir::MLIRContext context;
-  context.loadDialect<nq::NqDialect>();
-  auto type = llvm::cast<mlir::RankedTensorType>(mlir::parseType(
-      transposed ? tensor(n, k, element) : tensor(k, n, element), &context));
-  MatrixDims dims = transposed ? MatrixDims{0, 1} : MatrixDims{1, 0};
-  string text;
-  llvm::raw_string_ostream(text) << mlir::RankedTensorType::get(
-      type.getShape(), type.getElementType(), getStreamLayout(type, dims));
-  return text;
-}
-
 string product(int64_t m, int64_t n, int64_t k, const string &a,
                const string &element, const string &result,
                bool transposed = true) {
-  string left = tensor(m, k, a), right = weight(n, k, element, transposed),
+  string left = tensor(m, k, a),
+         right = weight(n, k, element, transposed, getStreamLayout),
          y = tensor(m, n, result);
   return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
          " attributes {nibble.kernel_class = \"gemm.stream.f16.expand\"} {\n"
@@ -131,7 +113,8 @@ TEST(GpuStream, EitherOrderOfTheWeight) {
 /// What stands in front of the product and behind it is computed by loops.
 TEST(GpuStream, BetweenOtherOps) {
   string x = "tensor<2x5x64xf16>", a = tensor(10, 64, "f16"),
-         b = weight(48, 64, "!nq.nvfp4", true), y = tensor(10, 48, "f16");
+         b = weight(48, 64, "!nq.nvfp4", true, getStreamLayout),
+         y = tensor(10, 48, "f16");
   string text =
       "func.func @k(%x: " + x + ", %b: " + b + ", %r: " + y + ") -> " + y +
       " attributes {nibble.kernel_class = \"gemm.stream.f16.expand\"} {\n"
