@@ -96,12 +96,15 @@ class Bundle:
                 print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
         return found
 
+    def feeds(self, check):
+        return [part for name in check["inputs"] for part in ("--input", f"{name}=@checks/{check['name']}.{name}.npy")]
+
     def checks(self):
         """Engines at odd shapes against what the same models compute on the CPU."""
         found = []
         for check in self.manifest["checks"]:
             f = lambda name: f"checks/{check['name']}.{name}"
-            done = self.call("./nibble-run", "run", f("nbl"), "--device", self.a.device, "--input", f"x=@{f('x.npy')}", "--expect", f"y=@{f('y.npy')}",
+            done = self.call("./nibble-run", "run", f("nbl"), "--device", self.a.device, *self.feeds(check), "--expect", f"y=@{f('y.npy')}",
                              "--tol", check["tol"], "--json", timeout=300)
             document = json.loads(done.stdout) if done.stdout.strip() else {}
             compared = document["outputs"][0]["comparison"] if document else dict(error=done.stderr.strip()[-400:])
@@ -121,7 +124,7 @@ class Bundle:
             for tool in ("memcheck", "racecheck"):
                 base = f"checks/{check['name']}"
                 done = self.call(program, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9", "./nibble-run", "run", f"{base}.nbl",
-                                 "--device", "cuda", "--input", f"x=@{base}.x.npy", timeout=300)
+                                 "--device", "cuda", *self.feeds(check), timeout=300)
                 self.good &= done.returncode == 0
                 found.append(dict(name=check["name"], tool=tool, exit=done.returncode))
                 if done.returncode:
