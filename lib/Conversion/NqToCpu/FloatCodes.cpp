@@ -79,7 +79,8 @@ Lanes decodeSmall(const SmallFloat &format, Lanes code) {
   return (bits | sign).asF32();
 }
 
-/// bf16 as its bits: LLVM would call a library, or go lane by lane.
+/// bf16 as its bits, on CPUs: LLVM would call a library, or go lane by lane.
+/// GPUs have instructions, and what was rounded is not rounded once more.
 Lanes decodeBf16(Lanes bits) { return (bits.resize(32) << 16).asF32(); }
 
 Lanes encodeBf16(Lanes x) {
@@ -196,7 +197,9 @@ Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
   if (isa<Float8E8M0FNUType>(element))
     return decodeE8M0(x).v;
   if (element.isBF16())
-    return decodeBf16(x).v;
+    return (isGpuCode(b) ? x.bitcast(element).extend(b.getF32Type())
+                         : decodeBf16(x))
+        .v;
   if (element.isF16())
     return x.extend(b.getF32Type()).v;
   if (element.isInteger(1))
@@ -218,7 +221,7 @@ Value encodeBits(ImplicitLocOpBuilder &b, Type element, Value value,
   if (element.isF32())
     return x.v;
   if (element.isBF16())
-    return encodeBf16(x).v;
+    return (isGpuCode(b) ? x.truncate(element).asInt() : encodeBf16(x)).v;
   if (element.isF16())
     return x.truncate(element).v;
   if (isa<Float8E8M0FNUType>(element))
