@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopEmitter.h"
 #include "GpuCode.h"
+#include "HalfPairs.h"
 #include "LaneMath.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -458,27 +459,11 @@ void LoopEmitter::transposeTile(const Store &store, unsigned inner,
   }
 }
 
-/// Words of eight 4-bit codes, which are at most 15: one instruction each.
-static Value packWords(ImplicitLocOpBuilder &b, Value codes, int64_t width) {
-  SmallVector<Value> words;
-  for (int64_t i = 0; i < width; ++i) {
-    Lanes code{&b, vector::ExtractOp::create(b, codes, i)};
-    Lanes placed = code.resize(32) << (i % 8 * 4);
-    if (i % 8 == 0)
-      words.push_back(placed.v);
-    else
-      words.back() = (placed.wrap(words.back()) | placed).v;
-  }
-  auto type = VectorType::get({int64_t(words.size())}, b.getI32Type());
-  Value all = vector::FromElementsOp::create(b, type, words);
-  return vector::BitCastOp::create(
-      b, VectorType::get({width / 2}, b.getI8Type()), all);
-}
-
 /// Pairs of 4-bit codes (one per byte) to bytes.
 static Value packCodes(ImplicitLocOpBuilder &b, Value codes, int64_t width) {
   if (isGpuCode(b) && width % 8 == 0)
-    return packWords(b, codes, width);
+    return vector::BitCastOp::create(
+        b, VectorType::get({width / 2}, b.getI8Type()), packNibbles(b, codes));
   auto pairs = VectorType::get({width / 2}, b.getIntegerType(16));
   Lanes wide{&b, vector::BitCastOp::create(b, pairs, codes)};
   return (wide | (wide >> 4)).resize(8).v;

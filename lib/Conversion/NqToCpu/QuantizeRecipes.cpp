@@ -3,6 +3,7 @@
 #include "QuantizeRecipes.h"
 
 #include "GpuCode.h"
+#include "HalfPairs.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -152,36 +153,68 @@ static Lanes e2m1Code(Lanes x, Lanes s) {
   return (code.asF32() - sign).asInt();
 }
 
-/// In the last four bits. Without branches for each number where the scale of
-/// the lanes is in the range of e2m1Quotient: one that is has no NaN in its
-/// block.
-static Lanes nvfp4CodeOnGpu(Lanes x, Lanes factor, Lanes s,
-                            Nvfp4Recipe recipe) {
-  ImplicitLocOpBuilder &b = *x.b;
-  auto bitsOf = [](double number) {
-    return int64_t(llvm::bit_cast<uint32_t>(float(number)));
-  };
-  int64_t least = bitsOf(0x1p-80);
-  Lanes inRange = compareInt(arith::CmpIPredicate::ule, s.asInt() - least,
-                             bitsOf(0x1p100) - least);
-  auto branch = scf::IfOp::create(b, x.intType(32), inRange.v,
-                                  /*withElseRegion=*/true);
+using CodesFn = llvm::function_ref<Value()>;
+
+static int64_t bitsOf(double number) {
+  return int64_t(llvm::bit_cast<uint32_t>(float(number)));
+}
+
+/// What `fast` gives if s is in [least, above), numbers of which none is
+/// negative, else what `slow` does: of one type.
+static Value choosePath(Lanes s, double least, double above, Type type,
+                        CodesFn fast, CodesFn slow) {
+  ImplicitLocOpBuilder &b = *s.b;
+  Lanes inRange =
+      compareInt(arith::CmpIPredicate::ult, s.asInt() - bitsOf(least),
+                 bitsOf(above) - bitsOf(least));
+  auto branch = scf::IfOp::create(b, type, inRange.v, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  scf::YieldOp::create(b, e2m1Code(x, s).v);
+  scf::YieldOp::create(b, fast());
   b.setInsertionPointToStart(branch.elseBlock());
-  scf::YieldOp::create(b, nvfp4CodeByDivision(x, factor, recipe).v);
-  return x.wrap(branch.getResult(0));
+  scf::YieldOp::create(b, slow());
+  return branch.getResult(0);
+}
+
+/// Without branches for each number where the scale of the lanes is in the
+/// range of e2m1Quotient: one that is has no NaN in its block.
+static Lanes nvfp4CodeOnGpu(Lanes x, Lanes factor, Lanes s,
+                            Nvfp4Recipe recipe) {
+  Value codes = choosePath(
+      s, 0x1p-80, 0x1p100, x.intType(32), [&] { return e2m1Code(x, s).v; },
+      [&] { return nvfp4CodeByDivision(x, factor, recipe).v; });
+  return (x.wrap(codes) & 15).resize(8);
+}
+
+/// The same of numbers of 16 bits: words of codes, taken apart again, which
+/// where they are stored undoes.
+static Lanes nvfp4CodeOfPairs(const HalfPairs &pairs, Lanes x, Lanes factor,
+                              Lanes s, Nvfp4Recipe recipe) {
+  ImplicitLocOpBuilder &b = *x.b;
+  auto shape = cast<VectorType>(x.type());
+  auto type = VectorType::get(shape.getNumElements() / 8, b.getI32Type());
+  // Zero is not in the range of bf16, where it can be next to numbers that are
+  // too small.
+  double least = pairs.isBf16 ? 0x1p-80 : 0;
+  Value words = choosePath(
+      s, least, std::numeric_limits<float>::infinity(), type,
+      [&]() -> Value {
+        return vector::FromElementsOp::create(b, type, e2m1Words(pairs, s));
+      },
+      [&] { return packNibbles(b, nvfp4CodeByDivision(x, factor, recipe).v); });
+  return x.wrap(unpackNibbles(b, words));
 }
 
 Lanes nvfp4Code(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
   auto uniform = factor.v.getDefiningOp<vector::BroadcastOp>();
   bool isShared = uniform && !isa<VectorType>(uniform.getSource().getType());
-  if (isShared && isGpuCode(*x.b) && keepsNegativeZero(recipe) &&
-      !nvfp4Multiplies(recipe))
-    return (nvfp4CodeOnGpu(x, factor, x.wrap(uniform.getSource()), recipe) & 15)
-        .resize(8);
-  return nvfp4CodeByDivision(x, factor, recipe).resize(8);
+  if (!isShared || !isGpuCode(*x.b) || !keepsNegativeZero(recipe) ||
+      nvfp4Multiplies(recipe))
+    return nvfp4CodeByDivision(x, factor, recipe).resize(8);
+  Lanes s = x.wrap(uniform.getSource());
+  if (auto pairs = findHalfPairs(x))
+    return nvfp4CodeOfPairs(*pairs, x, factor, s, recipe);
+  return nvfp4CodeOnGpu(x, factor, s, recipe);
 }
 
 //===----------------------------------------------------------------------===//

@@ -1,6 +1,7 @@
 // Threads that put together what each has of a fold.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopsTeam.h"
+#include "HalfPairs.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -27,11 +28,26 @@ Value BlockExchange::get(unsigned i, Type type) {
   return memory;
 }
 
+/// What bits of an f32 without its sign were, as pairs of 16 bits.
+static std::optional<cpu::HalfPairs> findMagnitudes(cpu::Lanes bits) {
+  auto masked = bits.v.getDefiningOp<arith::AndIOp>();
+  auto cast =
+      masked ? masked.getLhs().getDefiningOp<arith::BitcastOp>() : nullptr;
+  DenseElementsAttr mask;
+  if (!cast || !matchPattern(masked.getRhs(), m_Constant(&mask)) ||
+      !mask.isSplat() || mask.getSplatValue<APInt>() != 0x7fffffff)
+    return std::nullopt;
+  return cpu::findHalfPairs(bits.wrap(cast.getIn()));
+}
+
 Value foldLanes(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
                 unsigned i, Value lanes) {
   auto type = dyn_cast<VectorType>(lanes.getType());
   if (!type)
     return lanes;
+  if (reduction.kinds[i] == vector::CombiningKind::MAXUI)
+    if (auto pairs = findMagnitudes({&b, lanes}))
+      return cpu::largestMagnitude(*pairs);
   // Halves, so that sums of independent lanes go on side by side.
   for (int64_t n = type.getNumElements(); n > 1; n /= 2) {
     SmallVector<int64_t> first, second;

@@ -15,6 +15,8 @@ using namespace cpu;
 /// that makes a row the work of one warp, else, and if need be.
 static constexpr int64_t kElementsOfWarp = 32, kElements = 16,
                          kMostElements = 64;
+/// Elements of the longest block that a thread does alone.
+static constexpr int64_t kWidestBlock = 16;
 /// Threads of a block that does several rows.
 static constexpr int64_t kBlock = 128;
 
@@ -199,6 +201,17 @@ private:
     return std::min<int64_t>(128 / most, 16);
   }
 
+  /// A thread that has all elements of a block folds it without others, and
+  /// finds its scale once: twice the accesses of 16 bytes, and no more.
+  int64_t widthOfBlocks() const {
+    int64_t width = 2 * fullWidth();
+    bool found = llvm::any_of(plan.nests, [&](const RowNest &row) {
+      return row.nest->reduction && !row.isSmall && row.granule == width &&
+             row.granule < plan.size;
+    });
+    return found && width <= kWidestBlock && fits(width) ? width : 0;
+  }
+
   bool fits(int64_t width) const {
     for (const RowNest &row : plan.nests) {
       if (row.isSmall)
@@ -219,7 +232,7 @@ private:
   }
 
   bool chooseWidth() {
-    plan.width = fullWidth();
+    plan.width = std::max(fullWidth(), widthOfBlocks());
     while (plan.width > 1 && !fits(plan.width))
       plan.width /= 2;
     for (auto [row, body] : llvm::zip(plan.nests, bodies))

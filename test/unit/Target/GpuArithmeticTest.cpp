@@ -28,7 +28,7 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr int64_t kPerBlock = 512; ///< numbers; two for each thread
+constexpr int64_t kThreads = 256; ///< of a block
 
 float fromBits(uint32_t bits) {
   float x;
@@ -36,12 +36,13 @@ float fromBits(uint32_t bits) {
   return x;
 }
 
-/// y = f(x, s) of pairs: `s` is that of the first number of a pair.
+/// y = f(x, s) of `lanes` numbers: `s` is that of the first one.
 using Body = std::function<Value(Lanes x, Lanes scale)>;
 
 class Pairs {
 public:
-  Pairs(const Body &body, StringRef from, StringRef to) {
+  Pairs(const Body &body, StringRef from, StringRef to, int64_t lanes = 2)
+      : lanes(lanes) {
     DialectRegistry registry;
     registry
         .insert<arith::ArithDialect, math::MathDialect, memref::MemRefDialect,
@@ -55,13 +56,13 @@ public:
   template <typename To, typename From>
   std::vector<To> run(std::vector<From> x, std::vector<float> s = {}) {
     size_t count = x.size();
-    x.resize(llvm::alignTo(count, kPerBlock));
+    x.resize(llvm::alignTo(count, kThreads * lanes));
     s.resize(x.size(), 1);
     nibble::gpu::GpuKernel kernel;
     nibble::gpu::KernelLaunch launch;
     launch.symbol = "k";
-    launch.grid[0] = int64_t(x.size()) / kPerBlock;
-    launch.block[0] = kPerBlock / 2;
+    launch.grid[0] = int64_t(x.size()) / (kThreads * lanes);
+    launch.block[0] = kThreads;
     for (unsigned i = 0; i < 3; ++i)
       launch.args.push_back(nibble::gpu::KernelArg::pointer(i));
     kernel.launches.push_back(launch);
@@ -86,7 +87,10 @@ private:
 
   Type typeOf(StringRef name) {
     Builder b(&context);
-    return name == "f32" ? Type(b.getF32Type()) : b.getI8Type();
+    if (name == "f32")
+      return b.getF32Type();
+    return name == "f16" ? Type(b.getF16Type())
+                         : b.getIntegerType(name == "bf16" ? 16 : 8);
   }
 
   void build(const Body &body, StringRef from, StringRef to) {
@@ -104,15 +108,19 @@ private:
                       b.getUnitAttr());
     b.setInsertionPointToStart(&function.getBody().front());
     Value at = mlir::gpu::BlockIdOp::create(b, mlir::gpu::Dimension::x);
-    at = arith::MulIOp::create(
-        b, at, arith::ConstantIndexOp::create(b, kPerBlock / 2));
+    at = arith::MulIOp::create(b, at,
+                               arith::ConstantIndexOp::create(b, kThreads));
     at = arith::AddIOp::create(
         b, at, mlir::gpu::ThreadIdOp::create(b, mlir::gpu::Dimension::x));
-    at = arith::MulIOp::create(b, at, arith::ConstantIndexOp::create(b, 2));
-    Value x = vector::LoadOp::create(b, VectorType::get(2, typeOf(from)),
+    at = arith::MulIOp::create(b, at, arith::ConstantIndexOp::create(b, lanes));
+    Value x = vector::LoadOp::create(b, VectorType::get(lanes, typeOf(from)),
                                      function.getArgument(0), at);
+    if (from == "f16" || from == "bf16")
+      x = cpu::decodeBits(
+          b, from == "f16" ? Type(b.getF16Type()) : b.getBF16Type(), x);
     Value s = memref::LoadOp::create(b, function.getArgument(1), at);
-    s = vector::BroadcastOp::create(b, VectorType::get(2, b.getF32Type()), s);
+    s = vector::BroadcastOp::create(b, VectorType::get(lanes, b.getF32Type()),
+                                    s);
     vector::StoreOp::create(b, body({&b, x}, {&b, s}), function.getArgument(2),
                             at);
     mlir::gpu::ReturnOp::create(b);
@@ -123,6 +131,7 @@ private:
       ADD_FAILURE() << llvm::toString(code.takeError());
   }
 
+  int64_t lanes;
   MLIRContext context{MLIRContext::Threading::DISABLED};
 };
 
@@ -312,6 +321,60 @@ TEST(GpuArithmetic, Nvfp4Codes) {
       unsigned want =
           s[i] > 0 ? rt::encode(rt::StorageFormat::E2M1, x[i] / s[i]) : 0;
       ASSERT_EQ(codes[i], want) << x[i] << " / " << s[i];
+    }
+  }
+}
+
+/// Scales for all numbers of 16 bits: quotients of them that are the borders of
+/// codes and their neighbours, others of all sizes, and those that have a path
+/// of their own.
+std::vector<float> makeScales(rt::StorageFormat format) {
+  std::vector<float> scales{0.0f,        -0.0f,      kInf,        kNan,
+                            -1.0f,       0x1p-149f,  0x1p-126f,   0x1p-81f,
+                            0x1p-80f,    0x1.8p-26f, 0x1p-25f,    13100.8f,
+                            0x1.9p13f,   65504.0f,   0x1p100f,    0x1p127f,
+                            0x1.8p-127f, 1.0f,       0x1.fffep-1f};
+  std::mt19937 random(11);
+  for (int i = 0; i < 24; ++i) {
+    float x = float(rt::decode(format, random() & 0x7bff));
+    for (float border : {0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f})
+      scales.push_back(std::nextafter(x / border, random() % 3 ? x : kInf));
+    scales.push_back(
+        fromBits(((random() % 40 + 105) << 23) | (random() & 0x7fffff)));
+  }
+  return scales;
+}
+
+/// All numbers of 16 bits, whose codes are found in pairs.
+TEST(GpuArithmetic, Nvfp4CodesOfHalves) {
+  for (auto [name, format] : {std::pair("f16", rt::StorageFormat::F16),
+                              std::pair("bf16", rt::StorageFormat::BF16)}) {
+    SCOPED_TRACE(name);
+    auto code = [](Lanes x, Lanes scale) {
+      return cpu::nvfp4Code(x, scale, rt::Nvfp4Recipe::TrtDynamic).v;
+    };
+    Pairs bytes(code, name, "i8", 16);
+    EXPECT_NE(bytes.ptx.find(std::string("set.gt.u32.") + name + "x2"),
+              std::string::npos);
+    std::vector<float> scales = makeScales(format);
+    for (size_t first = 0; first < scales.size(); first += 16) {
+      std::vector<uint16_t> x;
+      std::vector<float> s;
+      for (size_t i = first; i < std::min(first + 16, scales.size()); ++i)
+        for (uint32_t bits = 0; bits < 65536; ++bits) {
+          x.push_back(uint16_t(bits));
+          s.push_back(scales[i]);
+        }
+      auto codes = bytes.run<uint8_t>(x, s);
+      for (size_t i = 0; i < x.size(); ++i) {
+        float number = float(rt::decode(format, x[i]));
+        // As above.
+        if (std::isnan(number))
+          continue;
+        unsigned want =
+            s[i] > 0 ? rt::encode(rt::StorageFormat::E2M1, number / s[i]) : 0;
+        ASSERT_EQ(codes[i], want) << number << " / " << s[i];
+      }
     }
   }
 }

@@ -1,0 +1,324 @@
+// Arithmetic of GPUs on numbers of 16 bits, two in a register.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "HalfPairs.h"
+
+#include "GpuCode.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace nibble {
+namespace cpu {
+
+//===----------------------------------------------------------------------===//
+// Finding pairs
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Where a vector of f32 was widened: its 16-bit elements, and the f32 that
+/// they were rounded from, if they were.
+struct Widened {
+  Value halves, rounded;
+  bool isBf16 = false;
+};
+} // namespace
+
+static std::optional<Widened> findWidened(Value x) {
+  Widened from;
+  if (auto wide = x.getDefiningOp<arith::ExtFOp>()) {
+    from.halves = wide.getIn();
+    from.isBf16 = getElementTypeOrSelf(from.halves).isBF16();
+    if (!from.isBf16 && !getElementTypeOrSelf(from.halves).isF16())
+      return std::nullopt;
+  } else {
+    // decodeBf16.
+    auto bits = x.getDefiningOp<arith::BitcastOp>();
+    auto shifted =
+        bits ? bits.getIn().getDefiningOp<arith::ShLIOp>() : arith::ShLIOp();
+    auto wider = shifted ? shifted.getLhs().getDefiningOp<arith::ExtUIOp>()
+                         : arith::ExtUIOp();
+    DenseElementsAttr by;
+    if (!wider || !getElementTypeOrSelf(wider.getIn()).isInteger(16) ||
+        !matchPattern(shifted.getRhs(), m_Constant(&by)) || !by.isSplat() ||
+        by.getSplatValue<APInt>() != 16)
+      return std::nullopt;
+    from.halves = wider.getIn();
+    from.isBf16 = true;
+  }
+  Value narrow = from.halves;
+  if (auto bits = narrow.getDefiningOp<arith::BitcastOp>())
+    narrow = bits.getIn();
+  if (auto rounding = narrow.getDefiningOp<arith::TruncFOp>())
+    if (getElementTypeOrSelf(rounding.getIn()).isF32())
+      from.rounded = rounding.getIn();
+  return from;
+}
+
+static Value shufflePairs(ImplicitLocOpBuilder &b, Value lanes) {
+  SmallVector<int64_t> order;
+  int64_t count = cast<VectorType>(lanes.getType()).getNumElements();
+  for (int64_t group = 0; group < count; group += 8)
+    for (int64_t j = 0; j < 4; ++j)
+      order.append({group + j, group + j + 4});
+  return vector::ShuffleOp::create(b, lanes, lanes, order);
+}
+
+std::optional<HalfPairs> findHalfPairs(Lanes x) {
+  ImplicitLocOpBuilder &b = *x.b;
+  auto type = dyn_cast<VectorType>(x.type());
+  if (!type || !type.getElementType().isF32() || type.getRank() != 1 ||
+      type.getNumElements() % 8 != 0 || !isGpuCode(b))
+    return std::nullopt;
+  auto from = findWidened(x.v);
+  if (!from)
+    return std::nullopt;
+  HalfPairs pairs{&b, {}, from->isBf16};
+  Value halves;
+  if (from->rounded) {
+    // Rounding takes any two numbers for a pair.
+    Type half = from->isBf16 ? Type(b.getBF16Type()) : b.getF16Type();
+    halves = arith::TruncFOp::create(b, type.clone(half),
+                                     shufflePairs(b, from->rounded));
+  } else {
+    halves = shufflePairs(b, from->halves);
+  }
+  auto words = VectorType::get(type.getNumElements() / 2, b.getI32Type());
+  Value all = vector::BitCastOp::create(b, words, halves);
+  for (int64_t i = 0; i < words.getNumElements(); ++i)
+    pairs.words.push_back(vector::ExtractOp::create(b, all, i));
+  return pairs;
+}
+
+//===----------------------------------------------------------------------===//
+// Instructions
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+class PairCode {
+public:
+  explicit PairCode(const HalfPairs &pairs)
+      : b(*pairs.b), isBf16(pairs.isBf16),
+        type(pairs.isBf16 ? "bf16x2" : "f16x2") {}
+
+  Value emit(const Twine &text, StringRef constraints, Type result,
+             ValueRange operands) const {
+    return LLVM::InlineAsmOp::create(
+               b, result, operands, text.str(), constraints,
+               /*has_side_effects=*/false, /*is_align_stack=*/false,
+               LLVM::tailcallkind::TailCallKind::None,
+               LLVM::AsmDialectAttr::get(b.getContext(),
+                                         LLVM::AsmDialect::AD_ATT),
+               ArrayAttr())
+        .getResult(0);
+  }
+
+  /// The larger magnitudes of both halves.
+  Value largest(Value x, Value y) const {
+    return emit("{ .reg .b32 a, c; abs." + type + " a, $1; abs." + type +
+                    " c, $2; max.NaN." + type + " $0, a, c; }",
+                "=r,r,r", b.getI32Type(), {x, y});
+  }
+
+  /// All bits of a half are set if its magnitude is above the limit.
+  Value isAbove(Value x, Value limit) const {
+    return emit("{ .reg .b32 a; abs." + type + " a, $1; set.gt.u32." + type +
+                    " $0, a, $2; }",
+                "=r,r,r", b.getI32Type(), {x, limit});
+  }
+
+  /// x rounded toward zero, in both halves.
+  Value roundDown(Value x) const {
+    return emit("cvt.rz." + type + ".f32 $0, $1, $1;", "=r,f", b.getI32Type(),
+                x);
+  }
+
+  /// x y + z, rounded toward zero.
+  Value fmaDown(Value x, double y, Value z) const {
+    return emit("fma.rz.f32 $0, $1, $2, $3;", "=f,f,f,f", b.getF32Type(),
+                {x, splatConstant(b, b.getF32Type(), y), z});
+  }
+  Value timesDown(Value x, double y) const {
+    return emit("mul.rz.f32 $0, $1, $2;", "=f,f,f", b.getF32Type(),
+                {x, splatConstant(b, b.getF32Type(), y)});
+  }
+
+  /// The bits of an f32 that is one half of a word.
+  Value widen(Value word, bool high) const {
+    if (isBf16)
+      return emit(high ? "and.b32 $0, $1, 0xffff0000;" : "shl.b32 $0, $1, 16;",
+                  "=r,r", b.getI32Type(), word);
+    return emit(
+        Twine("{ .reg .b16 l, h; mov.b32 {l, h}, $1; cvt.f32.f16 $0, ") +
+            (high ? "h" : "l") + "; }",
+        "=r,r", b.getI32Type(), word);
+  }
+
+private:
+  ImplicitLocOpBuilder &b;
+  bool isBf16;
+  std::string type;
+};
+
+Value constant(ImplicitLocOpBuilder &b, uint32_t bits) {
+  return arith::ConstantOp::create(b, b.getI32IntegerAttr(int32_t(bits)));
+}
+
+/// The bits of x that `mask` has, those of y elsewhere.
+Value merge(ImplicitLocOpBuilder &b, Value mask, Value x, Value y) {
+  Value differ = arith::XOrIOp::create(b, x, y);
+  return arith::XOrIOp::create(
+      b, y, arith::AndIOp::create(b, differ, mask).getResult());
+}
+
+} // namespace
+
+Value largestMagnitude(const HalfPairs &pairs) {
+  ImplicitLocOpBuilder &b = *pairs.b;
+  PairCode code(pairs);
+  Value largest = pairs.words.front();
+  for (Value word : ArrayRef(pairs.words).drop_front())
+    largest = code.largest(largest, word);
+  // As f32, or NaN would be compared as a number.
+  Value low = code.widen(largest, false), high = code.widen(largest, true);
+  return arith::MaxUIOp::create(b, low, high);
+}
+
+//===----------------------------------------------------------------------===//
+// Words of codes
+//===----------------------------------------------------------------------===//
+
+Value packNibbles(ImplicitLocOpBuilder &b, Value codes) {
+  int64_t count = cast<VectorType>(codes.getType()).getNumElements();
+  auto type = VectorType::get({count / 8}, b.getI32Type());
+  if (auto wide = codes.getDefiningOp<arith::ExtUIOp>())
+    if (getElementTypeOrSelf(wide.getIn()).isInteger(4))
+      return vector::BitCastOp::create(b, type, wide.getIn());
+  SmallVector<Value> words;
+  for (int64_t i = 0; i < count; ++i) {
+    Lanes code{&b, vector::ExtractOp::create(b, codes, i)};
+    Lanes placed = (code.resize(32) & 15) << (i % 8 * 4);
+    if (i % 8 == 0)
+      words.push_back(placed.v);
+    else
+      words.back() = (placed.wrap(words.back()) | placed).v;
+  }
+  return vector::FromElementsOp::create(b, type, words);
+}
+
+Value unpackNibbles(ImplicitLocOpBuilder &b, Value words) {
+  int64_t count = cast<VectorType>(words.getType()).getNumElements() * 8;
+  Value nibbles = vector::BitCastOp::create(
+      b, VectorType::get({count}, b.getIntegerType(4)), words);
+  return arith::ExtUIOp::create(b, VectorType::get({count}, b.getI8Type()),
+                                nibbles);
+}
+
+//===----------------------------------------------------------------------===//
+// E2M1
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// The largest numbers of 16 bits that have codes below k = 1 .. 7, in both
+/// halves of words.
+///
+/// x has a code of at least k if x / s, rounded to f32, is beyond the border b
+/// of two codes, or equal to it where that rounds to the upper one, as it does
+/// if k is even. So x / s itself is above b + u (k odd), or not below b - u,
+/// where u is half an ulp of b. s (b - u) has more than 24 significant bits, as
+/// b / u - 1 is an odd number of 25 bits: x is never equal to it, and in all
+/// cases x must be above s (b + u) or s (b - u), rounded down to 16 bits;
+/// rounding down to f32 before does not change that. b = 1/4: s (b + u) and
+/// s b round down to the same. Borders whose quotient is a power of two share
+/// what was rounded.
+class E2m1Borders {
+public:
+  E2m1Borders(const PairCode &code, Lanes s) {
+    Value ulp = (s * 0x1p-24).v, minus = (s * -0x1p-24).v;
+    Value five = code.fmaDown(s.v, 1.25, ulp),
+          six = code.fmaDown(s.v, 1.5, minus),
+          seven = code.fmaDown(s.v, 1.75, minus);
+    borders = {code.roundDown((s * 0.25).v),
+               code.roundDown(code.timesDown(six, 0.5)),
+               code.roundDown(five),
+               code.roundDown(seven),
+               code.roundDown(code.timesDown(five, 2)),
+               code.roundDown(code.timesDown(seven, 2)),
+               code.roundDown(code.timesDown(five, 4))};
+  }
+  Value below(int k) const { return borders[k - 1]; }
+
+private:
+  SmallVector<Value, 7> borders;
+};
+
+/// The bits 2, 1 and 0 of codes, each in all bits of a half.
+struct CodeBits {
+  Value four, two, one;
+};
+
+CodeBits search(ImplicitLocOpBuilder &b, const PairCode &code,
+                const E2m1Borders &borders, Value x) {
+  CodeBits bits;
+  bits.four = code.isAbove(x, borders.below(4));
+  bits.two =
+      code.isAbove(x, merge(b, bits.four, borders.below(6), borders.below(2)));
+  Value upper = merge(b, bits.two, borders.below(7), borders.below(5)),
+        lower = merge(b, bits.two, borders.below(3), borders.below(1));
+  bits.one = code.isAbove(x, merge(b, bits.four, upper, lower));
+  return bits;
+}
+
+/// Nibble j of both halves of a word: element j or j + 4.
+uint32_t nibbles(int j, uint32_t bits) { return (bits | bits << 16) << 4 * j; }
+
+/// The codes of the eight elements of four words.
+Value encodeGroup(ImplicitLocOpBuilder &b, const PairCode &code,
+                  const E2m1Borders &borders, ArrayRef<Value> words,
+                  Value signs) {
+  Value result;
+  auto add = [&](Value bits, uint32_t mask) {
+    Value part = arith::AndIOp::create(b, bits, constant(b, mask));
+    result = result ? arith::OrIOp::create(b, result, part).getResult() : part;
+  };
+  for (int j = 0; j < 4; ++j) {
+    Value sign = words[j];
+    if (j < 3)
+      sign = arith::ShRUIOp::create(b, sign, constant(b, 12 - 4 * j));
+    add(sign, nibbles(j, 8));
+  }
+  result = arith::AndIOp::create(b, result, signs);
+  for (int j = 0; j < 4; ++j) {
+    CodeBits bits = search(b, code, borders, words[j]);
+    add(bits.one, nibbles(j, 1));
+    add(bits.two, nibbles(j, 2));
+    add(bits.four, nibbles(j, 4));
+  }
+  return result;
+}
+
+} // namespace
+
+SmallVector<Value> e2m1Words(const HalfPairs &pairs, Lanes s) {
+  ImplicitLocOpBuilder &b = *pairs.b;
+  PairCode code(pairs);
+  // Nothing is above NaN.
+  Lanes isZero = compareFloat(arith::CmpFPredicate::OEQ, s, s.c(0.0));
+  Lanes nan = s.c(std::numeric_limits<double>::quiet_NaN());
+  E2m1Borders borders(code, select(isZero, nan, s));
+  Value signs = arith::SelectOp::create(b, isZero.v, constant(b, 0),
+                                        constant(b, 0x88888888));
+  SmallVector<Value> result;
+  for (size_t group = 0; group < pairs.words.size(); group += 4)
+    result.push_back(encodeGroup(b, code, borders,
+                                 ArrayRef(pairs.words).slice(group, 4), signs));
+  return result;
+}
+
+} // namespace cpu
+} // namespace nibble
