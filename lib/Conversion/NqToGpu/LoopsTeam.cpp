@@ -48,17 +48,24 @@ Value foldLanes(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
   if (reduction.kinds[i] == vector::CombiningKind::MAXUI)
     if (auto pairs = findMagnitudes({&b, lanes}))
       return cpu::largestMagnitude(*pairs);
-  // Halves, so that sums of independent lanes go on side by side.
-  for (int64_t n = type.getNumElements(); n > 1; n /= 2) {
-    SmallVector<int64_t> first, second;
-    for (int64_t i = 0; i < n / 2; ++i) {
-      first.push_back(i);
-      second.push_back(n / 2 + i);
-    }
-    Value low = vector::ShuffleOp::create(b, lanes, lanes, first);
-    Value high = vector::ShuffleOp::create(b, lanes, lanes, second);
-    lanes = cpu::combine(b, reduction, i, high, low);
+  // Four sums of independent lanes go on side by side.
+  int64_t count = type.getNumElements();
+  auto slice = [&](int64_t from, int64_t size) -> Value {
+    SmallVector<int64_t> numbers;
+    for (int64_t k = from; k < from + size; ++k)
+      numbers.push_back(k);
+    return vector::ShuffleOp::create(b, lanes, lanes, numbers);
+  };
+  if (count > 4 && count % 4 == 0) {
+    Value sums = slice(0, 4);
+    for (int64_t from = 4; from < count; from += 4)
+      sums = cpu::combine(b, reduction, i, slice(from, 4), sums);
+    lanes = sums;
+    count = 4;
   }
+  for (; count > 1; count /= 2)
+    lanes = cpu::combine(b, reduction, i, slice(count / 2, count / 2),
+                         slice(0, count / 2));
   return vector::ExtractOp::create(b, lanes, 0);
 }
 

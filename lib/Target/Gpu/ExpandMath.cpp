@@ -1,4 +1,5 @@
-// gpu-expand-math: math functions of f32 by the instructions for 2^x and 1/x.
+// gpu-expand-math: math functions of f32 by the instructions for 2^x, 1/x and
+// 1/sqrt x.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "FloatExpr.h"
 #include "NumberPatterns.h"
@@ -44,6 +45,16 @@ Fx power2(Fx x) {
 Fx reciprocal(Fx x) {
   return perElement(x, [&](Value of) -> Value {
     return NVVM::RcpApproxFtzF32Op::create(*x.b, of.getType(), of);
+  });
+}
+
+/// 1 / sqrt(x) to 2^-22.9 (PTX ISA).
+Fx roughInverseRoot(Fx x) {
+  auto name = x.b->getStringAttr("llvm.nvvm.rsqrt.approx.f");
+  return perElement(x, [&](Value of) -> Value {
+    return LLVM::CallIntrinsicOp::create(*x.b, of.getType(), name,
+                                         ValueRange{of})
+        .getResult(0);
   });
 }
 
@@ -184,18 +195,43 @@ struct ExpandLogistic : OpRewritePattern<arith::DivFOp> {
   }
 };
 
+/// One step of Newton: to 1 ulp, without the branches of root and quotient.
+/// Where there is no error to correct, of 0 and infinity, it is NaN.
+Fx inverseRootOf(Fx x) {
+  Fx root = roughInverseRoot(x);
+  Fx error = fma(-(x * root), root, x.c(1));
+  error = x.wrap(arith::MinNumFOp::create(*x.b, error.v, x.c(1).v));
+  return fma(root * 0.5, error, root);
+}
+
+/// 1 / sqrt x.
+struct ExpandInverseRoot : OpRewritePattern<arith::DivFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(arith::DivFOp op,
+                                PatternRewriter &rewriter) const final {
+    auto root = op.getRhs().getDefiningOp<math::SqrtOp>();
+    if (!root || getNumber(op.getLhs()) != 1.0 || !isCovered(op.getType()))
+      return rewriter.notifyMatchFailure(op, "not 1 / sqrt in f32");
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    rewriter.replaceOp(op, inverseRootOf({&b, root.getOperand()}).v);
+    return success();
+  }
+};
+
 class ExpandMath : public NumberPass<ExpandMath> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
   StringRef getArgument() const final { return "gpu-expand-math"; }
   StringRef getDescription() const final {
-    return "Replace exp, exp2, tanh, erf of f32 by instructions of GPUs";
+    return "Replace exp, exp2, tanh, erf and 1 / sqrt of f32 by instructions "
+           "of "
+           "GPUs";
   }
   /// Sums and quotients with functions in them before the functions.
   void runOnOperation() final {
     RewritePatternSet gelu(&getContext()), sums(&getContext()),
         functions(&getContext());
-    gelu.add<ExpandGelu, ExpandLogistic>(&getContext());
+    gelu.add<ExpandGelu, ExpandInverseRoot, ExpandLogistic>(&getContext());
     sums.add<ExpandOnePlusTanh>(&getContext());
     functions.add<Expand<math::ExpOp>>(&getContext(), expOf);
     functions.add<Expand<math::Exp2Op>>(&getContext(), exp2Of);
