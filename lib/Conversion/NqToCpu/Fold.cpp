@@ -9,9 +9,20 @@ using vector::CombiningKind;
 namespace nibble {
 namespace cpu {
 
+arith::MulFOp findFusedProduct(Value term) {
+  auto product = term.getDefiningOp<arith::MulFOp>();
+  bool fuses = product && bitEnumContainsAll(product.getFastmath(),
+                                             arith::FastMathFlags::contract);
+  return fuses ? product : arith::MulFOp();
+}
+
 Value combine(ImplicitLocOpBuilder &b, const Reduction &reduction, unsigned i,
               Value term, Value accumulator) {
   CombiningKind kind = reduction.kinds[i];
+  if (kind == CombiningKind::ADD)
+    if (arith::MulFOp product = findFusedProduct(term))
+      return math::FmaOp::create(b, product.getLhs(), product.getRhs(),
+                                 accumulator);
   if (kind == CombiningKind::MAXNUMF && reduction.looseMaximum) {
     Value larger =
         arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, term, accumulator);

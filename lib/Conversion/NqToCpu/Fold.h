@@ -5,8 +5,13 @@
 
 #include "KernelTensor.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
 namespace nibble {
 namespace cpu {
+
+/// The product that a term is, if it may be added without being rounded.
+mlir::arith::MulFOp findFusedProduct(mlir::Value term);
 
 /// Accumulator `i` and one more term (or another accumulator), both scalars or
 /// both vectors.

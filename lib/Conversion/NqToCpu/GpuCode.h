@@ -19,6 +19,15 @@ inline bool isGpuCode(mlir::OpBuilder &b) {
   return false;
 }
 
+/// True for code on its own: bodies of the dialect `tile` have no control flow.
+inline bool mayBranch(mlir::OpBuilder &b) {
+  for (mlir::Operation *op = b.getInsertionBlock()->getParentOp(); op;
+       op = op->getParentOp())
+    if (op->getName().getDialectNamespace() == "tile")
+      return false;
+  return true;
+}
+
 } // namespace cpu
 } // namespace nibble
 

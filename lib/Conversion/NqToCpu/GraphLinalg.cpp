@@ -75,12 +75,24 @@ LogicalResult KernelGraph::readLinalg(linalg::LinalgOp op) {
                                    : readMap(op, sources);
 }
 
+/// Whether a map reads one element and does nothing to it, and neighbours in
+/// memory stay neighbours: a transpose of outer dimensions.
+static bool isView(linalg::LinalgOp op, Value yielded, AffineMap resultMap) {
+  auto argument = dyn_cast<BlockArgument>(yielded);
+  if (!argument || argument.getOwner() != op.getBlock() ||
+      op.getNumLoops() == 0 || !resultMap.isPermutation())
+    return false;
+  AffineMap map = op.getMatchingIndexingMap(op.getMatchingOpOperand(argument));
+  return map.isPermutation() &&
+         map.getResults().back() == resultMap.getResults().back();
+}
+
 LogicalResult KernelGraph::readMap(linalg::LinalgOp op,
                                    ArrayRef<Tensor *> sources) {
   OperandTensors tensors = operandTensors(*this, op);
   for (auto [i, result] : llvm::enumerate(op->getResults())) {
-    auto dimOfLoop = loopsOfResult(
-        op, op.getIndexingMapMatchingResult(cast<OpResult>(result)));
+    AffineMap map = op.getIndexingMapMatchingResult(cast<OpResult>(result));
+    auto dimOfLoop = loopsOfResult(op, map);
     if (failed(dimOfLoop))
       return failure();
     if (llvm::is_contained(*dimOfLoop, -1))
@@ -94,6 +106,7 @@ LogicalResult KernelGraph::readMap(linalg::LinalgOp op,
       return dag.roundTo(element, reader.read(yielded));
     });
     tensor.expensive = isExpensiveBody(op);
+    tensor.view = isView(op, yielded, map);
   }
   return success();
 }

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopEmitter.h"
 #include "GpuCode.h"
-#include "HalfPairs.h"
 #include "LaneMath.h"
+#include "PackedHalves.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -17,7 +17,7 @@ namespace cpu {
 LoopEmitter::LoopEmitter(ImplicitLocOpBuilder &b, const Dag &dag,
                          ArrayRef<unsigned> mergedInto)
     : b(b), dag(dag), mergedInto(mergedInto), ivs(dag.getDims().size()),
-      levels(dag.getDims().size(), 0) {
+      levels(dag.getDims().size(), 0), isGpu(isGpuCode(b)) {
   stack.emplace_back().block = b.getInsertionBlock();
   // Statements that follow stay behind what is emitted now.
   if (b.getInsertionPoint() != b.getInsertionBlock()->end())
@@ -190,10 +190,21 @@ Value LoopEmitter::scalarOffset(const Lin &lin, int64_t divisor) {
   for (size_t i = 1; i < parts.size(); ++i)
     for (size_t j = i; j > 0 && parts[j].level < parts[j - 1].level; --j)
       std::swap(parts[j], parts[j - 1]);
+  // Of nothing but dimensions, no part of an offset is larger than the buffer.
+  bool grows =
+      isGpu && lin.terms.empty() && lin.constant >= 0 &&
+      llvm::all_of(lin.dims, [](auto &dim) { return dim.second >= 0; });
+  auto flags = grows ? arith::IntegerOverflowFlags::nsw |
+                           arith::IntegerOverflowFlags::nuw
+                     : arith::IntegerOverflowFlags::none;
   Value sum;
-  if (lin.constant || parts.empty()) {
+  auto add = [&](Value value) {
+    sum = sum ? arith::AddIOp::create(b, sum, value, flags).getResult() : value;
+  };
+  // Last, it becomes a part of the address.
+  if (!grows && (lin.constant || parts.empty())) {
     moveTo(0);
-    sum = constantIndex(lin.constant / divisor);
+    add(constantIndex(lin.constant / divisor));
   }
   for (Part &part : parts) {
     moveTo(part.level);
@@ -201,10 +212,12 @@ Value LoopEmitter::scalarOffset(const Lin &lin, int64_t divisor) {
     if (part.factor % divisor)
       value = arith::DivUIOp::create(b, value, constantIndex(divisor));
     else if (part.factor != divisor)
-      value =
-          arith::MulIOp::create(b, value, constantIndex(part.factor / divisor));
-    sum = sum ? arith::AddIOp::create(b, sum, value).getResult() : value;
+      value = arith::MulIOp::create(
+          b, value, constantIndex(part.factor / divisor), flags);
+    add(value);
   }
+  if (grows && (lin.constant || parts.empty()))
+    add(constantIndex(lin.constant / divisor));
   return sum;
 }
 

@@ -126,7 +126,7 @@ private:
   std::vector<Level> stack;
   int64_t width = 1;
   int vectorDim = -1;
-  bool aligned = false;
+  bool aligned = false, isGpu;
   LoadCache *cache = nullptr;
   mlir::Value condition;
 };

@@ -1,7 +1,7 @@
 // Threads that put together what each has of a fold.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopsTeam.h"
-#include "HalfPairs.h"
+#include "PackedHalves.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -29,7 +29,7 @@ Value BlockExchange::get(unsigned i, Type type) {
 }
 
 /// What bits of an f32 without its sign were, as pairs of 16 bits.
-static std::optional<cpu::HalfPairs> findMagnitudes(cpu::Lanes bits) {
+static std::optional<cpu::PackedHalves> findMagnitudes(cpu::Lanes bits) {
   auto masked = bits.v.getDefiningOp<arith::AndIOp>();
   auto cast =
       masked ? masked.getLhs().getDefiningOp<arith::BitcastOp>() : nullptr;
@@ -37,7 +37,18 @@ static std::optional<cpu::HalfPairs> findMagnitudes(cpu::Lanes bits) {
   if (!cast || !matchPattern(masked.getRhs(), m_Constant(&mask)) ||
       !mask.isSplat() || mask.getSplatValue<APInt>() != 0x7fffffff)
     return std::nullopt;
-  return cpu::findHalfPairs(bits.wrap(cast.getIn()));
+  return cpu::findPackedHalves(bits.wrap(cast.getIn()));
+}
+
+/// `size` lanes; of a product that is added without being rounded, it again.
+static Value slice(ImplicitLocOpBuilder &b, Value lanes, int64_t from,
+                   int64_t size) {
+  if (arith::MulFOp product = cpu::findFusedProduct(lanes))
+    return arith::MulFOp::create(b, slice(b, product.getLhs(), from, size),
+                                 slice(b, product.getRhs(), from, size),
+                                 product.getFastmath());
+  auto numbers = llvm::to_vector(llvm::seq<int64_t>(from, from + size));
+  return vector::ShuffleOp::create(b, lanes, lanes, numbers);
 }
 
 Value foldLanes(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
@@ -50,22 +61,16 @@ Value foldLanes(ImplicitLocOpBuilder &b, const cpu::Reduction &reduction,
       return cpu::largestMagnitude(*pairs);
   // Four sums of independent lanes go on side by side.
   int64_t count = type.getNumElements();
-  auto slice = [&](int64_t from, int64_t size) -> Value {
-    SmallVector<int64_t> numbers;
-    for (int64_t k = from; k < from + size; ++k)
-      numbers.push_back(k);
-    return vector::ShuffleOp::create(b, lanes, lanes, numbers);
-  };
   if (count > 4 && count % 4 == 0) {
-    Value sums = slice(0, 4);
+    Value sums = slice(b, lanes, 0, 4);
     for (int64_t from = 4; from < count; from += 4)
-      sums = cpu::combine(b, reduction, i, slice(from, 4), sums);
+      sums = cpu::combine(b, reduction, i, slice(b, lanes, from, 4), sums);
     lanes = sums;
     count = 4;
   }
-  for (; count > 1; count /= 2)
-    lanes = cpu::combine(b, reduction, i, slice(count / 2, count / 2),
-                         slice(0, count / 2));
+  for (int64_t half = count / 2; half >= 1; half /= 2)
+    lanes = cpu::combine(b, reduction, i, slice(b, lanes, half, half),
+                         slice(b, lanes, 0, half));
   return vector::ExtractOp::create(b, lanes, 0);
 }
 

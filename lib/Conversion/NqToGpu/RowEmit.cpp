@@ -21,6 +21,10 @@ using Values = SmallVector<Value>;
 /// before the threads of a row wait for each other.
 constexpr int64_t kEarlyElements = 16;
 
+/// Positions of rows are far below the largest index.
+constexpr auto kNoOverflow =
+    arith::IntegerOverflowFlags::nsw | arith::IntegerOverflowFlags::nuw;
+
 class RowEmitter : public LoadCache {
 public:
   RowEmitter(GpuFunction &f, const KernelStages &stages, const RowPlan &plan)
@@ -91,7 +95,7 @@ private:
   void placeRun(int64_t j) {
     Value at = lane;
     if (j)
-      at = arith::AddIOp::create(b, lane, index(j * plan.team));
+      at = arith::AddIOp::create(b, lane, index(j * plan.team), kNoOverflow);
     Value inside;
     if ((j + 1) * plan.team > plan.allRuns()) {
       inside = less(at, plan.allRuns());
@@ -122,7 +126,7 @@ private:
         continue;
       }
       if (plan.width > 1)
-        digit = arith::MulIOp::create(b, digit, index(plan.width));
+        digit = arith::MulIOp::create(b, digit, index(plan.width), kNoOverflow);
       loops.bindLanes(dims[i], digit, plan.width);
     }
   }
@@ -232,26 +236,22 @@ private:
     }
   }
 
-  Values neutrals(const RowNest &nest, int64_t width) {
-    Values values;
-    for (auto [i, type] : llvm::enumerate(nest.nest->reduction->types))
-      values.push_back(neutral(b, *nest.nest->reduction, i,
-                               width > 1 ? Type(VectorType::get({width}, type))
-                                         : Type(type)));
-    return values;
-  }
-
-  /// The terms where the loops stand; neutral ones if `inside` is false.
-  Values terms(const RowNest &nest, LoopEmitter &loops, Value inside) {
+  /// The terms where the loops stand.
+  Values terms(const RowNest &nest, LoopEmitter &loops) {
     Values result;
     for (Node *term : nest.nest->terms)
       result.push_back(loops.emitWide(term));
-    if (!inside)
-      return result;
-    Values none = neutrals(nest, loops.getWidth());
-    for (auto [value, other] : llvm::zip(result, none))
-      value = arith::SelectOp::create(b, inside, value, other);
     return result;
+  }
+
+  /// Neutral numbers if `inside` is false; null is true.
+  void chooseIf(const RowNest &nest, Value inside, Values &numbers) {
+    if (!inside)
+      return;
+    for (auto [i, value] : llvm::enumerate(numbers))
+      value = arith::SelectOp::create(
+          b, inside, value,
+          neutral(b, *nest.nest->reduction, i, value.getType()));
   }
 
   void add(const RowNest &nest, Values &sums, ArrayRef<Value> more) {
@@ -262,25 +262,38 @@ private:
   }
 
   void fold(const RowNest &nest) {
-    bool wholeRow = nest.granule == plan.size;
-    Values sums;
+    if (nest.granule != plan.size)
+      return foldGranules(nest);
+    Values sums, last;
     for (int64_t j = 0; j < plan.runs; ++j) {
       LoopEmitter loops = makeLoops(nest);
       bindAll(loops, nest, j);
-      Values here = terms(nest, loops, wholeRow ? hasRun[j] : Value());
-      if (wholeRow) {
+      Values here = terms(nest, loops);
+      if (!hasRun[j]) {
         add(nest, sums, here);
         continue;
       }
+      // One number is chosen, not each lane.
+      foldOwn(nest, here);
+      chooseIf(nest, hasRun[j], here);
+      add(nest, last, here);
+    }
+    foldOwn(nest, sums);
+    if (!last.empty())
+      add(nest, sums, last);
+    finish(nest, 0, foldThreads(nest, sums));
+  }
+
+  void foldGranules(const RowNest &nest) {
+    for (int64_t j = 0; j < plan.runs; ++j) {
+      LoopEmitter loops = makeLoops(nest);
+      bindAll(loops, nest, j);
+      Values here = terms(nest, loops);
       foldOwn(nest, here);
       here =
           foldWarp(b, *nest.nest->reduction, nest.granule / plan.width, here);
       finish(nest, j, here);
     }
-    if (!wholeRow)
-      return;
-    foldOwn(nest, sums);
-    finish(nest, 0, foldThreads(nest, sums));
   }
 
   void foldOwn(const RowNest &nest, Values &sums) {
@@ -310,7 +323,9 @@ private:
       }
       LoopEmitter loops = makeLoops(nest);
       bindSmall(loops, nest, at);
-      add(nest, sums, terms(nest, loops, inside));
+      Values here = terms(nest, loops);
+      chooseIf(nest, inside, here);
+      add(nest, sums, here);
     }
     finish(nest, 0, foldWarp(b, *nest.nest->reduction, lanes, sums));
   }

@@ -1,6 +1,6 @@
 // Arithmetic of GPUs on numbers of 16 bits, two in a register.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "HalfPairs.h"
+#include "PackedHalves.h"
 
 #include "GpuCode.h"
 
@@ -15,85 +15,6 @@ namespace nibble {
 namespace cpu {
 
 //===----------------------------------------------------------------------===//
-// Finding pairs
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Where a vector of f32 was widened: its 16-bit elements, and the f32 that
-/// they were rounded from, if they were.
-struct Widened {
-  Value halves, rounded;
-  bool isBf16 = false;
-};
-} // namespace
-
-static std::optional<Widened> findWidened(Value x) {
-  Widened from;
-  if (auto wide = x.getDefiningOp<arith::ExtFOp>()) {
-    from.halves = wide.getIn();
-    from.isBf16 = getElementTypeOrSelf(from.halves).isBF16();
-    if (!from.isBf16 && !getElementTypeOrSelf(from.halves).isF16())
-      return std::nullopt;
-  } else {
-    // decodeBf16.
-    auto bits = x.getDefiningOp<arith::BitcastOp>();
-    auto shifted =
-        bits ? bits.getIn().getDefiningOp<arith::ShLIOp>() : arith::ShLIOp();
-    auto wider = shifted ? shifted.getLhs().getDefiningOp<arith::ExtUIOp>()
-                         : arith::ExtUIOp();
-    DenseElementsAttr by;
-    if (!wider || !getElementTypeOrSelf(wider.getIn()).isInteger(16) ||
-        !matchPattern(shifted.getRhs(), m_Constant(&by)) || !by.isSplat() ||
-        by.getSplatValue<APInt>() != 16)
-      return std::nullopt;
-    from.halves = wider.getIn();
-    from.isBf16 = true;
-  }
-  Value narrow = from.halves;
-  if (auto bits = narrow.getDefiningOp<arith::BitcastOp>())
-    narrow = bits.getIn();
-  if (auto rounding = narrow.getDefiningOp<arith::TruncFOp>())
-    if (getElementTypeOrSelf(rounding.getIn()).isF32())
-      from.rounded = rounding.getIn();
-  return from;
-}
-
-static Value shufflePairs(ImplicitLocOpBuilder &b, Value lanes) {
-  SmallVector<int64_t> order;
-  int64_t count = cast<VectorType>(lanes.getType()).getNumElements();
-  for (int64_t group = 0; group < count; group += 8)
-    for (int64_t j = 0; j < 4; ++j)
-      order.append({group + j, group + j + 4});
-  return vector::ShuffleOp::create(b, lanes, lanes, order);
-}
-
-std::optional<HalfPairs> findHalfPairs(Lanes x) {
-  ImplicitLocOpBuilder &b = *x.b;
-  auto type = dyn_cast<VectorType>(x.type());
-  if (!type || !type.getElementType().isF32() || type.getRank() != 1 ||
-      type.getNumElements() % 8 != 0 || !isGpuCode(b))
-    return std::nullopt;
-  auto from = findWidened(x.v);
-  if (!from)
-    return std::nullopt;
-  HalfPairs pairs{&b, {}, from->isBf16};
-  Value halves;
-  if (from->rounded) {
-    // Rounding takes any two numbers for a pair.
-    Type half = from->isBf16 ? Type(b.getBF16Type()) : b.getF16Type();
-    halves = arith::TruncFOp::create(b, type.clone(half),
-                                     shufflePairs(b, from->rounded));
-  } else {
-    halves = shufflePairs(b, from->halves);
-  }
-  auto words = VectorType::get(type.getNumElements() / 2, b.getI32Type());
-  Value all = vector::BitCastOp::create(b, words, halves);
-  for (int64_t i = 0; i < words.getNumElements(); ++i)
-    pairs.words.push_back(vector::ExtractOp::create(b, all, i));
-  return pairs;
-}
-
-//===----------------------------------------------------------------------===//
 // Instructions
 //===----------------------------------------------------------------------===//
 
@@ -101,7 +22,7 @@ namespace {
 
 class PairCode {
 public:
-  explicit PairCode(const HalfPairs &pairs)
+  explicit PairCode(const PackedHalves &pairs)
       : b(*pairs.b), isBf16(pairs.isBf16),
         type(pairs.isBf16 ? "bf16x2" : "f16x2") {}
 
@@ -115,6 +36,12 @@ public:
                                          LLVM::AsmDialect::AD_ATT),
                ArrayAttr())
         .getResult(0);
+  }
+
+  /// Both rounded to nearest.
+  Value round(Value low, Value high) const {
+    return emit("cvt.rn." + type + ".f32 $0, $1, $2;", "=r,f,f", b.getI32Type(),
+                {high, low});
   }
 
   /// The larger magnitudes of both halves.
@@ -164,6 +91,105 @@ private:
   std::string type;
 };
 
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Finding pairs
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Where a vector of f32 was widened: its 16-bit elements, and the f32 that
+/// they were rounded from, if they were.
+struct Widened {
+  Value halves, rounded;
+  bool isBf16 = false;
+};
+} // namespace
+
+static std::optional<Widened> findWidened(Value x) {
+  Widened from;
+  if (auto wide = x.getDefiningOp<arith::ExtFOp>()) {
+    from.halves = wide.getIn();
+    from.isBf16 = getElementTypeOrSelf(from.halves).isBF16();
+    if (!from.isBf16 && !getElementTypeOrSelf(from.halves).isF16())
+      return std::nullopt;
+  } else {
+    // decodeBf16.
+    auto bits = x.getDefiningOp<arith::BitcastOp>();
+    auto shifted =
+        bits ? bits.getIn().getDefiningOp<arith::ShLIOp>() : arith::ShLIOp();
+    auto wider = shifted ? shifted.getLhs().getDefiningOp<arith::ExtUIOp>()
+                         : arith::ExtUIOp();
+    DenseElementsAttr by;
+    if (!wider || !getElementTypeOrSelf(wider.getIn()).isInteger(16) ||
+        !matchPattern(shifted.getRhs(), m_Constant(&by)) || !by.isSplat() ||
+        by.getSplatValue<APInt>() != 16)
+      return std::nullopt;
+    from.halves = wider.getIn();
+    from.isBf16 = true;
+  }
+  Value narrow = from.halves;
+  if (auto bits = narrow.getDefiningOp<arith::BitcastOp>())
+    narrow = bits.getIn();
+  if (auto rounding = narrow.getDefiningOp<arith::TruncFOp>())
+    if (getElementTypeOrSelf(rounding.getIn()).isF32())
+      from.rounded = rounding.getIn();
+  return from;
+}
+
+/// Calls `pair` with the numbers of the elements of each pair.
+static void forPairs(int64_t count, function_ref<void(int64_t, int64_t)> pair) {
+  for (int64_t group = 0; group < count; group += 8)
+    for (int64_t j = group; j < group + 4; ++j)
+      pair(j, j + 4);
+}
+
+/// Rounding takes any two numbers for a pair.
+static void roundPairs(PackedHalves &pairs, Value numbers) {
+  ImplicitLocOpBuilder &b = *pairs.b;
+  int64_t count = cast<VectorType>(numbers.getType()).getNumElements();
+  forPairs(count, [&](int64_t low, int64_t high) {
+    Value x = vector::ExtractOp::create(b, numbers, low),
+          y = vector::ExtractOp::create(b, numbers, high);
+    pairs.words.push_back(PairCode(pairs).round(x, y));
+  });
+}
+
+static void shufflePairs(PackedHalves &pairs, Value halves) {
+  ImplicitLocOpBuilder &b = *pairs.b;
+  SmallVector<int64_t> order;
+  int64_t count = cast<VectorType>(halves.getType()).getNumElements();
+  forPairs(count,
+           [&](int64_t low, int64_t high) { order.append({low, high}); });
+  Value all = vector::BitCastOp::create(
+      b, VectorType::get(count / 2, b.getI32Type()),
+      vector::ShuffleOp::create(b, halves, halves, order));
+  for (int64_t i = 0; i < count / 2; ++i)
+    pairs.words.push_back(vector::ExtractOp::create(b, all, i));
+}
+
+std::optional<PackedHalves> findPackedHalves(Lanes x) {
+  auto type = dyn_cast<VectorType>(x.type());
+  if (!type || !type.getElementType().isF32() || type.getRank() != 1 ||
+      type.getNumElements() % 8 != 0 || !isGpuCode(*x.b))
+    return std::nullopt;
+  auto from = findWidened(x.v);
+  if (!from)
+    return std::nullopt;
+  PackedHalves pairs{x.b, {}, from->isBf16};
+  if (from->rounded)
+    roundPairs(pairs, from->rounded);
+  else
+    shufflePairs(pairs, from->halves);
+  return pairs;
+}
+
+//===----------------------------------------------------------------------===//
+// Magnitudes
+//===----------------------------------------------------------------------===//
+
+namespace {
+
 Value constant(ImplicitLocOpBuilder &b, uint32_t bits) {
   return arith::ConstantOp::create(b, b.getI32IntegerAttr(int32_t(bits)));
 }
@@ -177,7 +203,7 @@ Value merge(ImplicitLocOpBuilder &b, Value mask, Value x, Value y) {
 
 } // namespace
 
-Value largestMagnitude(const HalfPairs &pairs) {
+Value largestMagnitude(const PackedHalves &pairs) {
   ImplicitLocOpBuilder &b = *pairs.b;
   PairCode code(pairs);
   Value largest = pairs.words.front();
@@ -304,7 +330,7 @@ Value encodeGroup(ImplicitLocOpBuilder &b, const PairCode &code,
 
 } // namespace
 
-SmallVector<Value> e2m1Words(const HalfPairs &pairs, Lanes s) {
+SmallVector<Value> e2m1Words(const PackedHalves &pairs, Lanes s) {
   ImplicitLocOpBuilder &b = *pairs.b;
   PairCode code(pairs);
   // Nothing is above NaN.

@@ -1,7 +1,7 @@
 // Arithmetic of GPUs on numbers of 16 bits, two in a register.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_HALFPAIRS_H
-#define NIBBLE_LIB_CONVERSION_NQTOCPU_HALFPAIRS_H
+#ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_PACKEDHALVES_H
+#define NIBBLE_LIB_CONVERSION_NQTOCPU_PACKEDHALVES_H
 
 #include "LaneMath.h"
 
@@ -11,7 +11,7 @@ namespace cpu {
 /// Numbers of f16 or bf16 as words of 32 bits: word j of group g has elements
 /// 8 g + j in the low and 8 g + j + 4 in the high half, so that codes of 4 bits
 /// come to lie in order by shifting all words of a group and no half.
-struct HalfPairs {
+struct PackedHalves {
   mlir::ImplicitLocOpBuilder *b;
   llvm::SmallVector<mlir::Value> words;
   bool isBf16;
@@ -19,7 +19,7 @@ struct HalfPairs {
 
 /// The pairs of a vector of f32 that was widened from 16 bits, in code for
 /// GPUs. Nothing otherwise, or if it is not a whole number of groups.
-std::optional<HalfPairs> findHalfPairs(Lanes x);
+std::optional<PackedHalves> findPackedHalves(Lanes x);
 
 /// Words of eight codes of 4 bits, which are the low ones of 8 or 32.
 mlir::Value packNibbles(mlir::ImplicitLocOpBuilder &b, mlir::Value codes);
@@ -27,13 +27,13 @@ mlir::Value packNibbles(mlir::ImplicitLocOpBuilder &b, mlir::Value codes);
 mlir::Value unpackNibbles(mlir::ImplicitLocOpBuilder &b, mlir::Value words);
 
 /// The largest magnitude as bits of an f32; a NaN wins.
-mlir::Value largestMagnitude(const HalfPairs &pairs);
+mlir::Value largestMagnitude(const PackedHalves &pairs);
 
 /// The E2M1 codes of what the quotients x / s round to in f32, eight in a word.
 /// No NaN; s is 0, where all codes are 0, or finite and above 2^-80 (f16: 0).
-llvm::SmallVector<mlir::Value> e2m1Words(const HalfPairs &pairs, Lanes s);
+llvm::SmallVector<mlir::Value> e2m1Words(const PackedHalves &pairs, Lanes s);
 
 } // namespace cpu
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_NQTOCPU_HALFPAIRS_H
+#endif // NIBBLE_LIB_CONVERSION_NQTOCPU_PACKEDHALVES_H

@@ -1,0 +1,25 @@
+// Quotients by a scale that lanes share, on GPUs, as codes.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_GPUQUOTIENTS_H
+#define NIBBLE_LIB_CONVERSION_NQTOCPU_GPUQUOTIENTS_H
+
+#include "LaneMath.h"
+
+namespace nibble {
+namespace cpu {
+
+/// A quotient that encodes to the same 4- or 8-bit float as x / scale. It is
+/// x / scale, unless all lanes of a GPU have one scale.
+Lanes divideForCode(Lanes x, Lanes scale);
+
+/// The E2M1 codes (i8) of x / scale; any code of NaN. Nothing if that is not
+/// worth code of its own: on CPUs, and where lanes have scales of their own.
+/// `byDivision` gives them (as i32) for scales that are no numbers or not
+/// positive, tiny or huge.
+std::optional<Lanes> e2m1CodeOnGpu(Lanes x, Lanes scale,
+                                   llvm::function_ref<Lanes()> byDivision);
+
+} // namespace cpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOCPU_GPUQUOTIENTS_H
