@@ -42,6 +42,19 @@ func.func @logistic(%x: f32) -> f32 {
   return %y : f32
 }
 
+// CHECK-LABEL: func.func @inverse_root
+// CHECK: llvm.call_intrinsic "llvm.nvvm.rsqrt.approx.f"
+// CHECK: math.fma
+// CHECK: arith.minnumf
+// CHECK: math.fma
+// CHECK-NOT: arith.divf
+func.func @inverse_root(%x: f32) -> f32 {
+  %one = arith.constant 1.0 : f32
+  %s = math.sqrt %x : f32
+  %y = arith.divf %one, %s : f32
+  return %y : f32
+}
+
 // CHECK-LABEL: func.func @left
 // CHECK: math.tanh
 // CHECK: math.log

@@ -64,6 +64,23 @@ func.func private @norm_quantize(%x: tensor<970x2048xf16>, %g: tensor<2048xf16>,
   return %q : tensor<970x2048x!nq.fp8>
 }
 
+// A thread has whole blocks of 16: no shuffle for their maxima, which are those
+// of pairs, as are the comparisons with the borders of codes; 8 bytes per write.
+// CHECK-LABEL: gpu.func @norm_nvfp4(
+// CHECK-SAME: known_block_size = array<i32: 128, 1, 1>, nibble.blocks = 971 : i64
+// CHECK: vector.load %arg0{{.*}} {alignment = 32 : i64} : memref<1986560xf16>, vector<16xf16>
+// CHECK: gpu.barrier
+// CHECK-NOT: gpu.shuffle
+// CHECK-COUNT-7: max.NaN.f16x2
+// CHECK-COUNT-3: fma.rz.f32
+// CHECK-COUNT-24: set.gt.u32.f16x2
+// CHECK: vector.store {{.*}} {alignment = 8 : i64} : memref<993280xi8>, vector<8xi8>
+func.func private @norm_nvfp4(%x: tensor<970x2048xf16>, %g: tensor<2048xf16>, %s: tensor<f32>) -> tensor<970x2048x!nq.nvfp4> {
+  %n = nq.norm rms %x scale(%g : tensor<2048xf16>) {axis = 1 : i64, epsilon = 1.0e-6 : f64} : tensor<970x2048xf16> -> tensor<970x2048xf16>
+  %q = nq.quantize %n recipe("trt-dynamic") global(%s : tensor<f32>) : tensor<970x2048xf16> -> tensor<970x2048x!nq.nvfp4>
+  return %q : tensor<970x2048x!nq.nvfp4>
+}
+
 // Both halves of a pair are read once.
 // CHECK-LABEL: gpu.func @rope(
 // CHECK-COUNT-4: vector.load %{{.*}} {alignment = 16 : i64} : {{.*}} vector<8xf16>
@@ -72,6 +89,23 @@ func.func private @norm_quantize(%x: tensor<970x2048xf16>, %g: tensor<2048xf16>,
 func.func private @rope(%x: tensor<1x8x970x128xf16>, %c: tensor<1x970x64xf16>, %d: tensor<1x970x64xf16>) -> tensor<1x8x970x128xf16> {
   %y = nq.rope %x, %c, %d : (tensor<1x8x970x128xf16>, tensor<1x970x64xf16>, tensor<1x970x64xf16>) -> tensor<1x8x970x128xf16>
   return %y : tensor<1x8x970x128xf16>
+}
+
+// Heads of a product that lie beside each other are read where they are; what
+// is written is read before what says where to.
+// CHECK-LABEL: gpu.func @rope_heads(
+// CHECK-SAME: memref<248320xi16>) kernel attributes {known_block_size = array<i32: 256, 1, 1>
+// CHECK-COUNT-4: vector.load {{.*}} {alignment = 8 : i64} : {{.*}} vector<4xi16>
+// CHECK: memref.load %{{.*}} : memref<1xi64>
+// CHECK: llvm.inline_asm {{.*}}mul.lo.u32
+// CHECK: scf.if
+// CHECK: vector.store
+func.func private @rope_heads(%s: tensor<1x1x970x256xbf16>, %p: tensor<i64>, %x: tensor<1x50x1x256xbf16>, %c: tensor<1x50x128xbf16>, %d: tensor<1x50x128xbf16>) -> tensor<1x1x970x256xbf16> {
+  %e = tensor.empty() : tensor<1x1x50x256xbf16>
+  %t = linalg.transpose ins(%x : tensor<1x50x1x256xbf16>) outs(%e : tensor<1x1x50x256xbf16>) permutation = [0, 2, 1, 3]
+  %y = nq.rope %t, %c, %d : (tensor<1x1x50x256xbf16>, tensor<1x50x128xbf16>, tensor<1x50x128xbf16>) -> tensor<1x1x50x256xbf16>
+  %n = nq.update %s[%p] with %y axis 2 : tensor<1x1x970x256xbf16>, tensor<i64>, tensor<1x1x50x256xbf16>
+  return %n : tensor<1x1x970x256xbf16>
 }
 
 // Tiles in shared memory, whose rows are an odd number of words.

@@ -201,8 +201,9 @@ Value LoopEmitter::scalarOffset(const Lin &lin, int64_t divisor) {
   auto add = [&](Value value) {
     sum = sum ? arith::AddIOp::create(b, sum, value, flags).getResult() : value;
   };
-  // Last, it becomes a part of the address.
-  if (!grows && (lin.constant || parts.empty())) {
+  // Added last, it becomes a part of the address.
+  bool isLast = grows && !parts.empty();
+  if (!isLast && (lin.constant || parts.empty())) {
     moveTo(0);
     add(constantIndex(lin.constant / divisor));
   }
@@ -216,7 +217,7 @@ Value LoopEmitter::scalarOffset(const Lin &lin, int64_t divisor) {
           b, value, constantIndex(part.factor / divisor), flags);
     add(value);
   }
-  if (grows && (lin.constant || parts.empty()))
+  if (isLast && lin.constant)
     add(constantIndex(lin.constant / divisor));
   return sum;
 }

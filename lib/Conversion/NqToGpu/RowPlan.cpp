@@ -12,9 +12,12 @@ namespace gpu {
 using namespace cpu;
 
 /// Elements of a row that a thread may have, for the registers they take: if
-/// that makes a row the work of one warp, else, and if need be.
-static constexpr int64_t kElementsOfWarp = 32, kElements = 16,
-                         kMostElements = 64;
+/// that makes a row the work of one warp, and else.
+static constexpr int64_t kElementsOfWarp = 32, kElements = 16;
+/// And if need be: by blocks of 1024 threads, with 64 registers each, of which
+/// codes with scales of their own take more.
+static constexpr int64_t kMostElements = 32, kMostOfBlocks = 24,
+                         kMostThreads = 1024;
 /// Elements of the longest block that a thread does alone.
 static constexpr int64_t kWidestBlock = 16;
 /// Threads of a block that does several rows.
@@ -201,15 +204,21 @@ private:
     return std::min<int64_t>(128 / most, 16);
   }
 
+  /// Folds parts of a row.
+  bool isOfBlocks(const RowNest &row) const {
+    return row.nest->reduction && !row.isSmall && row.granule < plan.size;
+  }
+
   /// A thread that has all elements of a block folds it without others, and
   /// finds its scale once: twice the accesses of 16 bytes, and no more.
   int64_t widthOfBlocks() const {
     int64_t width = 2 * fullWidth();
     bool found = llvm::any_of(plan.nests, [&](const RowNest &row) {
-      return row.nest->reduction && !row.isSmall && row.granule == width &&
-             row.granule < plan.size;
+      return isOfBlocks(row) && row.granule == width;
     });
-    return found && width <= kWidestBlock && fits(width) ? width : 0;
+    bool isOneRun = plan.size <= width * kMostThreads;
+    return found && isOneRun && width <= kWidestBlock && fits(width) ? width
+                                                                     : 0;
   }
 
   bool fits(int64_t width) const {
@@ -269,10 +278,9 @@ private:
     // A granule is of one warp.
     for (const RowNest &row : plan.nests) {
       int64_t lanes = row.granule / plan.width;
-      bool isPart = row.nest->reduction && !row.isSmall &&
-                    row.granule < plan.size && lanes > 1;
-      if (isPart && (!llvm::isPowerOf2_64(lanes) ||
-                     lanes > std::min<int64_t>(plan.team, 32)))
+      if (isOfBlocks(row) && lanes > 1 &&
+          (!llvm::isPowerOf2_64(lanes) ||
+           lanes > std::min<int64_t>(plan.team, 32)))
         return false;
     }
     return true;
@@ -290,9 +298,12 @@ private:
       if (!wasteful && plan.rows * plan.team >= wanted)
         break;
     }
-    while ((plan.team = teamFor(all, plan.runs)) > 1024)
+    while ((plan.team = teamFor(all, plan.runs)) > kMostThreads)
       ++plan.runs;
-    return plan.runs * plan.width <= kMostElements && plan.runs <= 32;
+    bool hasBlocks = llvm::any_of(
+        plan.nests, [&](const RowNest &row) { return isOfBlocks(row); });
+    return plan.runs * plan.width <=
+           (hasBlocks ? kMostOfBlocks : kMostElements);
   }
 
   static int64_t teamFor(int64_t all, int64_t runs) {

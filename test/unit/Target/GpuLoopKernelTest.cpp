@@ -130,7 +130,7 @@ void checkNormAndQuantize(const std::string &kind, const std::string &shape,
 TEST(GpuLoopKernel, NormAndQuantize) {
   for (std::string kind : {"rms", "layer"})
     for (std::string shape : {"9x2048", "5x1152", "7x96", "150x352", "2x16384"})
-      for (std::string element : {"f32", "f16"}) {
+      for (std::string element : {"f32", "f16", "bf16"}) {
         checkNormAndQuantize(
             kind, shape, element, "!nq.nvfp4",
             "recipe(\"trt-dynamic\") global(%g : tensor<f32>)");
@@ -139,6 +139,23 @@ TEST(GpuLoopKernel, NormAndQuantize) {
         checkNormAndQuantize(kind, shape, element, "!nq.fp8",
                              "scale(%g : tensor<f32>)");
       }
+}
+
+/// Scales in f32, of tokens and of blocks.
+TEST(GpuLoopKernel, NormAndQuantizeByToken) {
+  for (std::string element : {"f32", "f16", "bf16"})
+    for (auto [shape, width] :
+         {std::pair<std::string, std::string>{"9x1152", "1152"},
+          {"5x1152", "128"},
+          {"3x2048", "128"},
+          {"130x256", "256"}}) {
+      std::string scaled = ", f32 per 1x" + width + ">";
+      checkNormAndQuantize("layer", shape, element,
+                           "!nq.scaled<f8E4M3FN" + scaled,
+                           "recipe(\"symmetric\")");
+      checkNormAndQuantize("rms", shape, element, "!nq.scaled<si8" + scaled,
+                           "recipe(\"symmetric\")");
+    }
 }
 
 TEST(GpuLoopKernel, LargeQuantize) {
@@ -304,6 +321,25 @@ TEST(GpuLoopKernel, RotatedRowsGoIntoTheCache) {
               ") -> " + x + "\n%n = nq.update %s[%p] with %y axis 2 : " + s +
               ", tensor<i64>, " + x + "\nreturn %n : " + s,
           within(1e-3, 1e-3), 6);
+}
+
+/// Heads beside each other, as a product leaves them.
+TEST(GpuLoopKernel, RotatedRowsOfHeadsGoIntoTheCache) {
+  for (std::string size : {"64", "20"}) {
+    std::string from = "tensor<1x3x2x" + size + "xf16>",
+                x = "tensor<1x2x3x" + size + "xf16>",
+                c = "tensor<1x3x" + std::to_string(std::stoi(size) / 2) +
+                    "xf16>",
+                s = "tensor<1x2x18x" + size + "xf16>";
+    check("(%s: " + s + ", %p: tensor<i64>, %a: " + from + ", %c: " + c +
+              ", %d: " + c + ") -> " + s,
+          "%e = tensor.empty() : " + x + "\n%t = linalg.transpose ins(%a : " +
+              from + ") outs(%e : " + x + ") permutation = [0, 2, 1, 3]\n" +
+              "%y = nq.rope %t, %c, %d : (" + x + ", " + c + ", " + c +
+              ") -> " + x + "\n%n = nq.update %s[%p] with %y axis 2 : " + s +
+              ", tensor<i64>, " + x + "\nreturn %n : " + s,
+          within(1e-3, 1e-3), 6);
+  }
 }
 
 } // namespace
