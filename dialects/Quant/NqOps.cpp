@@ -387,6 +387,21 @@ LogicalResult MatmulOp::verify() {
 // Attention, norm, rope, state
 //===----------------------------------------------------------------------===//
 
+static LogicalResult verifyLengths(AttentionOp op) {
+  if (!op.getLengths())
+    return success();
+  auto type = tensorOf(op.getLengths());
+  int64_t batch = tensorOf(op.getQ()).getDimSize(0);
+  Type element = type.getElementType();
+  if (!element.isSignlessInteger(32) && !element.isSignlessInteger(64))
+    return op.emitOpError() << "lengths are i32 or i64, not " << element;
+  if (type.getRank() != 1 ||
+      (type.getDimSize(0) != 1 && type.getDimSize(0) != batch))
+    return op.emitOpError() << "lengths " << type << " are not one per batch "
+                            << "entry (" << batch << "), or one for all";
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
   auto q = tensorOf(getQ()), k = tensorOf(getK()), v = tensorOf(getV());
   for (RankedTensorType type : {q, k, v, tensorOf(getResult())})
@@ -420,7 +435,7 @@ LogicalResult AttentionOp::verify() {
         return emitOpError()
                << "mask " << mask << " does not broadcast to the scores";
   }
-  return success();
+  return verifyLengths(*this);
 }
 
 /// True if `from` broadcasts to `to` as in numpy.

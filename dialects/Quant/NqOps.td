@@ -258,7 +258,7 @@ def Nq_RegionOp : Nq_Op<"region", [
   }];
 }
 
-def Nq_AttentionOp : Nq_Op<"attention", [Pure]> {
+def Nq_AttentionOp : Nq_Op<"attention", [Pure, AttrSizedOperandSegments]> {
   let summary = "scaled dot-product attention";
   let description = [{
     q [B, Hq, S, D], k [B, Hkv, T, D], v [B, Hkv, T, Dv]; Hq a multiple of Hkv
@@ -267,14 +267,31 @@ def Nq_AttentionOp : Nq_Op<"attention", [Pure]> {
     masked out); `causal` masks t > s + (T - S) if `bottom_right`, else t > s.
     Softmax over T in f32; a row with every position masked is zero.
     softcap(x) = c * tanh(x / c) if c != 0.
+
+    `lengths`, [B] or [1], i32 or i64, says how many keys of each batch entry (or
+    of all) are there, as in a cache of fixed capacity T of which the beginning is
+    filled: keys t >= lengths[b] do not exist. What k and v hold there, NaN
+    included, does not matter, and kernels do not read it but for the rest of a
+    tile. `bottom_right` aligns the last query with the last key there is: it
+    masks t > s + (lengths[b] - S), so query s sees keys t < lengths[b] - S + 1 + s.
+    Every number is allowed: none or a negative number of keys gives zeros; more
+    than T means all T (with `bottom_right`, query s sees the first
+    min(T, lengths[b] - S + 1 + s)).
+
+    ```mlir
+    %y = nq.attention %q, %k, %v lengths(%n : tensor<1xi64>) {scale = 0.125 : f64}
+           : (tensor<1x8x1x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x4096x64xf16>) -> tensor<1x8x1x64xf16>
+    ```
   }];
   let arguments = (ins Nq_AnyTensor:$q, Nq_AnyTensor:$k, Nq_AnyTensor:$v,
-                       Optional<Nq_AnyTensor>:$mask, F64Attr:$scale,
+                       Optional<Nq_AnyTensor>:$mask,
+                       Optional<Nq_AnyTensor>:$lengths, F64Attr:$scale,
                        DefaultValuedAttr<F64Attr, "0.0">:$softcap,
                        UnitAttr:$causal, UnitAttr:$bottom_right);
   let results = (outs Nq_FloatTensor:$result);
   let assemblyFormat = [{
-    $q `,` $k `,` $v (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    $q `,` $k `,` $v (`mask` `(` $mask^ `:` type($mask) `)`)?
+    (`lengths` `(` $lengths^ `:` type($lengths) `)`)? attr-dict
     `:` `(` type($q) `,` type($k) `,` type($v) `)` `->` type($result)
   }];
   let hasVerifier = 1;

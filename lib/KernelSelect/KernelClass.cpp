@@ -217,6 +217,9 @@ static std::string explainLoops(nq::RegionOp region) {
     for (auto op : region.getBlock().getOps<nq::ReformatOp>())
       if (op.getReason())
         return op.getReason()->str();
+  if (nq::AttentionOp op = getAttention(region); op && op.getLengths())
+    return "scores stay on chip, softmax in f32; keys end at the length that "
+           "is loaded: bytes and flops are at most these";
   if (region.getKind() == "attention")
     return "scores stay on chip, softmax in f32";
   if (region.getKind() == "rowwise")

@@ -163,7 +163,8 @@ public:
       : call(call), q(call.get(op.getQ()).decoded(call.threads)),
         k(call.get(op.getK()).decoded(call.threads)),
         v(call.get(op.getV()).decoded(call.threads)),
-        mask(call.getOptional(op.getMask())), heads(q.getShape()[1]),
+        mask(call.getOptional(op.getMask())),
+        lengths(call.getOptional(op.getLengths())), heads(q.getShape()[1]),
         kvHeads(k.getShape()[1]), queries(q.getShape()[2]),
         keys(k.getShape()[2]), depth(q.getShape()[3]), width(v.getShape()[3]),
         scale(op.getScale().convertToDouble()),
@@ -177,13 +178,16 @@ public:
   Results run();
 
 private:
+  /// Keys that a head has; more than there are count as one that lets every
+  /// query see all, and none or fewer as 0.
+  int64_t lengthOf(int64_t head) const;
   void runRows(int64_t head, int64_t row, int64_t rows, double *out) const;
   void softmaxRow(int64_t head, int64_t row, double *scores) const;
   void addMask(int64_t head, int64_t row, double *scores) const;
 
   const OpCall &call;
   RefTensor q, k, v;
-  const RefTensor *mask;
+  const RefTensor *mask, *lengths;
   SmallVector<int64_t> maskStrides;
   int64_t heads, kvHeads, queries, keys, depth, width;
   double scale, softcap;
@@ -192,7 +196,15 @@ private:
 
 constexpr double minusInfinity = -std::numeric_limits<double>::infinity();
 
+int64_t Attention::lengthOf(int64_t head) const {
+  if (!lengths)
+    return keys;
+  int64_t length = lengths->intAt(lengths->size() == 1 ? 0 : head / heads);
+  return std::clamp<int64_t>(length, 0, keys + queries);
+}
+
 void Attention::addMask(int64_t head, int64_t row, double *scores) const {
+  int64_t length = lengthOf(head), keys = std::min(length, this->keys);
   if (mask) {
     int64_t base = head / heads * maskStrides[0] +
                    head % heads * maskStrides[1] + row * maskStrides[2];
@@ -205,7 +217,7 @@ void Attention::addMask(int64_t head, int64_t row, double *scores) const {
     }
   }
   if (causal) {
-    int64_t last = row + (bottomRight ? keys - queries : 0);
+    int64_t last = row + (bottomRight ? length - queries : 0);
     for (int64_t t = std::max<int64_t>(0, last + 1); t < keys; ++t)
       scores[t] = minusInfinity;
   }
@@ -213,6 +225,7 @@ void Attention::addMask(int64_t head, int64_t row, double *scores) const {
 
 /// A row with every position masked becomes zero.
 void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
+  int64_t keys = std::min(lengthOf(head), this->keys);
   for (int64_t t = 0; t < keys; ++t) {
     scores[t] *= scale;
     if (softcap != 0)
@@ -236,6 +249,10 @@ void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
 void Attention::runRows(int64_t head, int64_t row, int64_t rows,
                         double *out) const {
   int64_t kvHead = head / heads * kvHeads + head % heads / (heads / kvHeads);
+  // What lies behind these keys is as if it were not there.
+  int64_t present = std::min(lengthOf(head), keys);
+  if (present == 0)
+    return void(std::fill_n(out, rows * width, 0.0));
   std::vector<double> scores(rows * keys);
   ReadRun readScores = [&](int64_t begin, int64_t count, double *to) {
     std::copy_n(scores.data() + begin, count, to);
@@ -245,7 +262,7 @@ void Attention::runRows(int64_t head, int64_t row, int64_t rows,
              scores.data(),
              keys,
              rows,
-             keys,
+             present,
              depth,
              true};
   runGemms(1, [&](int64_t) { return first; }, 1);
@@ -257,7 +274,7 @@ void Attention::runRows(int64_t head, int64_t row, int64_t rows,
               width,
               rows,
               width,
-              keys,
+              present,
               false};
   runGemms(1, [&](int64_t) { return second; }, 1);
 }

@@ -46,3 +46,17 @@ func.func @walking(%q: tensor<2x16x2048x256xf16>, %k: tensor<2x16x2048x256xf16>,
   %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<2x16x2048x256xf16>, tensor<2x16x2048x256xf16>, tensor<2x16x2048x256xf16>) -> tensor<2x16x2048x256xf16>
   return %0 : tensor<2x16x2048x256xf16>
 }
+
+// The grid is that of all keys; where they end is loaded, and what lies behind it in the last tile of values becomes zeros.
+// CHECK: func.func @bounded
+// CHECK-SAME: "bounded_product0_flash grid 16x1x1 block 160 values [0, 1, 2, 4, 3]"
+// PTX: .visible .entry bounded_product0_flash
+// PTX: ld.global.b64
+// PTX: barrier.cluster.arrive.relaxed
+// PTX: shfl.sync.idx
+// PTX: st.shared.v4
+// PTX: fence.proxy.async
+func.func @bounded(%q: tensor<1x8x1x128xf16>, %k: tensor<1x2x4096x128xf16>, %v: tensor<1x2x4096x128xf16>, %n: tensor<1xi64>) -> tensor<1x8x1x128xf16> {
+  %0 = nq.attention %q, %k, %v lengths(%n : tensor<1xi64>) {scale = 0.1 : f64} : (tensor<1x8x1x128xf16>, tensor<1x2x4096x128xf16>, tensor<1x2x4096x128xf16>) -> tensor<1x8x1x128xf16>
+  return %0 : tensor<1x8x1x128xf16>
+}

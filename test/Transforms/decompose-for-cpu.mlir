@@ -28,6 +28,25 @@ func.func @grouped_queries(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf8E4M3F
 }
 
 // -----
+// Values behind the last key may be NaN: they become zeros. Queries see keys up to their distance from the last one.
+// CHECK-LABEL: @lengths
+func.func @lengths(%q: tensor<2x2x4x16xf16>, %k: tensor<2x2x6x16xf8E4M3FN>, %v: tensor<2x2x6x16xf16>, %n: tensor<2xi64>) -> tensor<2x2x4x16xf16> {
+  // CHECK-DAG: %[[N:.*]] = tensor.expand_shape %{{.*}} : tensor<2xi64> into tensor<2x1x1x1xi64>
+  // CHECK-DAG: %[[LAST:.*]] = arith.constant 3 : i64
+  // CHECK: arith.mulf
+  // CHECK: %[[LATER:.*]] = arith.subi %[[LAST]]
+  // CHECK: arith.addi %{{.*}}, %[[LATER]]
+  // CHECK: arith.cmpi slt
+  // CHECK: linalg.softmax dimension(3)
+  // CHECK: arith.cmpf uno
+  // CHECK: %[[V:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x2x6x16xf16>, tensor<2x1x1x1xi64>)
+  // CHECK: arith.cmpi slt
+  // CHECK: nq.matmul {{.*}}%[[V]] : (tensor<2x2x4x6xf32>, tensor<2x2x6x16xf16>) -> tensor<2x2x4x16xf16>
+  %a = nq.attention %q, %k, %v lengths(%n : tensor<2xi64>) {scale = 0.25 : f64, causal, bottom_right} : (tensor<2x2x4x16xf16>, tensor<2x2x6x16xf8E4M3FN>, tensor<2x2x6x16xf16>) -> tensor<2x2x4x16xf16> loc("steps")
+  return %a : tensor<2x2x4x16xf16>
+}
+
+// -----
 // GEMMs read the codes of a scaled activation themselves.
 // CHECK-LABEL: @scaled_activation
 func.func @scaled_activation(%x: tensor<2x32x!nq.mxfp8>) -> tensor<2x4xf16> {

@@ -21,16 +21,16 @@ static Value addAll(GemmCode &code, ArrayRef<Value> values) {
 /// All rows of the block meet eight keys while these are in the L1 cache.
 void AttentionEmitter::emitDirectScores() {
   Value rows = code.sub(rowTo, rowFrom);
-  auto keys = [&](int64_t from, int64_t to, int64_t count) {
+  auto keys = [&](Value from, Value to, int64_t count) {
     code.loop(from, to, count, [&](Value key) {
       code.loop(code.index(0), rows, 1, [&](Value row) {
         count == 8 ? scoreEightKeys(row, key) : scoreOneKey(row, key);
       });
     });
   };
-  int64_t whole = plan.keys / 8 * 8;
-  keys(0, whole, 8);
-  keys(whole, plan.keys, 1);
+  Value whole = code.mul(code.div(keyEnd, 8), 8);
+  keys(code.index(0), whole, 8);
+  keys(whole, keyEnd, 1);
 }
 
 void AttentionEmitter::scoreEightKeys(Value row, Value key) {

@@ -44,13 +44,32 @@ void AttentionEmitter::enterBlock(Value block) {
       code.min(code.add(from, plan.tilesPerBlock), code.index(plan.tiles));
   rowFrom = rowOfTile(from);
   rowTo = rowOfTile(to);
-  keyEnd = code.index(plan.keys);
-  panelEnd = code.index(plan.panels);
-  if (!plan.causal)
+}
+
+/// Of the batch entry of the stack. Longer ones let all queries see all keys.
+void AttentionEmitter::loadLength() {
+  filled = code.index(plan.keys);
+  if (plan.lengths == 0)
     return;
-  Value last = plan.stack == 1 ? rowTo : code.index(plan.queries);
-  keyEnd = code.max(code.min(code.add(last, code.index(plan.shift)), keyEnd),
+  Value batch = plan.lengths == 1 ? code.index(0) : code.div(head, plan.heads);
+  Value number = arith::IndexCastOp::create(
+      code.b, code.b.getIndexType(), code.loadScalar(args.lengths, batch));
+  length = code.max(code.min(number, code.index(plan.keys + plan.queries)),
                     code.index(0));
+  filled = code.min(length, filled);
+}
+
+/// Keys that queries in front of `query` see, if causal.
+Value AttentionEmitter::keysBefore(Value query) {
+  Value shift = plan.followsLength ? code.sub(length, code.index(plan.queries))
+                                   : code.index(plan.shift);
+  return code.max(code.min(code.add(query, shift), filled), code.index(0));
+}
+
+void AttentionEmitter::findKeys() {
+  keyEnd = filled;
+  if (plan.causal)
+    keyEnd = keysBefore(plan.stack == 1 ? rowTo : code.index(plan.queries));
   panelEnd = code.div(code.add(keyEnd, kPanelColumns - 1), kPanelColumns);
 }
 
@@ -61,11 +80,13 @@ void AttentionEmitter::enterStack(Value first, Value isNew) {
   Value kvHead = code.div(head, group);
   keysAt = code.mul(kvHead, plan.keys * plan.depth);
   valuesAt = code.mul(kvHead, plan.keys * plan.width);
+  loadLength();
   if (!plan.packsOnce())
     return;
   auto pack = [&] {
-    packKeys(code.index(0), code.index(plan.panels));
-    packValues(code.index(0), code.index(plan.panels));
+    Value panels = code.div(code.add(filled, kPanelColumns - 1), kPanelColumns);
+    packKeys(code.index(0), panels);
+    packValues(code.index(0), panels);
   };
   if (!isNew || plan.stack == group)
     return pack();
@@ -101,6 +122,7 @@ void AttentionEmitter::forEachChunk(
 
 void AttentionEmitter::emitBlock(Value strip, Value at, int64_t pitch,
                                  rt::StorageFormat format) {
+  findKeys();
   convertQueries();
   if (plan.isDirect) {
     emitDirectScores();

@@ -9,7 +9,8 @@
 //   round the sums to the strip
 //
 // Few rows take K and V where they lie: eight keys at a time, summed along the
-// lanes; values by whole rows.
+// lanes; values by whole rows. With lengths, keys end where the length says,
+// and so do all loops.
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_ATTENTIONEMITTER_H
 
@@ -19,10 +20,10 @@
 namespace nibble {
 namespace cpu {
 
-/// Flat buffers of elements of the operands' types (i1: bytes; `mask` may be
-/// null) and the scratch.
+/// Flat buffers of elements of the operands' types (i1: bytes; `mask` and
+/// `lengths` may be null) and the scratch.
 struct AttentionArgs {
-  mlir::Value q, k, v, mask, scratch;
+  mlir::Value q, k, v, mask, lengths, scratch;
 };
 
 class AttentionEmitter {
@@ -49,6 +50,9 @@ private:
   using RowsBody = llvm::function_ref<void(int64_t rows, mlir::Value row)>;
 
   mlir::Value rowOfTile(mlir::Value tile);
+  void loadLength();
+  void findKeys();
+  mlir::Value keysBefore(mlir::Value query);
   void forEachTile(RowsBody body);
   void
   forEachChunk(llvm::function_ref<void(mlir::Value from, mlir::Value to)> body);
@@ -117,6 +121,8 @@ private:
   mlir::Value head;      ///< first head of the stack, over all batches
   mlir::Value queriesAt; ///< first row of the stack in q
   mlir::Value keysAt, valuesAt;
+  mlir::Value length; ///< loaded, between 0 and keys + queries
+  mlir::Value filled; ///< keys that there are
   mlir::Value keyEnd; ///< keys that some row of the block sees
   mlir::Value panelEnd;
 };

@@ -68,7 +68,7 @@ void AttentionEmitter::packEightKeys(Value key, Value to, int64_t count) {
 
 void AttentionEmitter::packValues(Value from, Value to) {
   Value keyFrom = code.mul(from, kPanelColumns);
-  Value last = code.mul(to, kPanelColumns), end = code.index(plan.keys);
+  Value last = code.mul(to, kPanelColumns), end = filled;
   code.loop(keyFrom, code.min(last, end), 1, [&](Value key) {
     packValueRow(code.add(valuesAt, code.mul(key, plan.width)),
                  code.mul(code.sub(key, keyFrom), kPanelColumns));
@@ -76,7 +76,7 @@ void AttentionEmitter::packValues(Value from, Value to) {
   // Sums run over whole vectors of scores: what lies behind the last key is
   // multiplied by zero.
   int64_t panelSize = plan.panelsPerChunk * kPanelColumns * kPanelColumns;
-  if (plan.keys % 8)
+  if (plan.keys % 8 || plan.lengths)
     code.loop(code.max(keyFrom, end), last, 1, [&](Value key) {
       Value row = code.mul(code.sub(key, keyFrom), kPanelColumns);
       for (int64_t c = 0; c < plan.columns; c += 8)

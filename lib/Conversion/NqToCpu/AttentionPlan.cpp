@@ -85,6 +85,8 @@ AttentionPlan::AttentionPlan(nq::AttentionOp op) : op(op) {
   softcap = op.getSoftcap().convertToDouble();
   causal = op.getCausal();
   shift = op.getBottomRight() ? keys - queries : 0;
+  lengths = op.getLengths() ? typeOf(op.getLengths()).getNumElements() : 0;
+  followsLength = lengths && op.getBottomRight();
   if (op.getMask())
     maskStrides = broadcastStrides(typeOf(op.getMask()).getShape());
 

@@ -36,7 +36,11 @@ struct AttentionPlan {
 
   double scale, softcap;
   bool causal;
-  int64_t shift; ///< query s sees keys up to s + shift if causal
+  /// Query s sees keys up to s + shift if causal; up to s + length - queries,
+  /// if it `followsLength`.
+  int64_t shift;
+  bool followsLength;
+  int64_t lengths; ///< numbers of keys, loaded: one, one per batch entry, or 0
   llvm::SmallVector<int64_t, 4> maskStrides; ///< over [B, Hq, S, T]
 
   /// Multiplications of all rows.

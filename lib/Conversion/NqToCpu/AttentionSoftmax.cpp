@@ -101,7 +101,7 @@ void AttentionEmitter::adjustRow(Value at, Value limit, Value row) {
 /// Whole vectors: scores behind `limit` are no scores. Returns their end.
 Value AttentionEmitter::padRow(Value at, Value limit) {
   Value end = code.mul(code.div(code.add(limit, 7), 8), 8);
-  if (plan.causal || plan.keys % 8)
+  if (plan.causal || plan.lengths || plan.keys % 8)
     code.loop(limit, end, 1, [&](Value i) {
       code.store(constantF32(code, kMinusInfinity), scores, code.add(at, i));
     });
@@ -190,12 +190,10 @@ Value AttentionEmitter::exponentials(Value at, Value end, Value top) {
 
 /// Keys that a row of the stack sees: the first ones.
 Value AttentionEmitter::visibleKeys(Value row) {
-  Value all = code.index(plan.keys);
   if (!plan.causal)
-    return all;
+    return filled;
   Value query = plan.stack == 1 ? row : code.rem(row, plan.queries);
-  Value last = code.add(query, code.index(plan.shift + 1));
-  return code.max(code.min(last, all), code.index(0));
+  return keysBefore(code.add(query, 1));
 }
 
 /// A row that sees nothing gets weights of zero, and not NaN.

@@ -226,7 +226,7 @@ void AttentionKernel::findRows() {
     Int query = queryOf(row);
     ends[r] = limit;
     if (shape.causal)
-      ends[r] = signedMin(c.add(query, shape.shift + 1), limit);
+      ends[r] = signedMin(firstHidden(query), limit);
     if (!shape.mask)
       continue;
     const StridedTensor &m = *shape.mask;
@@ -237,8 +237,7 @@ void AttentionKernel::findRows() {
     Value offset64 =
         LLVM::MulOp::create(c, c.extend64(offset), c.constant(c.i64(), bytes));
     maskRows[r] = LLVM::GEPOp::create(
-        c, c.pointer(1), c.getI8Type(),
-        function.getArgument(function.getNumArguments() - 1),
+        c, c.pointer(1), c.getI8Type(), function.getArgument(4),
         ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(offset64)));
   }
 }
@@ -259,6 +258,47 @@ SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
   release(slot);
   softmax(scores, lastTile, rows);
   return pack(scores);
+}
+
+/// What lies there may be NaN, which a weight of zero does not hide. The first
+/// tile is the last one with keys; its values come behind the keys of the next
+/// one, if there is one. Both warpgroups read them: each clears a part.
+void AttentionKernel::clearBeyond(const AttentionRing &ring) {
+  if (!shape.lengths)
+    return;
+  sm90::Code &c = code;
+  const AttentionSchedule &s = schedule;
+  Int keys = c.sub(filled, c.mul(lastTile, s.keys));
+  Value isPart = c.less(c.sub(keys, 1), s.keys - 1);
+  c.when(isPart, [&] {
+    AttentionRing values = ring, next = ring;
+    advance(next);
+    Value isNext = c.compare(LLVM::ICmpPredicate::ugt, tiles, 1);
+    values.stage = c.selectAny(isNext, next.stage, ring.stage);
+    values.phase = c.selectAny(isNext, next.phase, ring.phase);
+    waitFull(values);
+    // Eight threads have a row of 128 bytes of each panel.
+    Int begin = c.add(c.mul(values.stage, s.slotBytes()), s.qBytes());
+    begin = c.add(begin, c.shl(c.bitAnd(thread, 7), 4));
+    auto four = VectorType::get(4, c.i32());
+    Value zeros = LLVM::ConstantOp::create(
+        c, four, DenseElementsAttr::get(four, int32_t(0)));
+    Value row = c.get(c.add(keys, c.shr(thread, 3)));
+    whileLoop(
+        {&row}, [&] { return c.less(row, s.keys); },
+        [&] {
+          Int at = c.add(begin, c.shl(row, 7));
+          for (int64_t p = 0; p < s.panelsV; ++p)
+            LLVM::StoreOp::create(
+                c, zeros, c.at(memory, c.add(at, p * s.keys * 128)), 16);
+          row = c.get(c.add(row, 4 * s.warps()));
+        });
+    NVVM::FenceProxyOp::create(
+        c, NVVM::ProxyKind::async_shared,
+        NVVM::SharedSpaceAttr::get(c.getContext(),
+                                   NVVM::SharedSpace::shared_cta));
+    syncThreads("sync", 3, 32 * s.warps());
+  });
 }
 
 /// The number times 1, which the assembler does not know: one round would be
@@ -308,6 +348,7 @@ void AttentionKernel::writeConsumer() {
     queriesPhase = c.get(c.bitXor(queriesPhase, 1));
     AttentionRows rows;
     Values weights = writeFirst(rows, ring);
+    clearBeyond(ring);
     Values sums(schedule.columns / 2, number(0));
     writeRounds(sums, weights, rows, ring);
     // Q was read for the last time.

@@ -25,7 +25,7 @@ AttentionKernel::AttentionKernel(const AttentionShape &shape,
 // Parameters
 //===----------------------------------------------------------------------===//
 
-/// Maps of q, k and v, the result, and the mask if there is one.
+/// Maps of q, k and v, the result, and the mask and the lengths if there are.
 LLVM::LLVMFuncOp AttentionKernel::createFunction(mlir::gpu::GPUModuleOp target,
                                                  const Twine &symbol) {
   addMaps();
@@ -101,6 +101,8 @@ void AttentionKernel::addMaps() {
   launch.args.push_back(KernelArg::pointer(s.result.value));
   if (s.mask)
     launch.args.push_back(KernelArg::pointer(s.mask->value));
+  if (s.lengths)
+    launch.args.push_back(KernelArg::pointer(s.lengths->value));
 }
 
 /// At first each warpgroup has the same share of the registers. One that
@@ -123,10 +125,13 @@ KernelLaunch AttentionKernel::write() {
   launch.sharedBytes = schedule.sharedBytes();
   memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
   findThread();
+  // On its way while barriers are written.
+  Value loaded = loadLength();
   Value begins = code.equal(thread, 128 * schedule.warpgroups);
   code.when(begins, [&] { writeBarriers(); });
   if (isCluster())
     clusterArrive();
+  findLength(loaded);
   Value multiplies = code.less(warp, schedule.warps());
   code.when(multiplies, [&] {
     setRegisters(schedule.consumerRegisters());
@@ -195,6 +200,38 @@ void AttentionKernel::findThread() {
   cluster = c.div(block, schedule.splits);
 }
 
+/// A cluster has one item (AttentionSchedule::walks).
+Value AttentionKernel::loadLength() {
+  if (!shape.lengths)
+    return Value();
+  const StridedTensor &t = *shape.lengths;
+  Int ofBatch = code.div(cluster, schedule.rowBlocks(shape) * shape.matrices());
+  Int at = code.add(code.mul(ofBatch, t.strides[0]), t.offset);
+  int64_t bytes = t.element.getIntOrFloatBitWidth() / 8;
+  Value address = LLVM::GEPOp::create(
+      code, code.pointer(1), code.getI8Type(),
+      function.getArgument(function.getNumArguments() - 1),
+      ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(code.get(code.mul(at, bytes)))));
+  return LLVM::LoadOp::create(code, t.element, address, unsigned(bytes));
+}
+
+/// Longer ones let all queries see all keys. From lane 0, as `warp`.
+void AttentionKernel::findLength(Value loaded) {
+  filled = shape.keys;
+  if (!shape.lengths)
+    return;
+  Type type = loaded.getType();
+  loaded = LLVM::SMaxOp::create(code, loaded, code.constant(type, 0));
+  loaded = LLVM::SMinOp::create(
+      code, loaded, code.constant(type, shape.keys + shape.queries));
+  if (!type.isInteger(32))
+    loaded = LLVM::TruncOp::create(code, code.i32(), loaded);
+  length = Value(NVVM::ShflOp::create(code, code.i32(), code.get(-1), loaded,
+                                      code.get(0), code.get(31),
+                                      NVVM::ShflKind::idx, UnitAttr()));
+  filled = signedMin(length, shape.keys);
+}
+
 /// The longest rows come first.
 void AttentionKernel::findPlace(Int item) {
   sm90::Code &c = code;
@@ -228,12 +265,20 @@ void AttentionKernel::forItems(ArrayRef<Value *> cells,
   });
 }
 
+/// Of causal attention; maybe below 0.
+Int AttentionKernel::firstHidden(Int query) {
+  return shape.followsLength
+             ? code.sub(code.add(query, length), shape.queries - 1)
+             : code.add(query, shape.shift + 1);
+}
+
 /// Tiles are shared evenly. A block always has one, so that there is something
-/// to begin with: without keys of its own, none of the tile is before `limit`.
+/// to begin with: without keys of its own, none of the tile is before `limit`,
+/// and with lengths it is one behind the end of the keys, which is not read.
 void AttentionKernel::findTiles() {
   sm90::Code &c = code;
-  Int seen = shape.keys;
-  allSee = shape.keys;
+  Int seen = filled;
+  allSee = filled;
   if (shape.causal) {
     Int last = c.min(c.add(firstRow, schedule.rows() - 1), shape.rows() - 1);
     Int low = queryOf(firstRow), high = queryOf(last);
@@ -243,8 +288,7 @@ void AttentionKernel::findTiles() {
       high = c.select(alike, high, shape.queries - 1);
     }
     auto endOf = [&](Int query) {
-      Int end = c.add(query, shape.shift + 1);
-      return signedMin(signedMax(end, 0), shape.keys);
+      return signedMin(signedMax(firstHidden(query), 0), filled);
     };
     seen = endOf(high), allSee = endOf(low);
   }
@@ -253,7 +297,11 @@ void AttentionKernel::findTiles() {
   Int end = c.div(c.mul(all, c.add(split, 1)), schedule.splits);
   tiles = signedMax(c.sub(end, first), 1);
   lastTile = c.add(first, c.sub(tiles, 1));
-  limit = signedMin(c.mul(end, schedule.keys), shape.keys);
+  if (shape.lengths)
+    lastTile =
+        c.select(c.equal(first, end),
+                 int64_t(divideCeil(shape.keys, schedule.keys)), lastTile);
+  limit = signedMin(c.mul(end, schedule.keys), filled);
   allSee = signedMin(allSee, limit);
 }
 

@@ -52,9 +52,13 @@ private:
                     int64_t rowStride, int64_t matrices, int64_t matrixStride,
                     int64_t elements, int64_t box);
   void findThread();
+  /// The number of keys of the block, as it is in memory, and what follows.
+  mlir::Value loadLength();
+  void findLength(mlir::Value loaded);
   /// Of the rows of cluster `item`.
   void findPlace(Int item);
   void findTiles();
+  Int firstHidden(Int query);
   void writeBarriers();
   void setRegisters(int64_t count);
   void writeProducer();
@@ -91,6 +95,9 @@ private:
   // AttentionConsumer.cpp: products.
   void writeConsumer();
   void findRows();
+  /// Before the weights of the first tile meet its values: of keys that are not
+  /// there, these become zeros.
+  void clearBeyond(const AttentionRing &ring);
   mlir::Value getGroup() { return code.get(code.shr(warp, 2)); }
   /// Weights of the first tile.
   Values writeFirst(AttentionRows &rows, AttentionRing &ring);
@@ -180,6 +187,8 @@ private:
   mlir::Value memory; ///< begin of shared memory
   mlir::Value thread, lane, warp;
   Int split = 0, cluster = 0, firstRow = 0, matrix = 0, batch = 0, kvHead = 0;
+  Int length = 0;              ///< of the keys, loaded; at most keys + queries
+  Int filled = 0;              ///< keys that there are
   Int lastTile = 0, tiles = 0; ///< of this block, from the last one down
   Int limit = 0;  ///< keys from here on are another block's, or none
   Int allSee = 0; ///< keys before that are seen by all rows

@@ -65,6 +65,15 @@ AttentionMatrices::AttentionMatrices(cpu::KernelGraph &graph,
     index.push_back(column);
     return index;
   };
+  if (op.getLengths()) {
+    followsLength = op.getBottomRight();
+    length = [&graph, value = Value(op.getLengths()),
+              kv = kvHeads](Dag &dag, const Lin &matrix) {
+      bool forAll = shapeOf(value)[0] == 1;
+      return elementOf(graph, value, dag,
+                       Index{forAll ? Lin() : dag.floorDiv(matrix, kv)});
+    };
+  }
   if (!op.getMask())
     return;
   mask = [&graph, value = Value(op.getMask()),

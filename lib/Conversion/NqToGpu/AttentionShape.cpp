@@ -199,6 +199,32 @@ static std::optional<StridedTensor> findMask(ProductGraph &graph,
   return why.empty() ? tensor : std::nullopt;
 }
 
+static std::optional<StridedTensor> findLengths(ProductGraph &graph,
+                                                const AttentionShape &s,
+                                                Value lengths,
+                                                std::string &why) {
+  bool forAll = shapeOf(lengths)[0] == 1;
+  Dag dag(graph.part.getContext());
+  dag.addDim({s.batch});
+  Node *root = dag.pull(graph.graph.plainOf(lengths),
+                        Index{forAll ? Lin() : Lin::dim(0)});
+  StridedTensor tensor;
+  tensor.element = cast<RankedTensorType>(lengths.getType()).getElementType();
+  Node *load = root->raw ? root->raw : root;
+  std::optional<unsigned> argument;
+  if (load->kind == Node::Kind::Load &&
+      load->buffer->element == tensor.element && load->lin.terms.empty())
+    argument = findArgument(graph, load->buffer);
+  if (!argument) {
+    why = "the lengths are computed as they are read";
+    return std::nullopt;
+  }
+  tensor.value = *argument;
+  tensor.offset = load->lin.constant;
+  tensor.strides[0] = forAll || s.batch == 1 ? 0 : load->lin.factorOf(0);
+  return tensor;
+}
+
 /// Rows of one tensor map have one stride.
 static RowOrder chooseOrder(const AttentionShape &s) {
   int64_t ofHead = s.q.strides[1], ofQuery = s.q.strides[2];
@@ -236,6 +262,8 @@ static bool findOperands(ProductGraph &graph, nq::AttentionOp op,
   s.isBf16 = s.q.element.isBF16();
   if (op.getMask())
     s.mask = findMask(graph, s, op.getMask(), why);
+  if (why.empty() && op.getLengths())
+    s.lengths = findLengths(graph, s, op.getLengths(), why);
   return why.empty();
 }
 
@@ -250,6 +278,7 @@ std::optional<AttentionShape> getAttentionShape(ProductGraph &graph,
   s.softcap = op.getSoftcap().convertToDouble();
   s.causal = op.getCausal();
   s.shift = op.getBottomRight() ? s.keys - s.queries : 0;
+  s.followsLength = op.getLengths() && op.getBottomRight();
   if (s.batch * s.heads * s.queries * s.keys * s.depth * s.width == 0)
     why = "there is nothing to compute";
   if (!why.empty() || !findOperands(graph, op, s, why))

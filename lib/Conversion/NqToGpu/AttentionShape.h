@@ -35,10 +35,14 @@ struct AttentionShape {
   int64_t batch, heads, kvHeads, queries, keys, depth, width;
   double scale, softcap;
   bool causal;
-  int64_t shift; ///< query s sees keys up to s + shift if causal
+  /// Query s sees keys up to s + shift if causal; up to s + length - queries,
+  /// if it `followsLength`.
+  int64_t shift;
+  bool followsLength;
   bool isBf16;
   StridedTensor q, k, v, result;
-  std::optional<StridedTensor> mask; ///< f32, f16, bf16 or i1
+  std::optional<StridedTensor> mask;    ///< f32, f16, bf16 or i1
+  std::optional<StridedTensor> lengths; ///< [batch], i32 or i64
   RowOrder order;
 
   int64_t group() const { return heads / kvHeads; }

@@ -122,6 +122,7 @@ private:
     // Neighbours share keys and values.
     block = code.rem(f.block(), rowBlocks());
     matrix = code.div(f.block(), rowBlocks());
+    loadLength(code);
     keyEnd = visibleKeys(code);
     State state;
     state.top.assign(tile.rowsEach, f.constant(kMinusInfinity));
@@ -136,11 +137,40 @@ private:
     emitResult(f, stateOf(f.pin(done)));
   }
 
+  /// Longer ones let all queries see all keys; indices have 32 bits.
+  void loadLength(GemmCode &code) {
+    filled = code.index(matrices.keys);
+    if (!matrices.length)
+      return;
+    cpu::Dag numbers(graph.part.getContext());
+    unsigned m = numbers.addDim({matrices.q.batches});
+    cpu::Node *node = matrices.length(numbers, cpu::Lin::dim(m));
+    cpu::LoopEmitter emitter(code.b, numbers, {m});
+    emitter.bind(m, matrix);
+    Value number = emitter.emit(node);
+    auto limit = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(
+          code.b, code.b.getIntegerAttr(number.getType(), value));
+    };
+    number = arith::MaxSIOp::create(code.b, number, limit(0));
+    number = arith::MinSIOp::create(code.b, number,
+                                    limit(matrices.keys + matrices.queries));
+    length = arith::IndexCastOp::create(code.b, code.b.getIndexType(), number);
+    filled = code.min(length, filled);
+  }
+
+  /// End of the keys that a query sees, if causal; maybe below 0.
+  Value endOf(GemmCode &code, Value query) {
+    Value shift = matrices.followsLength
+                      ? code.sub(length, code.index(matrices.queries - 1))
+                      : code.index(matrices.shift + 1);
+    return code.min(code.add(query, shift), filled);
+  }
+
   /// Keys that any row of the block sees.
   Value visibleKeys(GemmCode &code) {
-    Value all = code.index(matrices.keys);
     if (!matrices.causal)
-      return all;
+      return filled;
     int64_t queries = matrices.queries;
     Value first = code.mul(block, tile.rows());
     Value last = code.min(code.add(first, tile.rows() - 1),
@@ -150,8 +180,7 @@ private:
                                         code.div(last, queries));
     Value query = arith::SelectOp::create(
         code.b, alike, code.rem(last, queries), code.index(queries - 1));
-    Value end = code.add(query, code.index(matrices.shift + 1));
-    return code.max(code.min(end, all), code.index(0));
+    return code.max(endOf(code, query), code.index(0));
   }
 
   //===--------------------------------------------------------------------===//
@@ -229,11 +258,9 @@ private:
     Value nothing = f.constant(kMinusInfinity);
     for (int64_t i = 0; i < tile.rowsEach; ++i) {
       Value row = code.min(rowOf(code, i), code.index(matrices.rows() - 1));
-      Value end = code.index(matrices.keys);
-      if (matrices.causal) {
-        Value query = code.rem(row, matrices.queries);
-        end = code.min(code.add(query, code.index(matrices.shift + 1)), end);
-      }
+      Value end = filled;
+      if (matrices.causal)
+        end = endOf(code, code.rem(row, matrices.queries));
       for (int64_t j = 0; j < 4; ++j) {
         Value &score = scores[i * 4 + j];
         Value key = code.add(code.mul(step, Tile::kKeys),
@@ -444,6 +471,8 @@ private:
   ResultWriter writer;
   TileLoader *loadQ = nullptr, *loadK = nullptr, *loadV = nullptr;
   Value shared, weights, thread, threadRow, threadColumn, block, matrix, keyEnd;
+  Value length; ///< between 0 and keys + queries
+  Value filled; ///< keys that there are
 };
 
 } // namespace

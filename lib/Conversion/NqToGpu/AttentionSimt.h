@@ -20,9 +20,14 @@ struct AttentionMatrices {
   std::function<cpu::Node *(cpu::Dag &, const cpu::Lin &batch,
                             const cpu::Lin &row, const cpu::Lin &key)>
       mask;
+  /// Number of keys of a matrix, an integer; null if all are there.
+  std::function<cpu::Node *(cpu::Dag &, const cpu::Lin &batch)> length;
   double scale, softcap;
   bool causal;
-  int64_t shift; ///< query s sees keys up to s + shift if causal
+  /// Query s sees keys up to s + shift if causal; up to s + length - queries,
+  /// if it `followsLength`.
+  int64_t shift;
+  bool followsLength = false;
 
   int64_t group() const { return heads / kvHeads; }
   int64_t rows() const { return group() * queries; }
@@ -42,7 +47,8 @@ struct AttentionTile {
 
 /// A launch that computes the nq.attention of a part (ProductCut.h): scores and
 /// sums in f32, softmax online over tiles of keys in order; exp as on the CPU.
-/// Keys behind the causal limit of a block of rows are not read.
+/// Keys behind the causal limit of a block of rows, and behind the length that
+/// is loaded, are not read, but for the rest of a tile.
 mlir::FailureOr<GpuKernel> emitAttention(mlir::func::FuncOp part,
                                          mlir::gpu::GPUModuleOp target,
                                          const GpuTarget &options);

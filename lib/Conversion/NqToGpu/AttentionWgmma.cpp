@@ -62,9 +62,10 @@ AttentionSchedule::AttentionSchedule(const AttentionShape &shape,
     walkers = target.multiprocessors;
 }
 
-/// Blocks of equal length can be given out beforehand.
+/// Blocks of equal length can be given out beforehand. Lengths that are loaded
+/// need not be equal, and take registers that walking blocks do not have.
 bool AttentionSchedule::walks(const AttentionShape &shape) const {
-  return splits == 1 && !shape.causal;
+  return splits == 1 && !shape.causal && !shape.lengths;
 }
 
 /// One warpgroup without a cluster always fits.

@@ -142,11 +142,15 @@ static FailureOr<Attention> readAttention(NodeContext &n) {
 // Masks
 //===----------------------------------------------------------------------===//
 
+static bool hasWindow(const Attention &a) {
+  return a.left >= 0 || a.right >= 0;
+}
+
 /// The causal form that nq.attention has itself: with no offset, or with the
-/// offset that aligns the last query with the last key.
+/// offset that aligns the last query with the last key, or the last valid one.
 static bool isPlainCausal(const Attention &a) {
-  return a.left < 0 && a.right < 0 && !a.nonpad &&
-         (a.past == 0 || a.past == a.keys() - a.queries());
+  return !hasWindow(a) &&
+         (a.nonpad || a.past == 0 || a.past == a.keys() - a.queries());
 }
 
 /// True where query i may see key j: causal and window bounds around position
@@ -293,13 +297,22 @@ static LogicalResult setScoresOutput(NodeContext &n, const Attention &a,
 // Attention
 //===----------------------------------------------------------------------===//
 
-/// nq.attention, which has the plain causal mask itself.
+/// The numbers of valid keys as nq.attention takes them.
+static Value getLengths(GraphBuilder &b, const Attention &a) {
+  if (!a.nonpad)
+    return Value();
+  bool fits =
+      a.nonpad.type == ElemType::Int32 || a.nonpad.type == ElemType::Int64;
+  return (fits ? a.nonpad : b.cast(a.nonpad, ElemType::Int64)).value;
+}
+
+/// nq.attention, which has the plain causal mask and valid keys itself.
 static Tensor emitFused(GraphBuilder &b, const Attention &a, bool causalFlag) {
   Shape shape = {a.batch(), a.heads(), a.queries(), a.v.dim(3)};
   auto op = nq::AttentionOp::create(
       b.builder, b.loc, b.tensorType(shape, a.q.type), a.q.value, a.k.value,
-      a.v.value, a.mask.value, APFloat(a.scale), APFloat(a.softcap), causalFlag,
-      causalFlag && a.past > 0);
+      a.v.value, a.mask.value, getLengths(b, a), APFloat(a.scale),
+      APFloat(a.softcap), causalFlag, causalFlag && (a.nonpad || a.past > 0));
   return {op.getResult(), a.q.type};
 }
 
@@ -316,12 +329,12 @@ static LogicalResult importAttention(NodeContext &n) {
   (void)n.setOutput(1, a.k);
   (void)n.setOutput(2, a.v);
   bool causalFlag = a.causal && isPlainCausal(a);
-  bool restricted =
-      a.nonpad || a.left >= 0 || a.right >= 0 || (a.causal && !causalFlag);
+  bool restricted = hasWindow(a) || (a.causal && !causalFlag);
   if (restricted)
     a.mask = restrictMask(b, a.mask, emitVisible(b, a));
   Tensor all = a.mask; // every restriction in one mask, for single steps
-  if (causalFlag && (a.doubleSoftmax || n.hasOutput(3)))
+  bool inSteps = a.doubleSoftmax || n.hasOutput(3);
+  if (!restricted && (causalFlag || a.nonpad) && inSteps)
     all = restrictMask(b, all, emitVisible(b, a));
   if (n.hasOutput(3) && failed(setScoresOutput(n, a, all, mode)))
     return failure();

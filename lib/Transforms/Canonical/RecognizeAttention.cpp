@@ -1,6 +1,7 @@
 // recognize-attention: MatMul - Softmax - MatMul becomes nq.attention.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionMatch.h"
+#include "Masks.h"
 #include "nibble/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -19,8 +20,6 @@ using namespace mlir;
 using namespace nibble;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-/// Values that exporters write for "masked out" are at most this.
-constexpr double kLargeMask = -1e4;
 
 namespace {
 
@@ -150,55 +149,6 @@ bool RecognizeAttentionPass::addPattern(Pattern pattern,
   return true;
 }
 
-Type getF32(OpBuilder &b) { return b.getF32Type(); }
-
-Value toF32(OpBuilder &b, Location loc, Value value) {
-  return isNarrowFloat(value.getType())
-             ? Value(arith::ExtFOp::create(b, loc, b.getF32Type(), value))
-             : value;
-}
-
-bool isBool(Value mask) {
-  return getTensor(mask).getElementType().isInteger(1);
-}
-
-/// Both masks in one: conjunction, sum, or the float where the other is true.
-Value combine(OpBuilder &b, Location loc, Value first, Value second) {
-  if (!first)
-    return second;
-  if (isBool(first) != isBool(second)) {
-    Value visible = isBool(first) ? first : second;
-    Value added = isBool(first) ? second : first;
-    return mapBroadcast(
-        b, loc, getF32(b), {visible, added},
-        [](OpBuilder &b, Location loc, ValueRange v) -> Value {
-          Value masked = arith::ConstantOp::create(
-              b, loc,
-              b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
-          return arith::SelectOp::create(b, loc, v[0], toF32(b, loc, v[1]),
-                                         masked);
-        });
-  }
-  bool bools = isBool(first);
-  return mapBroadcast(b, loc, bools ? b.getI1Type() : getF32(b),
-                      {first, second},
-                      [&](OpBuilder &b, Location loc, ValueRange v) -> Value {
-                        if (bools)
-                          return arith::AndIOp::create(b, loc, v[0], v[1]);
-                        return arith::AddFOp::create(
-                            b, loc, toF32(b, loc, v[0]), toF32(b, loc, v[1]));
-                      });
-}
-
-Value invert(OpBuilder &b, Location loc, Value mask) {
-  return mapBroadcast(b, loc, b.getI1Type(), mask,
-                      [](OpBuilder &b, Location loc, ValueRange v) -> Value {
-                        Value one = arith::ConstantIntOp::create(
-                            b, loc, b.getI1Type(), 1);
-                        return arith::XOrIOp::create(b, loc, v[0], one);
-                      });
-}
-
 /// Why adding `value` to scores up to `bound` is not the same as masking.
 std::string explainWeakMask(double bound, double value) {
   if (std::isinf(bound))
@@ -241,10 +191,10 @@ bool RecognizeAttentionPass::addBool(Value mask, FinalMask &result,
   Value visible = node->operands[0].value;
   auto whenTrue = node->operands[1].splat, whenFalse = node->operands[2].splat;
   if (whenTrue == -kInfinity && whenFalse == 0.0)
-    visible = invert(b, mask.getLoc(), visible);
+    visible = invertMask(b, mask.getLoc(), visible);
   else if (whenTrue != 0.0 || whenFalse != -kInfinity)
     return false;
-  result.value = combine(b, mask.getLoc(), result.value, visible);
+  result.value = combineMasks(b, mask.getLoc(), result.value, visible);
   return true;
 }
 
@@ -273,8 +223,8 @@ LogicalResult RecognizeAttentionPass::addSelect(AttentionMatch &m,
   if (addPattern(pattern, result))
     return success();
   Location loc = m.output.getLoc();
-  Value visible = mask.visibleIf ? mask.value : invert(b, loc, mask.value);
-  result.value = combine(b, loc, result.value, visible);
+  Value visible = mask.visibleIf ? mask.value : invertMask(b, loc, mask.value);
+  result.value = combineMasks(b, loc, result.value, visible);
   return success();
 }
 
@@ -292,7 +242,7 @@ FailureOr<FinalMask> RecognizeAttentionPass::makeMask(AttentionMatch &m,
         addBool(mask.value, result, b))
       continue;
     // Added as it is, which is exact.
-    result.value = combine(b, m.output.getLoc(), result.value, mask.value);
+    result.value = combineMasks(b, m.output.getLoc(), result.value, mask.value);
   }
   return result;
 }
@@ -338,8 +288,9 @@ void RecognizeAttentionPass::rewrite(AttentionMatch &m, const FinalMask &mask,
       {m.batch, m.heads, result.getShape().end()[-2], result.getShape().back()},
       result.getElementType());
   auto attention = nq::AttentionOp::create(
-      rewriter, loc, type, q, k, v, mask.value, APFloat(m.scale),
-      APFloat(m.softcap), mask.causal, mask.causal && mask.bottomRight);
+      rewriter, loc, type, q, k, v, mask.value, /*lengths=*/Value(),
+      APFloat(m.scale), APFloat(m.softcap), mask.causal,
+      mask.causal && mask.bottomRight);
   Value whole =
       reshapeTo(rewriter, loc, attention.getResult(), result.getShape());
   rewriter.replaceOp(output, whole);

@@ -280,8 +280,66 @@ struct AttentionSteps {
     return regroup(product, heads, rows);
   }
 
-  /// Scale, softcap and masks on one score.
-  Value adjust(OpBuilder &b, Value score, ValueRange mask) {
+  /// [B, 1, 1, 1], or 1 for B.
+  Value lengths() {
+    RankedTensorType type = tensorOf(op.getLengths());
+    auto to = RankedTensorType::get({type.getDimSize(0), 1, 1, 1},
+                                    type.getElementType());
+    SmallVector<ReassociationIndices> groups = {{0, 1, 2, 3}};
+    return tensor::ExpandShapeOp::create(b, loc, to, op.getLengths(), groups);
+  }
+
+  static Value index(OpBuilder &b, Location loc, int64_t dim, Type type) {
+    return arith::IndexCastOp::create(b, loc, type,
+                                      linalg::IndexOp::create(b, loc, dim));
+  }
+
+  /// Values behind the last key, whatever they are, are zeros.
+  Value values() {
+    Value v = op.getV();
+    if (!op.getLengths())
+      return v;
+    auto wide = RankedTensorType::get(tensorOf(v).getShape(), b.getF32Type());
+    if (getScaledElement(tensorOf(v)))
+      v = DequantizeOp::create(b, loc, wide, v);
+    else if (!isGemmFloat(tensorOf(v).getElementType()))
+      v = CastOp::create(b, loc, wide, v, /*saturate=*/true, StringAttr());
+    return mapElements(
+        b, loc, tensorOf(v), {v, lengths()},
+        [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+          Value zero = arith::ConstantOp::create(
+              b, loc, b.getZeroAttr(args[0].getType()));
+          Value isThere = arith::CmpIOp::create(
+              b, loc, arith::CmpIPredicate::slt,
+              index(b, loc, 2, args[1].getType()), args[1]);
+          return arith::SelectOp::create(b, loc, isThere, args[0], zero);
+        });
+  }
+
+  /// Unless the key is one of `length` and, with `bottom_right`, seen.
+  Value hideBeyond(OpBuilder &b, Value score, Value length) {
+    Type type = length.getType();
+    Value t = index(b, loc, 3, type);
+    if (op.getCausal() && op.getBottomRight()) {
+      // t < length - S + 1 + s, whatever the length, as no side overflows.
+      Value last =
+          arith::ConstantOp::create(b, loc, b.getIntegerAttr(type, rows - 1));
+      Value later = arith::SubIOp::create(b, loc, last, index(b, loc, 2, type));
+      t = arith::AddIOp::create(b, loc, t, later);
+    }
+    Value isThere =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, t, length);
+    return arith::SelectOp::create(
+        b, loc, isThere, score,
+        constantF32(b, loc, -std::numeric_limits<float>::infinity()));
+  }
+
+  /// Scale, softcap, masks and lengths on one score.
+  Value adjust(OpBuilder &b, Value score, ValueRange args) {
+    Value length;
+    if (op.getLengths())
+      length = args.back(), args = args.drop_back();
+    ValueRange mask = args;
     score = arith::MulFOp::create(
         b, loc, score, constantF32(b, loc, op.getScale().convertToDouble()));
     if (double cap = op.getSoftcap().convertToDouble(); cap != 0) {
@@ -298,7 +356,9 @@ struct AttentionSteps {
       else
         score = arith::AddFOp::create(b, loc, score, toF32(b, loc, mask[0]));
     }
-    if (!op.getCausal())
+    if (length)
+      score = hideBeyond(b, score, length);
+    if (!op.getCausal() || (length && op.getBottomRight()))
       return score;
     Value s = linalg::IndexOp::create(b, loc, 2),
           t = linalg::IndexOp::create(b, loc, 3);
@@ -337,19 +397,21 @@ struct AttentionSteps {
     SmallVector<Value> inputs = {scores()};
     if (op.getMask())
       inputs.push_back(op.getMask());
+    if (op.getLengths())
+      inputs.push_back(lengths());
     Value adjusted = mapElements(b, loc, tensorOf(inputs[0]), inputs,
                                  [&](OpBuilder &b, Location, ValueRange args) {
                                    return adjust(b, args[0], args.drop_front());
                                  });
     Value weights = softmax(adjusted);
-    if (op.getMask() || op.getCausal())
+    if (op.getMask() || op.getCausal() || op.getLengths())
       weights = zeroMaskedRows(weights);
     weights = regroup(weights, kvHeads, heads / kvHeads * rows);
     RankedTensorType result = tensorOf(op.getResult());
     auto type = RankedTensorType::get(
         {batch, kvHeads, heads / kvHeads * rows, result.getDimSize(3)},
         result.getElementType());
-    Value product = MatmulOp::create(b, loc, type, weights, op.getV(), false);
+    Value product = MatmulOp::create(b, loc, type, weights, values(), false);
     return regroup(product, heads, rows);
   }
 };

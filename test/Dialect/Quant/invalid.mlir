@@ -227,3 +227,17 @@ func.func @norm_statistics_without_tile(%x: tensor<4x300xf16>, %s: tensor<4x3xf3
          : (tensor<4x300xf16>, tensor<4x3xf32>) -> tensor<4x300xf16>
   return
 }
+
+// -----
+func.func @lengths_shape(%q: tensor<3x2x4x16xf16>, %n: tensor<2xi64>) -> tensor<3x2x4x16xf16> {
+  // expected-error @below {{lengths 'tensor<2xi64>' are not one per batch entry (3), or one for all}}
+  %a = nq.attention %q, %q, %q lengths(%n : tensor<2xi64>) {scale = 0.25 : f64} : (tensor<3x2x4x16xf16>, tensor<3x2x4x16xf16>, tensor<3x2x4x16xf16>) -> tensor<3x2x4x16xf16>
+  return %a : tensor<3x2x4x16xf16>
+}
+
+// -----
+func.func @lengths_type(%q: tensor<1x2x4x16xf16>, %n: tensor<1xf32>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{lengths are i32 or i64, not 'f32'}}
+  %a = nq.attention %q, %q, %q lengths(%n : tensor<1xf32>) {scale = 0.25 : f64} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}

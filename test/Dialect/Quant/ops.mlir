@@ -76,6 +76,15 @@ func.func @blocks(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16xf16>, %m: tensor
   return %f : tensor<1x8x4x16xf16>
 }
 
+// CHECK-LABEL: @lengths
+func.func @lengths(%q: tensor<2x8x4x16xf16>, %k: tensor<2x2x6x16xf16>, %m: tensor<6xi1>, %n: tensor<2xi32>, %p: tensor<1xi64>) -> (tensor<2x8x4x16xf16>, tensor<2x8x4x16xf16>) {
+  // CHECK: nq.attention %{{.*}}, %{{.*}}, %{{.*}} mask(%{{.*}} : tensor<6xi1>) lengths(%{{.*}} : tensor<2xi32>) {scale
+  %a = nq.attention %q, %k, %k mask(%m : tensor<6xi1>) lengths(%n : tensor<2xi32>) {scale = 0.25 : f64} : (tensor<2x8x4x16xf16>, tensor<2x2x6x16xf16>, tensor<2x2x6x16xf16>) -> tensor<2x8x4x16xf16>
+  // CHECK: nq.attention %{{.*}}, %{{.*}}, %{{.*}} lengths(%{{.*}} : tensor<1xi64>) {bottom_right, causal, scale
+  %b = nq.attention %q, %k, %k lengths(%p : tensor<1xi64>) {scale = 0.25 : f64, causal, bottom_right} : (tensor<2x8x4x16xf16>, tensor<2x2x6x16xf16>, tensor<2x2x6x16xf16>) -> tensor<2x8x4x16xf16>
+  return %a, %b : tensor<2x8x4x16xf16>, tensor<2x8x4x16xf16>
+}
+
 // CHECK-LABEL: @statistics
 func.func @statistics(%x: tensor<4x300xf16>, %y: tensor<2x4x300xf64>, %g: tensor<300xf16>) -> tensor<4x300xf16> {
   // CHECK: nq.statistics rms %{{.*}} tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>

@@ -161,7 +161,7 @@ static Imported attention(Attrs attrs, std::vector<std::string> inputs) {
   g.input("k", ElemType::Float16, {1, 2, 3, 8});
   g.input("v", ElemType::Float16, {1, 2, 3, 8});
   g.input("p", ElemType::Float16, {1, 2, 5, 8});
-  g.input("m", ElemType::Bool, {3, 2});
+  g.input("m", ElemType::Bool, {3, 2}).input("n", ElemType::Int64, {1});
   g.node("Attention", inputs, {"y"}, attrs, "", "attn");
   return importModel(g.output("y", ElemType::Float16, {1, 4, 3, 8}), 24);
 }
@@ -183,6 +183,21 @@ TEST(Attention, ShortMasksArePaddedWithFalse) {
 TEST(Attention, WindowsBecomeAMask) {
   Imported m = attention({intAttr("left_window_size", 1)}, {"q", "k", "v"});
   EXPECT_TRUE(m.has("tensor<1x1x3x3xi1>")) << m.errors;
+}
+
+TEST(Attention, ValidKeysAreLengths) {
+  std::vector<std::string> inputs = {"q", "k", "v", "", "", "", "n"};
+  Imported m = attention({}, inputs);
+  EXPECT_TRUE(m.has("lengths(%")) << m.errors;
+  EXPECT_FALSE(m.has("mask("));
+  EXPECT_FALSE(m.has("causal"));
+  m = attention({intAttr("is_causal", 1)}, inputs);
+  EXPECT_TRUE(m.has("lengths(%")) << m.errors;
+  EXPECT_TRUE(m.has("bottom_right, causal"));
+  EXPECT_FALSE(m.has("mask("));
+  m = attention({intAttr("left_window_size", 1)}, inputs);
+  EXPECT_TRUE(m.has("lengths(%")) << m.errors;
+  EXPECT_TRUE(m.has("mask("));
 }
 
 TEST(Attention, OperandsMustFit) {
