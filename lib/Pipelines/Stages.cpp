@@ -40,7 +40,8 @@ static void addCleanup(OpPassManager &pm) {
 
 ArrayRef<StringLiteral> nibble::getRecognitionNames() {
   static constexpr StringLiteral kRecognitions[] = {
-      "recognize-norm", "recognize-rope", "recognize-attention"};
+      "recognize-norm", "recognize-rope", "recognize-attention",
+      "recognize-lengths"};
   return kRecognitions;
 }
 
@@ -85,6 +86,9 @@ static void addRecognition(OpPassManager &pm, const CanonicalOptions &options) {
   attention.trustLargeMasks =
       llvm::is_contained(options.allowed, "trust-large-masks");
   add("recognize-attention", createRecognizeAttention(attention));
+  RecognizeLengthsOptions lengths;
+  lengths.trustLargeMasks = attention.trustLargeMasks;
+  add("recognize-lengths", createRecognizeLengths(lengths));
 }
 
 void nibble::buildCanonicalPipeline(OpPassManager &pm,

@@ -62,6 +62,13 @@ public:
     (void)function.insertArgument(args.size() - 1, tensor, {}, build.loc);
     return {function.getArgument(args.size() - 1), ElemType::Bool};
   }
+  Tensor intArg(llvm::ArrayRef<int64_t> shape, ElemType type,
+                llvm::ArrayRef<int64_t> values) {
+    auto tensor = build.tensorType(shape, type);
+    args.push_back(ref::RefTensor::ints(tensor, values));
+    (void)function.insertArgument(args.size() - 1, tensor, {}, build.loc);
+    return {function.getArgument(args.size() - 1), type};
+  }
   Tensor constant(llvm::ArrayRef<int64_t> shape, ElemType type,
                   llvm::ArrayRef<double> values) {
     return build.constantFloats(type, shape, values);
@@ -164,6 +171,12 @@ public:
   int64_t countGains() {
     int64_t result = count("linalg.generic");
     module->walk([&](nq::NormOp op) { result += bool(op.getScale()); });
+    return result;
+  }
+
+  int64_t countLengths() {
+    int64_t result = 0;
+    module->walk([&](nq::AttentionOp op) { result += bool(op.getLengths()); });
     return result;
   }
 

@@ -492,4 +492,91 @@ TEST(RecognizeAttention, TrustsLargeMasksIfAllowed) {
   }
 }
 
+//===----------------------------------------------------------------------===//
+// Lengths
+//===----------------------------------------------------------------------===//
+
+/// Slots, positions of queries, and the mask that compares them: four
+/// comparisons, positions of one batch entry or each, rows that follow them.
+Tensor makeVisible(Net &n, int64_t batch, int64_t queries, int64_t keys,
+                   bool follows) {
+  ElemType type = n.flip() ? ElemType::Int64 : ElemType::Int32;
+  std::vector<int64_t> slots, rows, positions;
+  for (int64_t t = 0; t < keys; ++t)
+    slots.push_back(t);
+  for (int64_t s = 0; s < queries; ++s)
+    rows.push_back(s);
+  int64_t count = n.flip() ? batch : 1;
+  int64_t most = type == ElemType::Int64 ? INT64_MAX : INT32_MAX;
+  for (int64_t b = 0; b < count; ++b)
+    positions.push_back(n.pick(0, 9) == 0 && !follows
+                            ? (n.flip() ? most : -most - 1)
+                            : n.pick(-2 - queries, keys + 2));
+  Tensor slot = n.build.constantInts(type, keys, slots);
+  Tensor position =
+      n.build.reshape(n.intArg(count, type, positions), {count, 1, 1, 1});
+  if (follows)
+    position = n.add(position, n.build.constantInts(type, {queries, 1}, rows));
+  int64_t form = n.pick(0, 3);
+  auto compare = [&](Tensor a, Tensor b, auto op) {
+    return n.build.elementwise({a, b}, ElemType::Bool,
+                               [&](ScalarBuilder &s, mlir::ValueRange v) {
+                                 return op(s, v[0], v[1]);
+                               });
+  };
+  using S = ScalarBuilder;
+  auto less = [](S &s, auto a, auto b) { return s.lt(a, b); };
+  auto lessEqual = [](S &s, auto a, auto b) { return s.le(a, b); };
+  if (form == 0)
+    return compare(slot, position, less);
+  if (form == 1)
+    return compare(slot, position, lessEqual);
+  // Not hidden.
+  Tensor hidden = form == 2 ? compare(position, slot, less)
+                            : compare(position, slot, lessEqual);
+  return n.build.elementwise(
+      {hidden}, ElemType::Bool, [](S &s, mlir::ValueRange v) {
+        return s.bitXor(v[0], s.constantInt(1, v[0].getType()));
+      });
+}
+
+/// For all positions, those far outside of the cache included.
+TEST(RecognizeLengths, KeepsValues) {
+  int recognized = 0;
+  for (unsigned seed = 0; seed < 120; ++seed) {
+    Net n(seed);
+    AttentionCase c(n);
+    c.mask = AttentionCase::none;
+    Tensor q = n.arg({c.batch, c.heads, c.queries, c.depth}, ElemType::Float);
+    Tensor k = n.arg({c.batch, c.kvHeads, c.keys, c.depth}, ElemType::Float);
+    Tensor v = n.arg({c.batch, c.kvHeads, c.keys, 3}, ElemType::Float);
+    Tensor visible =
+        makeVisible(n, c.batch, c.queries, c.keys, n.flip() && c.queries > 1);
+    bool isBool = n.flip();
+    if (n.flip() && isBool) {
+      std::vector<int64_t> others;
+      for (int64_t i = 0; i < c.queries * c.keys; ++i)
+        others.push_back(n.flip());
+      visible = n.build.elementwise(
+          {visible, n.boolArg({c.queries, c.keys}, others)}, ElemType::Bool,
+          [](ScalarBuilder &s, mlir::ValueRange v) {
+            return s.bitAnd(v[0], v[1]);
+          });
+    }
+    Tensor s = makeScores(n, q, repeatHeads(n, k, c), c);
+    Tensor hidden = n.scalar(-infinity, s.type);
+    s = isBool ? n.where(visible, s, hidden)
+               : n.add(s, n.where(visible, n.scalar(0, s.type), hidden));
+    Tensor p = n.softmax(s);
+    p = n.where(n.isNan(p), n.scalar(0, p.type), p);
+    n.finish(n.build.matmul(p, repeatHeads(n, v, c), s.type));
+    auto before = n.evaluate({"recognize-lengths"}), after = n.evaluate({});
+    EXPECT_LE(relativeDifference(after, before), exact) << "seed " << seed;
+    EXPECT_EQ(n.count("nq.attention"), 1) << "seed " << seed;
+    EXPECT_EQ(n.countLengths(), c.keys > 1) << "seed " << seed;
+    recognized += n.countLengths();
+  }
+  EXPECT_GT(recognized, 80);
+}
+
 } // namespace
