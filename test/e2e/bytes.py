@@ -91,8 +91,8 @@ def main():
     np.save(work / "ids.npy", np.arange(1000, 1128, dtype=np.int64).reshape(1, 128))
     check("MiniLM 1x128", fresh(work / "bytes_minilm.onnx", lambda p: write_minilm(p, batch=1, seq=128)), tools, goals,
           inputs={"input_ids": work / "ids.npy"})
-    # A step writes one row into each cache of 256 KiB.
-    np.save(work / "position.npy", np.array([3], np.int64))
+    # A step writes one row into each cache of 256 KiB, the last one: all others are read.
+    np.save(work / "position.npy", np.array([2047], np.int64))
     check("decoder step", fresh(work / "bytes_step_1024x4096.onnx", lambda p: write_step(p, "nvfp4", length=2048, width=1024, mlp=4096, heads=16)),
           tools, goals, "--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value",
           inputs={"position": work / "position.npy"})

@@ -84,6 +84,13 @@ class Context:
             found[port.name.decode()] = data
         return found
 
+    def set_states(self, values):
+        """values: name -> array, of some or all states."""
+        for i, port in enumerate(self.runtime.states):
+            if (value := values.get(port.name.decode())) is not None:
+                data = np.ascontiguousarray(value, NUMPY[port.dtype.decode()])
+                self.runtime.call("nbl_context_set_state", self.handle, c_uint32(i), data.ctypes.data_as(c_void_p), c_uint64(data.nbytes))
+
     def record(self, entries):
         """A recording of runs of entry points, one after the other (cuda, emu); replay() issues it."""
         recording, count = c_void_p(), len(entries)
