@@ -116,3 +116,38 @@ func.func @one_row(%q: tensor<1x2x1x8xf32>, %k: tensor<1x2x4x8xf32>, %p: tensor<
   %y = nq.attention %q, %k, %k mask(%0 : tensor<1x4xi1>) {scale = 1.0 : f64, causal, bottom_right} : (tensor<1x2x1x8xf32>, tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>) -> tensor<1x2x1x8xf32>
   return %y : tensor<1x2x1x8xf32>
 }
+
+// -----
+// The lowest f32 times a condition, as static caches are masked.
+#map = affine_map<(d0, d1) -> (d0, d1)>
+#one = affine_map<(d0, d1) -> (0)>
+#key = affine_map<(d0, d1) -> (d1)>
+// CHECK-LABEL: @product
+// CHECK-NOT: lengths(
+// CHECK: return
+// REMARK: [Missed] recognize-lengths {{.*}}reason="scores may outweigh a mask of -3.403e+38"
+// TRUST-LABEL: @product
+// TRUST: nq.attention %{{.*}} lengths(
+func.func @product(%q: tensor<1x2x3x8xf32>, %k: tensor<1x2x4x8xf32>, %p: tensor<1xi64>) -> tensor<1x2x3x8xf32> {
+  %slots = arith.constant dense<[0, 1, 2, 3]> : tensor<4xi64>
+  %lowest = arith.constant dense<-3.40282347E+38> : tensor<1x4xf32>
+  %e = tensor.empty() : tensor<1x4xi1>
+  %0 = linalg.generic {indexing_maps = [#key, #one, #map], iterator_types = ["parallel", "parallel"]} ins(%slots, %p : tensor<4xi64>, tensor<1xi64>) outs(%e : tensor<1x4xi1>) {
+  ^bb0(%a: i64, %b: i64, %o: i1):
+    %r = arith.cmpi sgt, %a, %b : i64
+    linalg.yield %r : i1
+  } -> tensor<1x4xi1>
+  %f = tensor.empty() : tensor<1x4xf32>
+  %1 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<1x4xi1>) outs(%f : tensor<1x4xf32>) {
+  ^bb0(%a: i1, %o: f32):
+    %r = arith.uitofp %a : i1 to f32
+    linalg.yield %r : f32
+  } -> tensor<1x4xf32>
+  %2 = linalg.generic {indexing_maps = [#map, #map, #map], iterator_types = ["parallel", "parallel"]} ins(%lowest, %1 : tensor<1x4xf32>, tensor<1x4xf32>) outs(%f : tensor<1x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %r = arith.mulf %a, %b : f32
+    linalg.yield %r : f32
+  } -> tensor<1x4xf32>
+  %y = nq.attention %q, %k, %k mask(%2 : tensor<1x4xf32>) {scale = 1.0 : f64} : (tensor<1x2x3x8xf32>, tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>) -> tensor<1x2x3x8xf32>
+  return %y : tensor<1x2x3x8xf32>
+}

@@ -281,8 +281,8 @@ def RecognizeLengths : Pass<"recognize-lengths", "::mlir::func::FuncOp"> {
   let summary = "Turn masks of attention that hide what lies behind a position into lengths";
   let description = [{
     Assumes recognized attention (recognize-attention); masks that the importer gave `nq.attention` are read, too. Reads conjunctions of i1
-    masks (And, Not, Or under Not), where(visible, 0 or another mask, -inf), and sums of those with at most one other
-    float mask. A part is a length if it compares, by <, <=, > or >=, a constant that counts the slots (0, 1, 2, ...) with an
+    masks (And, Not, Or under Not), where(visible, 0 or another mask, -inf), products of a number and a condition cast to
+    float, and sums of those with at most one other float mask. A part is a length if it compares, by <, <=, > or >=, a constant that counts the slots (0, 1, 2, ...) with an
     integer of one element, or one per batch entry, plus constants, plus 0, 1, 2, ... along the queries: a position that stands
     in an input or a state, or is computed.
 
@@ -291,7 +291,7 @@ def RecognizeLengths : Pass<"recognize-lengths", "::mlir::func::FuncOp"> {
     `bottom_right`. The other parts stay as `mask`. A slot that is hidden has no part in the result, whatever it
     holds; in the notation, NaN there comes through (docs/numerics.md). Everything else is equal, but for the order of sums.
 
-    Refuses, with a remark: where of a finite value, which a score may outweigh; `trust-large-masks` takes values up to -1e4
+    Refuses, with a remark: finite values, which a score may outweigh; `trust-large-masks` takes values up to -1e4
     as minus infinity, with the bound of recognize-attention. Leaves alone: a second length, positions per head,
     and attention that is `causal` already, if it has several queries and the length follows them, or if it is
     `bottom_right`. Example: test/Transforms/recognize-lengths.mlir.

@@ -11,6 +11,7 @@
 #include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <cmath>
 #include <limits>
 
 namespace nibble {
@@ -77,6 +78,21 @@ Value readInverse(Value value) {
   return flips ? op.getDpsInputs()[0] : Value();
 }
 
+/// The i1 that a 0 or 1 was, or null.
+Value readFlag(Value value) {
+  auto op = value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumReductionLoops() || op.getNumDpsInputs() != 1 ||
+      !op.getIndexingMapsArray().front().isIdentity())
+    return {};
+  Value scalar = op.getBody()->getTerminator()->getOperand(0);
+  if (auto narrow = scalar.getDefiningOp<arith::TruncFOp>())
+    scalar = narrow.getIn();
+  auto convert = scalar.getDefiningOp<arith::UIToFPOp>();
+  bool isFlag = convert && convert.getIn() == op.getBody()->getArgument(0) &&
+                convert.getIn().getType().isInteger(1);
+  return isFlag ? op.getDpsInputs()[0] : Value();
+}
+
 class RecognizeLengthsPass
     : public nibble::impl::RecognizeLengthsBase<RecognizeLengthsPass> {
 public:
@@ -92,6 +108,9 @@ private:
   static void collectBools(Value mask, bool visibleIf, Bools &bools);
   bool collect(Value mask, MaskTerms &terms) const;
   bool collectSelect(const Arith &node, MaskTerms &terms) const;
+  bool collectProduct(const Arith &node, MaskTerms &terms) const;
+  bool addHidden(double value, Value condition, bool visibleIf,
+                 MaskTerms &terms) const;
   void recognize(nq::AttentionOp op) const;
   void rewrite(nq::AttentionOp op, const MaskTerms &terms, size_t found,
                const LengthBound &bound) const;
@@ -114,6 +133,20 @@ void RecognizeLengthsPass::collectBools(Value mask, bool visibleIf,
   collectBools(both->second, visibleIf, bools);
 }
 
+/// True if `value`, which is added unless `condition` is `visibleIf`, masks
+/// out.
+bool RecognizeLengthsPass::addHidden(double value, Value condition,
+                                     bool visibleIf, MaskTerms &terms) const {
+  if (value > kLargeMask)
+    return false;
+  bool isInfinite = value == -std::numeric_limits<double>::infinity();
+  bool isWeak = !isInfinite && !trustLargeMasks;
+  collectBools(condition, visibleIf, isWeak ? terms.weak : terms.bools);
+  if (isWeak)
+    terms.weakValue = value;
+  return !isWeak;
+}
+
 /// where(condition, a, b) with -inf on one side.
 bool RecognizeLengthsPass::collectSelect(const Arith &node,
                                          MaskTerms &terms) const {
@@ -122,17 +155,24 @@ bool RecognizeLengthsPass::collectSelect(const Arith &node,
   for (int hidden : {1, 2}) {
     auto value = node.operands[hidden].splat;
     const Arith::Operand &other = node.operands[3 - hidden];
-    if (!value || *value > kLargeMask || (!other.value && other.splat != 0.0))
+    if (!value || (!other.value && other.splat != 0.0))
       continue;
-    bool isInfinite = *value == -std::numeric_limits<double>::infinity();
-    bool isWeak = !isInfinite && !trustLargeMasks;
-    collectBools(node.operands[0].value, hidden == 2,
-                 isWeak ? terms.weak : terms.bools);
-    if (isWeak) {
-      terms.weakValue = *value;
-      return false;
-    }
-    return other.splat == 0.0 || collect(other.value, terms);
+    if (addHidden(*value, node.operands[0].value, hidden == 2, terms))
+      return other.splat == 0.0 || collect(other.value, terms);
+  }
+  return false;
+}
+
+/// A large negative number times the 0 or 1 of a condition.
+bool RecognizeLengthsPass::collectProduct(const Arith &node,
+                                          MaskTerms &terms) const {
+  for (int i : {0, 1}) {
+    auto value = node.operands[i].splat;
+    Value factor = node.operands[1 - i].value;
+    Value flag = factor ? readFlag(factor) : Value();
+    if (value && std::isfinite(*value) && flag &&
+        addHidden(*value, flag, /*visibleIf=*/false, terms))
+      return true;
   }
   return false;
 }
@@ -145,6 +185,8 @@ bool RecognizeLengthsPass::collect(Value mask, MaskTerms &terms) const {
   }
   auto node = readArith(stripWidening(mask));
   if (node && node->kind == Arith::Select && collectSelect(*node, terms))
+    return true;
+  if (node && node->kind == Arith::Mul && collectProduct(*node, terms))
     return true;
   if (node && node->kind == Arith::Add && node->operands[0].value &&
       node->operands[1].value)

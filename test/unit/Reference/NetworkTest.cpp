@@ -214,6 +214,42 @@ TEST(ReferenceAttention, BooleanMaskMayHideARow) {
     EXPECT_EQ(got[d], 0);
 }
 
+/// Slots behind the length hold NaN.
+TEST(ReferenceAttention, LengthsEndTheKeys) {
+  for (std::string options : {"", ", causal", ", causal, bottom_right"}) {
+    Harness h("func.func @main(%q: tensor<1x2x3x4xf32>, %k: "
+              "tensor<1x1x5x4xf32>, %n: tensor<1xi64>) -> tensor<1x2x3x4xf32> "
+              "{\n%o = nq.attention %q, %k, %k lengths(%n : tensor<1xi64>) "
+              "{scale = 0.5 : f64" +
+              options +
+              "} : (tensor<1x2x3x4xf32>, tensor<1x1x5x4xf32>, "
+              "tensor<1x1x5x4xf32>) -> tensor<1x2x3x4xf32>\nreturn %o : "
+              "tensor<1x2x3x4xf32>\n}");
+    ASSERT_TRUE(h.module);
+    RefTensor q = randomArgument(h, 0), k = randomArgument(h, 1);
+    for (int64_t n :
+         {INT64_MIN, int64_t(-1), int64_t(0), int64_t(1), int64_t(2),
+          int64_t(4), int64_t(5), int64_t(6), int64_t(7), INT64_MAX}) {
+      int64_t there = std::clamp<int64_t>(n, 0, 5);
+      std::vector<double> slots = k.toFloats();
+      for (size_t i = size_t(there) * 4; i < slots.size(); ++i)
+        slots[i] = NAN;
+      // Query s of 3 sees n - 2 + s keys, or s + 1, or n.
+      auto mask = [&](int s, int t) {
+        bool hidden = t >= there;
+        if (options == ", causal")
+          hidden |= t > s;
+        else if (!options.empty())
+          hidden |= t >= std::clamp<int64_t>(n, 0, 8) - 2 + s;
+        return hidden ? -INFINITY : 0.0;
+      };
+      SCOPED_TRACE(options + " " + std::to_string(n));
+      expectNear(h.floats({q, h.arg(1, slots), h.argInts(2, {n})}),
+                 attend(q, k, k, 0.5, 0, false, mask), 1e-13);
+    }
+  }
+}
+
 TEST(ReferenceNorm, LayerAndRms) {
   for (std::string kind : {"layer", "rms"}) {
     Harness h("func.func @main(%x: tensor<2x3x4xf32>, %s: tensor<4xf32>, %b: "
