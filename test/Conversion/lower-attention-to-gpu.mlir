@@ -60,3 +60,55 @@ func.func @bounded(%q: tensor<1x8x1x128xf16>, %k: tensor<1x2x4096x128xf16>, %v: 
   %0 = nq.attention %q, %k, %v lengths(%n : tensor<1xi64>) {scale = 0.1 : f64} : (tensor<1x8x1x128xf16>, tensor<1x2x4096x128xf16>, tensor<1x2x4096x128xf16>) -> tensor<1x8x1x128xf16>
   return %0 : tensor<1x8x1x128xf16>
 }
+
+// Codes of queries and keys are multiplied as they are; those of values come to tiles of their own, and three warps expand them.
+// CHECK: func.func @codes
+// CHECK-SAME: "codes_product0_flash grid {{.*}}block 384
+// PTX: .visible .entry codes_product0_flash
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3
+// PTX-DAG: wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16
+// PTX-DAG: cvt.rn.f16x2.e4m3x2
+// PTX-DAG: fence.proxy.async.shared::cta
+// PTX-DAG: bar.sync {{.*}}, 96
+func.func @codes(%q: tensor<1x8x970x128x!nq.fp8>, %k: tensor<1x8x970x128x!nq.fp8>, %v: tensor<1x8x970x128x!nq.fp8>) -> tensor<1x8x970x128xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x128x!nq.fp8>, tensor<1x8x970x128x!nq.fp8>, tensor<1x8x970x128x!nq.fp8>) -> tensor<1x8x970x128xf16>
+  return %0 : tensor<1x8x970x128xf16>
+}
+
+// A cache of codes next to queries of bf16: keys are expanded, too.
+// CHECK: func.func @cached
+// CHECK-SAME: "cached_product0_flash grid 8x1x1 block 256
+// PTX: .visible .entry cached_product0_flash
+// PTX-NOT: e4m3.e4m3
+// PTX: cvt.rn.bf16x2.f32
+// PTX-NOT: e4m3.e4m3
+func.func @cached(%q: tensor<1x8x1x128xbf16>, %k: tensor<1x1x1024x128x!nq.fp8>, %v: tensor<1x1x1024x128x!nq.fp8>) -> tensor<1x8x1x128xbf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x1x128xbf16>, tensor<1x1x1024x128x!nq.fp8>, tensor<1x1x1024x128x!nq.fp8>) -> tensor<1x8x1x128xbf16>
+  return %0 : tensor<1x8x1x128xbf16>
+}
+
+// The result is stored as codes, 16 bytes at a time, and its scale behind them: one launch.
+// CHECK: func.func @quantized
+// CHECK-SAME: "quantized_product0_flash grid
+// CHECK-NOT: quantized_loops
+// PTX: .visible .entry quantized_product0_flash
+// PTX-DAG: cvt.rn.satfinite.e4m3x2.f32
+// PTX-DAG: st.global.v4.b32
+func.func @quantized(%q: tensor<1x8x970x128xf16>, %k: tensor<1x1x970x128xf16>, %v: tensor<1x1x970x128xf16>, %s: tensor<f32>) -> tensor<1x970x1024x!nq.fp8> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x128xf16>, tensor<1x1x970x128xf16>, tensor<1x1x970x128xf16>) -> tensor<1x8x970x128xf16>
+  %init = tensor.empty() : tensor<1x970x8x128xf16>
+  %t = linalg.transpose ins(%0 : tensor<1x8x970x128xf16>) outs(%init : tensor<1x970x8x128xf16>) permutation = [0, 2, 1, 3]
+  %c = tensor.collapse_shape %t [[0], [1], [2, 3]] : tensor<1x970x8x128xf16> into tensor<1x970x1024xf16>
+  %y = nq.quantize %c scale(%s : tensor<f32>) : tensor<1x970x1024xf16> -> tensor<1x970x1024x!nq.fp8>
+  return %y : tensor<1x970x1024x!nq.fp8>
+}
+
+// A scale of the values themselves is known when they are: a launch of its own.
+// CHECK: func.func @dynamic
+// CHECK-SAME: "dynamic_product0_flash grid
+// CHECK-SAME: "dynamic_loops1
+func.func @dynamic(%q: tensor<1x8x970x128xf16>, %k: tensor<1x1x970x128xf16>, %v: tensor<1x1x970x128xf16>) -> tensor<1x8x970x128x!nq.mxfp8> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64} : (tensor<1x8x970x128xf16>, tensor<1x1x970x128xf16>, tensor<1x1x970x128xf16>) -> tensor<1x8x970x128xf16>
+  %y = nq.quantize %0 recipe("ocp") : tensor<1x8x970x128xf16> -> tensor<1x8x970x128x!nq.mxfp8>
+  return %y : tensor<1x8x970x128x!nq.mxfp8>
+}

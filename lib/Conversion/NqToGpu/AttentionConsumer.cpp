@@ -13,8 +13,9 @@ using llvm::divideCeil;
 namespace nibble {
 namespace gpu {
 
-/// Elements of K that one instruction takes.
-static constexpr int64_t kStep = 16;
+/// Keys that one instruction of the second product takes, and bytes of heads
+/// that one of the first does.
+static constexpr int64_t kStep = 16, kStepBytes = 32;
 
 /// The registers go in and come out of one piece of assembly.
 SmallVector<Value> AttentionKernel::pass(ArrayRef<Value> values,
@@ -59,27 +60,38 @@ Value AttentionKernel::getDescriptor(Int bytes, int64_t leading) {
                             code.constant(code.i64(), int64_t(fixed)));
 }
 
+static NVVM::WGMMATypes getFormat(Type type) {
+  using NVVM::WGMMATypes;
+  return type.isF16()                ? WGMMATypes::f16
+         : type.isBF16()             ? WGMMATypes::bf16
+         : isa<Float8E5M2Type>(type) ? WGMMATypes::e5m2
+                                     : WGMMATypes::e4m3;
+}
+
 /// S = Q K^T. Issued and committed, not waited for.
 SmallVector<Value> AttentionKernel::multiplyKeys(Value stage) {
   using NVVM::WGMMATypes;
   int64_t registers = schedule.keys / 2;
   auto type = LLVM::LLVMStructType::getLiteral(
       code.getContext(), SmallVector<Type>(registers, code.getF32Type()));
-  auto format = shape.isBf16 ? WGMMATypes::bf16 : WGMMATypes::f16;
+  auto formatQ = getFormat(shape.q.element);
+  auto formatK =
+      getFormat(shape.expandsKeys() ? shape.q.element : shape.k.element);
   auto size = NVVM::MMAShapeAttr::get(code.getContext(), 64, int(schedule.keys),
-                                      int(kStep));
+                                      int(kStepBytes / shape.q.bytes()));
   Int rows = code.mul(code.shr(warp, 2), 64 * 128);
   Int keys = code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
   Value sums = LLVM::UndefOp::create(code, type);
   NVVM::WgmmaFenceAlignedOp::create(code);
-  for (int64_t k = 0; k < int64_t(divideCeil(shape.depth, kStep)); ++k) {
+  int64_t steps = divideCeil(shape.depth * shape.q.bytes(), kStepBytes);
+  for (int64_t k = 0; k < steps; ++k) {
     int64_t panel = k / 4, inPanel = k % 4 * 32;
     Value left = getDescriptor(
         code.add(rows, panel * schedule.rows() * 128 + inPanel), 0);
     Value right =
         getDescriptor(code.add(keys, panel * schedule.keys * 128 + inPanel), 0);
     sums = NVVM::WgmmaMmaAsyncOp::create(
-        code, type, sums, left, right, size, format, format, WGMMATypes::f32,
+        code, type, sums, left, right, size, formatQ, formatK, WGMMATypes::f32,
         k ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero,
         NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one, NVVM::MMALayout::row,
         NVVM::MMALayout::col, NVVM::MMAIntOverflowAttr());
@@ -112,7 +124,8 @@ static std::string productText(int64_t columns, bool isBf16) {
 /// O += P V. Issued and committed, not waited for.
 void AttentionKernel::multiplyValues(Values &sums, ArrayRef<Value> weights,
                                      Value stage) {
-  std::string constraints, text = productText(schedule.columns, shape.isBf16);
+  std::string constraints,
+      text = productText(schedule.columns, shape.narrow.isBF16());
   for (size_t i = 0; i < sums.size(); ++i)
     constraints += i ? ",=f" : "=f";
   for (size_t i = 0; i < sums.size(); ++i)
@@ -237,7 +250,7 @@ void AttentionKernel::findRows() {
     Value offset64 =
         LLVM::MulOp::create(c, c.extend64(offset), c.constant(c.i64(), bytes));
     maskRows[r] = LLVM::GEPOp::create(
-        c, c.pointer(1), c.getI8Type(), function.getArgument(4),
+        c, c.pointer(1), c.getI8Type(), function.getArgument(maskArg),
         ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(offset64)));
   }
 }
@@ -334,6 +347,7 @@ void AttentionKernel::writeConsumer() {
   sm90::Code &c = code;
   rowOfThread = c.add(c.mul(warp, 16), c.shr(lane, 2));
   keyOfThread = c.shl(c.bitAnd(lane, 3), 1);
+  findScale();
   Value isFirst = c.equal(getGroup(), 0), isSecond = c.equal(getGroup(), 1);
   if (schedule.warpgroups > 1)
     c.when(isSecond, [&] { passTurn(); });

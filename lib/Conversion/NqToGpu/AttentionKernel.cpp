@@ -25,7 +25,8 @@ AttentionKernel::AttentionKernel(const AttentionShape &shape,
 // Parameters
 //===----------------------------------------------------------------------===//
 
-/// Maps of q, k and v, the result, and the mask and the lengths if there are.
+/// Maps of q, k and v, the result, the mask and the lengths if there are,
+/// factors.
 LLVM::LLVMFuncOp AttentionKernel::createFunction(mlir::gpu::GPUModuleOp target,
                                                  const Twine &symbol) {
   addMaps();
@@ -69,18 +70,50 @@ TensorMap AttentionKernel::makeMap(const StridedTensor &tensor, int64_t rows,
                                    int64_t matrixStride, int64_t elements,
                                    int64_t box) {
   TensorMap map;
-  map.type = shape.isBf16 ? TensorMap::BF16 : TensorMap::F16;
+  int64_t bytes = tensor.bytes();
+  map.type = bytes == 1                ? TensorMap::U8
+             : tensor.element.isBF16() ? TensorMap::BF16
+                                       : TensorMap::F16;
   map.swizzle = TensorMap::Bytes128;
   map.sizes = {elements, rows, matrices, shape.batch};
-  map.box = {64, box, 1, 1};
-  int64_t next = elements * 2;
+  map.box = {128 / bytes, box, 1, 1};
+  int64_t next = llvm::alignTo(elements * bytes, 16);
   int64_t strides[] = {rowStride, matrixStride, tensor.strides[0]};
   for (unsigned d = 0; d < 3; ++d) {
     // Nobody steps along a dimension of one.
-    map.strides.push_back(map.sizes[d + 1] == 1 ? next : strides[d] * 2);
+    map.strides.push_back(map.sizes[d + 1] == 1 ? next : strides[d] * bytes);
     next = map.strides.back() * map.sizes[d + 1];
   }
   return map;
+}
+
+TensorMap AttentionKernel::makeRaw(TensorMap map, int64_t bytes) {
+  map.swizzle = TensorMap::None;
+  map.box[0] = bytes;
+  return map;
+}
+
+void AttentionKernel::addPointer(const TensorFactor &factor) {
+  if (factor.isNumber())
+    return;
+  factorArgs.push_back({&factor, unsigned(launch.args.size())});
+  launch.args.push_back(KernelArg::pointer(*factor.value, factor.offset));
+}
+
+/// As f32.
+Value AttentionKernel::loadFactor(const TensorFactor &factor) {
+  if (factor.isNumber())
+    return number(factor.number);
+  for (auto [known, arg] : factorArgs)
+    if (known == &factor) {
+      Value loaded =
+          LLVM::LoadOp::create(code, factor.element, function.getArgument(arg));
+      return factor.element.isF32()
+                 ? loaded
+                 : LLVM::FPExtOp::create(code, code.getF32Type(), loaded)
+                       .getResult();
+    }
+  llvm_unreachable("a factor without a parameter");
 }
 
 void AttentionKernel::addMaps() {
@@ -90,19 +123,28 @@ void AttentionKernel::addMaps() {
       KernelArg::tensorMap(s.q.value,
                            makeMap(s.q, s.rows(), s.rowStride(), s.matrices(),
                                    ofMatrix, s.depth, 64 / schedule.splits),
-                           s.q.offset * 2));
-  for (const StridedTensor *tensor : {&s.k, &s.v})
-    launch.args.push_back(KernelArg::tensorMap(
-        tensor->value,
+                           s.q.offset * s.q.bytes()));
+  for (const StridedTensor *tensor : {&s.k, &s.v}) {
+    bool isKey = tensor == &s.k;
+    TensorMap map =
         makeMap(*tensor, s.keys, tensor->strides[2], s.kvHeads,
-                tensor->strides[1], tensor == &s.k ? s.depth : s.width,
-                schedule.keys),
-        tensor->offset * 2));
+                tensor->strides[1], isKey ? s.depth : s.width, schedule.keys);
+    int64_t raw = isKey ? schedule.rawKeys : schedule.rawValues;
+    launch.args.push_back(
+        KernelArg::tensorMap(tensor->value, raw ? makeRaw(map, raw) : map,
+                             tensor->offset * tensor->bytes()));
+  }
   launch.args.push_back(KernelArg::pointer(s.result.value));
+  maskArg = launch.args.size();
   if (s.mask)
     launch.args.push_back(KernelArg::pointer(s.mask->value));
+  lengthsArg = launch.args.size();
   if (s.lengths)
     launch.args.push_back(KernelArg::pointer(s.lengths->value));
+  for (const StridedTensor *tensor : {&s.q, &s.k, &s.v})
+    addPointer(tensor->factor);
+  if (s.codes)
+    addPointer(s.codes->scale);
 }
 
 /// At first each warpgroup has the same share of the registers. One that
@@ -129,6 +171,8 @@ KernelLaunch AttentionKernel::write() {
   Value loaded = loadLength();
   Value begins = code.equal(thread, 128 * schedule.warpgroups);
   code.when(begins, [&] { writeBarriers(); });
+  if (shape.codes)
+    storeScale();
   if (isCluster())
     clusterArrive();
   findLength(loaded);
@@ -145,13 +189,22 @@ KernelLaunch AttentionKernel::write() {
   code.when(negate(multiplies), [&] {
     setRegisters(schedule.producerRegisters());
     NVVM::SyncWarpOp::create(code, code.get(-1));
+    Value idle = negate(begins);
+    if (schedule.expands()) {
+      Value expands = code.compare(Predicate::ugt, warp, schedule.warps());
+      code.when(expands, [&] { writeExpander(); });
+      idle = LLVM::AndOp::create(code, idle, negate(expands));
+    }
     if (!isCluster())
       syncThreads("arrive", 0, schedule.threads());
     code.when(begins, [&] { writeProducer(); });
     if (!isCluster())
       return;
-    // Those of writeProducer and writeConsumer.
-    code.when(negate(begins), [&] { clusterWait(); });
+    // Those of writeProducer, writeExpander and writeConsumer.
+    code.when(idle, [&] { clusterWait(); });
+    // The thread that copies may not have waited yet: no lane of its warp
+    // arrives a second time before.
+    NVVM::SyncWarpOp::create(code, code.get(-1));
     clusterArrive(), clusterWait();
   });
   LLVM::ReturnOp::create(code, ValueRange());
@@ -210,7 +263,7 @@ Value AttentionKernel::loadLength() {
   int64_t bytes = t.element.getIntOrFloatBitWidth() / 8;
   Value address = LLVM::GEPOp::create(
       code, code.pointer(1), code.getI8Type(),
-      function.getArgument(function.getNumArguments() - 1),
+      function.getArgument(lengthsArg),
       ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(code.get(code.mul(at, bytes)))));
   return LLVM::LoadOp::create(code, t.element, address, unsigned(bytes));
 }
@@ -332,6 +385,10 @@ void AttentionKernel::writeBarriers() {
     initialize(fullBegin() + 8 * i, 1);
     initialize(emptyBegin() + 8 * i, s.warps());
   }
+  for (int64_t i = 0; i < s.rawSlots; ++i) {
+    initialize(rawFull() + 8 * i, 1);
+    initialize(rawEmpty() + 8 * i, 1);
+  }
   NVVM::FenceMbarrierInitOp::create(c);
   NVVM::FenceProxyOp::create(
       c, NVVM::ProxyKind::async_shared,
@@ -388,9 +445,9 @@ void AttentionKernel::release(Value stage) {
             [&] { arrive(barrierAt(emptyBegin(), stage)); });
 }
 
-void AttentionKernel::advance(AttentionRing &ring) {
+void AttentionKernel::advance(AttentionRing &ring, int64_t slots) {
   Int next = code.add(ring.stage, 1);
-  Value wraps = code.equal(next, schedule.slots);
+  Value wraps = code.equal(next, slots);
   ring.stage = code.select(wraps, 0, next);
   ring.phase = code.select(wraps, code.bitXor(ring.phase, 1), ring.phase);
 }
@@ -417,17 +474,37 @@ void AttentionKernel::copy(Value map, Int target, ArrayRef<Int> coords,
       NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
 }
 
-/// What lies behind the end of a tensor comes as zeros.
-void AttentionKernel::copyTile(bool isKey, Int tile, AttentionRing &ring) {
+/// What lies behind the end of a tensor comes as zeros. A tile that is expanded
+/// goes to a ring of its own; who expands it takes the slot.
+void AttentionKernel::copyTile(bool isKey, Int tile, AttentionRing &ring,
+                               AttentionRing &raw) {
+  if (isKey ? schedule.rawKeys : schedule.rawValues)
+    return copyRaw(isKey, tile, raw);
+  copyPanels(isKey, tile, ring);
+}
+
+void AttentionKernel::copyPanels(bool isKey, Int tile,
+                                 const AttentionRing &ring) {
   const AttentionSchedule &s = schedule;
   int64_t panels = isKey ? s.panelsQK : s.panelsV;
+  int64_t elements = 128 / (isKey ? shape.k : shape.v).bytes();
   Value full = barrierAt(fullBegin(), ring.stage);
   waitFor(barrierAt(emptyBegin(), ring.stage), ring.phase);
   expect(full, panels * s.keys * 128);
   Int begin = code.add(code.mul(ring.stage, s.slotBytes()), s.qBytes());
   for (int64_t p = 0; p < panels; ++p)
     copy(function.getArgument(isKey ? 1 : 2), code.add(begin, p * s.keys * 128),
-         {64 * p, code.mul(tile, s.keys), kvHead, batch}, full, Value());
+         {elements * p, code.mul(tile, s.keys), kvHead, batch}, full, Value());
+}
+
+void AttentionKernel::copyRaw(bool isKey, Int tile, AttentionRing &raw) {
+  const AttentionSchedule &s = schedule;
+  Value full = barrierAt(rawFull(), raw.stage);
+  waitFor(barrierAt(rawEmpty(), raw.stage), raw.phase);
+  expect(full, (isKey ? s.rawKeys : s.rawValues) * s.keys);
+  copy(function.getArgument(isKey ? 1 : 2),
+       code.add(code.mul(raw.stage, s.rawBytes()), s.rawBegin()),
+       {0, code.mul(tile, s.keys), kvHead, batch}, full, Value());
 }
 
 /// The first warpgroup begins while those of the second one come. A split
@@ -447,7 +524,8 @@ void AttentionKernel::copyQueries(Value phase) {
     for (int64_t p = 0; p < s.panelsQK; ++p)
       copy(function.getArgument(0),
            code.add(code.mul(mine, 128), p * s.rows() * 128),
-           {64 * p, code.add(firstRow, mine), matrix, batch}, full, blocks);
+           {128 / shape.q.bytes() * p, code.add(firstRow, mine), matrix, batch},
+           full, blocks);
   }
 }
 
@@ -456,11 +534,17 @@ void AttentionKernel::copyQueries(Value phase) {
 void AttentionKernel::writeProducer() {
   sm90::Code &c = code;
   // A fresh barrier lets through who waits for the phase before the first.
-  AttentionRing ring{c.get(0), c.get(1)};
+  AttentionRing ring{c.get(0), c.get(1)}, raw = ring;
   Value queriesPhase = c.get(1);
-  forItems({&ring.stage, &ring.phase, &queriesPhase}, [&] {
-    copyTile(true, lastTile, ring);
-    advance(ring);
+  SmallVector<Value *> cells{&ring.stage, &ring.phase};
+  if (schedule.expands())
+    cells.append({&raw.stage, &raw.phase});
+  SmallVector<Value *> ofItem(cells), ofTile(cells);
+  ofItem.push_back(&queriesPhase);
+  forItems(ofItem, [&] {
+    Value yes = c.constant(c.getI1Type(), 1);
+    copyTile(true, lastTile, ring, raw);
+    advance(ring), advanceRaw(raw, yes);
     // The others' barriers are initialized, too.
     if (isCluster())
       clusterWait();
@@ -468,17 +552,19 @@ void AttentionKernel::writeProducer() {
     queriesPhase = c.get(c.bitXor(queriesPhase, 1));
     Value number = c.get(1);
     Int last = c.sub(c.mul(tiles, 2), 1);
-    c.loop({&number, &ring.stage, &ring.phase}, [&]() -> Value {
+    ofTile.assign(cells);
+    ofTile.push_back(&number);
+    c.loop(ofTile, [&]() -> Value {
       Value isOdd = c.equal(c.bitAnd(number, 1), 1);
       Value isLast = c.equal(number, last);
       Value isKey = c.selectAny(isLast, c.constant(c.getI1Type(), 0), isOdd);
       c.when(isKey, [&] {
-        copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring);
+        copyTile(true, c.sub(lastTile, c.shr(c.add(number, 1), 1)), ring, raw);
       });
-      c.when(LLVM::XOrOp::create(c, isKey, c.constant(c.getI1Type(), 1)), [&] {
-        copyTile(false, c.sub(lastTile, c.shr(c.sub(number, 1), 1)), ring);
+      c.when(LLVM::XOrOp::create(c, isKey, yes), [&] {
+        copyTile(false, c.sub(lastTile, c.shr(c.sub(number, 1), 1)), ring, raw);
       });
-      advance(ring);
+      advance(ring), advanceRaw(raw, isKey);
       number = c.get(c.add(number, 1));
       return c.compare(Predicate::ule, number, last);
     });

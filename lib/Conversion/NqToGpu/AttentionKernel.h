@@ -51,6 +51,11 @@ private:
   TensorMap makeMap(const StridedTensor &tensor, int64_t rows,
                     int64_t rowStride, int64_t matrices, int64_t matrixStride,
                     int64_t elements, int64_t box);
+  /// The same without swizzle, rows of `bytes`.
+  static TensorMap makeRaw(TensorMap map, int64_t bytes);
+  /// The pointer, a further parameter, of a factor that is loaded.
+  void addPointer(const TensorFactor &factor);
+  mlir::Value loadFactor(const TensorFactor &factor);
   void findThread();
   /// The number of keys of the block, as it is in memory, and what follows.
   mlir::Value loadLength();
@@ -63,7 +68,9 @@ private:
   void setRegisters(int64_t count);
   void writeProducer();
   void copyQueries(mlir::Value phase);
-  void copyTile(bool isKey, Int tile, AttentionRing &ring);
+  void copyTile(bool isKey, Int tile, AttentionRing &ring, AttentionRing &raw);
+  void copyPanels(bool isKey, Int tile, const AttentionRing &ring);
+  void copyRaw(bool isKey, Int tile, AttentionRing &raw);
   /// To all blocks in `blocks`, bits of the cluster, if there are several.
   void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
             mlir::Value barrier, mlir::Value blocks);
@@ -71,7 +78,10 @@ private:
   void waitFor(mlir::Value barrier, mlir::Value phase);
   void arrive(mlir::Value barrier);
   mlir::Value barrierAt(int64_t begin, mlir::Value stage);
-  void advance(AttentionRing &ring);
+  void advance(AttentionRing &ring) { advance(ring, schedule.slots); }
+  void advance(AttentionRing &ring, int64_t slots);
+  /// If a tile of that kind is expanded.
+  void advanceRaw(AttentionRing &raw, mlir::Value isKey);
   void release(mlir::Value stage);
   void waitFull(const AttentionRing &ring);
   /// `body` for the rows of one cluster after the other, or for those of this
@@ -90,7 +100,21 @@ private:
   int64_t received() const { return schedule.barriers() + 40; }
   int64_t fullBegin() const { return schedule.barriers() + 48; }
   int64_t emptyBegin() const { return fullBegin() + 8 * schedule.slots; }
+  // Of tiles that are expanded.
+  int64_t rawFull() const { return emptyBegin() + 8 * schedule.slots; }
+  int64_t rawEmpty() const { return rawFull() + 8 * schedule.rawSlots; }
   bool isCluster() const { return schedule.splits > 1; }
+
+  // AttentionExpand.cpp: FP8 tiles as the products take them.
+  void writeExpander();
+  void expandValueTiles(AttentionRing &ring, AttentionRing &raw);
+  void expandAllTiles(AttentionRing &ring, AttentionRing &raw);
+  void expandTile(bool isKey, const AttentionRing &ring,
+                  const AttentionRing &raw);
+  void expandPieces(bool isKey, Int piece, int64_t count, mlir::Value from,
+                    mlir::Value to);
+  /// Four codes as two words.
+  Values expandCodes(mlir::Value codes, mlir::Type storage, mlir::Type type);
 
   // AttentionConsumer.cpp: products.
   void writeConsumer();
@@ -130,18 +154,23 @@ private:
   void hideBeyond(Values &scores, Int tile);
   void softmax(Values &scores, Int tile, AttentionRows &rows);
   Values pack(llvm::ArrayRef<mlir::Value> weights);
-  void findTop(llvm::ArrayRef<mlir::Value> scores, unsigned r,
-               AttentionRows &rows);
+  void findTop(llvm::ArrayRef<mlir::Value> scores, mlir::Value factor,
+               unsigned r, AttentionRows &rows);
   /// Over the four threads of a row.
   mlir::Value
   reduce(mlir::Value x,
          llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
-  mlir::Value pack(mlir::Value low, mlir::Value high);
+  /// Two numbers rounded to nearest, the first one in the low half.
+  mlir::Value pack(mlir::Value low, mlir::Value high, mlir::Type type);
   mlir::Value exp2(mlir::Value x);
   mlir::Value number(double value);
   bool isAdjusted() const {
-    return shape.mask || shape.softcap != 0 || !(shape.scale > 0);
+    return shape.mask || shape.softcap != 0 || !(shape.scoreScale() > 0);
   }
+  /// Of scores, with what is loaded; times log2 e if they are not adjusted.
+  void findScale();
+  mlir::Value scoreFactor();
+  void turnScores(Values &scores);
 
   // AttentionResult.cpp: merge and store.
   void writeResult(Values &sums, AttentionRows &rows);
@@ -161,9 +190,24 @@ private:
   Int placeOfThread() { return code.shl(thread, 4); }
   Int placeOfRows() { return code.shl(code.shr(thread, 2), 4); }
   Values loadFloats(mlir::Value address, int64_t count);
+  mlir::Value valueFactor();
   void storeRow(llvm::ArrayRef<mlir::Value> sums, unsigned r,
                 int64_t firstChunk);
-  void store(mlir::Value value, mlir::Value line, int64_t bytes);
+  void storeHalves(llvm::ArrayRef<mlir::Value> sums, unsigned r,
+                   mlir::Value line, mlir::Value isInside);
+  void storeFloats(llvm::ArrayRef<mlir::Value> sums, unsigned r,
+                   mlir::Value line, mlir::Value isInside);
+  void store(mlir::Value value, mlir::Value line, int64_t bytes,
+             unsigned alignment = 0);
+  mlir::Value advanced(mlir::Value line, mlir::Value bytes);
+
+  // AttentionCodes.cpp: the result as codes.
+  void storeCodes(llvm::ArrayRef<mlir::Value> sums, unsigned r,
+                  int64_t firstChunk, mlir::Value line, mlir::Value isInside);
+  Values encode(llvm::ArrayRef<mlir::Value> sums, unsigned r);
+  Values exchange(llvm::ArrayRef<mlir::Value> words);
+  /// Behind the codes, once.
+  void storeScale();
 
   // Rows of the matrix to queries and heads.
   Int queryOf(Int row);
@@ -182,6 +226,9 @@ private:
   const AttentionShape &shape;
   const AttentionSchedule &schedule;
   KernelLaunch launch;
+  // Parameters; before the function, which is made from them.
+  unsigned maskArg = 0, lengthsArg = 0;
+  llvm::SmallVector<std::pair<const TensorFactor *, unsigned>> factorArgs;
   mlir::LLVM::LLVMFuncOp function;
   sm90::Code code;
   mlir::Value memory; ///< begin of shared memory
@@ -195,6 +242,7 @@ private:
   Int rowOfThread = 0, keyOfThread = 0;
   Int ends[2] = {0, 0};    ///< keys that the thread's rows see
   mlir::Value maskRows[2]; ///< where the mask of the row begins
+  mlir::Value loadedScale; ///< of scores, see findScale
 };
 
 } // namespace gpu

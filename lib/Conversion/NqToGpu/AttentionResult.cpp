@@ -38,11 +38,15 @@ void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
     code.when(code.equal(split, part), [&] { mergePart(part, sums, rows); });
 }
 
+/// Of values and so of results, as f32.
+Value AttentionKernel::valueFactor() { return loadFactor(shape.v.factor); }
+
 /// The block has all keys. Rows that saw nothing have a total of zero, and are
 /// zero.
 void AttentionKernel::writeWhole(Values &sums, const AttentionRows &rows) {
+  Value factor = valueFactor();
   for (unsigned r : {0, 1}) {
-    Value inverse = LLVM::FDivOp::create(code, number(1), rows.total[r]);
+    Value inverse = LLVM::FDivOp::create(code, factor, rows.total[r]);
     inverse = code.selectAny(isZero(code, rows.total[r]), number(0), inverse);
     for (size_t i = 2 * r; i < sums.size(); i += 4)
       for (size_t e : {0, 1})
@@ -145,7 +149,7 @@ SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
     all = all ? LLVM::FMAOp::create(code, factor, total, all).getResult()
               : LLVM::FMulOp::create(code, factor, total).getResult();
   }
-  Value inverse = LLVM::FDivOp::create(code, number(1), all);
+  Value inverse = LLVM::FDivOp::create(code, valueFactor(), all);
   inverse = code.selectAny(isZero(code, all), number(0), inverse);
   for (Value &factor : factors)
     factor = LLVM::FMulOp::create(code, factor, inverse);
@@ -185,17 +189,21 @@ void AttentionKernel::mergePart(int64_t part, ArrayRef<Value> sums,
 // Stores
 //===----------------------------------------------------------------------===//
 
-void AttentionKernel::store(Value value, Value line, int64_t bytes) {
+Value AttentionKernel::advanced(Value line, Value bytes) {
+  return LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(), line,
+                             ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(bytes)));
+}
+
+/// Aligned to its size, unless said otherwise.
+void AttentionKernel::store(Value value, Value line, int64_t bytes,
+                            unsigned alignment) {
   Value address =
       LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(), line,
                           ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(int32_t(bytes))));
   unsigned size = isa<VectorType>(value.getType()) ? 8 : 4;
-  LLVM::StoreOp::create(code, value, address, size);
+  LLVM::StoreOp::create(code, value, address, alignment ? alignment : size);
 }
 
-/// Two chunks at a time: a thread gives its neighbour the two columns that it
-/// has of one of them and gets two more of the other, so that four threads
-/// store 32 bytes, a whole sector.
 void AttentionKernel::storeRow(ArrayRef<Value> sums, unsigned r,
                                int64_t firstChunk) {
   const StridedTensor &t = shape.result;
@@ -204,22 +212,47 @@ void AttentionKernel::storeRow(ArrayRef<Value> sums, unsigned r,
   offset = code.add(offset, code.mul(headOf(row), t.strides[1]));
   offset = code.add(offset, code.mul(queryOf(row), t.strides[2]));
   offset = code.add(offset, firstChunk * 8);
-  Value bytes = LLVM::ShlOp::create(code, code.extend64(offset),
-                                    code.constant(code.i64(), 1));
-  auto advance = [&](Value base, Value by) -> Value {
-    return LLVM::GEPOp::create(code, code.pointer(1), code.getI8Type(), base,
-                               ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(by)));
-  };
-  Value line = advance(function.getArgument(3), bytes);
+  Value bytes =
+      LLVM::MulOp::create(code, code.extend64(offset),
+                          code.constant(code.i64(), shape.result.bytes()));
+  Value line = advanced(function.getArgument(3), bytes);
+  Value isInside = code.less(row, shape.rows());
+  if (shape.codes)
+    return storeCodes(sums, r, firstChunk, line, isInside);
+  if (shape.rounded.isF32())
+    return storeFloats(sums, r, line, isInside);
+  storeHalves(sums, r, line, isInside);
+}
+
+/// Two columns of a chunk: four threads store 32 bytes, a whole sector.
+void AttentionKernel::storeFloats(ArrayRef<Value> sums, unsigned r, Value line,
+                                  Value isInside) {
+  Value mine = advanced(line, code.get(code.shl(code.bitAnd(lane, 3), 3)));
+  auto type = VectorType::get(2, code.getF32Type());
+  code.when(isInside, [&] {
+    for (size_t chunk = 0; 4 * chunk < sums.size(); ++chunk) {
+      Value both = LLVM::UndefOp::create(code, type);
+      for (size_t e : {0, 1})
+        both = LLVM::InsertElementOp::create(
+            code, both, sums[4 * chunk + 2 * r + e], code.get(int64_t(e)));
+      store(both, mine, 32 * int64_t(chunk));
+    }
+  });
+}
+
+/// Two chunks at a time: a thread gives its neighbour the two columns that it
+/// has of one of them and gets two more of the other, so that four threads
+/// store 32 bytes, a whole sector.
+void AttentionKernel::storeHalves(ArrayRef<Value> sums, unsigned r, Value line,
+                                  Value isInside) {
   Value isOdd = code.equal(code.bitAnd(lane, 1), 1);
   Int inPair =
       code.add(code.select(isOdd, 16, 0), code.shl(code.bitAnd(lane, 2), 2));
-  Value pairs = advance(line, code.get(inPair));
-  Value isInside = code.less(row, shape.rows());
+  Value pairs = advanced(line, code.get(inPair));
   int64_t chunks = sums.size() / 4;
   auto packed = [&](int64_t chunk) {
     size_t i = 4 * chunk + 2 * r;
-    return pack(sums[i], sums[i + 1]);
+    return pack(sums[i], sums[i + 1], shape.rounded);
   };
   auto type = VectorType::get(2, code.i32());
   SmallVector<std::pair<Value, int64_t>> stored;
@@ -240,7 +273,7 @@ void AttentionKernel::storeRow(ArrayRef<Value> sums, unsigned r,
     for (auto [value, at] : stored)
       store(value, pairs, at);
     if (last)
-      store(last, advance(line, code.get(code.shl(code.bitAnd(lane, 3), 2))),
+      store(last, advanced(line, code.get(code.shl(code.bitAnd(lane, 3), 2))),
             16 * (chunks - 1));
   });
 }

@@ -18,6 +18,8 @@ static constexpr double kMinusInfinity =
     -std::numeric_limits<double>::infinity();
 /// -2^127; times log2 e it is still finite in f32.
 static constexpr double kLeastMask = -0x1p127;
+/// With it all finite scores are zeros, next to others.
+static constexpr double kLeastScale = 0x1p-126;
 static constexpr double kLog2E = 1.4426950408889634;
 
 /// Register i of scores: row (i / 2 % 2), column 8 (i / 4) + i % 2 of the
@@ -40,12 +42,11 @@ Value AttentionKernel::exp2(Value x) {
       .getResult(0);
 }
 
-/// Two numbers rounded to nearest, the first one in the low half.
-Value AttentionKernel::pack(Value low, Value high) {
+Value AttentionKernel::pack(Value low, Value high, Type type) {
   auto dialect =
       LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
   std::string text = std::string("cvt.rn.") +
-                     (shape.isBf16 ? "bf16x2" : "f16x2") + ".f32 $0, $1, $2;";
+                     (type.isBF16() ? "bf16x2" : "f16x2") + ".f32 $0, $1, $2;";
   return LLVM::InlineAsmOp::create(
              code, code.i32(), ValueRange{high, low}, text, "=r,f,f",
              /*has_side_effects=*/false, /*is_align_stack=*/false,
@@ -62,6 +63,46 @@ Value AttentionKernel::reduce(Value x,
     x = combine(x, other);
   }
   return x;
+}
+
+//===----------------------------------------------------------------------===//
+// Scale
+//===----------------------------------------------------------------------===//
+
+/// Once for all tiles, if it is no number: what is loaded, in f32.
+void AttentionKernel::findScale() {
+  if (!shape.isScaleLoaded())
+    return;
+  Value scale = number(shape.scoreScale() * (isAdjusted() ? 1.0 : kLog2E));
+  for (const TensorFactor *factor : {&shape.q.factor, &shape.k.factor})
+    if (!factor->isNumber())
+      scale = LLVM::FMulOp::create(code, scale, loadFactor(*factor));
+  // Zero would make NaN of the scores of hidden keys.
+  Value size = LLVM::FAbsOp::create(code, scale);
+  size = LLVM::MaximumOp::create(code, size, number(kLeastScale));
+  loadedScale = LLVM::CopySignOp::create(code, size, scale);
+}
+
+/// Of scores to exponents, without its sign (turnScores).
+Value AttentionKernel::scoreFactor() {
+  if (isAdjusted())
+    return number(kLog2E);
+  if (!loadedScale)
+    return number(shape.scoreScale() * kLog2E);
+  return LLVM::FAbsOp::create(code, loadedScale);
+}
+
+/// The largest score is to have the largest weight, but loaded factors could be
+/// negative, though none should.
+void AttentionKernel::turnScores(Values &scores) {
+  if (!loadedScale || isAdjusted())
+    return;
+  Value isNegative = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::olt,
+                                          loadedScale, number(0));
+  branch(isNegative, scores, [&] {
+    for (Value &score : scores)
+      score = LLVM::FNegOp::create(code, score);
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -112,8 +153,9 @@ void AttentionKernel::adjust(Values &scores, Int tile) {
   if (!isAdjusted())
     return;
   Int first = code.add(code.mul(tile, schedule.keys), keyOfThread);
+  Value scale = loadedScale ? loadedScale : number(shape.scoreScale());
   for (auto [i, score] : llvm::enumerate(scores)) {
-    score = LLVM::FMulOp::create(code, score, number(shape.scale));
+    score = LLVM::FMulOp::create(code, score, scale);
     if (shape.softcap != 0)
       score = capped(score);
     if (shape.mask)
@@ -180,7 +222,7 @@ void AttentionKernel::whileLoop(ArrayRef<Value *> cells,
 /// to earlier sums. An exponent is computed once and used for all weights, so
 /// that its rounding is a common factor. NaN scores do not count here: their
 /// weights are NaN anyway.
-void AttentionKernel::findTop(ArrayRef<Value> scores, unsigned r,
+void AttentionKernel::findTop(ArrayRef<Value> scores, Value factor, unsigned r,
                               AttentionRows &rows) {
   auto larger = [&](Value x, Value y) -> Value {
     return LLVM::MaxNumOp::create(code, x, y);
@@ -196,9 +238,8 @@ void AttentionKernel::findTop(ArrayRef<Value> scores, unsigned r,
     return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, nothing);
   };
   Value base = code.selectAny(isNothing(top), number(0), top);
-  double factor = (isAdjusted() ? 1.0 : shape.scale) * kLog2E;
-  Value exponent =
-      LLVM::FMAOp::create(code, base, number(-factor), number(kHeadroom));
+  Value exponent = LLVM::FMAOp::create(code, LLVM::FNegOp::create(code, base),
+                                       factor, number(kHeadroom));
   Value fade = exp2(LLVM::FSubOp::create(code, exponent, rows.exponent[r]));
   rows.fade[r] = code.selectAny(isNothing(rows.top[r]), number(0), fade);
   rows.top[r] = top;
@@ -211,17 +252,18 @@ void AttentionKernel::findTop(ArrayRef<Value> scores, unsigned r,
 SmallVector<Value> AttentionKernel::pack(ArrayRef<Value> weights) {
   Values operands;
   for (size_t i = 0; i < weights.size(); i += 2)
-    operands.push_back(pack(weights[i], weights[i + 1]));
+    operands.push_back(pack(weights[i], weights[i + 1], shape.narrow));
   return operands;
 }
 
 /// Scores become weights.
 void AttentionKernel::softmax(Values &scores, Int tile, AttentionRows &rows) {
+  turnScores(scores);
   adjust(scores, tile);
   hideBeyond(scores, tile);
-  Value factor = number((isAdjusted() ? 1.0 : shape.scale) * kLog2E);
+  Value factor = scoreFactor();
   for (unsigned r : {0, 1}) {
-    findTop(scores, r, rows);
+    findTop(scores, factor, r, rows);
     Value sum;
     for (size_t i = 2 * r; i < scores.size(); i += 4)
       for (size_t e : {0, 1}) {

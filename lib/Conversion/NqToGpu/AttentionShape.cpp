@@ -16,7 +16,7 @@ using cpu::Index;
 using cpu::Lin;
 using cpu::Node;
 
-/// Elements of 16 bytes.
+/// What columns come in.
 static constexpr int64_t kChunk = 8;
 
 int64_t AttentionShape::rowStride() const {
@@ -27,13 +27,26 @@ static ArrayRef<int64_t> shapeOf(Value value) {
   return cast<RankedTensorType>(value.getType()).getShape();
 }
 
-/// The argument whose buffer is `buffer`.
-static std::optional<unsigned> findArgument(ProductGraph &graph,
-                                            const cpu::Buffer *buffer) {
-  for (BlockArgument argument : graph.part.getArguments())
-    if (!graph.graph.isScaled(argument) &&
-        &graph.graph.plainOf(argument).buffer == buffer)
-      return argument.getArgNumber();
+namespace {
+/// Part of an argument: `bytes` behind its begin.
+struct ArgumentPart {
+  unsigned value;
+  int64_t bytes;
+};
+} // namespace
+
+/// The codes of a scaled argument or all of another one, or its scales.
+static std::optional<ArgumentPart> findArgument(ProductGraph &graph,
+                                                const cpu::Buffer *buffer) {
+  for (BlockArgument argument : graph.part.getArguments()) {
+    auto regions =
+        nq::getStorageRegions(cast<RankedTensorType>(argument.getType()));
+    SmallVector<cpu::Tensor *> parts = graph.graph.partsOf(argument);
+    if (&parts[0]->buffer == buffer)
+      return ArgumentPart{argument.getArgNumber(), regions.codes};
+    if (parts.size() > 1 && &parts[1]->buffer == buffer)
+      return ArgumentPart{argument.getArgNumber(), regions.scales};
+  }
   return std::nullopt;
 }
 
@@ -60,22 +73,72 @@ static Index indexOf(Dag &dag, ArrayRef<int64_t> full,
   return index;
 }
 
+/// The load that `node` decodes, as an element of `element`; null if it is
+/// something else.
+static Node *findLoad(Node *node, Type &element) {
+  element = node->raw ? node->rawType : node->type;
+  Node *load = node->raw ? node->raw : node;
+  bool isLoad =
+      load->kind == Node::Kind::Load && load->buffer->element == element;
+  return isLoad ? load : nullptr;
+}
+
+static bool isNarrow(Type type) { return type.isF16() || type.isBF16(); }
+static bool isFloat8(Type type) {
+  return isa<Float8E4M3FNType, Float8E5M2Type>(type);
+}
+
+/// Of one element, as f32.
+static std::optional<TensorFactor> findFactor(ProductGraph &graph, Node *node) {
+  TensorFactor factor;
+  factor.element = node->type;
+  if (node->kind == Node::Kind::Constant) {
+    factor.number = cast<FloatAttr>(node->attr).getValueAsDouble();
+    return factor;
+  }
+  Node *load = findLoad(node, factor.element);
+  if (!load || !load->lin.isConstant() ||
+      !(isNarrow(factor.element) || factor.element.isF32()))
+    return std::nullopt;
+  auto part = findArgument(graph, load->buffer);
+  if (!part)
+    return std::nullopt;
+  int64_t bytes = factor.element.getIntOrFloatBitWidth() / 8;
+  factor.value = part->value;
+  factor.offset = part->bytes + load->lin.constant * bytes;
+  return factor;
+}
+
+/// The codes of a scaled value, if there is one scale.
+static cpu::Tensor *getCodes(ProductGraph &graph, Value value) {
+  const cpu::ScaledTensor &scaled = graph.graph.scaledOf(value);
+  bool isOne = scaled.type.isPerTensor() && !scaled.global &&
+               !scaled.zeroPoints && isFloat8(scaled.codes->element);
+  return isOne ? scaled.codes : nullptr;
+}
+
 static std::optional<StridedTensor> findTensor(ProductGraph &graph, Value value,
                                                ArrayRef<int64_t> full) {
-  if (graph.graph.isScaled(value))
+  bool isScaled = graph.graph.isScaled(value);
+  cpu::Tensor *elements =
+      isScaled ? getCodes(graph, value) : &graph.graph.plainOf(value);
+  if (!elements)
     return std::nullopt;
   Dag dag(graph.part.getContext());
   Index index = indexOf(dag, full, shapeOf(value));
-  Node *root = dag.pull(graph.graph.plainOf(value), index);
   StridedTensor tensor;
-  tensor.element = root->raw ? root->rawType : root->type;
-  Node *load = root->raw ? root->raw : root;
-  if (load->kind != Node::Kind::Load || load->buffer->element != tensor.element)
+  Node *load = findLoad(dag.pull(*elements, index), tensor.element);
+  auto part = load ? findArgument(graph, load->buffer) : std::nullopt;
+  if (!part || part->bytes || !setStrides(tensor, load->lin, full))
     return std::nullopt;
-  std::optional<unsigned> argument = findArgument(graph, load->buffer);
-  if (!argument || !setStrides(tensor, load->lin, full))
+  tensor.value = part->value;
+  if (!isScaled)
+    return tensor;
+  auto factor =
+      findFactor(graph, graph.graph.scaledOf(value).effectiveScale(dag, index));
+  if (!factor)
     return std::nullopt;
-  tensor.value = *argument;
+  tensor.factor = *factor;
   return tensor;
 }
 
@@ -84,24 +147,23 @@ static std::string whyNotCopied(const StridedTensor &tensor,
                                 ArrayRef<int64_t> shape) {
   if (shape[3] > 1 && tensor.strides[3] != 1)
     return "has not the elements of a position side by side";
-  if (tensor.offset % kChunk)
+  if (tensor.offset * tensor.bytes() % 16)
     return "does not begin at a multiple of 16 bytes";
   for (int64_t stride : ArrayRef(tensor.strides).drop_back())
-    if (stride % kChunk || stride < 0)
+    if (stride * tensor.bytes() % 16 || stride < 0)
       return "has positions that do not begin at multiples of 16 bytes";
   return "";
 }
-
-static bool isNarrow(Type type) { return type.isF16() || type.isBF16(); }
 
 static std::optional<StridedTensor> findOperand(ProductGraph &graph,
                                                 Value value, StringRef name,
                                                 std::string &why) {
   auto tensor = findTensor(graph, value, shapeOf(value));
   if (!tensor)
-    why = name.str() + " is computed as it is read, or in a layout of its own";
-  else if (!isNarrow(tensor->element))
-    why = name.str() + " is neither f16 nor bf16";
+    why = name.str() + " is computed as it is read, in a layout of its own, or "
+                       "has several scales";
+  else if (!isNarrow(tensor->element) && !isFloat8(tensor->element))
+    why = name.str() + " is neither f16, bf16 nor FP8";
   else if (std::string reason = whyNotCopied(*tensor, shapeOf(value));
            !reason.empty())
     why = name.str() + " " + reason;
@@ -160,18 +222,66 @@ static std::optional<Strides> beforeMove(Operation *op, Strides strides) {
   return result;
 }
 
-/// The part returns the result, or what transposes and reshapes make of it.
-static std::optional<StridedTensor>
-findResult(ProductGraph &graph, nq::AttentionOp op, std::string &why) {
+/// A scale that comes to the part, or is a number.
+static std::optional<ResultCodes> findCodes(ProductGraph &graph,
+                                            nq::QuantizeOp op, Value result) {
+  const cpu::ScaledTensor &scaled = graph.graph.scaledOf(result);
+  if (!getCodes(graph, result))
+    return std::nullopt;
+  Dag dag(graph.part.getContext());
+  cpu::Tensor &scale = graph.graph.plainOf(op.getScale());
+  auto factor = findFactor(graph, dag.pull(scale, Index(scale.shape.size())));
+  // It is stored as it is.
+  if (!factor || scale.element != scaled.type.getScale())
+    return std::nullopt;
+  factor->element = scale.element;
+  auto type = cast<RankedTensorType>(result.getType());
+  return ResultCodes{*factor, nq::getStorageRegions(type).scales,
+                     op.getSaturate()};
+}
+
+/// Rows where they are stored: whole groups of columns, side by side.
+static std::string whyNotStored(const StridedTensor &tensor,
+                                ArrayRef<int64_t> shape) {
+  if (shape[3] > 1 && tensor.strides[3] != 1)
+    return "has not the elements of a position side by side";
+  for (int64_t stride : ArrayRef(tensor.strides).drop_back())
+    if (stride % kChunk)
+      return "has positions that do not begin at multiples of 8 elements";
+  return "";
+}
+
+/// The part returns the result, or what transposes and reshapes make of it, or
+/// codes of that.
+static std::optional<StridedTensor> findResult(ProductGraph &graph,
+                                               nq::AttentionOp op,
+                                               AttentionShape &s,
+                                               std::string &why) {
   Value value = graph.part.front().getTerminator()->getOperand(0);
+  auto type = cast<RankedTensorType>(value.getType());
+  if (nq::getLayout(type)) {
+    why = "the result is stored in a layout of its own";
+    return std::nullopt;
+  }
   std::optional<Strides> strides = computeSuffixProduct(shapeOf(value));
+  StridedTensor tensor;
+  tensor.element = nq::getScaledElement(type)
+                       ? nq::getScaledElement(type).getStorage()
+                       : type.getElementType();
   while (strides && value != op.getResult()) {
     Operation *move = value.getDefiningOp();
-    strides = beforeMove(move, *strides);
+    if (auto quantize = dyn_cast<nq::QuantizeOp>(move)) {
+      s.codes = findCodes(graph, quantize, value);
+      if (!s.codes) {
+        why = "the result is quantized to something else than FP8 with one "
+              "scale that is there before";
+        return std::nullopt;
+      }
+    } else {
+      strides = beforeMove(move, *strides);
+    }
     value = move->getOperand(0);
   }
-  StridedTensor tensor;
-  tensor.element = cast<RankedTensorType>(value.getType()).getElementType();
   tensor.value = graph.part.getNumArguments();
   if (!strides) {
     why = "the result is reshaped to what no strides describe";
@@ -179,9 +289,10 @@ findResult(ProductGraph &graph, nq::AttentionOp op, std::string &why) {
   }
   for (unsigned d = 0; d < 4; ++d)
     tensor.strides[d] = shapeOf(value)[d] == 1 ? 0 : (*strides)[d];
-  if (!isNarrow(tensor.element))
-    why = "the result is neither f16 nor bf16";
-  else if (std::string reason = whyNotCopied(tensor, shapeOf(value));
+  s.rounded = cast<RankedTensorType>(value.getType()).getElementType();
+  if (!isNarrow(s.rounded) && !s.rounded.isF32())
+    why = "the result is neither f16, bf16 nor f32";
+  else if (std::string reason = whyNotStored(tensor, shapeOf(value));
            !reason.empty())
     why = "the result " + reason;
   return why.empty() ? std::optional(tensor) : std::nullopt;
@@ -244,9 +355,20 @@ static std::string whyNotSizes(const AttentionShape &s) {
            " elements, no multiple of 8";
   if (s.batch * s.heads * s.queries * std::max(s.keys, s.width) > INT32_MAX)
     return "more than 2^31 elements of a result or a mask";
-  if (s.q.element != s.k.element || s.q.element != s.v.element ||
-      s.q.element != s.result.element)
-    return "operands and result of different types";
+  return "";
+}
+
+/// Products of 16 bits have operands of one type; those of 8 bits do not care.
+static std::string whyNotTypes(AttentionShape &s) {
+  bool isQ8 = s.q.isFloat8(), isK8 = s.k.isFloat8(), isV8 = s.v.isFloat8();
+  if (isQ8 != isK8 && isQ8)
+    return "FP8 queries of keys that are not FP8";
+  if (!isK8 && s.q.element != s.k.element)
+    return "queries and keys of different types";
+  if (s.expandsKeys() && !isV8)
+    return "FP8 keys with values that are not FP8";
+  Type f16 = Float16Type::get(s.q.element.getContext());
+  s.narrow = !isV8 ? s.v.element : isQ8 ? f16 : s.q.element;
   return "";
 }
 
@@ -255,11 +377,10 @@ static bool findOperands(ProductGraph &graph, nq::AttentionOp op,
   auto q = findOperand(graph, op.getQ(), "q", why);
   auto k = q ? findOperand(graph, op.getK(), "k", why) : std::nullopt;
   auto v = k ? findOperand(graph, op.getV(), "v", why) : std::nullopt;
-  auto result = v ? findResult(graph, op, why) : std::nullopt;
+  auto result = v ? findResult(graph, op, s, why) : std::nullopt;
   if (!result)
     return false;
   s.q = *q, s.k = *k, s.v = *v, s.result = *result;
-  s.isBf16 = s.q.element.isBF16();
   if (op.getMask())
     s.mask = findMask(graph, s, op.getMask(), why);
   if (why.empty() && op.getLengths())
@@ -283,7 +404,9 @@ std::optional<AttentionShape> getAttentionShape(ProductGraph &graph,
     why = "there is nothing to compute";
   if (!why.empty() || !findOperands(graph, op, s, why))
     return std::nullopt;
-  why = whyNotSizes(s);
+  why = whyNotTypes(s);
+  if (why.empty())
+    why = whyNotSizes(s);
   s.order = chooseOrder(s);
   return why.empty() ? std::optional(s) : std::nullopt;
 }

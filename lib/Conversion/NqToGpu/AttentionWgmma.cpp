@@ -15,6 +15,8 @@ namespace gpu {
 /// Slots beyond that hide nothing more, and fewer do not let a warpgroup go on
 /// while another one still reads.
 static constexpr int64_t kMostSlots = 8, kFewestSlots = 4;
+/// Of FP8 tiles that are expanded: one is read while others come.
+static constexpr int64_t kMostRawSlots = 6, kFewestRawSlots = 2;
 
 // In clocks, fitted to an H200 (docs/performance.md): a launch, with its first
 // copies and last results; what a walking block, whose first copies run under
@@ -25,6 +27,8 @@ static constexpr double kLaunchClocks = 12000, kNextClocks = 2000,
 /// and what reaches it of L2 while all multiprocessors read.
 static constexpr double kFlopsPerClock = 4096, kExp2PerClock = 16,
                         kBytesPerClock = 32;
+/// Elements that three warps expand in a clock: counted, not measured.
+static constexpr double kExpandedPerClock = 32;
 /// Products with fewer keys wait for shared memory, which both operands are
 /// read from: by so much more.
 static constexpr double kFewKeys = 1.05;
@@ -35,8 +39,10 @@ static constexpr double kReached = 0.85;
 AttentionSchedule::AttentionSchedule(const AttentionShape &shape,
                                      const GpuTarget &target)
     : columns(llvm::alignTo(shape.width, 8)),
-      panelsQK(divideCeil(shape.depth, 64)),
-      panelsV(divideCeil(shape.width, 64)) {
+      panelsQK(divideCeil(shape.depth * shape.q.bytes(), 128)),
+      panelsV(divideCeil(shape.width, 64)),
+      rawKeys(shape.expandsKeys() ? llvm::alignTo(shape.depth, 16) : 0),
+      rawValues(shape.expandsValues() ? llvm::alignTo(shape.width, 16) : 0) {
   // Scores of a tile and sums of a row are registers of one thread.
   bool isWide = std::max(shape.depth, shape.width) > 128;
   SmallVector<int64_t> tiles{isWide || shape.keys <= 64 ? 64 : 128};
@@ -75,9 +81,23 @@ bool AttentionSchedule::fits(const AttentionShape &shape,
       splits > target.multiprocessors || splits > columns / 8 ||
       shape.rows() <= 64 * (warpgroups - 1))
     return false;
-  int64_t fixed = qBytes() + factorBytes() + barrierBytes(kMostSlots);
-  slots = std::min(kMostSlots, (kSm90SharedBytes - fixed) / slotBytes());
-  return slots >= kFewestSlots && sharedBytes() <= kSm90SharedBytes;
+  findSlots();
+  return slots >= kFewestSlots && (!expands() || rawSlots >= kFewestRawSlots) &&
+         sharedBytes() <= kSm90SharedBytes;
+}
+
+/// As many as there is room for; of expanded tiles few, as their codes have the
+/// way from memory.
+void AttentionSchedule::findSlots() {
+  int64_t fixed =
+      qBytes() + factorBytes() + barrierBytes(kMostSlots + kMostRawSlots);
+  int64_t room = kSm90SharedBytes - fixed;
+  rawSlots = 0;
+  if (expands()) {
+    int64_t left = room - kFewestSlots * slotBytes();
+    rawSlots = std::clamp(left / rawBytes(), int64_t(0), kMostRawSlots);
+  }
+  slots = std::min(kMostSlots, (room - rawSlots * rawBytes()) / slotBytes());
 }
 
 /// Clusters that run at once. Those of four and eight do not find all
@@ -94,15 +114,18 @@ double AttentionSchedule::estimate(const AttentionShape &shape,
                                    const GpuTarget &target) const {
   int64_t tiles = divideCeil(divideCeil(shape.keys, keys), splits);
   double sums = double(rows()) * keys;
-  double products =
-      2 * sums * (llvm::alignTo(shape.depth, 16) + columns) / kFlopsPerClock;
+  double ofKeys = double(llvm::alignTo(shape.depth * shape.q.bytes(), 32)) / 2;
+  double products = 2 * sums * (ofKeys + columns) / kFlopsPerClock;
   if (keys < 80)
     products *= kFewKeys;
   double weights = sums / kExp2PerClock;
   double tile = warpgroups == 1 ? products + weights
                                 : std::max(products, weights) / kReached;
-  double bytes = 128.0 * keys * (panelsQK + panelsV);
+  double bytes = double(keys) * (rawKeys ? rawKeys : 128 * panelsQK) +
+                 double(keys) * (rawValues ? rawValues : 128 * panelsV);
   tile = std::max(tile, bytes / kBytesPerClock);
+  tile =
+      std::max(tile, double(keys) * (rawKeys + rawValues) / kExpandedPerClock);
   int64_t waves = divideCeil(items(shape), getClusters(target, splits));
   return waves * tiles * tile + kLaunchClocks +
          (waves - 1) * (walks(shape) ? kNextClocks : kBlockClocks) +

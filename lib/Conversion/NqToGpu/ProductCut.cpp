@@ -120,7 +120,7 @@ void moveLayout(Operation *product) {
 } // namespace
 
 ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands,
-                       bool movedAttention)
+                       AttentionEnd end)
     : plainOperands(plainOperands), module(ModuleOp::create(kernel.getLoc())) {
   OpBuilder b = OpBuilder::atBlockEnd(module->getBody());
   copy = cast<func::FuncOp>(b.clone(*kernel));
@@ -130,8 +130,8 @@ ProductCut::ProductCut(func::FuncOp kernel, bool plainOperands,
   for (Operation &op : copy.front())
     if (isProduct(&op))
       moveLayout(&op);
-  if (movedAttention)
-    findMoves();
+  if (end != AttentionEnd::Result)
+    findMoves(end);
   findLevels();
   makeParts();
   chooseResults();
@@ -161,12 +161,27 @@ static bool isReshape(Operation *op) {
   return isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
 }
 
-void ProductCut::findMoves() {
+/// To one scale that no op of the kernel computes.
+static bool isStaticQuantizer(Operation *op, Value input) {
+  auto quantize = dyn_cast<nq::QuantizeOp>(op);
+  if (!quantize || quantize.getInput() != input || !quantize.getScale() ||
+      !nq::getScaledElement(quantize.getType()).isPerTensor())
+    return false;
+  return llvm::all_of(op->getOperands().drop_front(), [](Value value) {
+    Operation *from = value.getDefiningOp();
+    return !from || isFree(from);
+  });
+}
+
+void ProductCut::findMoves(AttentionEnd end) {
   for (auto op : copy.getOps<nq::AttentionOp>()) {
     Value value = op.getResult();
+    bool isQuantized = end != AttentionEnd::Codes;
     while (value.hasOneUse()) {
       Operation *user = *value.user_begin();
-      if (!isReshape(user) && !isa<linalg::TransposeOp>(user))
+      if (!isQuantized && isStaticQuantizer(user, value))
+        isQuantized = true;
+      else if (!isReshape(user) && !isa<linalg::TransposeOp>(user))
         break;
       movesOf[op].push_back(user);
       moves.insert(user);

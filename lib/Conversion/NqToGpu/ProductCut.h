@@ -23,13 +23,17 @@ struct KernelPart {
 /// product part is one nq.matmul without an epilogue, or one nq.attention,
 /// whose result has no layout; in front of it are only ops that cost little
 /// where they are computed once per use: conversions, reshapes, moves. With
-/// `plainOperands`, only reshapes. With `movedAttention`, the part of an
-/// nq.attention ends with the transposes and reshapes that alone read its
-/// result: the kernel can store each row where it belongs.
+/// `plainOperands`, only reshapes.
 class ProductCut {
 public:
+  /// How the part of an nq.attention ends: with its result; with the transposes
+  /// and reshapes that alone read it, as the kernel can store each row where it
+  /// belongs; or with these and a quantization to one scale that is there
+  /// before.
+  enum class AttentionEnd { Result, Moves, Codes };
+
   explicit ProductCut(mlir::func::FuncOp kernel, bool plainOperands = false,
-                      bool movedAttention = false);
+                      AttentionEnd end = AttentionEnd::Result);
 
   /// A copy of the kernel whose epilogues are ops behind the products.
   mlir::func::FuncOp getKernel() { return copy; }
@@ -39,7 +43,7 @@ public:
 private:
   using Ops = llvm::SmallVector<mlir::Operation *>;
 
-  void findMoves();
+  void findMoves(AttentionEnd end);
   void findLevels();
   int levelOf(mlir::Value value) const;
   void makeParts();
@@ -53,7 +57,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp copy;
   llvm::DenseMap<mlir::Operation *, int> levels;
-  llvm::DenseMap<mlir::Operation *, Ops> movesOf; ///< of an nq.attention
+  llvm::DenseMap<mlir::Operation *, Ops> movesOf; ///< behind an nq.attention
   llvm::DenseSet<mlir::Operation *> moves;
   std::vector<Ops> opsOfPart;
 };

@@ -21,6 +21,8 @@ namespace nibble {
 namespace gpu {
 namespace {
 
+using AttentionEnd = ProductCut::AttentionEnd;
+
 constexpr int64_t kAlignment = 256;
 
 /// Where a value lies: a buffer of the kernel, from a byte on.
@@ -36,7 +38,7 @@ public:
       : chosen(getProductClass(kernel, options)),
         onTensorCores(mayUseTensorCores(kernel, options)),
         cut(kernel, chosen.plainOperands,
-            onTensorCores && canMoveAttention(kernel)),
+            onTensorCores ? chooseEnd(kernel) : AttentionEnd::Result),
         target(target), options(options), name(kernel.getSymName()),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
@@ -98,15 +100,21 @@ private:
            (!name || name.getValue() != "attention.simt.f32");
   }
 
-  /// Kernels on FMA units store their results as they are.
-  static bool canMoveAttention(func::FuncOp kernel) {
+  /// The most of what follows that kernels for tensor cores take; those on FMA
+  /// units store their results as they are.
+  static AttentionEnd chooseEnd(func::FuncOp kernel) {
     if (kernel.getOps<nq::AttentionOp>().empty())
-      return false;
-    ProductCut cut(kernel, /*plainOperands=*/false, /*movedAttention=*/true);
-    return llvm::all_of(cut.parts, [](KernelPart &part) {
-      return part.function.getOps<nq::AttentionOp>().empty() ||
-             isAttentionWgmma(part.function);
-    });
+      return AttentionEnd::Result;
+    for (AttentionEnd end : {AttentionEnd::Codes, AttentionEnd::Moves}) {
+      ProductCut cut(kernel, /*plainOperands=*/false, end);
+      bool areTaken = llvm::all_of(cut.parts, [](KernelPart &part) {
+        return part.function.getOps<nq::AttentionOp>().empty() ||
+               isAttentionWgmma(part.function);
+      });
+      if (areTaken)
+        return end;
+    }
+    return AttentionEnd::Result;
   }
 
   FailureOr<GpuKernel> emitAnyAttention(func::FuncOp function) {

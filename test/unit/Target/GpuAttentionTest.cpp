@@ -25,7 +25,16 @@ struct Text {
   string element = "f16", options = "", mask = "";
   string scale = "0.125";
   bool interleaved = false; ///< q, k and v are [b, s, h, d]
+  /// Of keys and values, and of the result, if others than those of q.
+  string cached = "", result = "";
+  /// The type of codes that become of the result with heads merged, if any, and
+  /// of their scale.
+  string codes = "", codesScale = "f32";
   string str() const;
+
+  string ofCache() const { return cached.empty() ? element : cached; }
+  string ofResult() const { return result.empty() ? element : result; }
+  bool isFloat8() const { return element[0] == '!' || cached[0] == '!'; }
 };
 
 /// `name` as [b, h, s, d], from [b, s, h, d] in memory.
@@ -40,58 +49,112 @@ string transposed(const string &name, Shape s, int64_t heads, int64_t rows,
 
 string Text::str() const {
   string q = tensor({s.batch, s.heads, s.queries, s.depth}, element),
-         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, element),
-         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, element),
-         y = tensor({s.batch, s.heads, s.queries, s.width}, element);
+         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, ofCache()),
+         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, ofCache()),
+         y = tensor({s.batch, s.heads, s.queries, s.width}, ofResult());
   string head = "%q: " + q + ", %k: " + k + ", %v: " + v, body;
   if (interleaved) {
-    head = "%q0: " + tensor({s.batch, s.queries, s.heads, s.depth}, element) +
-           ", %k0: " + tensor({s.batch, s.keys, s.kvHeads, s.depth}, element) +
-           ", %v0: " + tensor({s.batch, s.keys, s.kvHeads, s.width}, element);
+    head =
+        "%q0: " + tensor({s.batch, s.queries, s.heads, s.depth}, element) +
+        ", %k0: " + tensor({s.batch, s.keys, s.kvHeads, s.depth}, ofCache()) +
+        ", %v0: " + tensor({s.batch, s.keys, s.kvHeads, s.width}, ofCache());
     body = transposed("q", s, s.heads, s.queries, s.depth, element) +
-           transposed("k", s, s.kvHeads, s.keys, s.depth, element) +
-           transposed("v", s, s.kvHeads, s.keys, s.width, element);
+           transposed("k", s, s.kvHeads, s.keys, s.depth, ofCache()) +
+           transposed("v", s, s.kvHeads, s.keys, s.width, ofCache());
+  }
+  string end = "%y", type = y, tail;
+  if (!codes.empty()) {
+    string moved = tensor({s.batch, s.queries, s.heads, s.width}, ofResult()),
+           merged = tensor({s.batch, s.queries, s.heads * s.width}, ofResult());
+    end = "%c";
+    type = tensor({s.batch, s.queries, s.heads * s.width}, codes);
+    head += ", %s: tensor<" + codesScale + ">";
+    tail = "%e = tensor.empty() : " + moved +
+           "\n%t = linalg.transpose ins(%y : " + y + ") outs(%e : " + moved +
+           ") permutation = [0, 2, 1, 3]\n%r = tensor.collapse_shape %t [[0], "
+           "[1], [2, 3]] : " +
+           moved + " into " + merged +
+           "\n%c = nq.quantize %r scale(%s : " + "tensor<" + codesScale +
+           ">) : " + merged + " -> " + type + "\n";
   }
   return "func.func @k(" + head + (mask.empty() ? "" : ", %m: " + mask) +
-         ") -> " + y + " {\n" + body + "%y = nq.attention %q, %k, %v " +
+         ") -> " + type + " {\n" + body + "%y = nq.attention %q, %k, %v " +
          (mask.empty() ? "" : "mask(%m : " + mask + ") ") +
          "{scale = " + scale + " : f64" + options + "} : (" + q + ", " + k +
-         ", " + v + ") -> " + y + "\nreturn %y : " + y + "\n}";
+         ", " + v + ") -> " + y + "\n" + tail + "return " + end + " : " + type +
+         "\n}";
 }
 
 class AttentionRun : public GpuFusedRun {
 public:
   using GpuFusedRun::GpuFusedRun;
 
-  /// With u the relative rounding error of the type, an element differs by at
-  /// most 3 u of the sum of its weights times the absolute values: weights, the
-  /// result and that of the reference are rounded. All together by `limit`.
-  void checkElements(double limit, unsigned seed) {
+  /// With u the relative rounding error of the type of weights and results, an
+  /// element differs by at most 3 u of the sum of its weights times the
+  /// absolute values: weights, the result and that of the reference are
+  /// rounded. All together by `limit`. Codes differ by a step more; few do.
+  void checkElements(double limit, unsigned seed, bool isF16) {
     ASSERT_NE(ptx.find("wgmma"), string::npos) << gpuError;
     checkNear(limit, seed);
     if (testing::Test::HasFatalFailure())
       return;
     auto want = runReference(inputs);
-    Buffers absolute(inputs);
-    for (size_t i = 1; i < absolute[2].size(); i += 2)
-      absolute[2][i] &= 0x7f;
-    auto sizes = runReference(absolute);
+    auto sizes = runReference(makeAbsolute());
     ASSERT_TRUE(mlir::succeeded(want) && mlir::succeeded(sizes));
     auto got = nibble::ref::RefTensor::fromStorage(
         (*want)[0].getType(), outputs[0], [&] { return kernel.emitError(); });
     ASSERT_TRUE(mlir::succeeded(got));
     std::vector<double> x = got->toFloats(), y = (*want)[0].toFloats(),
                         size = (*sizes)[0].toFloats();
-    bool isF16 = (*want)[0].getType().getElementType().isF16();
+    bool hasCodes = (*want)[0].isScaled();
+    double scale = hasCodes ? (*want)[0].getBlockScales()[0] : 0;
     double worst = 0, unit = isF16 ? 0x1.01p-11 : 0x1.01p-8;
+    size_t flips = 0;
     for (size_t i = 0; i < x.size(); ++i) {
       double error = std::abs(x[i] - y[i]);
+      // A step of E4M3; sizes are rounded, and saturate, too.
+      double step = std::max(std::abs(y[i]), std::abs(x[i])) / 8;
+      if (hasCodes)
+        step = error == 0 ? 0 : std::max(step, scale * 0x1p-9);
       // And the smallest f16.
-      EXPECT_LE(error, 3 * unit * size[i] + 0x1p-24) << "element " << i;
+      EXPECT_LE(error, 3 * unit * size[i] * (hasCodes ? 1.1 : 1) + 0x1p-24 +
+                           (hasCodes ? step : 0))
+          << "element " << i;
+      flips += error != 0;
       worst = std::max(worst, error / (size[i] + 1e-6));
     }
+    if (hasCodes)
+      EXPECT_LE(flips, x.size() / (isF16 ? 50 : 8) + 2);
     if (getenv("NIBBLE_SHOW_ERRORS"))
-      fprintf(stderr, "worst error: 2^%.1f\n", std::log2(worst));
+      fprintf(stderr, "worst error: 2^%.1f, %zu of %zu differ\n",
+              std::log2(worst), flips, x.size());
+  }
+
+  /// With another scale of k.
+  void checkWithKeyScale(float factor) {
+    checks.lowScale = -9, checks.highScale = -6;
+    makeRandomInputs(/*seed=*/1);
+    auto type = tensorOf(kernel.getArgumentTypes()[1]);
+    memcpy(inputs[1].data() + nibble::nq::getStorageRegions(type).scales,
+           &factor, 4);
+    auto want = runReference(inputs);
+    ASSERT_TRUE(mlir::succeeded(want));
+    outputs = makeGpuOutputs();
+    ASSERT_TRUE(device) << gpuError;
+    ASSERT_EQ(device->run(inputs, outputs), "");
+    compareNear(0, (*want)[0], 0x1p-10);
+  }
+
+protected:
+  /// Inputs with the absolute values of v.
+  Buffers makeAbsolute() {
+    Buffers absolute(inputs);
+    auto type = tensorOf(kernel.getArgumentTypes()[2]);
+    bool isCode = bool(nibble::nq::getScaledElement(type));
+    size_t end = nibble::nq::getStorageRegions(type).codeBytes;
+    for (size_t i = isCode ? 0 : 1; i < end; i += isCode ? 1 : 2)
+      absolute[2][i] &= 0x7f;
+    return absolute;
   }
 };
 
@@ -117,10 +180,29 @@ public:
   }
 };
 
+/// What weights are rounded to as operands; bf16 where results are.
+bool isF16(const Text &text) {
+  return text.element != "bf16" && text.result != "bf16";
+}
+
+double limitOf(const Text &text) {
+  double limit = isF16(text) ? 0x1p-10 : std::exp2(-7.5);
+  return text.codes.empty() ? limit : 1e-2;
+}
+
+void prepare(AttentionRun &run, const Text &text) {
+  // Random codes are up to 448: scores of a few units.
+  if (text.isFloat8())
+    run.checks.lowScale = -9, run.checks.highScale = -6;
+}
+
 void check(const Text &text, unsigned seed = 1) {
   SCOPED_TRACE(text.str());
   AttentionRun run(text.str(), /*onCpu=*/false);
-  run.checkElements(text.element == "f16" ? 0x1p-10 : std::exp2(-7.5), seed);
+  prepare(run, text);
+  run.checkElements(limitOf(text), seed, isF16(text));
+  if (!text.codes.empty())
+    EXPECT_EQ(run.gpuKernel.launches.size(), 1u);
 }
 
 TEST(GpuAttention, ComputesAllHeadSizes) {
@@ -164,7 +246,8 @@ void checkSpread(const Text &text, int64_t multiprocessors, int64_t cluster,
   const nibble::gpu::KernelLaunch &launch = run.gpuKernel.launches[0];
   EXPECT_EQ(launch.cluster[0], cluster);
   EXPECT_EQ(launch.grid[0], cluster * clusters);
-  run.checkElements(text.element == "f16" ? 0x1p-10 : std::exp2(-7.5), seed);
+  prepare(run, text);
+  run.checkElements(limitOf(text), seed, isF16(text));
   run.checkAssembly();
 }
 
@@ -242,7 +325,7 @@ func.func @k(%q: tensor<2x4x37x64xf16>, %k: tensor<2x2x90x64xf16>, %v: tensor<2x
   return %r : tensor<74x288xf16>
 })",
                    /*onCpu=*/false);
-  run.checkElements(0x1p-10, 5);
+  run.checkElements(0x1p-10, 5, /*isF16=*/true);
   EXPECT_EQ(run.gpuKernel.launches.size(), 1u);
 }
 
@@ -258,7 +341,7 @@ TEST(GpuAttention, GivesZerosWhereNothingIsSeen) {
         {1, 2, 2, 130, 70, 64, 64}, "f16", ", causal, bottom_right", mask};
     SCOPED_TRACE(text.str());
     AttentionRun run(text.str(), /*onCpu=*/false);
-    run.checkElements(0x1p-10, 3);
+    run.checkElements(0x1p-10, 3, /*isF16=*/true);
     ASSERT_EQ(run.outputs.size(), 1u);
     // Queries 0 .. 59 of a head come before the first key.
     for (int64_t head = 0; head < 2; ++head)
@@ -272,6 +355,129 @@ TEST(GpuAttention, KeepsSmallWeightsOfLargeValues) {
     check({{1, 1, 1, 50, 129, 64, 64}, "f16", "", "", "1.0"}, seed);
     check({{1, 1, 1, 50, 129, 128, 128}, "bf16", "", "", "1.0"}, seed);
   }
+}
+
+//===----------------------------------------------------------------------===//
+// FP8 operands
+//===----------------------------------------------------------------------===//
+
+Text float8(Shape s, const string &q, const string &cached = "!nq.fp8",
+            const string &result = "f16") {
+  Text text{s, q};
+  text.cached = cached, text.result = result;
+  return text;
+}
+
+/// The scores of codes; values are expanded.
+TEST(GpuAttention, MultipliesCodes) {
+  unsigned seed = 1;
+  for (int64_t d : {16, 64, 80, 128, 208, 256})
+    check(float8({1, 2, 2, 50, 129, d, d}, "!nq.fp8"), seed++);
+  check(float8({1, 2, 1, 70, 200, 48, 256}, "!nq.fp8"), seed++);
+  check(float8({1, 1, 1, 130, 300, 256, 64}, "!nq.fp8", "!nq.fp8", "bf16"));
+  check(float8({1, 1, 1, 130, 300, 64, 64}, "!nq.fp8", "!nq.fp8", "f32"));
+  string e5m2 = "!nq.scaled<f8E5M2, f32 per tensor>";
+  check(float8({1, 2, 2, 50, 129, 64, 64}, "!nq.fp8", e5m2));
+}
+
+/// As a cache of codes is read.
+TEST(GpuAttention, ExpandsKeysAndValues) {
+  unsigned seed = 1;
+  for (const char *element : {"f16", "bf16"})
+    for (int64_t d : {16, 64, 128, 208, 256})
+      check(float8({1, 2, 2, 50, 129, d, d}, element, "!nq.fp8", element),
+            seed++);
+  check(float8({2, 8, 2, 1, 300, 128, 128}, "f16"));
+  check(float8({1, 2, 1, 70, 200, 48, 256}, "f16"));
+  check(float8({1, 2, 1, 70, 200, 256, 32}, "bf16", "!nq.fp8", "bf16"));
+  string e5m2 = "!nq.scaled<f8E5M2, f16 per tensor>";
+  for (const char *element : {"f16", "bf16"})
+    check(float8({1, 2, 2, 50, 129, 64, 64}, element, e5m2, element));
+}
+
+TEST(GpuAttention, TakesCodesOfAnyLength) {
+  for (const char *q : {"f16", "!nq.fp8"}) {
+    for (int64_t queries : {1, 129})
+      for (int64_t keys : {1, 50, 129, 300})
+        check(float8({1, 1, 1, queries, keys, 64, 64}, q));
+    check(float8({10, 8, 8, 66, 140, 64, 64}, q));
+    checkSpread(float8({2, 3, 3, 150, 77, 128, 128}, q), 2, 1, 2);
+  }
+}
+
+TEST(GpuAttention, SharesCodesInClusters) {
+  for (const char *q : {"f16", "!nq.fp8"}) {
+    checkSpread(float8({1, 1, 1, 50, 1000, 80, 80}, q), 132, 8, 1);
+    checkSpread(float8({1, 8, 1, 40, 2000, 128, 128}, q), 6, 2, 3);
+    checkSpread(float8({1, 8, 1, 40, 500, 256, 256}, q), 132, 8, 5);
+    Text text = float8({1, 8, 1, 1, 1000, 128, 128}, q);
+    text.codes = "!nq.fp8";
+    checkSpread(text, 132, 8, 1);
+  }
+}
+
+TEST(GpuAttention, AdjustsScoresOfCodes) {
+  for (const char *q : {"f16", "!nq.fp8"})
+    for (const char *options : {"", ", causal", ", softcap = 2.0 : f64"})
+      for (const char *mask : {"", "tensor<37x90xf32>", "tensor<90xi1>"}) {
+        Text text = float8({2, 4, 2, 37, 90, 64, 64}, q);
+        text.options = options, text.mask = mask;
+        check(text);
+        text.interleaved = true;
+        check(text);
+      }
+}
+
+/// What comes with a scale of the wrong sign is not what anybody means, but
+/// has a value.
+TEST(GpuAttention, ObeysScalesOfAnySign) {
+  for (float factor : {-0.01f, 0.0f}) {
+    Text text = float8({1, 1, 1, 20, 200, 64, 64}, "!nq.fp8");
+    AttentionRun run(text.str(), /*onCpu=*/false);
+    run.checkWithKeyScale(factor);
+  }
+}
+
+/// One step of the copy engine is 16 codes; several scales are no factor.
+TEST(GpuAttention, LeavesOtherCodesToFmaUnits) {
+  string rows = "!nq.scaled<f8E4M3FN, f32 per 1x16>";
+  for (Text text : {float8({1, 2, 2, 9, 20, 72, 72}, "!nq.fp8"),
+                    float8({1, 2, 2, 9, 20, 64, 64}, "f16", rows),
+                    float8({1, 2, 2, 9, 20, 64, 64}, "!nq.fp8", "f16")}) {
+    SCOPED_TRACE(text.str());
+    AttentionRun run(text.str(), /*onCpu=*/false);
+    prepare(run, text);
+    EXPECT_EQ(run.ptx.find("wgmma"), string::npos);
+    run.checkNear(1e-3);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Results as codes
+//===----------------------------------------------------------------------===//
+
+Text quantized(Shape s, const string &element, const string &codes = "!nq.fp8",
+               const string &codesScale = "f32") {
+  Text text{s, element};
+  text.codes = codes, text.codesScale = codesScale;
+  return text;
+}
+
+/// Rows of all alignments; groups of eight chunks, and what is left of them.
+TEST(GpuAttention, QuantizesItsResult) {
+  for (const char *element : {"f16", "bf16"})
+    for (int64_t d : {8, 64, 72, 128, 200, 256})
+      check(quantized({2, 2, 1, 37, 90, d, d}, element));
+  check(quantized({1, 3, 3, 70, 130, 64, 80}, "f16"));
+  check(quantized({1, 2, 2, 50, 90, 64, 64}, "f16",
+                  "!nq.scaled<f8E4M3FN, f16 per tensor>", "f16"));
+}
+
+TEST(GpuAttention, QuantizesInClusters) {
+  for (int64_t d : {64, 72, 256})
+    checkSpread(quantized({1, 1, 1, 50, 1000, d, d}, "f16"), 132, 8, 1);
+  checkSpread(quantized({1, 8, 1, 40, 500, 256, 256}, "bf16"), 6, 2, 3);
+  checkSpread(quantized({2, 3, 3, 150, 77, 128, 128}, "f16"), 2, 1, 2);
 }
 
 /// What tensor cores do not take still runs.
