@@ -60,9 +60,19 @@ static std::string whyNotAttention(nq::RegionOp region,
     return "head size " + std::to_string(d) + " is larger than 256";
   return "";
 }
+/// Codes with one scale in all.
+static bool isFloat8(Type type) {
+  auto scaled = dyn_cast<nq::ScaledType>(type);
+  return scaled && scaled.isPerTensor() && !scaled.getGlobal() &&
+         !scaled.getZeroPoint() &&
+         isa<Float8E4M3FNType, Float8E5M2Type>(scaled.getStorage());
+}
+static bool isNarrow(Type type) { return type.isF16() || type.isBF16(); }
+
 static std::string whyNotAttention16(nq::RegionOp region) {
   return whyNotAttention(
-      region, [](Type t) { return t.isF16() || t.isBF16(); }, "f16 or bf16");
+      region, [](Type t) { return isNarrow(t) || isFloat8(t); },
+      "f16, bf16 or FP8 with one scale");
 }
 
 /// The kernel of lib/Conversion/NqToGpu/AttentionWgmma.h. Where an operand lies
@@ -75,13 +85,16 @@ static std::string whyNotWgmma(nq::RegionOp region) {
   auto typeOf = [](Value value) {
     return cast<RankedTensorType>(value.getType());
   };
-  Type element = typeOf(op.getQ()).getElementType();
-  if (typeOf(op.getK()).getElementType() != element ||
-      typeOf(op.getV()).getElementType() != element)
-    return "operands are of different types";
+  Type q = typeOf(op.getQ()).getElementType(),
+       k = typeOf(op.getK()).getElementType(),
+       v = typeOf(op.getV()).getElementType();
+  if (!isFloat8(k) && q != k)
+    return "queries and keys are of different types";
+  if (isFloat8(k) && !isFloat8(q) && !isFloat8(v))
+    return "keys are FP8, but neither queries nor values are";
   Type result = typeOf(op.getResult()).getElementType();
-  if (!result.isF16() && !result.isBF16())
-    return "the result is neither f16 nor bf16";
+  if (!isNarrow(result) && !result.isF32())
+    return "the result is neither f16, bf16 nor f32";
   int64_t depth = typeOf(op.getQ()).getDimSize(3),
           width = typeOf(op.getV()).getDimSize(3);
   if (width > 256)
@@ -94,8 +107,8 @@ static std::string whyNotWgmma(nq::RegionOp region) {
 }
 static std::string whyNotAttention32(nq::RegionOp region) {
   return whyNotAttention(
-      region, [](Type t) { return t.isF32() || t.isF16() || t.isBF16(); },
-      "f32, f16 or bf16");
+      region, [](Type t) { return t.isF32() || isNarrow(t) || isFloat8(t); },
+      "f32, f16, bf16 or FP8 with one scale");
 }
 
 /// Heads begin at multiples of 16 bytes.
@@ -202,12 +215,31 @@ static std::string getRequested(nq::RegionOp region,
   if (!products.empty())
     return describeSources(products);
   if (nq::AttentionOp op = getAttention(region)) {
-    std::string text;
-    llvm::raw_string_ostream(text)
-        << cast<RankedTensorType>(op.getQ().getType()).getElementType();
-    return text;
+    auto nameOf = [](Value value) {
+      auto type = cast<RankedTensorType>(value.getType());
+      return getFormatName(classifyOperand(type, /*kDim=*/3)).str();
+    };
+    std::string q = nameOf(op.getQ()), k = nameOf(op.getK());
+    return q == k ? q : q + " x " + k;
   }
   return "";
+}
+
+/// What an attention multiplies, if that is not what its operands are.
+static std::string explainAttention(nq::RegionOp region) {
+  std::string text = "scores stay on chip, softmax in f32";
+  nq::AttentionOp op = getAttention(region);
+  auto isCode = [](Value value) {
+    return isFloat8(cast<RankedTensorType>(value.getType()).getElementType());
+  };
+  if (!op || !isCode(op.getV()))
+    return text;
+  return text +
+         (isCode(op.getQ())
+              ? "; codes of queries and keys are multiplied as they are, "
+                "those of values expanded, exactly, as weights have 16 "
+                "bits"
+              : "; codes of keys and values are expanded, exactly");
 }
 
 /// Why a region without a product is a kernel: what its loops do, or, for a
@@ -221,7 +253,7 @@ static std::string explainLoops(nq::RegionOp region) {
     return "scores stay on chip, softmax in f32; keys end at the length that "
            "is loaded: bytes and flops are at most these";
   if (region.getKind() == "attention")
-    return "scores stay on chip, softmax in f32";
+    return explainAttention(region);
   if (region.getKind() == "rowwise")
     return "one pass over rows";
   for (auto norm : region.getBlock().getOps<nq::NormOp>())

@@ -54,15 +54,20 @@ static Type getJudgedType(func::FuncOp kernel, unsigned r) {
   return cast<RankedTensorType>(value.getType()).getElementType();
 }
 
-/// Attention on tensor cores rounds its weights to the operands' type before it
-/// sums (docs/numerics.md): 2^-10 with f16, 2^-7.5 with bf16.
+/// Attention on tensor cores rounds its weights to the type of the values, or,
+/// if these are codes, of the queries, before it sums (docs/numerics.md): 2^-10
+/// with f16, 2^-7.5 with bf16.
 static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   if (!name || name.getValue() != "attention.wgmma")
     return;
   for (auto op : kernel.getOps<nq::AttentionOp>()) {
-    auto type = cast<RankedTensorType>(op.getQ().getType());
-    double bound = type.getElementType().isBF16() ? std::exp2(-7.5) : 0x1p-10;
+    auto isBf16 = [](Value value) {
+      return cast<RankedTensorType>(value.getType()).getElementType().isBF16();
+    };
+    bool areCodes = bool(nq::getScaledElement(op.getV().getType()));
+    double bound =
+        isBf16(areCodes ? op.getQ() : op.getV()) ? std::exp2(-7.5) : 0x1p-10;
     if (tolerance.frobenius)
       tolerance.frobenius = std::max(*tolerance.frobenius, bound);
   }

@@ -115,3 +115,29 @@ func.func @rows_of_a_state(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>) -> tenso
   nq.state_write @value, %s : tensor<1x8x16xf16>
   return %r#0 : tensor<1x1x16xf16>
 }
+
+// FP8 with one scale is read by attention kernels as it is.
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.wgmma, layer=codes,{{.*}}reason="scores stay on chip, softmax in f32; codes of queries and keys are multiplied as they are, those of values expanded, exactly, as weights have 16 bits"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.wgmma, layer=cached,{{.*}}reason="scores stay on chip, softmax in f32; codes of keys and values are expanded, exactly"{{.*}}requested="f16 x fp8"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.simt.f32, layer=mixed,{{.*}}"kernel":"attention.wgmma","reason":"queries and keys are of different types"
+// CHECK-LABEL: func.func @attention
+// HOPPER-COUNT-2: nibble.kernel_class = "attention.wgmma", nibble.math = "f16"
+// HOPPER: nibble.kernel_class = "attention.simt.f32", nibble.math = "f32"
+func.func @attention(%q: tensor<1x2x4x64xf16>, %c: tensor<1x2x4x64x!nq.fp8>) -> (tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>) attributes {nibble.entry} {
+  %0 = nq.region "attention"(%c) : (tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> {
+  ^bb0(%a: tensor<1x2x4x64x!nq.fp8>):
+    %3 = nq.attention %a, %a, %a {scale = 1.0 : f64} : (tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> loc("codes")
+    nq.yield %3 : tensor<1x2x4x64xf16>
+  } loc("codes")
+  %1 = nq.region "attention"(%q, %c) : (tensor<1x2x4x64xf16>, tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> {
+  ^bb0(%a: tensor<1x2x4x64xf16>, %b: tensor<1x2x4x64x!nq.fp8>):
+    %3 = nq.attention %a, %b, %b {scale = 1.0 : f64} : (tensor<1x2x4x64xf16>, tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> loc("cached")
+    nq.yield %3 : tensor<1x2x4x64xf16>
+  } loc("cached")
+  %2 = nq.region "attention"(%q, %c) : (tensor<1x2x4x64xf16>, tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> {
+  ^bb0(%a: tensor<1x2x4x64xf16>, %b: tensor<1x2x4x64x!nq.fp8>):
+    %3 = nq.attention %b, %a, %a {scale = 1.0 : f64} : (tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>) -> tensor<1x2x4x64xf16> loc("mixed")
+    nq.yield %3 : tensor<1x2x4x64xf16>
+  } loc("mixed")
+  return %0, %1, %2 : tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>
+}

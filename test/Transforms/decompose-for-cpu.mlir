@@ -104,3 +104,14 @@ func.func @unread_weights(%x: tensor<2x32xf64>, %y: tensor<2x32xf32>) -> (tensor
   %b = nq.matmul %y, %t transpose_b : (tensor<2x32xf32>, tensor<4x32x!tiles>) -> tensor<2x4xf32> loc("tiles")
   return %a, %b : tensor<2x4xf64>, tensor<2x4xf32>
 }
+
+// -----
+// Codes are dequantized; the kernel reads f32 next to f16.
+// CHECK-LABEL: @codes
+// REMARK-DAG: decompose-for-cpu{{.*}}chosen="dequantized to f32", layer=codes, reason="the CPU's kernel reads f32, f16 or bf16", rejected="codes read by the attention"
+func.func @codes(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16x!nq.fp8>) -> tensor<1x8x4x16xf16> {
+  // CHECK: %[[K:.*]] = nq.dequantize %{{.*}} : tensor<1x2x6x16x!nq.fp8> -> tensor<1x2x6x16xf32>
+  // CHECK: nq.attention %{{.*}}, %[[K]], %{{.*}} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16xf32>, tensor<1x2x6x16xf32>) -> tensor<1x8x4x16xf16>
+  %a = nq.attention %q, %k, %k {scale = 0.25 : f64} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16x!nq.fp8>, tensor<1x2x6x16x!nq.fp8>) -> tensor<1x8x4x16xf16> loc("codes")
+  return %a : tensor<1x8x4x16xf16>
+}

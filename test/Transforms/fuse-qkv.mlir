@@ -1,5 +1,6 @@
 // Three products of one input, with split heads, rotation and transposition, are one region.
 // RUN: nibble-opt %s --fuse-qkv | FileCheck %s
+// RUN: nibble-opt %s --fuse-qkv=views | FileCheck %s --check-prefix=GPU
 
 // CHECK-LABEL: func.func @qkv
 func.func @qkv(%x: tensor<1x4x32xf16>, %cos: tensor<1x4x8xf32>, %sin: tensor<1x4x8xf32>)
@@ -51,4 +52,34 @@ func.func @stores_rows(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>)
   nq.state_write @key, %k1 : tensor<1x1x8x16xf16>
   nq.state_write @value, %v1 : tensor<1x1x8x16xf16>
   return %q, %k1 : tensor<1x1x32xf16>, tensor<1x1x8x16xf16>
+}
+
+nq.state @codes : tensor<1x1x8x16xf8E4M3FN>
+
+// Kernels of GPUs quantize rows of a cache as they store them; those of the CPU do not.
+// CHECK-LABEL: func.func @stores_codes
+// CHECK: nq.region "gemm"
+// CHECK-NOT: nq.quantize
+// CHECK: nq.yield
+// CHECK: nq.quantize
+// GPU-LABEL: func.func @stores_codes
+func.func @stores_codes(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>, %s: tensor<f16>)
+    -> (tensor<1x1x32xf16>, tensor<1x1x8x16xf8E4M3FN>) attributes {nibble.entry} {
+  %wq = nq.constant codes(dense<1.0> : tensor<32x32xf16>) : tensor<32x32xf16>
+  %wk = nq.constant codes(dense<1.0> : tensor<16x32xf16>) : tensor<16x32xf16>
+  // GPU: %[[R:.*]]:2 = nq.region "gemm"({{.*}}) fused ["fuse-qkv"]
+  // GPU: nq.quantize
+  // GPU: nq.codes
+  // GPU: nq.update
+  // GPU: nq.yield
+  // GPU: nq.state_write @codes, %[[R]]#1
+  %k0 = nq.state_read @codes : tensor<1x1x8x16xf8E4M3FN>
+  %q = nq.matmul %x, %wq transpose_b : (tensor<1x1x32xf16>, tensor<32x32xf16>) -> tensor<1x1x32xf16>
+  %k = nq.matmul %x, %wk transpose_b : (tensor<1x1x32xf16>, tensor<16x32xf16>) -> tensor<1x1x16xf16>
+  %ke = tensor.expand_shape %k [[0], [1], [2, 3]] output_shape [1, 1, 1, 16] : tensor<1x1x16xf16> into tensor<1x1x1x16xf16>
+  %kq = nq.quantize %ke scale(%s : tensor<f16>) : tensor<1x1x1x16xf16> -> tensor<1x1x1x16x!nq.scaled<f8E4M3FN, f16 per tensor>>
+  %kc = nq.codes %kq : tensor<1x1x1x16x!nq.scaled<f8E4M3FN, f16 per tensor>> -> tensor<1x1x1x16xf8E4M3FN>
+  %k1 = nq.update %k0[%pos] with %kc axis 2 : tensor<1x1x8x16xf8E4M3FN>, tensor<1xi64>, tensor<1x1x1x16xf8E4M3FN>
+  nq.state_write @codes, %k1 : tensor<1x1x8x16xf8E4M3FN>
+  return %q, %k1 : tensor<1x1x32xf16>, tensor<1x1x8x16xf8E4M3FN>
 }

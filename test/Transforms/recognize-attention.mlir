@@ -303,3 +303,38 @@ func.func @two_masks(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<1x4x3x8xf32>, %ar
   %5 = nq.matmul %4, %arg2 : (tensor<1x4x3x3xf32>, tensor<1x4x3x8xf32>) -> tensor<1x4x3x8xf32>
   return %5 : tensor<1x4x3x8xf32>
 }
+
+// -----
+// FP8 keys and values with one scale are read as codes, also behind a repeat for query heads; so are queries if they are codes.
+// CHECK-LABEL: @codes
+// CHECK-SAME: (%[[Q:.*]]: tensor<1x4x3x16x!nq.fp8>, %[[K:.*]]: tensor<1x2x5x16x!nq.fp8>, %[[V:.*]]: tensor<1x2x5x16x!nq.fp8>
+// CHECK-NEXT: %[[Y:.*]] = nq.attention %[[Q]], %[[K]], %[[V]] {scale = 1.000000e+00 : f64} : (tensor<1x4x3x16x!nq.fp8>, tensor<1x2x5x16x!nq.fp8>, tensor<1x2x5x16x!nq.fp8>) -> tensor<1x4x3x16xf16>
+// CHECK-NEXT: return %[[Y]]
+func.func @codes(%q: tensor<1x4x3x16x!nq.fp8>, %k: tensor<1x2x5x16x!nq.fp8>, %v: tensor<1x2x5x16x!nq.fp8>) -> tensor<1x4x3x16xf16> {
+  %0 = nq.dequantize %k : tensor<1x2x5x16x!nq.fp8> -> tensor<1x2x5x16xf16>
+  %1 = nq.dequantize %v : tensor<1x2x5x16x!nq.fp8> -> tensor<1x2x5x16xf16>
+  %2 = tensor.empty() : tensor<1x2x2x5x16xf16>
+  %3 = linalg.broadcast ins(%0 : tensor<1x2x5x16xf16>) outs(%2 : tensor<1x2x2x5x16xf16>) dimensions = [2]
+  %4 = linalg.broadcast ins(%1 : tensor<1x2x5x16xf16>) outs(%2 : tensor<1x2x2x5x16xf16>) dimensions = [2]
+  %5 = tensor.collapse_shape %3 [[0], [1, 2], [3], [4]] : tensor<1x2x2x5x16xf16> into tensor<1x4x5x16xf16>
+  %6 = tensor.collapse_shape %4 [[0], [1, 2], [3], [4]] : tensor<1x2x2x5x16xf16> into tensor<1x4x5x16xf16>
+  %7 = nq.matmul %q, %5 transpose_b : (tensor<1x4x3x16x!nq.fp8>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x5xf16>
+  %8 = tensor.empty() : tensor<1x4x3x5xf16>
+  %9 = linalg.softmax dimension(3) ins(%7 : tensor<1x4x3x5xf16>) outs(%8 : tensor<1x4x3x5xf16>) -> tensor<1x4x3x5xf16>
+  %10 = nq.matmul %9, %6 : (tensor<1x4x3x5xf16>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x16xf16>
+  return %10 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// Keys alone are dequantized: values would have to be codes, too.
+// CHECK-LABEL: @keys_alone
+// CHECK: %[[K:.*]] = nq.dequantize
+// CHECK: nq.attention %{{.*}}, %[[K]], %{{.*}} : (tensor<1x4x3x16xf16>, tensor<1x4x5x16xf16>, tensor<1x4x5x16xf16>)
+func.func @keys_alone(%q: tensor<1x4x3x16xf16>, %k: tensor<1x4x5x16x!nq.fp8>, %v: tensor<1x4x5x16xf16>) -> tensor<1x4x3x16xf16> {
+  %0 = nq.dequantize %k : tensor<1x4x5x16x!nq.fp8> -> tensor<1x4x5x16xf16>
+  %1 = nq.matmul %q, %0 transpose_b : (tensor<1x4x3x16xf16>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x5xf16>
+  %2 = tensor.empty() : tensor<1x4x3x5xf16>
+  %3 = linalg.softmax dimension(3) ins(%1 : tensor<1x4x3x5xf16>) outs(%2 : tensor<1x4x3x5xf16>) -> tensor<1x4x3x5xf16>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5xf16>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}

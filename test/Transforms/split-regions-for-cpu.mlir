@@ -128,3 +128,23 @@ func.func @rows_of_a_state(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>) -> tenso
   nq.state_write @key, %r#1 : tensor<1x8x16xf16>
   return %r#0 : tensor<1x1x16xf16>
 }
+
+// What is dequantized for an attention stands in front of it; what follows stays with it.
+// CHECK-LABEL: func.func @codes
+func.func @codes(%q: tensor<1x2x4x8xf16>, %k: tensor<1x2x4x8x!nq.fp8>) -> tensor<1x4x2x8xf16> attributes {nibble.entry} {
+  // CHECK: %[[K:.*]] = nq.dequantize
+  // CHECK: nq.region "attention"({{.*}}%[[K]]
+  // CHECK-NEXT: ^bb0
+  // CHECK-NEXT: nq.attention
+  // CHECK: linalg.transpose
+  // CHECK: nq.yield
+  %y = nq.region "attention"(%q, %k) fused ["fuse-attention"] : (tensor<1x2x4x8xf16>, tensor<1x2x4x8x!nq.fp8>) -> tensor<1x4x2x8xf16> {
+  ^bb0(%a: tensor<1x2x4x8xf16>, %b: tensor<1x2x4x8x!nq.fp8>):
+    %d = nq.dequantize %b : tensor<1x2x4x8x!nq.fp8> -> tensor<1x2x4x8xf32>
+    %0 = nq.attention %a, %d, %d {scale = 1.0 : f64} : (tensor<1x2x4x8xf16>, tensor<1x2x4x8xf32>, tensor<1x2x4x8xf32>) -> tensor<1x2x4x8xf16>
+    %e = tensor.empty() : tensor<1x4x2x8xf16>
+    %t = linalg.transpose ins(%0 : tensor<1x2x4x8xf16>) outs(%e : tensor<1x4x2x8xf16>) permutation = [0, 2, 1, 3]
+    nq.yield %t : tensor<1x4x2x8xf16>
+  } loc("attention")
+  return %y : tensor<1x4x2x8xf16>
+}

@@ -6,7 +6,7 @@
 Decoder layers (RMSNorm, attention with RoPE, gated MLP) in the formats that files come in are compiled for sm_90a. `nibble
 verify` runs the engine launch by launch on the device and compares each with its exact value; the whole run must agree with
 the CPU engine. Products on tensor cores must be what the reports say they are. Also: decoding steps with the cache in states
-on the device, candidates engines, locked compiles, tuning databases, and how a machine without a GPU answers. Exit 1 if
+on the device, of FP8, too; attention of FP8 operands, and to FP8; candidates engines, locked compiles, tuning databases, and how a machine without a GPU answers. Exit 1 if
 anything is wrong."""
 import argparse
 import json
@@ -18,10 +18,12 @@ from common import DEVICE, OK, REFUSED, UNSUPPORTED, USAGE, Goals, Tools, build_
 in_venv()
 import numpy as np  # noqa: E402
 
-from cache import write_step  # noqa: E402  (test/models)
+from attention import write_attention  # noqa: E402  (test/models)
+from cache import write_step  # noqa: E402
 from decoder import write_decoder  # noqa: E402
 from nibble_rt import Runtime  # noqa: E402
 from siglip import write_siglip  # noqa: E402
+from step import write_step as write_layers  # noqa: E402
 
 PAIRS = ["--state", "past_key_values.*.key=present.*.key", "--state", "past_key_values.*.value=present.*.value"]
 SIZE = dict(seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
@@ -112,6 +114,61 @@ def decoding(a, tools, goals):
     goals.check("decoding: states that differ", sum(np.abs(mine[n] - theirs[n]).max() > 1e-5 for n in theirs), 0)
 
 
+def attention(a, tools, goals):
+    """FP8 queries, keys, values and results are those of the kernel on tensor cores: no launch but it, and those that quantize
+    inputs of the graph or dequantize its output."""
+    for codes, others in (("qkv", 3), ("kv", 2), ("y", 1), ("qkvy", 4)):
+        for size, kv_heads in ((64, 2), (128, 4)):
+            name, folder = f"attention, codes of {codes}, heads of {size}", Path(a.work)
+            model, gpu, cpu = (folder / f"attention{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+            write_attention(model, heads=4, queries=70, keys=90, size=size, dtype="f16", kv_heads=kv_heads, codes=codes)
+            compile_gpu(tools, model, gpu)
+            tools.compile(model, cpu, expect=OK)
+            explained = json.loads(tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", expect=OK).stdout)["layers"]
+            goals.check(f"{name}: kernels on tensor cores", sum(layer["kernel"] == "attention.wgmma" for layer in explained), 1, at_least=True)
+            goals.check(f"{name}: launches", launches(tools, gpu), 1 + others)
+            done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only")
+            goals.check(f"{name}: nibble verify, exit code", done.returncode, 0)
+            rng, arrays = np.random.default_rng(5), []
+            feeds = {n: rng.normal(size=(1, h, t, size)).astype(np.float16) for n, h, t in (("q", 4, 70), ("k", kv_heads, 90), ("v", kv_heads, 90))}
+            for engine, device in ((gpu, a.device), (cpu, "cpu")):
+                arrays.append(Runtime(a.build, engine, device=device).context().run(feeds)["y"].astype(np.float64))
+            error = np.linalg.norm(arrays[0] - arrays[1]) / np.linalg.norm(arrays[1])
+            goals.check(f"{name}: relative error to the CPU", error, 1e-2 if "y" in codes else 1e-3)
+
+
+def decoding_codes(a, tools, goals):
+    """The same with a cache of FP8 codes, which attention reads as they lie."""
+    size = dict(layers=1, length=40, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32, dtype="f16")
+    model = Path(a.work) / "codes.onnx"
+    write_layers(model, "dense", cache="e4m3", **size)
+    contexts = []
+    for target, device in (("cpu", "cpu"), ("sm_90a", a.device)):
+        engine = Path(a.work) / f"codes_{target}.nbl"
+        tools.call("nibble", "compile", model, "-o", engine, "--target", target, *PAIRS, expect=OK)
+        contexts.append(Runtime(a.build, engine, device=device).context())
+    explained = tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", *PAIRS, expect=OK).stdout
+    kernels = [layer["kernel"] for layer in json.loads(explained)["layers"]]
+    goals.check("decoding with FP8 caches: attentions on tensor cores", kernels.count("attention.wgmma"), 1, at_least=True)
+    # As many as with a cache of f16: rows are stored by the product before, and nobody copies a cache.
+    plain, engine = Path(a.work) / "plain.onnx", Path(a.work) / "plain.nbl"
+    write_layers(plain, "dense", **size)
+    tools.call("nibble", "compile", plain, "-o", engine, "--target", "sm_90a", *PAIRS, expect=OK)
+    goals.check("decoding with FP8 caches: launches more", launches(tools, Path(a.work) / "codes_sm_90a.nbl") - launches(tools, engine), 0)
+    rng, worst = np.random.default_rng(1), 0
+    for position in range(24):
+        feeds = dict(x=rng.normal(size=(1, 1, size["width"])).astype(np.float16), position=np.array([position], np.int64))
+        theirs, mine = (context.run(feeds)["y"].astype(np.float64) for context in contexts)
+        worst = max(worst, float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)))
+    goals.check("decoding with FP8 caches: relative error to the CPU", worst, 1e-2)
+    theirs, mine = (context.states() for context in contexts)
+    goals.check("decoding with FP8 caches: states", len(mine), 2, at_least=True)
+    for name in theirs:
+        one, other = (states[name].view(np.uint8) for states in (theirs, mine))
+        goals.check(f"decoding with FP8 caches: share of codes of {name} that differ", float((one != other).mean()), 0.01)
+        goals.check(f"decoding with FP8 caches: codes of {name} that are not zero", int((one != 0).sum()), 1000, at_least=True)
+
+
 def schedules(a, tools, goals):
     model, folder = Path(a.work) / "fp8_f16.onnx", Path(a.work)
     done = compile_gpu(tools, model, folder / "locked.nbl", "--locked", expect=REFUSED)
@@ -161,6 +218,8 @@ def main():
         if a.only in (None, case[0]):
             layers(a, tools, goals, *case, seq=77)
     decoding(a, tools, goals)
+    decoding_codes(a, tools, goals)
+    attention(a, tools, goals)
     schedules(a, tools, goals)
     refusals(a, tools, goals)
     sys.exit(0 if goals.met else 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from common import load_library
 
-NUMPY = dict(f32=np.float32, f16=np.float16, i64=np.int64, si64=np.int64, i32=np.int32, si32=np.int32)
+NUMPY = dict(f32=np.float32, f16=np.float16, i64=np.int64, si64=np.int64, i32=np.int32, si32=np.int32, f8E4M3FN=np.uint8)  # FP8: codes
 
 
 class Port(ctypes.Structure):

@@ -81,10 +81,11 @@ class Writer:
 
 
 class Attention:
-    """Grouped-query attention with rotate-half RoPE, as MatMul - Mul - Add - Softmax - MatMul."""
+    """Grouped-query attention with rotate-half RoPE, as MatMul - Mul - Add - Softmax - MatMul. `codes`: letters of what is quantized to
+    E4M3: q, k, v, weights p."""
 
-    def __init__(self, writer, seq, heads, kv_heads, head_dim, causal=True):
-        self.w, self.seq, self.heads, self.kv, self.d, self.causal = writer, seq, heads, kv_heads, head_dim, causal
+    def __init__(self, writer, seq, heads, kv_heads, head_dim, causal=True, codes=""):
+        self.w, self.seq, self.heads, self.kv, self.d, self.causal, self.codes = writer, seq, heads, kv_heads, head_dim, causal, codes
         inverse = 10000.0 ** (-np.arange(0, head_dim, 2) / head_dim)
         angles = np.arange(seq)[:, None] * np.concatenate([inverse, inverse])[None]
         self.cos, self.sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
@@ -119,6 +120,15 @@ class Attention:
         y = g.node("Reshape", [y, i64(1, self.heads, self.seq, self.d)])
         return x.map(y, lambda v: np.repeat(v, group, 1))
 
+    def coded(self, x, letter):
+        """Through QuantizeLinear and DequantizeLinear, if the letter says so; the sample stays as it is."""
+        if letter not in self.codes:
+            return x
+        w, g = self.w, self.w.g
+        scale = w.scalar(1 / 448 if letter == "p" else 1 / 32)
+        code = g.node("QuantizeLinear", [x.name, scale, g.const(np.zeros((), np.uint8), "e4m3")], saturate=1)
+        return x.map(g.node("DequantizeLinear", [code, scale]), lambda v: v)
+
     def put(self, rows, scope, part):
         """Called with the rows of keys and values: a place to keep them. Returns what to attend to."""
         return rows
@@ -131,6 +141,7 @@ class Attention:
         cos, sin = (g.const(t.astype(FLOATS[w.dtype]), w.dtype) for t in (self.cos, self.sin))
         q = self.rotate(self.split(q, self.heads), cos, sin)
         k, v = self.put(self.rotate(self.split(k, self.kv), cos, sin), scope, "key"), self.put(self.split(v, self.kv), scope, "value")
+        q, k, v = self.coded(q, "q"), self.coded(k, "k"), self.coded(v, "v")
         k, v = self.repeat(k), self.repeat(v)
         k_t = k.map(g.node("Transpose", [k.name], perm=[0, 1, 3, 2]), lambda t: t.swapaxes(-1, -2))
         scores = w.binary("MatMul", q, k_t, np.matmul)
@@ -141,7 +152,7 @@ class Attention:
             scores = scores.map(g.node("Add", [scores.name, mask]), lambda t: t + self.mask)
         p = scores.name if w.dtype == "f32" else g.cast(scores.name, "f32")
         p = g.node("Softmax", [p], axis=-1)
-        p = scores.map(p if w.dtype == "f32" else g.cast(p, w.dtype), softmax)
+        p = self.coded(scores.map(p if w.dtype == "f32" else g.cast(p, w.dtype), softmax), "p")
         y = w.binary("MatMul", p, v, np.matmul)
         merged = g.node("Reshape", [g.node("Transpose", [y.name], perm=[0, 2, 1, 3]),
                                     g.const(np.asarray([0, self.seq, self.heads * self.d], np.int64))])

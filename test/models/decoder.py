@@ -19,8 +19,8 @@ def sample_input(seq, width, seed, outliers=True):
 
 
 def write_decoder(path, fmt="nvfp4", layers=1, seq=64, width=512, mlp=2048, heads=8, kv_heads=1, head_dim=64, dtype="f16", seed=1,
-                  attention=True, norm=True, causal=True, opset=None, external="auto", outliers=True):
-    """Input "x" and output "y": [1,seq,width]. `norm` off: plain y = x + mlp(x) / 64 (/ 8 without outliers), as products of
+                  attention=True, norm=True, causal=True, opset=None, external="auto", outliers=True, codes=""):
+    """Input "x" and output "y": [1,seq,width]. `codes`: letters of what attention has in E4M3: q, k, v, weights p. `norm` off: plain y = x + mlp(x) / 64 (/ 8 without outliers), as products of
     gate and up of values that no norm bounds would grow from layer to layer until they overflow."""
     base, rank = parse_format(fmt)
     if rank == 2:
@@ -30,7 +30,7 @@ def write_decoder(path, fmt="nvfp4", layers=1, seq=64, width=512, mlp=2048, head
     w = Writer(g, fmt, dtype, seed, outliers)
     gain = 1 if norm else 1 / 64 if outliers else 1 / 8
     x = Val("x", lambda: sample_input(seq, width, seed, outliers))
-    attend = Attention(w, seq, heads, kv_heads, head_dim, causal) if attention else None
+    attend = Attention(w, seq, heads, kv_heads, head_dim, causal, codes) if attention else None
     for i in range(layers):
         at = f"/layers.{i}"
         if attend:
@@ -61,13 +61,14 @@ def main(attention=True):
         p.add_argument(f"--{name}", type=int, default=default)
     p.add_argument("--no-attention", dest="attention", action="store_false", default=attention)
     p.add_argument("--not-causal", dest="causal", action="store_false")
+    p.add_argument("--codes", default="", help="what attention has in E4M3: letters of q, k, v, p (weights)")
     p.add_argument("--opset", type=int)
     p.add_argument("-o", "--output", required=True)
     p.add_argument("--fp32-twin")
     p.add_argument("--input", help="also write the input as .npy")
     a = p.parse_args()
     size = dict(layers=a.layers, seq=a.seq, width=a.width, mlp=a.mlp, heads=a.heads, kv_heads=a.kv_heads, head_dim=a.head_dim, seed=a.seed,
-                attention=a.attention, causal=a.causal)
+                attention=a.attention, causal=a.causal, codes=a.codes)
     write_decoder(a.output, a.format, dtype=a.dtype, opset=a.opset, **size)
     if a.fp32_twin:
         write_decoder(a.fp32_twin, "dense", dtype="f32", **size)

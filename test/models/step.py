@@ -17,12 +17,16 @@ from mlp import rename_output
 from onnxfile import FLOATS, Graph
 
 
+# Of a cache of codes.
+CACHE_SCALE = 0.0625
+
+
 class CachedAttention(Attention):
     """Attention of one new position on a cache of `length` slots."""
 
-    def __init__(self, writer, length, heads, kv_heads, head_dim):
+    def __init__(self, writer, length, heads, kv_heads, head_dim, cache):
         super().__init__(writer, length, heads, kv_heads, head_dim, causal=False)
-        self.length, self.tables = length, (self.cos, self.sin)
+        self.length, self.tables, self.cache = length, (self.cos, self.sin), cache
         self.seq = 1
         self.cos, self.sin = self.cos[:1], self.sin[:1]  # of the calibration sample: position 0
         self.rows, self.hidden = None, None
@@ -41,9 +45,14 @@ class CachedAttention(Attention):
 
     def put_row(self, name, rows):
         """The cache with the new row; present.N is an output."""
-        g = self.w.g
-        cache = g.node("TensorScatter", [f"past_key_values.{name}", rows.name, "position"], axis=2)
+        g, row = self.w.g, rows.name
+        if self.cache == "e4m3":
+            scale = self.w.scalar(CACHE_SCALE)
+            row = g.node("QuantizeLinear", [row, scale, g.const(np.zeros((), np.uint8), "e4m3")], saturate=1)
+        cache = g.node("TensorScatter", [f"past_key_values.{name}", row, "position"], axis=2)
         g.node("Identity", [cache], outputs=[f"present.{name}"])
+        if self.cache == "e4m3":
+            cache = g.node("DequantizeLinear", [cache, scale])
         # The sample has one position, which sees itself only.
         return rows.map(cache, lambda v: v)
 
@@ -75,8 +84,11 @@ class CachedAttention(Attention):
         return w.linear(y, f"{scope}/o_proj", width, self.heads * self.d)
 
 
-def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads=4, kv_heads=1, head_dim=64, dtype="f16", seed=1, counted=False):
-    """`counted`: output next_position [1] = position + 1, for a position that the engine counts in a state."""
+def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads=4, kv_heads=1, head_dim=64, dtype="f16", seed=1, counted=False,
+               cache=None):
+    """`counted`: output next_position [1] = position + 1, for a position that the engine counts in a state. `cache`: its type, that of
+    activations or "e4m3" (codes to CACHE_SCALE)."""
+    cache = cache or dtype
     base, rank = parse_format(fmt)
     if rank == 2:
         raise SystemExit("decoder layers have rank-3 activations; use a format without -gemm")
@@ -85,10 +97,10 @@ def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads
     g.input("position", "i64", [1])
     caches = [f"{i}.{part}" for i in range(layers) for part in ("key", "value")]
     for name in caches:
-        g.input(f"past_key_values.{name}", dtype, [1, kv_heads, length, head_dim])
+        g.input(f"past_key_values.{name}", cache, [1, kv_heads, length, head_dim])
     w = Writer(g, fmt, dtype, seed)
     x = Val("x", lambda: sample_input(1, width, seed))
-    attend = CachedAttention(w, length, heads, kv_heads, head_dim)
+    attend = CachedAttention(w, length, heads, kv_heads, head_dim, cache)
     for i in range(layers):
         at = f"/layers.{i}"
         x = branch(w, x, at + "/input_layernorm", width, True, lambda h: attend.write(h, at + "/self_attn", width, w.channels(width), i))
@@ -96,7 +108,7 @@ def write_step(path, fmt="nvfp4", layers=1, length=32, width=256, mlp=512, heads
     rename_output(g, x.name, "y")
     g.output("y", dtype, [1, 1, width])
     for name in caches:
-        g.output(f"present.{name}", dtype, [1, kv_heads, length, head_dim])
+        g.output(f"present.{name}", cache, [1, kv_heads, length, head_dim])
     if counted:
         g.scope = ""
         g.node("Add", ["position", g.const(np.ones(1, np.int64))], outputs=["next_position"])
@@ -108,12 +120,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--format", default="nvfp4", help="as in mlp.py, rank-3 forms")
     p.add_argument("--dtype", default="f16", choices=["f32", "f16", "bf16"])
+    p.add_argument("--cache", choices=["e4m3"], help="its type, if not that of activations")
     sizes = (("layers", 1), ("length", 32), ("width", 256), ("mlp", 512), ("heads", 4), ("kv-heads", 1), ("head-dim", 64), ("seed", 1))
     for name, default in sizes:
         p.add_argument(f"--{name}", type=int, default=default)
     p.add_argument("-o", "--output", required=True)
     a = p.parse_args()
-    write_step(a.output, a.format, a.layers, a.length, a.width, a.mlp, a.heads, a.kv_heads, a.head_dim, a.dtype, a.seed)
+    write_step(a.output, a.format, a.layers, a.length, a.width, a.mlp, a.heads, a.kv_heads, a.head_dim, a.dtype, a.seed, cache=a.cache)
 
 
 if __name__ == "__main__":

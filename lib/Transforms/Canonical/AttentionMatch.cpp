@@ -307,9 +307,23 @@ static int64_t countHeads(ArrayRef<int64_t> own, ArrayRef<int64_t> scores,
   return getProduct(own) == batch && oneEach ? 1 : 0;
 }
 
+/// FP8 with one scale in all, which attention kernels read as it is.
+static bool isFloat8(Value value) {
+  nq::ScaledType type = nq::getScaledElement(value.getType());
+  return type && type.isPerTensor() && !type.getGlobal() &&
+         !type.getZeroPoint() &&
+         isa<Float8E4M3FNType, Float8E5M2Type>(type.getStorage());
+}
+
+/// As a matmul reads codes (fold-qdq), but also behind a repeat.
+static Value stripDequantize(Value value) {
+  auto op = value.getDefiningOp<nq::DequantizeOp>();
+  return op && isFloat8(op.getInput()) ? op.getInput() : value;
+}
+
 static HeadsOperand readOperand(const AttentionMatch &m, nq::MatmulOp product,
                                 Value value, bool transposed, double *scale,
-                                Trace &trace) {
+                                Trace &trace, bool asCodes) {
   RankedTensorType type = getTensor(value);
   HeadsOperand operand{value, 0, type.getShape().end()[-2],
                        type.getShape().back(), transposed};
@@ -318,6 +332,8 @@ static HeadsOperand readOperand(const AttentionMatch &m, nq::MatmulOp product,
   bool repeated = operand.heads == 0;
   while (true) {
     operand.value = stripWidening(operand.value);
+    if (asCodes)
+      operand.value = stripDequantize(operand.value);
     if (scale && stripFactor(operand.value, *scale, trace))
       continue;
     // Behind a repeat, the last two dimensions may be others.
@@ -357,19 +373,17 @@ static bool isConstant(Value value) {
          (isa<nq::ConstantOp>(op) || op->hasTrait<OpTrait::ConstantLike>());
 }
 
-static bool readOperands(AttentionMatch &m) {
-  nq::MatmulOp scores = m.scores, output = m.output;
-  m.q = readOperand(m, scores, scores.getA(), false, &m.scale, m.trace);
-  m.k = readOperand(m, scores, scores.getB(), !scores.getTransposeB(), &m.scale,
-                    m.trace);
-  m.v = readOperand(m, output, output.getB(), output.getTransposeB(), nullptr,
-                    m.trace);
+/// What the operands are, or the refusal.
+static bool checkOperands(AttentionMatch &m) {
+  bool areCodes = isFloat8(m.k.value) && isFloat8(m.v.value);
   for (const HeadsOperand *operand : {&m.q, &m.k, &m.v}) {
     Type element = getTensor(operand->value).getElementType();
-    if (isa<nq::ScaledType>(element))
-      m.refusal = "an operand is a scaled tensor: the products stay what the "
-                  "model quantized";
-    else if (!element.isF32() && !element.isF16() && !element.isBF16())
+    if (isa<nq::ScaledType>(element) && !(areCodes && isFloat8(operand->value)))
+      m.refusal = "an operand is a scaled tensor, but keys and values are not "
+                  "both FP8 with one scale: the products stay what the model "
+                  "quantized";
+    else if (!isa<nq::ScaledType>(element) && !element.isF32() &&
+             !element.isF16() && !element.isBF16())
       m.refusal = "the operands are not f32, f16 or bf16";
   }
   if (m.q.heads != m.heads)
@@ -381,6 +395,27 @@ static bool readOperands(AttentionMatch &m) {
     if (isConstant(operand->value))
       m.refusal = "keys or values are constants: the product is a linear layer";
   return m.refusal.empty();
+}
+
+static bool readOperands(AttentionMatch &m, bool asCodes) {
+  nq::MatmulOp scores = m.scores, output = m.output;
+  m.q =
+      readOperand(m, scores, scores.getA(), false, &m.scale, m.trace, asCodes);
+  m.k = readOperand(m, scores, scores.getB(), !scores.getTransposeB(), &m.scale,
+                    m.trace, asCodes);
+  m.v = readOperand(m, output, output.getB(), output.getTransposeB(), nullptr,
+                    m.trace, asCodes);
+  return checkOperands(m);
+}
+
+/// Codes of keys and values, or what they stand for.
+static bool readOperands(AttentionMatch &m) {
+  AttentionMatch attempt = m;
+  if (readOperands(attempt, /*asCodes=*/true)) {
+    m = attempt;
+    return true;
+  }
+  return readOperands(m, /*asCodes=*/false);
 }
 
 //===----------------------------------------------------------------------===//

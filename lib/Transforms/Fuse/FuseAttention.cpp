@@ -1,4 +1,5 @@
-// fuse-attention: attention writes its result as the next product reads it.
+// fuse-attention: attention reads codes where they lie, and writes its result
+// as the next product reads it.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Transforms/Fuse/Regions.h"
 #include "nibble/Transforms/Passes.h"
@@ -37,8 +38,24 @@ struct FuseAttentionPass : nibble::impl::FuseAttentionBase<FuseAttentionPass> {
     return isa<linalg::TransposeOp, tensor::CollapseShapeOp>(op);
   }
 
+  /// Scales that codes of a cache get for this attention alone: nothing to
+  /// compute, but for a kernel of its own a copy of the cache.
+  static SmallVector<Operation *> getAssembled(nq::AttentionOp attention) {
+    SmallVector<Operation *> ops;
+    for (Value value : {attention.getQ(), attention.getK(), attention.getV()})
+      if (auto assemble = value.getDefiningOp<nq::AssembleOp>();
+          assemble && fuse::getOnlyUser(value) == attention &&
+          !llvm::is_contained(ops, assemble))
+        ops.push_back(assemble);
+    llvm::sort(
+        ops, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    return ops;
+  }
+
   static void fuseTail(IRRewriter &rewriter, nq::AttentionOp attention) {
-    SmallVector<Operation *> ops{attention};
+    SmallVector<Operation *> ops = getAssembled(attention);
+    size_t before = ops.size();
+    ops.push_back(attention);
     while (true) {
       Value value = ops.back()->getResult(0);
       Operation *user = fuse::getOnlyUser(value);
@@ -50,9 +67,14 @@ struct FuseAttentionPass : nibble::impl::FuseAttentionBase<FuseAttentionPass> {
       return;
     nq::RegionOp region =
         fuse::makeRegion(rewriter, ops, "attention", "fuse-attention");
-    remarkDone(region.getLoc(), "fuse-attention")
-        << RemarkArg("chosen", "stores in the order of the next reader")
-        << RemarkArg("reason", "the transposition is a choice of addresses");
+    if (ops.size() > before + 1)
+      remarkDone(region.getLoc(), "fuse-attention")
+          << RemarkArg("chosen", "stores in the order of the next reader")
+          << RemarkArg("reason", "the transposition is a choice of addresses");
+    if (before)
+      remarkDone(region.getLoc(), "fuse-attention")
+          << RemarkArg("chosen", "reads the codes of a cache where they lie")
+          << RemarkArg("reason", "their scale is one factor");
   }
 };
 } // namespace

@@ -44,10 +44,16 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
   }
 
   /// What may follow a product up to attention: bias, scale, conversion, split
-  /// into heads, rotation, transposition of heads and positions.
-  static bool isTail(Operation *op, Value value) {
+  /// into heads, rotation, transposition of heads and positions; on GPUs, a
+  /// quantization to scales that are known, of which a cache takes the codes
+  /// alone.
+  bool isTail(Operation *op, Value value) const {
     if (fuse::isElementwise(op))
       return fuse::readsSameIndex(op, value);
+    if (auto quantize = dyn_cast<nq::QuantizeOp>(op))
+      return views && quantize.getInput() == value && quantize.getScale();
+    if (isa<nq::CodesOp>(op))
+      return views;
     if (auto rope = dyn_cast<nq::RopeOp>(op))
       return rope.getInput() == value;
     return isa<tensor::ExpandShapeOp, linalg::TransposeOp>(op);
@@ -134,7 +140,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
 
   /// The product and the ops that follow it, each the only reader of the one
   /// before it.
-  static SmallVector<Operation *> getChain(Operation *product) {
+  SmallVector<Operation *> getChain(Operation *product) const {
     SmallVector<Operation *> chain{product};
     while (true) {
       Value value = chain.back()->getResult(0);
@@ -173,7 +179,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     return any;
   }
 
-  static void fuseProducts(IRRewriter &rewriter, Products all) {
+  void fuseProducts(IRRewriter &rewriter, Products all) {
     SmallVector<Operation *> ops;
     std::string names;
     for (nq::MatmulOp product : all) {
@@ -243,7 +249,7 @@ struct FuseQkvPass : nibble::impl::FuseQkvBase<FuseQkvPass> {
     return why.empty();
   }
 
-  static void fuseSlices(IRRewriter &rewriter, nq::MatmulOp product) {
+  void fuseSlices(IRRewriter &rewriter, nq::MatmulOp product) {
     SmallVector<Operation *> ops{product};
     Value value = product.getResult();
     while (Operation *user = fuse::getOnlyUser(value)) {

@@ -416,11 +416,48 @@ struct AttentionSteps {
   }
 };
 
+/// attention(scaled q, k, v) -> attention(dequantize(q) : f32, ..).
+struct DequantizeAttention : OpRewritePattern<AttentionOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(AttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    bool changed = false;
+    for (OpOperand *operand :
+         {&op.getQMutable(), &op.getKMutable(), &op.getVMutable()}) {
+      RankedTensorType type = tensorOf(operand->get());
+      if (!getScaledElement(type))
+        continue;
+      Value wide = DequantizeOp::create(
+          rewriter, op.getLoc(),
+          RankedTensorType::get(type.getShape(), rewriter.getF32Type()),
+          operand->get());
+      rewriter.modifyOpInPlace(op, [&] { operand->set(wide); });
+      changed = true;
+    }
+    if (!changed)
+      return rewriter.notifyMatchFailure(op, "no operand is scaled");
+    remark::missed(
+        op.getLoc(),
+        remark::RemarkOpts::name("decompose-for-cpu").category("nibble"))
+        << remark::metric("layer", getLayerName(op.getLoc()))
+        << remark::metric("chosen", "dequantized to f32")
+        << remark::metric("rejected", "codes read by the attention")
+        << remark::metric("reason", "the CPU's kernel reads f32, f16 or bf16");
+    return success();
+  }
+};
+
 struct DecomposeAttention : OpRewritePattern<AttentionOp> {
   using OpRewritePattern::OpRewritePattern;
 
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
+    if (llvm::any_of(ValueRange{op.getQ(), op.getK(), op.getV()},
+                     [](Value value) {
+                       return bool(getScaledElement(value.getType()));
+                     }))
+      return rewriter.notifyMatchFailure(op, "operands are dequantized first");
     std::string why = cpu::whyNoAttention(op);
     if (why.empty())
       return rewriter.notifyMatchFailure(op, "it is one kernel");
@@ -440,8 +477,8 @@ struct DecomposeForCpuPass
     : nibble::impl::DecomposeForCpuBase<DecomposeForCpuPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<DequantizeActivations, DecomposeAttention, WidenSmallFloats,
-                 MatmulToLoops>(&getContext());
+    patterns.add<DequantizeActivations, DequantizeAttention, DecomposeAttention,
+                 WidenSmallFloats, MatmulToLoops>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

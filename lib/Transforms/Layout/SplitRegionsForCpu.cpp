@@ -6,6 +6,7 @@
 #include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_SPLITREGIONSFORCPU
@@ -49,6 +50,29 @@ static void takeOutUpdate(IRRewriter &rewriter, nq::RegionOp region,
       << RemarkArg("reason", "CPU products store whole results only");
 }
 
+/// What decompose-for-cpu puts in front of an attention in its region stands in
+/// front of the region; attention and what follows stay one kernel.
+static void takeOutDequantized(IRRewriter &rewriter, nq::RegionOp region) {
+  if (region.getKind() != "attention")
+    return;
+  for (Operation &op : llvm::make_early_inc_range(region.getBlock())) {
+    IRMapping inputs;
+    for (Value value : op.getOperands())
+      if (Value input = getInput(region, value))
+        inputs.map(value, input);
+    if (!isa<nq::DequantizeOp, nq::AssembleOp>(op) ||
+        !llvm::all_of(op.getOperands(),
+                      [&](Value value) { return inputs.contains(value); }))
+      continue;
+    rewriter.setInsertionPoint(region);
+    Value outside = rewriter.clone(op, inputs)->getResult(0);
+    region.getInputsMutable().append(outside);
+    Value inside =
+        region.getBlock().addArgument(outside.getType(), op.getLoc());
+    rewriter.replaceOp(&op, inside);
+  }
+}
+
 namespace {
 struct SplitRegionsForCpuPass
     : nibble::impl::SplitRegionsForCpuBase<SplitRegionsForCpuPass> {
@@ -60,6 +84,7 @@ struct SplitRegionsForCpuPass
       if (!isa<nq::UpdateOp>(region.getRoot()))
         for (unsigned i = 0; i < region.getNumResults(); ++i)
           takeOutUpdate(rewriter, region, i);
+      takeOutDequantized(rewriter, region);
       std::string why = cpu::whyNoKernel(region);
       if (why.empty())
         continue;

@@ -408,8 +408,8 @@ TEST(GpuAttention, TakesCodesOfAnyLength) {
 TEST(GpuAttention, SharesCodesInClusters) {
   for (const char *q : {"f16", "!nq.fp8"}) {
     checkSpread(float8({1, 1, 1, 50, 1000, 80, 80}, q), 132, 8, 1);
-    checkSpread(float8({1, 8, 1, 40, 2000, 128, 128}, q), 6, 2, 3);
-    checkSpread(float8({1, 8, 1, 40, 500, 256, 256}, q), 132, 8, 5);
+    checkSpread(float8({1, 1, 1, 130, 2000, 64, 64}, q), 4, 2, 2);
+    checkSpread(float8({1, 8, 1, 12, 500, 256, 256}, q), 132, 8, 2);
     Text text = float8({1, 8, 1, 1, 1000, 128, 128}, q);
     text.codes = "!nq.fp8";
     checkSpread(text, 132, 8, 1);
