@@ -258,8 +258,12 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
     With u as in recognize-rope and d = u * (3 max(|s|, |s + mask|) + 2 scale * sum |q k|) for
     scores s, results differ by at most (e^(2 d) - 1 + 2 u) sum(p |v|) + 2 u |y|.
 
+    FP8 keys and values with one scale each (E4M3 or E5M2, behind DequantizeLinear and a
+    repeat, too) are operands as they are: what their notation rounds to f16 is not rounded,
+    as where a matmul reads codes; and so are queries, next to those.
+
     Refuses, with a remark: scores or weights with other users, masks inside of
-    the scale, scaled operands or weights (a quantized product stays what the
+    the scale, other scaled operands or weights (a quantized product stays what the
     model says), shared queries, keys or values that are
     constants (linear layers), f64; select masks of a finite value: rows without visible
     position would have equal weights, unless the mask is constant and the
@@ -503,10 +507,13 @@ def FuseQkv : Pass<"fuse-qkv", "::mlir::func::FuncOp"> {
     With `views`, slices of the columns of one product (merge-sibling-products,
     or as the model has them) are treated like products: what computes from one
     of them is part of the region, unless its value would leave the region and
-    come back. Slices that are only moved stay outside, for fuse-views. Example: test/Transforms/fuse-qkv.mlir.
+    come back. Slices that are only moved stay outside, for fuse-views. `views` also lets
+    quantizers to scales that are known follow a product, and `nq.codes` of what they make:
+    rows of a cache of codes. Example: test/Transforms/fuse-qkv.mlir.
   }];
   let options = [
-    Option<"views", "views", "bool", "false", "slices of one product, too">,
+    Option<"views", "views", "bool", "false",
+           "slices of one product, and quantizers, too">,
   ];
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
@@ -529,8 +536,9 @@ def FuseAttention : Pass<"fuse-attention", "::mlir::func::FuncOp"> {
   let summary = "Attention stores its result as the next product reads it";
   let description = [{
     Assumes recognized attention. Guarantees: the transposition of heads and
-    positions, the merge of heads and conversions that alone follow an attention
-    are part of its region. Values do not change.
+    positions, the merge of heads, conversions and quantizers that alone follow an
+    attention are part of its region, and `nq.assemble` in front of it that it alone
+    reads: codes of a cache get their scale where they lie. Values do not change.
 
     Refuses nothing: what has other readers stays outside.
     Example: test/Transforms/fuse-attention.mlir.
@@ -652,8 +660,8 @@ def DecomposeForCpu : Pass<"decompose-for-cpu", "::mlir::func::FuncOp"> {
   let summary = "Break up graph ops that the CPU target has no kernel for";
   let description = [{
     Assumes a canonical graph. Guarantees: `nq.attention` has operands that its
-    kernel takes (f32, f16, bf16 without scales; masks of these or i1; keys whose
-    scores fit into the scratch), or is matmul, scale and mask, softmax, matmul,
+    kernel takes (f32, f16, bf16, scaled ones dequantized to f32 first; masks of these or
+    i1; keys whose scores fit into the scratch), or is matmul, scale and mask, softmax, matmul,
     with a remark that says why; a scaled activation that the GEMM family does not read as it is
     stored (zero points, blocks over several rows, a computed right operand) is
     dequantized to f32 first (code times scale rounded to f32 once, at most 2^-25
@@ -697,7 +705,8 @@ def SplitRegionsForCpu : Pass<"split-regions-for-cpu", "::mlir::func::FuncOp"> {
     tensor or per block of columns). The predicate is the planner of the lowering
     itself. The ops of other regions stand in their place; each one is a remark
     with the reason. An `nq.update` at the end of a region comes out of it first: it
-    is a kernel that copies rows in place, and the region stays one.
+    is a kernel that copies rows in place, and the region stays one; so does what
+    dequantizes operands in front of an attention.
 
     Refuses nothing. Example: test/Transforms/split-regions-for-cpu.mlir.
   }];
