@@ -56,7 +56,7 @@ static Type getJudgedType(func::FuncOp kernel, unsigned r) {
 
 /// Attention on tensor cores rounds its weights to the type of the values, or,
 /// if these are codes, of the queries, before it sums (docs/numerics.md): 2^-10
-/// with f16, 2^-7.5 with bf16.
+/// with f16, 2^-7.5 with bf16. Scores of codes have fewer bits on devices.
 static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
   if (!name || name.getValue() != "attention.wgmma")
@@ -66,8 +66,9 @@ static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
       return cast<RankedTensorType>(value.getType()).getElementType().isBF16();
     };
     bool areCodes = bool(nq::getScaledElement(op.getV().getType()));
-    double bound =
-        isBf16(areCodes ? op.getQ() : op.getV()) ? std::exp2(-7.5) : 0x1p-10;
+    double bound = isBf16(areCodes ? op.getQ() : op.getV())    ? std::exp2(-7.5)
+                   : nq::getScaledElement(op.getQ().getType()) ? 0x1p-9
+                                                               : 0x1p-10;
     if (tolerance.frobenius)
       tolerance.frobenius = std::max(*tolerance.frobenius, bound);
   }

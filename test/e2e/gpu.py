@@ -118,7 +118,7 @@ def attention(a, tools, goals):
     """FP8 queries, keys, values and results are those of the kernel on tensor cores: no launch but it, and those that quantize
     inputs of the graph or dequantize its output."""
     for codes, others in (("qkv", 3), ("kv", 2), ("y", 1), ("qkvy", 4)):
-        for size, kv_heads in ((64, 2), (128, 4)):
+        for size, kv_heads in ((64, 2), (72, 4)):
             name, folder = f"attention, codes of {codes}, heads of {size}", Path(a.work)
             model, gpu, cpu = (folder / f"attention{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
             write_attention(model, heads=4, queries=70, keys=90, size=size, dtype="f16", kv_heads=kv_heads, codes=codes)
@@ -135,6 +135,21 @@ def attention(a, tools, goals):
                 arrays.append(Runtime(a.build, engine, device=device).context().run(feeds)["y"].astype(np.float64))
             error = np.linalg.norm(arrays[0] - arrays[1]) / np.linalg.norm(arrays[1])
             goals.check(f"{name}: relative error to the CPU", error, 1e-2 if "y" in codes else 1e-3)
+
+
+def layer_of_codes(a, tools, goals):
+    """Queries, keys and values are quantized where they are rotated: a layer with FP8 attention has no launch more than one without."""
+    model, gpu, cpu, plain = (Path(a.work) / f"coded{end}" for end in (".onnx", ".nbl", ".cpu.nbl", ".plain.nbl"))
+    write_decoder(model, "fp8", layers=1, **SIZE)
+    compile_gpu(tools, model, plain)
+    write_decoder(model, "fp8", layers=1, codes="qkv", **SIZE)
+    compile_gpu(tools, model, gpu)
+    tools.compile(model, cpu, expect=OK)
+    goals.check("layer with FP8 attention: launches more", launches(tools, gpu) - launches(tools, plain), 0)
+    done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only")
+    goals.check("layer with FP8 attention: nibble verify, exit code", done.returncode, 0)
+    mine, theirs = (outputs(tools, engine, device, Path(a.work) / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+    goals.check("layer with FP8 attention: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 2e-2)
 
 
 def decoding_codes(a, tools, goals):
@@ -220,6 +235,7 @@ def main():
     decoding(a, tools, goals)
     decoding_codes(a, tools, goals)
     attention(a, tools, goals)
+    layer_of_codes(a, tools, goals)
     schedules(a, tools, goals)
     refusals(a, tools, goals)
     sys.exit(0 if goals.met else 1)
