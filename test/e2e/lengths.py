@@ -5,7 +5,7 @@
 
 Every way exporters say how much of a cache is filled becomes a length: on the CPU and on the emulated GPU (tensor cores and FMA
 units) results must be those of numpy in f64 for no, some and all slots and for numbers beyond them, while the slots behind
-hold NaN. The emulated GPU counts the bytes of global memory that a launch reads, which must follow the length. Finite masks stay
+hold NaN. The emulated GPU counts the bytes of global memory that a launch reads, and the CPU's pages are counted: both must follow the length. Finite masks stay
 masks. A decoding step whose position and caches are states of the engine runs on caches full of NaN. Exit 1 if anything is wrong."""
 import argparse
 import json
@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from common import OK, ROOT, Goals, Tools, build_argument, in_venv
+from common import OK, ROOT, Goals, Tools, build_argument, in_venv, sanitizer
 
 in_venv()
 import numpy as np  # noqa: E402
@@ -132,6 +132,21 @@ def traffic(a, tools, goals):
         goals.check(f"{dtype}: bytes read, of what explain says at most", counted[1024] / most, more + 0.03)
 
 
+def traffic_on_cpu(a, tools, goals):
+    """Pages that the kernel touches: those of the slots and the queries, and a few where heads begin and end."""
+    folder, page = Path(a.work), 4096
+    for queries in (1, 40):
+        model = folder / f"pages_{queries}.onnx"
+        write_filled(model, "valid", queries=queries, slots=4096, dtype="f32")
+        tools.compile(model, model.with_suffix(".nbl"), expect=OK)
+        for n in (0, 100, 1024, 4096):
+            np.save(folder / "lengths.npy", np.array([n], np.int64))
+            done = tools.call("count-bytes", model.with_suffix(".nbl"), f"lengths={folder / 'lengths.npy'}", expect=OK)
+            read = json.loads(done.stdout.splitlines()[-1])["read"]
+            goals.check(f"CPU, {queries} queries: bytes read for {n} keys, of those that are there",
+                        read / (2 * 2 * 64 * 4 * n + 4 * 64 * 4 * queries + 8 * page), 1)
+
+
 def finite(a, tools, goals):
     model = Path(a.work) / "finite.onnx"
     write_filled(model, "finite", slots=SLOTS, dtype="f32")
@@ -207,6 +222,8 @@ def main():
             values(a, tools, goals, form, batch, queries, dtype)
     if a.device == "emu":
         traffic(a, tools, goals)
+    if not sanitizer(Path(a.build)):
+        traffic_on_cpu(a, tools, goals)
     finite(a, tools, goals)
     stepwise(a, tools, goals)
     decoding(a, tools, goals)
