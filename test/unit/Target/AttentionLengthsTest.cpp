@@ -197,17 +197,22 @@ TEST(AttentionLengths, BesideMasks) {
 
 /// Splits without keys still take part in merging. Tiles of 64 and 128 keys.
 TEST(AttentionLengths, Clusters) {
-  nibble::gpu::GpuTarget target;
-  for (const Text &text :
-       {Text{{1, 8, 1, 1, 1100, 128, 128}}, Text{{1, 8, 2, 1, 600, 256, 256}},
-        Text{{1, 1, 1, 70, 1100, 72, 72}, "bf16", ", causal, bottom_right"}}) {
-    SCOPED_TRACE(text.str());
-    LengthsRun run(text, target);
+  struct Case {
+    Text text;
+    Lengths lengths;
+  };
+  for (const Case &c :
+       {Case{{{1, 8, 1, 1, 1100, 128, 128}}, {0, 129, 600, 2000}},
+        Case{{{1, 8, 2, 1, 600, 256, 256}}, {1, 64, 599}},
+        Case{{{1, 1, 1, 70, 1100, 72, 72}, "bf16", ", causal, bottom_right"},
+             {1, 128, 513}}}) {
+    SCOPED_TRACE(c.text.str());
+    LengthsRun run(c.text, nibble::gpu::GpuTarget());
     ASSERT_EQ(run.gpuKernel.launches.size(), 1u) << run.gpuError;
     EXPECT_GT(run.gpuKernel.launches[0].cluster[0], 2);
     EXPECT_NE(run.ptx.find("wgmma"), string::npos);
     unsigned seed = 1;
-    for (int64_t length : {0, 1, 127, 128, 129, 512, 599, 600, 2000})
+    for (int64_t length : c.lengths)
       run.check({length}, seed++);
     run.checkAssembly();
   }
