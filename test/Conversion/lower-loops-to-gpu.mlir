@@ -108,6 +108,18 @@ func.func private @rope_heads(%s: tensor<1x1x970x256xbf16>, %p: tensor<i64>, %x:
   return %n : tensor<1x1x970x256xbf16>
 }
 
+// Short rows whose elements are not those of one thread: a warp does a row.
+// CHECK-LABEL: gpu.func @norm_rope(
+// CHECK-SAME: workgroup(%{{.*}} : memref<512xi8, {{.*}} %{{.*}} : memref<4096xi8
+// CHECK-SAME: known_block_size = array<i32: 256, 1, 1>, nibble.blocks = 970 : i64
+// CHECK-NOT: gpu.barrier
+// CHECK: nvvm.bar.warp.sync
+func.func private @norm_rope(%x: tensor<1x8x970x256xf16>, %g: tensor<256xf16>, %c: tensor<1x970x128xf16>, %d: tensor<1x970x128xf16>) -> tensor<1x8x970x256xf16> {
+  %n = nq.norm rms %x scale(%g : tensor<256xf16>) {axis = 3 : i64, epsilon = 1.0e-6 : f64} : tensor<1x8x970x256xf16> -> tensor<1x8x970x256xf16>
+  %y = nq.rope %n, %c, %d : (tensor<1x8x970x256xf16>, tensor<1x970x128xf16>, tensor<1x970x128xf16>) -> tensor<1x8x970x256xf16>
+  return %y : tensor<1x8x970x256xf16>
+}
+
 // Tiles in shared memory, whose rows are an odd number of words.
 // CHECK-LABEL: gpu.func @transpose(
 // CHECK-SAME: memref<4224xf16

@@ -56,7 +56,8 @@ def LowerLoopsToGpu : Pass<"lower-loops-to-gpu", "::mlir::ModuleOp"> {
   let options = [Option<"chip", "chip", "std::string", "\"sm_90a\"", "LLVM's name of the GPU">];
   let dependentDialects = [
     "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
-    "::mlir::math::MathDialect", "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect"];
+    "::mlir::math::MathDialect", "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::NVVM::NVVMDialect"];
 }
 
 def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"> {

@@ -4,7 +4,9 @@
 
 #include "nibble/Analysis/InPlace.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -32,6 +34,10 @@ GpuFunction::GpuFunction(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
                     b.getUnitAttr());
   function.setKnownBlockSizeAttr(
       b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
+  // Or the assembler keeps variables in memory for a second block of 1024.
+  if (threads >= 1024)
+    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                      b.getI32IntegerAttr(1));
   markAliases();
   b.setInsertionPointToStart(&function.getBody().front());
   // Code that is written goes in front of it.
@@ -67,24 +73,58 @@ Value GpuFunction::workspaceView(int64_t offset, Type element, int64_t count) {
   return viewOf(function.getArgument(last), index(offset), element, count);
 }
 
+static MemRefType sharedType(Type element, int64_t count) {
+  auto space = mlir::gpu::AddressSpaceAttr::get(
+      element.getContext(), mlir::gpu::AddressSpace::Workgroup);
+  return MemRefType::get({std::max<int64_t>(count, 1)}, element,
+                         MemRefLayoutAttrInterface(), space);
+}
+
+static int64_t bytesOf(MemRefType type) {
+  return type.getNumElements() * type.getElementTypeBitWidth() / 8;
+}
+
 Value GpuFunction::makeShared(Type element, int64_t count) {
   Type type =
       cpu::isPacked(element) ? b.getI8Type() : cpu::storageType(element);
   if (cpu::isPacked(element))
     count = llvm::divideCeil(count, 2);
-  auto space = mlir::gpu::AddressSpaceAttr::get(
-      b.getContext(), mlir::gpu::AddressSpace::Workgroup);
-  auto memref = MemRefType::get({std::max<int64_t>(count, 1)}, type,
-                                MemRefLayoutAttrInterface(), space);
+  MemRefType memref = sharedType(type, count);
+  if (!warp)
+    return addShared(memref);
+  int64_t bytes = llvm::alignTo(bytesOf(memref), 64);
+  Value all = addShared(sharedType(b.getI8Type(), bytes * threads / 32));
+  Value mine = arith::MulIOp::create(b, warp, index(bytes));
+  return memref::ViewOp::create(b, memref, all, mine, ValueRange());
+}
+
+Value GpuFunction::addShared(MemRefType type) {
   BlockArgument memory =
-      function.addWorkgroupAttribution(memref, function.getLoc());
+      function.addWorkgroupAttribution(type, function.getLoc());
   // No more than its size asks for: LLVM would read three elements as four.
-  int64_t bytes = memref.getNumElements() * type.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = bytesOf(type);
   function.setWorkgroupAttributionAttr(
       function.getNumWorkgroupAttributions() - 1,
       LLVM::LLVMDialect::getAlignAttrName(),
       b.getI64IntegerAttr(std::min<int64_t>(64, bytes & -bytes)));
   return memory;
+}
+
+void GpuFunction::barrier() {
+  if (!warp) {
+    mlir::gpu::BarrierOp::create(b);
+    return;
+  }
+  Value all = arith::ConstantOp::create(b, b.getI32IntegerAttr(-1));
+  NVVM::SyncWarpOp::create(b, all);
+}
+
+void GpuFunction::forWarps(function_ref<void(Value)> body) {
+  Value id = threadId();
+  warp = arith::DivUIOp::create(b, id, index(32));
+  lane = arith::RemUIOp::create(b, id, index(32));
+  body(warp);
+  warp = lane = {};
 }
 
 static Value atStart(GpuFunction &f, function_ref<Value()> make) {
@@ -94,6 +134,8 @@ static Value atStart(GpuFunction &f, function_ref<Value()> make) {
 }
 
 Value GpuFunction::threadId() {
+  if (lane)
+    return lane;
   if (!thread)
     thread = atStart(*this, [&]() -> Value {
       return mlir::gpu::ThreadIdOp::create(b, mlir::gpu::Dimension::x);

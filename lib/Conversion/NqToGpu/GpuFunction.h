@@ -27,7 +27,14 @@ public:
 
   mlir::Value threadId(); ///< an index
   mlir::Value blockId();  ///< an index
-  int64_t getThreads() const { return threads; }
+  int64_t getThreads() const { return warp ? 32 : threads; }
+  /// What is written to shared memory before is seen by others after it.
+  void barrier();
+
+  /// In `body`, which gets the number of its warp, each warp is as a block is
+  /// elsewhere: it has 32 threads, shared memory of its own, and a barrier that
+  /// no other warp comes to.
+  void forWarps(llvm::function_ref<void(mlir::Value)> body);
 
   /// Parameters in order; `blocks` blocks.
   KernelLaunch makeLaunch(int64_t blocks);
@@ -36,10 +43,12 @@ public:
 
 private:
   void markAliases();
+  mlir::Value addShared(mlir::MemRefType type);
 
   int64_t threads;
   bool hasWorkspace;
   mlir::Value thread, block;
+  mlir::Value warp, lane; ///< in forWarps
 };
 
 } // namespace gpu

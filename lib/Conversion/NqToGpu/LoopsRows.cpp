@@ -4,6 +4,7 @@
 #include "RowEmit.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/IntEqClasses.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -21,6 +22,8 @@ constexpr int64_t kSharedBytes = 40 * 1024;
 constexpr int64_t kLongRow = 64 * 1024;
 /// So many rows keep the machine busy.
 constexpr int64_t kManyRows = 528;
+/// Of a block whose warps do a row each.
+constexpr int64_t kWarps = 8;
 
 class GroupBuilder {
 public:
@@ -112,14 +115,27 @@ private:
     group.rowShape.assign(shape().begin(), shape().begin() + dims);
     while (group.threads < 512 && group.threads * 8 < group.rowSize)
       group.threads *= 2;
-    group.blocks = group.rows;
+    if (group.threads == 32)
+      group.rowsPerBlock = chooseRowsPerBlock();
+    group.threads *= group.rowsPerBlock;
+    group.blocks = llvm::divideCeil(group.rows, group.rowsPerBlock);
     return true;
+  }
+
+  /// A warp has few registers and little shared memory: a multiprocessor runs
+  /// more of them than it does blocks. Rows stay spread over the machine.
+  int64_t chooseRowsPerBlock() const {
+    int64_t count = kWarps;
+    while (count > 1 && (group.rows < count * kManyRows / 4 ||
+                         count * sharedBytes > kSharedBytes))
+      count /= 2;
+    return count;
   }
 
   /// Tensors of a row in shared memory, if they fit, or in registers.
   void chooseShared(unsigned rows) {
     group.shared.clear();
-    int64_t bytes = 0;
+    int64_t &bytes = sharedBytes = 0;
     forTensors([&](Tensor &tensor) {
       tensor.rowDims = 0;
       if (stages.isResult(&tensor))
@@ -150,6 +166,7 @@ private:
   StageGroup &group;
   int64_t wanted;
   bool inRegisters = false;
+  int64_t sharedBytes = 0; ///< of the tensors of a row
   MLIRContext *context;
 };
 
@@ -187,19 +204,18 @@ static SmallVector<Value> rowIndex(GpuFunction &f, ArrayRef<int64_t> shape,
   return row;
 }
 
-void emitRows(GpuFunction &f, const KernelStages &stages, StageGroup &group,
-              Value block) {
-  if (group.plan)
-    return emitRowsInRegisters(f, stages, *group.plan, group.rowShape, block);
+/// By shared memory; a row of all threads that `f` has.
+static void emitRow(GpuFunction &f, const KernelStages &stages,
+                    StageGroup &group, Value number) {
   for (Tensor *tensor : group.shared)
     tensor->buffer.memref = f.makeShared(tensor->element, bufferSize(*tensor));
-  SmallVector<Value> row = rowIndex(f, group.rowShape, block);
+  SmallVector<Value> row = rowIndex(f, group.rowShape, number);
   BlockExchange exchange(f);
   int synchronized = -1; // stages up to this one are visible
   for (auto [number, nests] : llvm::zip(group.stages, group.nests)) {
     for (int other : stages.getReads(number))
       if (other > synchronized) {
-        mlir::gpu::BarrierOp::create(f.b);
+        f.barrier();
         synchronized = number - 1;
         break;
       }
@@ -209,6 +225,27 @@ void emitRows(GpuFunction &f, const KernelStages &stages, StageGroup &group,
         JobEmitter(f, exchange, job, row).emitBlock();
     }
   }
+}
+
+void emitRows(GpuFunction &f, const KernelStages &stages, StageGroup &group,
+              Value block) {
+  if (group.plan)
+    return emitRowsInRegisters(f, stages, *group.plan, group.rowShape, block);
+  if (group.rowsPerBlock == 1)
+    return emitRow(f, stages, group, block);
+  f.forWarps([&](Value warp) {
+    Value first =
+        arith::MulIOp::create(f.b, block, f.index(group.rowsPerBlock));
+    Value number = arith::AddIOp::create(f.b, first, warp);
+    if (group.rows % group.rowsPerBlock == 0)
+      return emitRow(f, stages, group, number);
+    Value inside = arith::CmpIOp::create(f.b, arith::CmpIPredicate::ult, number,
+                                         f.index(group.rows));
+    auto branch = scf::IfOp::create(f.b, inside, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(f.b);
+    f.b.setInsertionPoint(branch.thenYield());
+    emitRow(f, stages, group, number);
+  });
 }
 
 } // namespace gpu

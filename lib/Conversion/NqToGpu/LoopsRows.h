@@ -14,19 +14,22 @@ namespace gpu {
 struct StageGroup {
   llvm::SmallVector<int> stages; ///< in order
   std::vector<Nests> nests;      ///< per stage
-  /// If set, a block does all stages of a row: the first `rowDims` dimensions
-  /// of all tensors, `rows` in all. Else stage after stage is complete before
-  /// the next one begins, in a launch of its own.
+  /// If set, a block (or a warp of it, see rowsPerBlock) does all stages of a
+  /// row: the first `rowDims` dimensions of all tensors, `rows` in all. Else
+  /// stage after stage is complete before the next one begins, in a launch of
+  /// its own.
   bool inRows = false;
   unsigned rowDims = 0;
   int64_t rows = 1;
   llvm::SmallVector<int64_t> rowShape;
   int64_t rowSize = 0; ///< elements of the largest tensor of a row
   int64_t threads = 32;
+  /// In shared memory: more than one are the work of one warp each.
+  int64_t rowsPerBlock = 1;
   /// If set, what a row has stays in registers; else in shared memory.
   std::optional<RowPlan> plan;
   int64_t blocks = 0;
-  /// Intermediate tensors that a block keeps to itself.
+  /// Intermediate tensors that a block, or a warp, keeps to itself.
   llvm::SmallVector<cpu::Tensor *> shared;
 };
 

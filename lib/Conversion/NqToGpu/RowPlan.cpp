@@ -286,13 +286,16 @@ private:
     return true;
   }
 
-  /// Long runs per thread, if there are threads enough.
+  /// Long runs per thread, if there are threads enough. Blocks of more than 512
+  /// threads wait long for each other: elements go up to kMostElements before.
   bool chooseRuns(int64_t all) {
     int64_t most = std::max<int64_t>(kElementsOfWarp / plan.width, 1);
     most = std::min<int64_t>(most, 16);
+    int64_t usual = std::max<int64_t>(kElements / plan.width, 1);
+    int64_t elements = teamFor(all, usual) > 512 ? mostElements() : kElements;
     for (plan.runs = most; plan.runs > 1; --plan.runs) {
       plan.team = teamFor(all, plan.runs);
-      if (plan.team > 32 && plan.runs * plan.width > kElements)
+      if (plan.team > 32 && plan.runs * plan.width > elements)
         continue;
       bool wasteful = plan.team * plan.runs >= all + plan.team;
       if (!wasteful && plan.rows * plan.team >= wanted)
@@ -300,10 +303,13 @@ private:
     }
     while ((plan.team = teamFor(all, plan.runs)) > kMostThreads)
       ++plan.runs;
+    return plan.runs * plan.width <= mostElements();
+  }
+
+  int64_t mostElements() const {
     bool hasBlocks = llvm::any_of(
         plan.nests, [&](const RowNest &row) { return isOfBlocks(row); });
-    return plan.runs * plan.width <=
-           (hasBlocks ? kMostOfBlocks : kMostElements);
+    return hasBlocks ? kMostOfBlocks : kMostElements;
   }
 
   static int64_t teamFor(int64_t all, int64_t runs) {

@@ -101,15 +101,18 @@ struct PartialRun : GpuLoopRun {
 
 /// A norm that is quantized in the same kernel: the norm within its bound, and
 /// exactly the codes of what the norm gave, which a sum in another order may
-/// have moved across the border of two codes.
+/// have moved across the border of two codes. `before`: ops on the norm %n,
+/// or on the scale %g, for the operands of `quantize`.
 void checkNormAndQuantize(const std::string &kind, const std::string &shape,
                           const std::string &element, const std::string &type,
-                          const std::string &quantize) {
+                          const std::string &quantize,
+                          const std::string &before = "") {
   SCOPED_TRACE(kind + " " + shape + " " + type);
   std::string t = tensor(shape, element), q = tensor(shape, type),
               g = "tensor<f32>";
   std::string scale = tensor(shape.substr(shape.rfind('x') + 1), element);
-  std::string end = "%r = nq.quantize %n " + quantize + " : " + t + " -> " + q;
+  std::string end =
+      before + "%r = nq.quantize %n " + quantize + " : " + t + " -> " + q;
   PartialRun run(
       "func.func @k(%a: " + t + ", %s: " + scale + ", %g: " + g + ") -> (" + t +
       ", " + q + ") {\n%n = nq.norm " + kind + " %a scale(%s : " + scale +
@@ -141,20 +144,62 @@ TEST(GpuLoopKernel, NormAndQuantize) {
       }
 }
 
-/// Scales in f32, of tokens and of blocks.
+/// %t: for each of `rows` x `blocks` blocks of %n, its largest magnitude / 448.
+std::string scalesOf(int rows, int blocks, int width,
+                     const std::string &element) {
+  auto shape = [&](std::string sizes) {
+    return tensor(std::to_string(rows) + "x" + sizes, element);
+  };
+  std::string all = shape(std::to_string(blocks * width)),
+              cut = shape(std::to_string(blocks) + "x" + std::to_string(width)),
+              scales = tensor(
+                  std::to_string(rows) + "x" + std::to_string(blocks), "f32");
+  std::string wide = element == "f32"
+                         ? "%w = arith.mulf %p, %one : f32"
+                         : "%w = arith.extf %p : " + element + " to f32";
+  return "%b = tensor.expand_shape %n [[0], [1, 2]] output_shape [" +
+         std::to_string(rows) + ", " + std::to_string(blocks) + ", " +
+         std::to_string(width) + "] : " + all + " into " + cut +
+         "\n%z = arith.constant 0.0 : f32\n%one = arith.constant 1.0 : f32\n"
+         "%me = tensor.empty() : " +
+         scales + "\n%mf = linalg.fill ins(%z : f32) outs(%me : " + scales +
+         ") -> " + scales +
+         "\n%m = linalg.generic {indexing_maps = [affine_map<(a, b, c) -> (a, "
+         "b, c)>, affine_map<(a, b, c) -> (a, b)>], iterator_types = "
+         "[\"parallel\", \"parallel\", \"reduction\"]} ins(%b : " +
+         cut + ") outs(%mf : " + scales + ") {\n^bb0(%p: " + element +
+         ", %o: f32):\n" + wide +
+         "\n%y = math.absf %w : f32\n%v = arith.maximumf %o, %y : f32\n"
+         "linalg.yield %v : f32\n} -> " +
+         scales +
+         "\n%t = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, "
+         "b)>, "
+         "affine_map<(a, b) -> (a, b)>], iterator_types = [\"parallel\", "
+         "\"parallel\"]} ins(%m : " +
+         scales + ") outs(%me : " + scales +
+         ") {\n^bb0(%p: f32, %o: f32):\n%c = arith.constant 0.00223214286 : "
+         "f32\n%l = arith.constant 1.0e-12 : f32\n%y = arith.mulf %p, %c : "
+         "f32\n%v = arith.maximumf %y, %l : f32\nlinalg.yield %v : f32\n} -> " +
+         scales + "\n";
+}
+
+/// Scales in f32, of tokens and of blocks, that are found beside the norm.
 TEST(GpuLoopKernel, NormAndQuantizeByToken) {
+  struct Case {
+    int rows, blocks, width;
+  };
   for (std::string element : {"f32", "f16", "bf16"})
-    for (auto [shape, width] :
-         {std::pair<std::string, std::string>{"9x1152", "1152"},
-          {"5x1152", "128"},
-          {"3x2048", "128"},
-          {"130x256", "256"}}) {
-      std::string scaled = ", f32 per 1x" + width + ">";
-      checkNormAndQuantize("layer", shape, element,
-                           "!nq.scaled<f8E4M3FN" + scaled,
-                           "recipe(\"symmetric\")");
-      checkNormAndQuantize("rms", shape, element, "!nq.scaled<si8" + scaled,
-                           "recipe(\"symmetric\")");
+    for (Case c : {Case{9, 1, 1152}, Case{5, 9, 128}, Case{3, 16, 128},
+                   Case{130, 1, 256}, Case{2, 1, 16384}}) {
+      std::string scales = tensor(
+          std::to_string(c.rows) + "x" + std::to_string(c.blocks), "f32");
+      checkNormAndQuantize(
+          c.blocks == 9 ? "layer" : "rms",
+          std::to_string(c.rows) + "x" + std::to_string(c.blocks * c.width),
+          element,
+          "!nq.scaled<f8E4M3FN, f32 per 1x" + std::to_string(c.width) + ">",
+          "scale(%t : " + scales + ")",
+          scalesOf(c.rows, c.blocks, c.width, element));
     }
 }
 
@@ -168,6 +213,24 @@ TEST(GpuLoopKernel, LargeQuantize) {
         "%r = nq.quantize %a recipe(\"trt-dynamic\") global(%g : tensor<f32>) "
         ": " +
             t + " -> " + q + "\nreturn %r : " + q);
+}
+
+/// Short rows whose elements are not those of one thread: warps of one block do
+/// a row each, by shared memory of their own; the last block has fewer.
+TEST(GpuLoopKernel, NormAndRotationByWarps) {
+  for (std::string heads : {"1x2x700", "1x1x1061", "1x3x95"}) {
+    std::string x = "tensor<" + heads + "x64xf16>",
+                c = "tensor<1x" + heads.substr(4) + "x32xf16>",
+                g = "tensor<64xf16>";
+    std::string text =
+        "(%x: " + x + ", %g: " + g + ", %c: " + c + ", %d: " + c + ") -> " + x;
+    check(text,
+          "%n = nq.norm rms %x scale(%g : " + g +
+              ") {axis = 3 : i64, epsilon = 1.0e-6 : f64} : " + x + " -> " + x +
+              "\n%r = nq.rope %n, %c, %d : (" + x + ", " + c + ", " + c +
+              ") -> " + x + "\nreturn %r : " + x,
+          within(4e-3, 4e-3), 1);
+  }
 }
 
 //===----------------------------------------------------------------------===//
