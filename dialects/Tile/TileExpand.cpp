@@ -111,7 +111,7 @@ static LogicalResult verifyPlaces(PromoteOp op, ArrayRef<int64_t> shape) {
     return op.emitOpError()
            << "has a scale for " << op.getGroup() << " columns; tiles of "
            << shape[1] << " columns have one if it divides that";
-  return success();
+  return readsMemory ? verifySliced(op, op.getCoords()) : success();
 }
 
 LogicalResult PromoteOp::verify() {

@@ -62,14 +62,16 @@ LogicalResult KernelOp::verify() {
     return emitOpError() << "unknown target '" << getTarget() << "'; there are "
                          << getTargetList();
   ArrayRef<int64_t> cluster = getCluster();
-  if (cluster.size() != 2 || cluster[0] < 1 || cluster[1] < 1 ||
-      cluster[0] * cluster[1] > target->maxCluster)
-    return emitOpError() << "cluster is [blocks along m, blocks along n], 1 to "
+  if (cluster.size() < 2 || cluster.size() > 3 ||
+      llvm::any_of(cluster, [](int64_t blocks) { return blocks < 1; }) ||
+      getClusterSize() > target->maxCluster)
+    return emitOpError() << "cluster is [blocks along m, blocks along n], or "
+                            "with those along k behind, 1 to "
                          << target->maxCluster << " blocks in all";
-  if (getGrid() % (cluster[0] * cluster[1]))
+  if (getGrid() % getClusterSize())
     return emitOpError() << "a grid of " << getGrid()
                          << " blocks is not a number of clusters of "
-                         << cluster[0] * cluster[1];
+                         << getClusterSize();
   return success();
 }
 
@@ -200,7 +202,7 @@ static LogicalResult verifyMap(Operation *op, MemRefType type, int64_t rank,
 }
 
 static LogicalResult verifyMulticast(LoadOp op, Axis axis) {
-  int64_t blocks = getKernel(op).getCluster()[unsigned(axis)];
+  int64_t blocks = getKernel(op).getBlocks(unsigned(axis));
   SlotType slot = op.getSlot().getType();
   if (blocks == 1)
     return op.emitOpError() << "multicast along " << stringifyAxis(axis)
@@ -221,6 +223,8 @@ LogicalResult LoadOp::verify() {
   if (!getSlot().getDefiningOp<AcquireOp>())
     return emitOpError()
            << "writes a slot that was not acquired (tile.acquire)";
+  if (failed(verifySliced(*this, getCoords())))
+    return failure();
   return getMulticast() ? verifyMulticast(*this, *getMulticast()) : success();
 }
 
@@ -355,6 +359,8 @@ LogicalResult EpilogueOp::verify() {
       }))
     return emitOpError() << "reads an accumulator in tensor memory that was "
                             "not waited for (tile.wait)";
+  if (failed(verifyReduced(*this)))
+    return failure();
   FailureOr<int64_t> width = getWidth(*this);
   return success(succeeded(width) && succeeded(verifyArguments(*this, *width)));
 }
@@ -391,10 +397,9 @@ static LogicalResult verifyCover(StoreOp op) {
     if (!loop)
       continue;
     int64_t extent = op.getDest().getType().getDimSize(i);
-    int64_t size =
-        op.getValue().getType().getShape()[op.getTransposed() ? 1 - i : i];
+    int64_t size = op.getTileShape()[op.getTransposed() ? 1 - i : i];
     unsigned axis = index.getArgNumber();
-    int64_t blocks = getKernel(op).getCluster()[axis];
+    int64_t blocks = getKernel(op).getBlocks(axis);
     int64_t wanted =
         llvm::divideCeil(llvm::divideCeil(extent, size), blocks) * blocks;
     if (loop.getTiles()[axis] != wanted)

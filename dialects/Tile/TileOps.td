@@ -23,8 +23,9 @@ def Tile_KernelOp : Tile_Op<"kernel", [
   let summary = "a kernel: its launch, its rings, its roles";
   let description = [{
     `grid` thread blocks run (persistent: see `for_tiles`), in clusters of
-    `cluster` = [blocks along m, along n]. Roles take warps in the order they
-    stand. Arguments are row-major memrefs in global memory, read and written
+    `cluster` = [blocks along m, along n], or [along m, along n, along k]: blocks
+    along k do one output tile together, each a slice of K (`slice`, `reduce`).
+    Roles take warps in the order they stand. Arguments are row-major memrefs in global memory, read and written
     through tensor maps, and scalars. `shared` lowers the limit of shared memory
     below the target's, so that several blocks share a multiprocessor.
 
@@ -47,6 +48,11 @@ def Tile_KernelOp : Tile_Op<"kernel", [
     int64_t getSharedBytes();
     /// Columns of tensor memory: rings of accumulators, block scales.
     int64_t getTensorColumns();
+    /// Blocks of a cluster along m (0), n (1) and k (2).
+    int64_t getBlocks(unsigned axis) {
+      return axis < getCluster().size() ? getCluster()[axis] : 1;
+    }
+    int64_t getClusterSize() { return getBlocks(0) * getBlocks(1) * getBlocks(2); }
   }];
 }
 
@@ -90,7 +96,7 @@ def Tile_ForTilesOp : Tile_Op<"for_tiles", [
   let summary = "loop over the output tiles of this block";
   let description = [{
     `tiles` = [along m, along n], of a block's tile; a cluster takes neighbours,
-    so extents are multiples of the cluster's. Cluster c of C does tiles c,
+    so extents are multiples of the cluster's along m and n. Cluster c of C does tiles c,
     c + C, ... in the order of `raster`. All roles of a kernel walk alike.
   }];
   let arguments = (ins DenseI64ArrayAttr:$tiles, Tile_RasterAttr:$raster);
@@ -301,6 +307,55 @@ def Tile_PromoteOp : Tile_Op<"promote", [AllTypesMatch<["acc", "result"]>, AttrS
 }
 
 //===----------------------------------------------------------------------===//
+// Slices of K
+//===----------------------------------------------------------------------===//
+
+def Tile_SliceOp : Tile_Op<"slice", [Pure]> {
+  let summary = "K block number `index` of those that this block of the cluster does";
+  let description = [{
+    Of `blocks` K blocks each of the S blocks of the cluster along k does
+    ceil(blocks / S) neighbouring ones, which a loop from 0 counts. Behind the
+    last one there is nothing: loads give zeros.
+  }];
+  let arguments = (ins Index:$index, Tile_Count:$blocks);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$index `of` $blocks attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_ReduceOp : Tile_Op<"reduce"> {
+  let summary = "sums of the blocks of the cluster along k, of some columns in each (sm_90a)";
+  let description = [{
+    Adds up the accumulators of the S blocks that do a tile together, in the
+    order of the blocks, and gives each block the sums of its part of the N
+    columns: P = 8 * ceil(N / 8 / S), the part of block r beginning at
+    min(r * P, N - P). Where N does not come out even, the last parts overlap;
+    sums there are the same bits. An epilogue on the result and stores of what
+    it makes are those of the part; coordinates stay those of the tile.
+
+    Blocks write to each other's shared memory, once: a cluster does at most one
+    tile.
+
+    ```mlir
+    %p = tile.reduce %sum : !tile.acc<128x64xf32> -> !tile.acc<128x16xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<Tile_Acc>:$accs);
+  let results = (outs Variadic<Tile_Acc>:$parts);
+  let assemblyFormat = "$accs attr-dict `:` qualified(type($accs)) `->` qualified(type($parts))";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Columns of a part of `columns` in `splits` blocks.
+    static int64_t getPartColumns(int64_t columns, int64_t splits);
+    /// Bytes of shared memory where the sums of all blocks arrive.
+    int64_t getReceivedBytes();
+    /// These bytes and a barrier.
+    int64_t getStagingBytes() { return getReceivedBytes() + 16; }
+    AccType getAccType() { return ::llvm::cast<AccType>(getAccs()[0].getType()); }
+  }];
+}
+
+//===----------------------------------------------------------------------===//
 // Results
 //===----------------------------------------------------------------------===//
 
@@ -312,7 +367,8 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
     their columns side by side), then one vector for each operand: the
     row's element of `rows` W times, the columns' elements of `cols`, those of
     `elements` at the same place (`transposed`: at [n, m]). It may use scalars from outside, and has no
-    side effects. `[m, n]` is the tile. A result `vector<VxU>` of the body makes
+    side effects. `[m, n]` is the tile, of which accumulators from a `reduce` are a
+    part. A result `vector<VxU>` of the body makes
     a fragment of N / W * V columns: V = W / 2 joins gate and up, V = 1 is a
     scale per block.
   }];
@@ -334,6 +390,10 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
   let extraClassDeclaration = [{
     /// The type of every accumulator.
     AccType getAccType() { return ::llvm::cast<AccType>(getAccs()[0].getType()); }
+    /// The op that gave this block its part of the tile's columns, if one did.
+    ReduceOp getReduce();
+    /// Rows and columns of the tile.
+    ::llvm::ArrayRef<int64_t> getTileShape();
   }];
 }
 
@@ -346,7 +406,7 @@ def Tile_YieldOp : Tile_Op<"yield", [HasParent<"EpilogueOp">, Pure, Terminator]>
 def Tile_StoreOp : Tile_Op<"store"> {
   let summary = "TMA store of a fragment through shared memory";
   let description = [{
-    Coordinates count fragments. Panels of `panel` columns are staged in shared
+    Coordinates count fragments, or tiles, of which a `reduce` left a part. Panels of `panel` columns are staged in shared
     memory, `buffers` of them in turn (all rows of the fragment); rows of a
     panel are 32, 64 or 128 bytes, swizzled. Elements beyond the end are not
     written. If the columns are no multiple of a panel, the last one overlaps.
@@ -367,6 +427,8 @@ def Tile_StoreOp : Tile_Op<"store"> {
   let extraClassDeclaration = [{
     /// Bytes of shared memory.
     int64_t getStagingBytes();
+    /// Rows and columns that the fragments of a tile make, of all blocks along k.
+    std::array<int64_t, 2> getTileShape();
   }];
 }
 

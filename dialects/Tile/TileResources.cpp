@@ -14,9 +14,11 @@ int64_t KernelOp::getSharedBytes() {
   for (auto ring : getBody().front().getOps<RingOp>())
     bytes = llvm::alignTo(bytes, kAlignment) +
             ring.getRing().getType().getSharedBytes();
-  walk([&](StoreOp store) {
-    bytes = llvm::alignTo(bytes, kAlignment) + store.getStagingBytes();
-  });
+  auto add = [&](int64_t more) {
+    bytes = llvm::alignTo(bytes, kAlignment) + more;
+  };
+  walk([&](ReduceOp reduce) { add(reduce.getStagingBytes()); });
+  walk([&](StoreOp store) { add(store.getStagingBytes()); });
   return bytes;
 }
 

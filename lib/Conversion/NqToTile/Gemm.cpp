@@ -40,7 +40,10 @@ private:
   //===--------------------------------------------------------------------===//
 
   DenseI64ArrayAttr getCluster() {
-    return b.getDenseI64ArrayAttr({schedule.clusterM, schedule.clusterN});
+    SmallVector<int64_t> blocks{schedule.clusterM, schedule.clusterN};
+    if (schedule.splits > 1)
+      blocks.push_back(schedule.splits);
+    return b.getDenseI64ArrayAttr(blocks);
   }
 
   int64_t tilesM() const {
@@ -63,8 +66,11 @@ private:
   int64_t getTileK() const { return problem.getShape().getTileK(); }
   int64_t blocksK() const { return llvm::divideCeil(problem.k, getTileK()); }
 
-  /// One wave, or as many blocks as there are tiles; whole clusters.
+  /// One wave, or as many blocks as there are tiles; whole clusters. Where K is
+  /// split, each does one tile.
   int64_t getGrid() const {
+    if (schedule.splits > 1)
+      return tilesM() * tilesN() * schedule.splits;
     int64_t cluster = schedule.clusterM * schedule.clusterN;
     int64_t wave = chip.multiprocessors / cluster * cluster;
     return std::min(wave, tilesM() * tilesN());
@@ -101,6 +107,18 @@ private:
                                       factor.expanded->scale));
     }
     return tile::RingType::get(b.getContext(), schedule.stages, slots);
+  }
+
+  /// K blocks that one block does.
+  int64_t roundsK() const {
+    return llvm::divideCeil(blocksK(), schedule.splits);
+  }
+  /// Number of the K block of a round.
+  Value getBlockOfK(scf::ForOp loop) {
+    Value k = loop.getInductionVar();
+    if (schedule.splits == 1)
+      return k;
+    return tile::SliceOp::create(b, b.getIndexType(), k, blocksK());
   }
 
   tile::AccType getAccType() {
@@ -211,13 +229,13 @@ private:
     addRole("load", 4, 40);
     if (!problem.passed.empty())
       addPassed();
-    Value zero = index(0), one = index(1), blocks = index(blocksK());
+    Value zero = index(0), one = index(1), blocks = index(roundsK());
     tile::ForTilesOp tiles = addTiles();
     Value m = tiles.getBody().getArgument(0),
           n = tiles.getBody().getArgument(1);
     auto loop = scf::ForOp::create(b, zero, blocks, one);
     b.setInsertionPoint(loop.getBody()->getTerminator());
-    Value k = loop.getInductionVar();
+    Value k = getBlockOfK(loop);
     auto stage = tile::AcquireOp::create(b, ring);
     auto loadM = [&](Value source, Value slot) {
       load(source, m, k, slot, schedule.clusterN, tile::Axis::n);
@@ -277,7 +295,7 @@ private:
     addRole("multiply", 4 * schedule.warpgroups, 232,
             schedule.warpgroups / schedule.getTeam());
     epilogue.emitUniform(b, loadUniforms());
-    Value zero = index(0), one = index(1), blocks = index(blocksK());
+    Value zero = index(0), one = index(1), blocks = index(roundsK());
     tile::ForTilesOp tiles = addTiles();
     Value m = tiles.getBody().getArgument(0),
           n = tiles.getBody().getArgument(1);
@@ -290,7 +308,17 @@ private:
       b.setInsertionPointToEnd(loop.getBody());
       addProducts(loop, m, n);
     }
-    addEpilogue(loop.getResults(), m, n);
+    addEpilogue(reduce(loop.getResults()), m, n);
+  }
+
+  /// The block's part of what all slices of K come to.
+  SmallVector<Value> reduce(ValueRange sums) {
+    if (schedule.splits == 1)
+      return llvm::to_vector(sums);
+    auto part = tile::AccType::get(
+        b.getContext(), {schedule.tileM, schedule.getPartN()}, b.getF32Type());
+    SmallVector<Type> types(sums.size(), part);
+    return tile::ReduceOp::create(b, types, sums).getParts();
   }
 
   void addProducts(scf::ForOp loop, Value m, Value n) {
@@ -355,7 +383,7 @@ private:
   /// The same with scales in memory: of rows of A, and of columns.
   void promoteBlocks(scf::ForOp loop, Value m, Value n,
                      MutableArrayRef<Value> sums) {
-    Value k = loop.getInductionVar();
+    Value k = getBlockOfK(loop);
     for (auto [i, sum] : llvm::enumerate(sums))
       sum = tile::PromoteOp::create(
           b, sum, loop.getRegionIterArgs()[i], Value(), scalesOfA, scales[i],
@@ -387,7 +415,7 @@ private:
     SmallVector<Type> types;
     for (Value result : results)
       types.push_back(tile::FragmentType::get(
-          b.getContext(), {schedule.tileM, schedule.tileN},
+          b.getContext(), {schedule.tileM, schedule.getPartN()},
           cast<MemRefType>(result.getType()).getElementType()));
     auto op = tile::EpilogueOp::create(
         b, types, sums, m, n, getOperands(getKinds()[0]),

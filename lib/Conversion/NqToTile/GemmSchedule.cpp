@@ -22,13 +22,14 @@ std::string GemmSchedule::str() const {
   return (swapped ? "t " : "") + text(tileM) + "x" + text(tileN) + " s" +
          text(stages) + " c" + text(clusterM) + "x" + text(clusterN) + " " +
          (fastestM ? "m" : "n") + text(group) + " w" + text(warpgroups) + " p" +
-         text(buffers) + (pingPong ? " pp" : "");
+         text(buffers) + (pingPong ? " pp" : "") +
+         (splits > 1 ? " k" + text(splits) : "");
 }
 
 std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   static const llvm::Regex kForm(
       "^(t )?([0-9]+)x([0-9]+) s([0-9]+) c([0-9]+)x([0-9]+) "
-      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?$");
+      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?( k([0-9]+))?$");
   llvm::SmallVector<llvm::StringRef> groups;
   if (!kForm.match(text, &groups))
     return std::nullopt;
@@ -42,6 +43,9 @@ std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   for (auto [group, field] : fields)
     if (groups[group].getAsInteger(10, *field))
       return std::nullopt;
+  if (!groups[12].empty() && (groups[13].getAsInteger(10, s.splits) ||
+                              s.splits < 2)) // "k1" is written as nothing
+    return std::nullopt;
   return s;
 }
 
@@ -77,24 +81,50 @@ int64_t GemmShape::getResultBytes() const {
   return std::accumulate(results.begin(), results.end(), int64_t(0));
 }
 
+int64_t GemmSchedule::getPartN() const {
+  return splits == 1 ? tileN : 8 * divideCeil(divideCeil(tileN, 8), splits);
+}
+
 int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
   if (s.swapped)
-    return std::min<int64_t>(64, s.tileN);
+    return std::min<int64_t>(64, s.getPartN());
   int64_t row = 128;
-  while (row > 32 && row > s.tileN * bytes)
+  while (row > 32 && row > s.getPartN() * bytes)
     row /= 2;
   return row / bytes;
+}
+
+/// Sums of a block's part of the columns, of all slices of K.
+static int64_t getReceivedBytes(const GemmSchedule &s, const GemmShape &shape) {
+  return s.tileM * s.getPartN() * s.splits * shape.products * 4;
 }
 
 int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
   int64_t ring = s.stages * (getStageBytes(s, shape) + 16);
   int64_t bytes = llvm::alignTo(ring, 1024);
+  if (s.splits > 1)
+    bytes += getReceivedBytes(s, shape) + 16;
   // Each result has panels of its own, and so has each team.
   for (int64_t result : shape.results)
     bytes = llvm::alignTo(bytes, 1024) + s.tileM * getPanel(s, result) *
                                              result * s.buffers *
                                              (s.warpgroups / s.getTeam());
   return bytes;
+}
+
+/// Slices of K: as many blocks in a cluster, which do one tile.
+static std::string whyNotSplit(const GemmSchedule &s, const GemmShape &shape) {
+  constexpr int64_t kMostBlocks = 8;
+  auto text = [](int64_t value) { return std::to_string(value); };
+  if (s.splits < 1 || s.getClusterSize() > kMostBlocks)
+    return text(s.getClusterSize()) + " blocks in a cluster; " +
+           text(kMostBlocks) + " is the most";
+  if (s.splits > 1 && s.pingPong)
+    return "warpgroups that take turns have no tile together to split K of";
+  int64_t blocks = divideCeil(shape.k, shape.getTileK());
+  if (blocks < s.splits)
+    return text(blocks) + " blocks of K for " + text(s.splits) + " slices";
+  return "";
 }
 
 std::string nibble::whyNotSchedule(const GemmSchedule &s,
@@ -108,12 +138,14 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
            text(s.getTeam()) + " warpgroups, up to 256";
   if (s.tileN % 8 || s.tileN < 8 || s.tileN > 256)
     return "tile N = " + text(s.tileN) + "; multiples of 8, up to 256";
+  if (std::string why = whyNotSplit(s, shape); !why.empty())
+    return why;
   // Elements one by one: still better than a launch of its own.
   if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
   int64_t leastBytes = *llvm::min_element(shape.results);
-  if (!s.swapped && s.tileN * leastBytes < 32)
-    return "rows of " + text(s.tileN * leastBytes) +
+  if (!s.swapped && s.getPartN() * leastBytes < 32)
+    return "rows of " + text(s.getPartN() * leastBytes) +
            " bytes of a result; the store writes panels of 32 bytes or more";
   if (shape.expandedBytes && (!s.swapped || s.clusterN > 1))
     return "weights that are expanded are the M side, and are not shared";
@@ -153,6 +185,18 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
 // Estimate
 //===----------------------------------------------------------------------===//
 
+/// Tiles that are done at once. Blocks of a cluster are of one GPC, which has
+/// 14 to 18 multiprocessors (an H200 runs 30 clusters of four).
+static int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
+  if (s.splits == 1)
+    return multiprocessors;
+  int64_t clusters = 0;
+  for (int64_t gpc : {18, 18, 18, 18, 16, 16, 14, 14})
+    clusters += gpc / s.getClusterSize();
+  clusters = clusters * multiprocessors / 132;
+  return std::max<int64_t>(1, clusters) * s.clusterM * s.clusterN;
+}
+
 double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
                                int64_t multiprocessors) {
   // Per multiprocessor and second: multiply-adds of FP8 (H100: 1979 TFLOP/s
@@ -160,8 +204,8 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   constexpr double kClock = 1.6e9, kFp8PerClock = 4096, kL2PerClock = 40;
   int64_t tiles = divideCeil(extentM(s, shape), s.tileM) *
                   divideCeil(extentN(s, shape), s.tileN);
-  int64_t waves = divideCeil(tiles, multiprocessors);
-  int64_t blocks = divideCeil(shape.k, shape.getTileK());
+  int64_t waves = divideCeil(tiles, getWave(s, multiprocessors));
+  int64_t blocks = divideCeil(divideCeil(shape.k, shape.getTileK()), s.splits);
   double products =
       double(s.tileM) * s.tileN * shape.products * shape.getTileK();
   double macs = products / (kFp8PerClock * 8 / shape.operandBits);
@@ -182,7 +226,10 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
                       (shape.scaledColumns == 1 ? 2.5 : 1);
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
-      800 + double(s.tileM) * s.tileN * shape.getResultBytes() / 64;
+      800 + double(s.tileM) * s.getPartN() * shape.getResultBytes() / 64;
+  // Blocks wait for each other, send sums and add them up.
+  if (s.splits > 1)
+    epilogue += 2500 + getReceivedBytes(s, shape) / 24;
   double loop = blocks * std::max({macs, loads, issued});
   // In turns: all epilogues but the last stand behind another's loop.
   if (s.pingPong)
@@ -276,21 +323,49 @@ static void spreadRasters(llvm::SmallVectorImpl<GemmSchedule> &list) {
   list.assign(first);
 }
 
+/// Where tiles leave multiprocessors idle: slices of K for as many of them as
+/// run at once, each of some stages. The raster says nothing about one wave.
+static void addSplits(const GemmSchedule &s, const GemmShape &shape,
+                      int64_t sharedBytes, int64_t multiprocessors,
+                      llvm::SmallVectorImpl<GemmSchedule> &list) {
+  constexpr int64_t kLeastStages = 4;
+  int64_t tiles = divideCeil(extentM(s, shape), s.tileM) *
+                  divideCeil(extentN(s, shape), s.tileN);
+  int64_t blocks = divideCeil(shape.k, shape.getTileK());
+  for (GemmSchedule split = s; split.splits < 8;) {
+    ++split.splits;
+    if (tiles > getWave(split, multiprocessors) ||
+        blocks < split.splits * kLeastStages)
+      break;
+    fillStages(split, shape, sharedBytes);
+    if (whyNotSchedule(split, shape, sharedBytes).empty())
+      list.push_back(split);
+  }
+}
+
 llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
                                                       int64_t sharedBytes,
                                                       int64_t multiprocessors) {
   llvm::SmallVector<GemmSchedule> list;
   auto add = [&](GemmSchedule s) {
-    fillStages(s, shape, sharedBytes);
-    if (whyNotSchedule(s, shape, sharedBytes).empty())
-      addRasters(s, shape, list);
+    // 256 rows pay where few tiles are left, which K is split for.
+    if (s.tileM <= 128) {
+      fillStages(s, shape, sharedBytes);
+      if (whyNotSchedule(s, shape, sharedBytes).empty())
+        addRasters(s, shape, list);
+    }
+    if (!s.pingPong)
+      addSplits(s, shape, sharedBytes, multiprocessors, list);
   };
   struct Team {
     int64_t warpgroups, tileM;
     bool pingPong;
   };
-  constexpr Team kTeams[] = {
-      {1, 64, false}, {2, 128, false}, {2, 64, true}, {2, 128, true}};
+  constexpr Team kTeams[] = {{1, 64, false},
+                             {2, 128, false},
+                             {2, 256, false},
+                             {2, 64, true},
+                             {2, 128, true}};
   for (bool swapped : {false, true})
     for (const Team &team : kTeams)
       for (int64_t tileN : getTileNs(shape, swapped))

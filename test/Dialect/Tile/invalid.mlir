@@ -69,7 +69,7 @@ func.func private @f(!tile.ring<2, !tile.slot<8x128xi8>, !tile.acc<64x64xf32>>)
 tile.kernel @k target "sm_80" grid 1 () {}
 
 // -----
-// expected-error @below {{cluster is [blocks along m, blocks along n], 1 to 8 blocks in all}}
+// expected-error @below {{cluster is [blocks along m, blocks along n], or with those along k behind, 1 to 8 blocks in all}}
 tile.kernel @k target "sm_90a" grid 16 cluster [4, 4] () {}
 
 // -----

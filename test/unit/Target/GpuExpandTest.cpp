@@ -1,9 +1,8 @@
 // Products whose weights are expanded to operands of wgmma, on the emulated
 // GPU, compared with the reference interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "GpuFusedHarness.h"
+#include "GpuTileGemm.h"
 #include "GpuWeights.h"
-#include "TileGemm.h"
 #include "nibble/KernelSelect/FragmentLayout.h"
 
 using namespace nibble;
@@ -49,24 +48,8 @@ string product(int64_t m, int64_t n, int64_t k, const string &a,
          "\n}";
 }
 
-/// The whole function as one kernel on tensor cores.
-mlir::FailureOr<gpu::GpuKernel> asOneKernel(mlir::func::FuncOp function,
-                                            mlir::gpu::GPUModuleOp target) {
-  std::string why;
-  auto kernel = gpu::emitTileGemm(function, target, {}, why);
-  if (mlir::succeeded(kernel) && *kernel)
-    return **kernel;
-  return function.emitError() << why;
-}
-
 void check(const string &text, double limit = 2e-6, unsigned seed = 1) {
-  SCOPED_TRACE(text);
-  GpuFusedRun run(text, /*onCpu=*/false, asOneKernel);
-  EXPECT_EQ(run.gpuError, "");
-  run.checks.scale = 0.25;
-  run.checks.lowScale = -6;
-  run.checks.highScale = -3;
-  run.checkNear(limit, seed);
+  checkTileGemm(text, limit, seed);
 }
 
 const string kMx = "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>";
@@ -125,6 +108,20 @@ TEST(GpuExpand, Schedules) {
         continue;
       check(product(130, 280, 328, "f16", element, "f16", schedule), 1e-3);
     }
+}
+
+/// K in slices: stages that do not come out even, scales of two stages, scales
+/// of sums, gate and up.
+TEST(GpuExpand, Splits) {
+  for (const char *schedule :
+       {"t 128x40 s3 c1x1 m2 w2 p2 k4", "t 256x64 s3 c1x1 m2 w2 p2 k3",
+        "t 128x72 s3 c2x1 n2 w2 p2 k2"})
+    for (const char *element :
+         {"!nq.nvfp4", "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>",
+          "!nq.scaled<si4, bf16 per 1x128>", "!nq.scaled<ui4, f32 per 1x64>"})
+      for (int64_t m : {7, 129})
+        check(product(m, 280, 600, "f16", element, "f16", schedule), 1e-3,
+              unsigned(m));
 }
 
 TEST(GpuExpand, EitherOrderOfTheWeight) {
@@ -238,6 +235,16 @@ TEST(GpuPromote, Schedules) {
       check(blocks(300, 272, 528, scales, "f16", schedule), 1e-3);
 }
 
+/// The last slice reaches beyond the scales.
+TEST(GpuPromote, Splits) {
+  for (const char *schedule :
+       {"128x64 s3 c1x1 m2 w2 p2 k4", "64x128 s3 c1x1 m2 w1 p2 k2",
+        "128x32 s3 c2x1 m2 w2 p2 k2"})
+    for (const char *scales : {"128x128", "1x128"})
+      for (int64_t m : {1, 50, 129})
+        check(blocks(m, 272, 848, scales, "f32", schedule), 2e-6, unsigned(m));
+}
+
 /// What is added to the result lies as the result does, the tile across it.
 TEST(GpuExpand, AddsResidual) {
   for (const char *residual : {"f16", "f32", "bf16"}) {
@@ -246,7 +253,9 @@ TEST(GpuExpand, AddsResidual) {
     check("#i = affine_map<(d0, d1) -> (d0, d1)>\n"
           "func.func @k(%a: " +
           a + ", %b: " + b + ", %r: " + r + ") -> " + y + " attributes " +
-          attributes("f16", "", "t 128x72 s3 c1x1 m2 w2 p2") +
+          attributes("f16", "",
+                     residual[1] == '3' ? "t 128x72 s3 c1x1 m2 w2 p2 k2"
+                                        : "t 128x72 s3 c1x1 m2 w2 p2") +
           " {\n%g = nq.matmul %a, %b transpose_b : (" + a + ", " + b + ") -> " +
           y + "\n%e = tensor.empty() : " + y +
           "\n%h = linalg.generic {indexing_maps = [#i, #i, #i], "

@@ -36,11 +36,11 @@ std::string TileConfig::str() const {
                                       "tanh"};
   return llvm::formatv("{0}x{1}x{2} {3}*{4}->{5} tile {6}x{7} s{8} w{9} "
                        "c{10}x{11} <{12}> grid {13} {14} W{15} panel {16}x{17} "
-                       "swizzle {18}{19} turns {20}",
+                       "swizzle {18}{19} turns {20} splits {21}",
                        m, n, k, a, b, out, tileM, tileN, stages, warpgroups,
                        clusterM, clusterN, raster, clusters, kinds[kind], width,
                        panel, buffers, swizzle, transposed ? " transposed" : "",
-                       turns)
+                       turns, splits)
       .str();
 }
 
@@ -51,8 +51,12 @@ struct Writer {
   const TileConfig &c;
   bool two = c.kind == TileConfig::Both;
 
+  int64_t part() const {
+    return c.splits == 1 ? c.tileN
+                         : 8 * ((c.tileN / 8 + c.splits - 1) / c.splits);
+  }
   int64_t columns() const {
-    return c.kind == TileConfig::Gated ? c.tileN / 2 : c.tileN;
+    return c.kind == TileConfig::Gated ? part() / 2 : part();
   }
   int64_t panel() const {
     if (c.panel)
@@ -119,15 +123,25 @@ struct Writer {
       more = " rows(%rows : memref<MxF>) cols(%cols : memref<NxF>) "
              "elements(%elements : memref<MxNxE>)";
     }
-    return llvm::formatv(
-               "      %frag = tile.epilogue %sum#0{0} at [%m, %n]{1} ({2}) {{\n"
-               "{3}      } : !acc{4} -> !frag\n"
+    std::string sums = two ? "%sum#0, %sum#1" : "%sum#0",
+                types = two ? "!acc, !acc" : "!acc",
+                parts = two ? "!part, !part" : "!part", reduce;
+    if (c.splits > 1) {
+      reduce = "      %part:" + std::string(two ? "2" : "1") +
+               " = tile.reduce " + sums + " : " + types + " -> " + parts + "\n";
+      sums = two ? "%part#0, %part#1" : "%part#0";
+      types = parts;
+    }
+    return reduce +
+           llvm::formatv(
+               "      %frag = tile.epilogue {0} at [%m, %n]{1} ({2}) {{\n"
+               "{3}      } : {4} -> !frag\n"
                "      tile.store %frag to %d[{5}] {6}panel {7} buffers {8} : "
                "!frag, !d\n",
-               two ? ", %sum#1" : "", more, args, body(), two ? ", !acc" : "",
+               sums, more, args, body(), types,
                c.transposed ? "%n, %m" : "%m, %n",
                c.transposed ? "transposed " : "", panel(), c.buffers)
-        .str();
+               .str();
   }
 };
 
@@ -136,9 +150,10 @@ const char *const kText = R"(
 !b = !tile.slot<BNxBKxBT, swizzle SWIZZLE>
 !stages = !tile.ring<STAGES, !a, !b IFTWO(, !b)>
 !acc = !tile.acc<BMxBNxf32>
+!part = !tile.acc<BMxPNxf32>
 !frag = !tile.fragment<BMxBCxOT>
 !d = memref<ROxCOxOT>
-tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN]
+tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN, SPLITS]
     (%a: memref<MxKxAT>, %b: memref<NxKxBT>, %b2: memref<NxKxBT>, %rows: memref<MxF>,
      %cols: memref<NxF>, %elements: memref<MxNxE>, %scale: memref<1xF>, %d: !d, %copy: memref<1xF>) {
   %c0 = arith.constant 0 : index
@@ -152,10 +167,11 @@ tile.kernel @k target "sm_90a" grid GRID cluster [CLUSTERM, CLUSTERN]
     }
     tile.for_tiles [TM, TN] raster <RASTER> (%m: index, %n: index) {
       scf.for %k = %c0 to %blocks step %c1 {
+        %at = tile.slice %k of ALL_K
         %s:COUNT = tile.acquire %ring : !stages
-        tile.load %a[%m, %k] to %s#0 MULTICASTN : memref<MxKxAT>, !a
-        tile.load %b[%n, %k] to %s#1 MULTICASTM : memref<NxKxBT>, !b
-        IFTWO(tile.load %b2[%n, %k] to %s#2 MULTICASTM : memref<NxKxBT>, !b)
+        tile.load %a[%m, %at] to %s#0 MULTICASTN : memref<MxKxAT>, !a
+        tile.load %b[%n, %at] to %s#1 MULTICASTM : memref<NxKxBT>, !b
+        IFTWO(tile.load %b2[%n, %at] to %s#2 MULTICASTM : memref<NxKxBT>, !b)
         tile.publish %ring : !stages
       }
     }
@@ -190,9 +206,16 @@ static std::string withoutSecond(std::string text) {
        {"        %next2 = tile.mma %s#0, %s#2 into %e : !a, !b, !acc\n", ""},
        {"scf.yield %next, %next2 : !acc, !acc", "scf.yield %next : !acc"},
        {" IFTWO(, !b)", ""},
-       {"        IFTWO(tile.load %b2[%n, %k] to %s#2 MULTICASTM : "
+       {"        IFTWO(tile.load %b2[%n, %at] to %s#2 MULTICASTM : "
         "memref<NxKxBT>, !b)\n",
         ""}});
+}
+
+/// All of K is one slice.
+static std::string withoutSplits(std::string text) {
+  return replaced(text, {{"        %at = tile.slice %k of ALL_K\n", ""},
+                         {"%at", "%k"},
+                         {", SPLITS]", "]"}});
 }
 
 std::string TileConfig::text() const {
@@ -205,33 +228,43 @@ std::string TileConfig::text() const {
   std::string text = kText;
   if (!writer.two)
     text = withoutSecond(text);
-  int64_t blockK = swizzle / bytesOf(a);
+  text = replaced(text, {{"IFTWO(, !b)", ", !b"},
+                         {"IFTWO(tile.load %b2[%n, %at] to %s#2 MULTICASTM : "
+                          "memref<NxKxBT>, !b)",
+                          "tile.load %b2[%n, %at] to %s#2 MULTICASTM : "
+                          "memref<NxKxBT>, !b"}});
+  if (splits == 1)
+    text = withoutSplits(text);
+  int64_t blockK = swizzle / bytesOf(a), allK = (k + blockK - 1) / blockK;
+  int64_t tilesM = tiles(m, tileM, clusterM),
+          tilesN = tiles(n, tileN, clusterN);
+  int64_t blocks =
+      splits > 1 ? tilesM * tilesN * splits : clusters * clusterM * clusterN;
   return replaced(
       text,
-      {{"IFTWO(, !b)", ", !b"},
-       {"IFTWO(tile.load %b2[%n, %k] to %s#2 MULTICASTM : memref<NxKxBT>, !b)",
-        "tile.load %b2[%n, %k] to %s#2 MULTICASTM : memref<NxKxBT>, !b"},
-       {"EPILOGUE", writer.epilogue()},
+      {{"EPILOGUE", writer.epilogue()},
        {"COUNT", writer.two ? "3" : "2"},
        {"MULTICASTN", clusterN > 1 ? "multicast n" : ""},
        {"MULTICASTM", clusterM > 1 ? "multicast m" : ""},
        {"CLUSTERM", number(clusterM)},
        {"CLUSTERN", number(clusterN)},
-       {"GRID", number(clusters * clusterM * clusterN)},
+       {"SPLITS", number(splits)},
+       {"GRID", number(blocks)},
        {"STAGES", number(stages)},
        {"SWIZZLE", number(swizzle)},
-       {"BLOCKS", number((k + blockK - 1) / blockK)},
+       {"ALL_K", number(allK)},
+       {"BLOCKS", number((allK + splits - 1) / splits)},
        {"RASTER", raster},
        {"WARPS", number(4 * warpgroups)},
        {"REG40", registers ? "registers 40" : ""},
        {"REGCC", registers ? "registers 232" : ""},
        {"TURNS", turns > 1 ? "turns " + number(turns) : ""},
-       {"TM, TN", number(tiles(m, tileM, clusterM)) + ", " +
-                      number(tiles(n, tileN, clusterN))},
+       {"TM, TN", number(tilesM) + ", " + number(tilesN)},
        {"ROxCOxOT", number(rowsOut()) + "x" + number(columnsOut()) + "x" + out},
        {"BMxBKxAT", number(tileM) + "x" + number(blockK) + "x" + a},
        {"BNxBKxBT", number(tileN) + "x" + number(blockK) + "x" + b},
        {"BMxBNx", number(tileM) + "x" + number(tileN) + "x"},
+       {"BMxPNx", number(tileM) + "x" + number(writer.part()) + "x"},
        {"BMxBCxOT", number(tileM) + "x" + number(writer.columns()) + "x" + out},
        {"MxKxAT", number(m) + "x" + number(k) + "x" + a},
        {"NxKxBT", number(n) + "x" + number(k) + "x" + b},

@@ -26,6 +26,7 @@ struct TileConfig {
   int64_t tileM = 128, tileN = 128, stages = 3, warpgroups = 2;
   int64_t turns = 1; ///< tileM is that of warpgroups / turns
   int64_t clusterM = 1, clusterN = 1;
+  int64_t splits = 1; ///< of K: a cluster for each tile
   std::string raster = "m, group 2";
   int64_t clusters = 2;  ///< in the grid
   int64_t swizzle = 128; ///< bytes of K in a stage

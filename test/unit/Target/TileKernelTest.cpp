@@ -168,6 +168,68 @@ TEST(TileKernel, TurnsOfClusters) {
   expectRight(config);
 }
 
+/// A cluster for each tile, each block with a slice of K: K blocks and columns
+/// that do not come out even, other blocks beside them, epilogues of all sorts.
+TEST(TileKernel, Splits) {
+  for (auto [splits, tileN, k] : {std::make_tuple(2, 64, 512),
+                                  {4, 128, 1040},
+                                  {8, 64, 1024},
+                                  {3, 40, 560},
+                                  {7, 128, 2320},
+                                  {5, 16, 640}})
+    for (int64_t m : {1, 50, 129}) {
+      TileConfig config = make(m, 144, k);
+      config.splits = splits;
+      config.tileN = tileN;
+      config.panel = 32 / 2 > tileN / splits ? 8 : 16;
+      config.out = config.panel == 8 ? "f32" : "f16";
+      expectRight(config, unsigned(m));
+    }
+}
+
+TEST(TileKernel, SplitsOfEpilogues) {
+  for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both,
+                    TileConfig::Tanh})
+    for (const char *out : {"f32", "f16", "f8E4M3FN"}) {
+      TileConfig config = make(139, 288, 656);
+      config.kind = kind;
+      config.out = out;
+      config.splits = 2;
+      config.tileM = 64;
+      config.warpgroups = 1;
+      config.registers = false;
+      expectRight(config);
+    }
+}
+
+TEST(TileKernel, SplitsInClustersThatShareOperands) {
+  for (auto [m, n, splits] : {std::make_tuple(2, 1, 3), {1, 2, 4}, {2, 2, 2}}) {
+    TileConfig config = make(260, 208, 912);
+    config.tileM = config.tileN = 64;
+    config.warpgroups = 1;
+    config.registers = false;
+    config.clusterM = m;
+    config.clusterN = n;
+    config.splits = splits;
+    config.panel = 16;
+    config.kind = TileConfig::Full;
+    expectRight(config);
+  }
+}
+
+TEST(TileKernel, SplitsTransposed) {
+  for (const char *out : {"f16", "f8E4M3FN", "f32"})
+    for (auto [tileN, splits] : {std::make_tuple(120, 2), {56, 3}, {24, 8}}) {
+      TileConfig config = make(208, 270, 1040);
+      config.transposed = true;
+      config.out = out;
+      config.tileN = tileN;
+      config.splits = splits;
+      config.panel = 8;
+      expectRight(config);
+    }
+}
+
 TEST(TileKernel, MoreBlocksThanTiles) {
   TileConfig config = make(60, 64, 256);
   config.clusters = 7;
@@ -252,6 +314,18 @@ TEST(TileKernel, RandomConfigurations) {
     else if (config.kind != TileConfig::Gated)
       config.width = pick({1, 2, 4, 8});
     config.raster = random() % 2 ? "m, group 2" : "n, group 3";
+    int64_t blocksK = config.k * (config.a[1] == '8' ? 1 : 2) / 128;
+    if (config.turns == 1 && random() % 2)
+      config.splits = std::min<int64_t>(
+          pick({2, 3, 8}) / (config.clusterM * config.clusterN), blocksK);
+    config.splits = std::max<int64_t>(config.splits, 1);
+    if (config.splits > 1 && config.kind == TileConfig::Gated)
+      config.out = "f32";
+    if (config.splits > 1 && config.width > 2)
+      config.width = 2;
+    if (config.splits > 1 && !config.transposed &&
+        config.tileN / config.splits < 64)
+      config.out = "f32";
     expectRight(config, seed);
   }
 }

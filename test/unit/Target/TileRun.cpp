@@ -204,7 +204,8 @@ private:
       sum.value += product;
       size += std::fabs(product);
     }
-    double steps = double(c.k * rt::formatBits(a.format) / 8) / 32 + 4;
+    double steps =
+        double(c.k * rt::formatBits(a.format) / 8) / 32 + 3 + c.splits;
     sum.error = steps * size * 0x1p-24;
     return sum;
   }

@@ -50,6 +50,9 @@ constexpr int64_t kSm90SharedBytes = 232448;
 /// With " pp" behind it (ping-pong) the warpgroups take turns on tiles, each by
 /// itself, so that one stores while the other multiplies.
 ///
+/// With " k4" behind it, clusters have 4 blocks along K, which do a tile
+/// together: each a slice of K, and then the epilogue of some of the columns.
+///
 /// With a "t" in front, operands are swapped: M are the columns of the result
 /// (the weights) and N its rows, which may be few or odd; stores transpose.
 struct GemmSchedule {
@@ -62,9 +65,13 @@ struct GemmSchedule {
   int64_t warpgroups = 2;
   int64_t buffers = 2;
   bool pingPong = false;
+  int64_t splits = 1; ///< of K
 
   /// Warpgroups that do one tile.
   int64_t getTeam() const { return pingPong ? 1 : warpgroups; }
+  int64_t getClusterSize() const { return clusterM * clusterN * splits; }
+  /// Columns of a tile that one block finishes.
+  int64_t getPartN() const;
   std::string str() const;
   static std::optional<GemmSchedule> parse(llvm::StringRef text);
   friend bool operator==(const GemmSchedule &a, const GemmSchedule &b) {
@@ -77,7 +84,8 @@ struct GemmSchedule {
 std::string whyNotSchedule(const GemmSchedule &schedule, const GemmShape &shape,
                            int64_t sharedBytes);
 
-/// Bytes of shared memory: stages with their barriers, panels of the store.
+/// Bytes of shared memory: stages with their barriers, sums of other slices of
+/// K, panels of the store.
 int64_t getSharedBytes(const GemmSchedule &schedule, const GemmShape &shape);
 
 /// Columns of a panel of a store of elements of `bytes`: rows of 128 bytes;
@@ -86,7 +94,8 @@ int64_t getPanel(const GemmSchedule &schedule, int64_t bytes);
 
 /// Seconds on `multiprocessors` of an H100, by counting: waves of tiles, the
 /// longer of arithmetic and loads from the L2 cache of a tile, and an epilogue
-/// that nothing hides. Orders candidates; a measurement replaces it.
+/// that nothing hides, with sums that go to other blocks. Orders candidates; a
+/// measurement replaces it.
 double estimateSeconds(const GemmSchedule &schedule, const GemmShape &shape,
                        int64_t multiprocessors);
 

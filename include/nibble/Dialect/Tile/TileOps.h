@@ -14,6 +14,8 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <array>
+
 #include "dialects/Tile/TileDialect.h.inc"
 #include "dialects/Tile/TileEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
@@ -39,6 +41,11 @@ const Target *getTargetOf(mlir::Operation *op);
 llvm::LogicalResult verifyProtocol(KernelOp kernel);
 /// Warps, registers, shared memory and tensor memory of a kernel.
 llvm::LogicalResult verifyResources(KernelOp kernel);
+/// Where the cluster splits K: coordinates of `op` are those of the block's
+/// slice.
+llvm::LogicalResult verifySliced(mlir::Operation *op, mlir::ValueRange coords);
+/// Where the cluster splits K: an epilogue reads what one tile.reduce gives.
+llvm::LogicalResult verifyReduced(EpilogueOp op);
 
 } // namespace nibble::tile
 

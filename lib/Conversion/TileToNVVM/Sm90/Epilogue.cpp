@@ -16,9 +16,9 @@ static int64_t getLength(Value vector) {
 }
 
 Epilogue::Epilogue(Kernel &kernel, tile::EpilogueOp op, SmallVector<Acc> accs,
-                   const IRMapping &values, Int row, Int column)
+                   const IRMapping &values, Int row, Int column, Int inTile)
     : kernel(kernel), code(kernel.getCode()), op(op), accs(std::move(accs)),
-      row(row), column(column),
+      row(row), column(column), inTile(inTile),
       width(getLength(op.getBody().front().getArgument(0))),
       pieces(std::max<int64_t>(1, width / 2)) {
   op.getBody().walk([&](Operation *inside) {
@@ -76,6 +76,12 @@ void Epilogue::begin() {
 int64_t Epilogue::getUnitColumns(unsigned result) {
   Operation &yield = op.getBody().front().back();
   return 8 * pieces * getLength(yield.getOperand(result)) / width;
+}
+
+/// A multiple of 8, like the columns of a part.
+Int Epilogue::getPartColumn(unsigned result) {
+  int64_t length = getLength(op.getBody().front().back().getOperand(result));
+  return length == width ? inTile : code.div(code.mul(inTile, length), width);
 }
 
 Int Epilogue::getLaneColumn(unsigned result) {

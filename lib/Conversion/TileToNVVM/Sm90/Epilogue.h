@@ -17,9 +17,10 @@ namespace sm90 {
 /// their columns of 16 (32), and each does W neighbouring ones.
 class Epilogue {
 public:
-  /// `row`: the warp's first one; `column`: the tile's first one.
+  /// `row`: the warp's first one; `column`: the first one of what the block
+  /// has, `inTile` counted from the tile's.
   Epilogue(Kernel &kernel, tile::EpilogueOp op, llvm::SmallVector<Acc> accs,
-           const mlir::IRMapping &values, Int row, Int column);
+           const mlir::IRMapping &values, Int row, Int column, Int inTile);
 
   /// Refuses widths that are not written.
   mlir::LogicalResult check();
@@ -32,6 +33,8 @@ public:
   int64_t getThreadColumns(unsigned result) {
     return getUnitColumns(result) / 4;
   }
+  /// Columns of the result that other blocks have to the left.
+  Int getPartColumn(unsigned result);
   /// Where they begin in the unit.
   Int getLaneColumn(unsigned result);
   int64_t getParts() { return accs[0].parts.size(); }
@@ -53,7 +56,7 @@ private:
   tile::EpilogueOp op;
   llvm::SmallVector<Acc> accs;
   mlir::IRMapping outside;
-  Int row, column;
+  Int row, column, inTile;
   int64_t width;  ///< W
   int64_t pieces; ///< of 8 columns in a unit
   Int laneColumn; ///< in columns of the accumulator

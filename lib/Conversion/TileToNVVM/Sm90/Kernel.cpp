@@ -59,6 +59,10 @@ void Kernel::writeThreads() {
   threads.cluster = Value(NVVM::ClusterIdXOp::create(c, i32));
   threads.rankM = c.rem(threads.rank, getBlocks(0));
   threads.rankN = c.div(threads.rank, getBlocks(0));
+  if (getBlocks(2) == 1)
+    return;
+  threads.rankN = c.rem(threads.rankN, getBlocks(1));
+  threads.rankK = c.div(threads.rank, getClusterTiles());
 }
 
 static void initialize(Code &c, Value memory, int64_t begin, int64_t stages,
@@ -94,6 +98,8 @@ void Kernel::writeBarriers() {
       initialize(c, memory, ring.empty, ring.stages,
                  ring.readers * getSharers(*this, ring));
     }
+    for (auto &[reduce, begin] : shared.reductions)
+      initialize(c, memory, begin + reduce.getReceivedBytes(), 1, 1);
     NVVM::FenceMbarrierInitOp::create(c);
     NVVM::FenceProxyOp::create(
         c, NVVM::ProxyKind::async_shared,
@@ -104,7 +110,7 @@ void Kernel::writeBarriers() {
   for (auto kind : {NVVM::GridDepActionKind::wait,
                     NVVM::GridDepActionKind::launch_dependents})
     NVVM::GriddepcontrolOp::create(c, kind);
-  if (shared.usesMulticast())
+  if (shared.usesOtherBlocks())
     writeClusterBarrier(/*aligned=*/true);
   else
     NVVM::Barrier0Op::create(c);
@@ -173,7 +179,7 @@ LogicalResult Kernel::write(LLVM::LLVMFuncOp function) {
   if (failed(writeRoles()))
     return failure();
   // A block's memory stays until nobody writes or arrives there.
-  if (shared.usesMulticast())
+  if (shared.usesOtherBlocks())
     writeClusterBarrier(/*aligned=*/false);
   LLVM::ReturnOp::create(*code, ValueRange());
   return success();

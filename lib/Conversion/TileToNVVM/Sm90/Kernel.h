@@ -15,11 +15,11 @@ namespace nibble {
 namespace sm90 {
 
 /// Indices of the running thread, and of its block in the cluster: rank =
-/// m + n * (blocks along m).
+/// m + (blocks along m) * (n + (blocks along n) * k).
 struct Threads {
   mlir::Value thread, lane, warp;
   Int cluster = 0; ///< number of the cluster in the grid
-  Int rank = 0, rankM = 0, rankN = 0;
+  Int rank = 0, rankM = 0, rankN = 0, rankK = 0;
 };
 
 /// Of a warp of a role, counted from its first.
@@ -38,9 +38,13 @@ public:
   mlir::LogicalResult write(mlir::LLVM::LLVMFuncOp function);
 
   int64_t getThreads();
-  /// Blocks of the cluster along m (0) and n (1).
-  int64_t getBlocks(unsigned axis) { return op.getCluster()[axis]; }
-  int64_t getClusterSize() { return getBlocks(0) * getBlocks(1); }
+  /// Blocks of the cluster along m (0), n (1) and k (2).
+  int64_t getBlocks(unsigned axis) { return op.getBlocks(axis); }
+  int64_t getClusterSize() { return op.getClusterSize(); }
+  /// Tiles that a cluster does side by side.
+  int64_t getClusterTiles() { return getBlocks(0) * getBlocks(1); }
+  /// Rank of the first block with the running block's slice of K.
+  Int getFirstOfSlice() { return code->mul(threads.rankK, getClusterTiles()); }
   Code &getCode() { return *code; }
 
   tile::KernelOp op;

@@ -23,9 +23,9 @@ bool Operands::isInside(unsigned axis, int64_t extent) {
   auto loop =
       argument ? dyn_cast<tile::ForTilesOp>(argument.getOwner()->getParentOp())
                : tile::ForTilesOp();
-  return loop && loop.getTiles()[argument.getArgNumber()] *
-                         op.getAccType().getShape()[axis] <=
-                     extent;
+  return loop &&
+         loop.getTiles()[argument.getArgNumber()] * op.getTileShape()[axis] <=
+             extent;
 }
 
 Int Operands::clampRow(int64_t rowOffset, int64_t extent) {

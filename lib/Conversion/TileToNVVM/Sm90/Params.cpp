@@ -30,7 +30,7 @@ Box nibble::sm90::getLoadBox(tile::LoadOp load) {
   tile::SlotType slot = load.getSlot().getType();
   Box box{llvm::to_vector(slot.getShape()), slot.getSwizzle()};
   if (auto axis = load.getMulticast())
-    box.extents[0] /= tile::getKernel(load).getCluster()[unsigned(*axis)];
+    box.extents[0] /= tile::getKernel(load).getBlocks(unsigned(*axis));
   return box;
 }
 

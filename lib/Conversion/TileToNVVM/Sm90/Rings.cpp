@@ -45,13 +45,16 @@ void Rings::findTargets(Ring &ring) {
   ring.empties = empties;
   if (targets == 1)
     return;
-  Int blocksM = kernel.getBlocks(0);
+  Int blocksM = kernel.getBlocks(0), first = kernel.getFirstOfSlice();
   Int m = alongM > 1 ? code.add(lane, code.mul(t.rankN, blocksM)) : t.rank;
   Int other = code.sub(lane, alongM);
   Value skips = code.compare(LLVM::ICmpPredicate::uge, other, t.rankN);
   other = code.add(
       other, Int(LLVM::ZExtOp::create(code, code.i32(), skips).getResult()));
   Int n = code.add(t.rankM, code.mul(other, blocksM));
+  if (alongM > 1)
+    m = code.add(m, first);
+  n = code.add(n, first);
   Int rank = code.select(code.less(lane, alongM), m, n);
   rank = code.select(ring.arrives, rank, t.rank);
   ring.empties =

@@ -103,6 +103,11 @@ LogicalResult Role::writeOp(Operation *inside) {
       })
       .Case([&](tile::MmaOp product) { return writeMma(product); })
       .Case([&](tile::PromoteOp promote) { return writePromote(promote); })
+      .Case([&](tile::SliceOp slice) {
+        ints.insert_or_assign(slice.getResult(), getSlice(slice));
+        return success();
+      })
+      .Case([&](tile::ReduceOp reduce) { return writeReduce(reduce); })
       .Case([&](tile::EpilogueOp epilogue) { return writeEpilogue(epilogue); })
       .Case([&](tile::StoreOp store) { return writeStore(store); })
       .Case([&](scf::ForOp loop) { return writeFor(loop); })
@@ -134,6 +139,7 @@ LogicalResult Role::writeLoad(tile::LoadOp load) {
     for (int64_t i = 0; i < kernel.getBlocks(unsigned(*axis)); ++i)
       bits |= int64_t(1) << (alongM ? i : i * blocksM);
     Int shift = alongM ? code.mul(t.rankN, blocksM) : t.rankM;
+    shift = code.add(shift, kernel.getFirstOfSlice());
     mask = LLVM::TruncOp::create(code, code.i16(),
                                  code.get(code.shl(bits, shift)));
   }
@@ -164,12 +170,13 @@ LogicalResult Role::writeMma(tile::MmaOp product) {
 }
 
 /// Accumulators that are ready; products into them are waited for.
-FailureOr<SmallVector<Acc>> Role::settleAccs(tile::EpilogueOp epilogue) {
+FailureOr<SmallVector<Acc>> Role::settleAccs(Operation *reader,
+                                             ValueRange values) {
   SmallVector<Acc> ready;
-  for (Value value : epilogue.getAccs()) {
+  for (Value value : values) {
     Acc &acc = accs[value];
     if (acc.isZero)
-      return refuse(epilogue) << "an accumulator to which no product was added";
+      return refuse(reader) << "an accumulator to which no product was added";
     if (!acc.isSettled)
       acc = mma->settle(acc);
     ready.push_back(acc);
@@ -179,7 +186,7 @@ FailureOr<SmallVector<Acc>> Role::settleAccs(tile::EpilogueOp epilogue) {
 }
 
 LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
-  FailureOr<SmallVector<Acc>> ready = settleAccs(epilogue);
+  FailureOr<SmallVector<Acc>> ready = settleAccs(epilogue, epilogue.getAccs());
   if (failed(ready))
     return failure();
   mapOperands(epilogue);
@@ -188,9 +195,11 @@ LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
   Int row = code.mul(getInt(epilogue.getM()), shape[0]);
   row = code.add(row, code.mul(warpgroup, 64 * parts));
   row = code.add(row, code.mul(code.bitAnd(warp, 3), 16));
-  Int column = code.mul(getInt(epilogue.getN()), shape[1]);
-  auto work =
-      std::make_shared<Epilogue>(kernel, epilogue, *ready, values, row, column);
+  Int column = code.mul(getInt(epilogue.getN()), epilogue.getTileShape()[1]);
+  Int first = getFirstColumn(epilogue);
+  column = code.add(column, first);
+  auto work = std::make_shared<Epilogue>(kernel, epilogue, *ready, values, row,
+                                         column, first);
   if (failed(work->check()))
     return failure();
   work->begin();

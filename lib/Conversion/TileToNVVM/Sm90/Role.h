@@ -28,9 +28,15 @@ private:
   llvm::SmallVector<llvm::SmallVector<mlir::Value, 2>>
   loadRowScales(tile::PromoteOp op, int64_t parts);
   llvm::SmallVector<mlir::Value> loadColumnScales(tile::PromoteOp op);
+  Int getBlockOfK(tile::PromoteOp op, int64_t blocks);
   void settlePartials(mlir::Block &block);
+  // Slices of K (RoleReduce.cpp).
+  Int getSlice(tile::SliceOp op);
+  mlir::LogicalResult writeReduce(tile::ReduceOp op);
+  Int getFirstColumn(tile::EpilogueOp epilogue);
   mlir::LogicalResult writeOnce(tile::OnceOp op);
-  mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(tile::EpilogueOp op);
+  mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(mlir::Operation *op,
+                                                     mlir::ValueRange values);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
   mlir::LogicalResult writeStore(tile::StoreOp op);
   /// arith, vector, math, scf without tile ops: cloned.

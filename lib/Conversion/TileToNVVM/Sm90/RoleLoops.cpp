@@ -99,7 +99,7 @@ LogicalResult Role::writeTurn(tile::ForTilesOp loop, Int index,
 
 LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
   int64_t tiles = loop.getTiles()[0] * loop.getTiles()[1];
-  int64_t count = tiles / kernel.getClusterSize();
+  int64_t count = tiles / kernel.getClusterTiles();
   int64_t clusters = kernel.op.getGrid() / kernel.getClusterSize();
   int64_t teams = op.getTeams();
   settleBefore(nullptr);

@@ -20,6 +20,14 @@ static Value loadFloats(Kernel &kernel, Value memref, Int index,
                               /*isInvariant=*/!kernel.params.isWritten(memref));
 }
 
+/// The last slice of K may reach beyond the end, where sums are zero.
+Int Role::getBlockOfK(tile::PromoteOp op, int64_t blocks) {
+  Int block = getInt(op.getCoords()[2]);
+  auto slice = op.getCoords()[2].getDefiningOp<tile::SliceOp>();
+  bool isInside = !slice || slice.getBlocks() % kernel.getBlocks(2) == 0;
+  return isInside ? block : code.min(block, blocks - 1);
+}
+
 /// Of rows g and g + 8 of each part; tiles may reach beyond the end.
 SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
                                                        int64_t parts) {
@@ -42,7 +50,7 @@ SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
     for (int64_t r : {0, 8}) {
       Int inside = code.min(code.add(row, r), type.getDimSize(0) - 1);
       Int index = code.add(code.mul(inside, type.getDimSize(1)),
-                           getInt(op.getCoords()[2]));
+                           getBlockOfK(op, type.getDimSize(1)));
       pair.push_back(loadFloats(kernel, op.getRows(), index, 1));
     }
     rows.push_back(pair);
@@ -58,7 +66,7 @@ SmallVector<Value> Role::loadColumnScales(tile::PromoteOp op) {
     return columns;
   auto type = cast<MemRefType>(op.getCols().getType());
   int64_t extent = type.getDimSize(1), width = op.getAccShape()[1];
-  Int begin = code.mul(getInt(op.getCoords()[2]), extent);
+  Int begin = code.mul(getBlockOfK(op, type.getDimSize(0)), extent);
   Int first = code.mul(getInt(op.getCoords()[1]), width);
   if (op.getGroup() > 1) {
     Int number = code.min(code.div(first, op.getGroup()), extent - 1);

@@ -64,6 +64,11 @@ SharedMemory::SharedMemory(tile::KernelOp kernel) {
     rings.insert({ring.getRing(), layout});
     bytes += type.getSharedBytes();
   }
+  kernel.walk([&](tile::ReduceOp reduce) {
+    bytes = llvm::alignTo(bytes, kAlignment);
+    reductions.insert({reduce, bytes});
+    bytes += reduce.getStagingBytes();
+  });
   kernel.walk([&](tile::StoreOp store) {
     bytes = llvm::alignTo(bytes, kAlignment);
     panels[store] = bytes;
@@ -71,8 +76,8 @@ SharedMemory::SharedMemory(tile::KernelOp kernel) {
   });
 }
 
-bool SharedMemory::usesMulticast() const {
-  return llvm::any_of(rings, [](const auto &entry) {
+bool SharedMemory::usesOtherBlocks() const {
+  return !reductions.empty() || llvm::any_of(rings, [](const auto &entry) {
     return entry.second.multicast[0] || entry.second.multicast[1];
   });
 }

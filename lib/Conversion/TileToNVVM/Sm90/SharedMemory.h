@@ -26,9 +26,12 @@ struct RingLayout {
 struct SharedMemory {
   explicit SharedMemory(tile::KernelOp kernel);
   llvm::MapVector<mlir::Value, RingLayout> rings;
+  /// What blocks along k send, and a barrier behind it.
+  llvm::MapVector<tile::ReduceOp, int64_t> reductions;
   llvm::DenseMap<mlir::Operation *, int64_t> panels; ///< by tile.store
   int64_t bytes = 0;
-  bool usesMulticast() const;
+  /// Blocks of the cluster write into each other's memory.
+  bool usesOtherBlocks() const;
 };
 
 /// True if one thread of the role does it all: it loads, and does not multiply.

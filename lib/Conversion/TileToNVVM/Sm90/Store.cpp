@@ -106,7 +106,8 @@ void Store::copy(int64_t part, int64_t first) {
   rows = code.add(rows, 64 * part);
   if (!transposed)
     rows = code.add(rows, code.mul(code.bitAnd(warp, 3), 16));
-  Int columns = code.add(code.mul(coords[1 - m], shape[1]), first);
+  Int columns = code.add(code.mul(coords[1 - m], op.getTileShape()[1]), first);
+  columns = code.add(columns, fragment.work->getPartColumn(fragment.result));
   Box box = getStoreBox(op);
   Value source = code.at(begin, panels % slots * panelBytes);
   int64_t boxBytes = box.extents[0] * rowBytes;
