@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Dialect/Tile/TileOps.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 using namespace mlir;
 using namespace nibble::tile;
 
@@ -114,6 +116,36 @@ static LogicalResult verifyPlaces(PromoteOp op, ArrayRef<int64_t> shape) {
   return readsMemory ? verifySliced(op, op.getCoords()) : success();
 }
 
+/// Two rounds of a loop at once: nothing of a stage is read behind its release,
+/// and a thread has three accumulators.
+static LogicalResult verifyLate(PromoteOp op) {
+  auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
+  auto acc = dyn_cast<BlockArgument>(op.getAcc());
+  if (!loop || !acc || acc.getOwner() != loop.getBody() ||
+      loop.getTiedLoopYieldedValue(acc)->get() != op.getResult())
+    return op.emitOpError() << "is late, which takes an accumulator that a "
+                               "loop carries, and yields";
+  auto product = op.getPartial().getDefiningOp<MmaOp>();
+  if (op.getPacked() || !product || product.isExpanded() ||
+      !product.getAcc().getDefiningOp<ZeroOp>())
+    return op.emitOpError() << "is late, which works for products of this "
+                               "round of operands in shared memory, with "
+                               "scales in global memory";
+  for (auto other : loop.getBody()->getOps<PromoteOp>())
+    if (!other.getLate())
+      return op.emitOpError() << "is late, and another one beside it is not";
+  RoleOp role = getRole(op);
+  ArrayRef<int64_t> shape = op.getAccShape();
+  int64_t needed = 3 * shape[0] * shape[1] / (role.getTeamWarps() * 32);
+  int64_t have = std::min<int64_t>(role.getRegisters().value_or(255), 255);
+  if (needed < have)
+    return success();
+  return op.emitOpError() << "is late, and three accumulators take " << needed
+                          << " of the " << have
+                          << " registers of a thread of role @"
+                          << role.getSymName();
+}
+
 LogicalResult PromoteOp::verify() {
   const Target *target = getTargetOf(*this);
   if (!target)
@@ -141,6 +173,8 @@ LogicalResult PromoteOp::verify() {
                          << packed;
   if (packed && failed(verifySlot(*this, getPacked(), "scales",
                                   {type.getShape()[0] / 16, 1, 16})))
+    return failure();
+  if (getLate() && failed(verifyLate(*this)))
     return failure();
   return verifyPlaces(*this, type.getShape());
 }

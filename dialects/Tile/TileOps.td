@@ -289,15 +289,21 @@ def Tile_PromoteOp : Tile_Op<"promote", [AllTypesMatch<["acc", "result"]>, AttrS
     9, ... of each 16. `rows` (rows x blocks) and `cols` (blocks x columns) are
     in global memory: coordinates are the tile, [m, n], and the block of K. With
     `group` G, a multiple of N, a scale is for G columns.
+
+    `late`: adds the sums of the round before, while products of this one are
+    under way into a second accumulator; those of the last round are added
+    behind the loop. `acc` is carried by the loop, and scales are in global
+    memory, as the stage is given back before they are used.
   }];
   let arguments = (ins Tile_Acc:$partial, Tile_Acc:$acc, Optional<Tile_Slot>:$packed,
                        Optional<AnyStaticShapeMemRef>:$rows, Optional<AnyStaticShapeMemRef>:$cols,
-                       Variadic<Index>:$coords, DefaultValuedAttr<Tile_Count, "1">:$group);
+                       Variadic<Index>:$coords, DefaultValuedAttr<Tile_Count, "1">:$group,
+                       UnitAttr:$late);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
     $partial `into` $acc (`at` `[` $coords^ `]`)? (`packed` `(` $packed^ `:` qualified(type($packed)) `)`)?
     (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
-    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)? (`group` $group^)? attr-dict
+    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)? (`group` $group^)? (`late` $late^)? attr-dict
     `:` qualified(type($partial)) `,` qualified(type($acc))
   }];
   let hasVerifier = 1;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "CandidateBench.h"
 
+#include "CandidateCompare.h"
 #include "Execution.h"
 
 #include "nibble/rt/bench.h"
@@ -76,26 +77,86 @@ Result<uint64_t> CandidateBench::runOnce(const Candidate &candidate,
   return hash;
 }
 
+/// The first of the members with the most frequent result.
+static size_t findMost(const std::vector<size_t> &members,
+                       const std::vector<uint64_t> &hashes) {
+  std::map<uint64_t, size_t> votes;
+  for (size_t i : members)
+    ++votes[hashes[i]];
+  size_t best = members.front();
+  for (size_t i : members)
+    if (votes[hashes[i]] > votes[hashes[best]])
+      best = i;
+  return best;
+}
+
 /// Marks those whose results are not those of most.
 Status CandidateBench::compare(CandidateGroup &group, uint64_t copy,
                                const char *when) {
   std::vector<uint64_t> hashes;
-  std::map<uint64_t, size_t> votes;
+  std::map<std::string_view, std::vector<size_t>> bySlices;
   for (const Candidate &candidate : group.candidates) {
     auto hash = runOnce(candidate, copy, kNanByte);
     if (!hash.ok())
       return hash.status();
+    bySlices[getSlices(candidate.schedule)].push_back(hashes.size());
     hashes.push_back(*hash);
-    ++votes[*hash];
   }
-  size_t best = 0; // the first of the most frequent result
-  for (size_t i = 0; i < hashes.size(); ++i)
-    if (votes[hashes[i]] > votes[hashes[best]])
-      best = i;
-  for (size_t i = 0; i < hashes.size(); ++i)
-    if (hashes[i] != hashes[best] && group.candidates[i].wrong.empty())
-      NIBBLE_RETURN_IF_ERROR(describeDifference(
-          group.candidates[i], group.candidates[best], copy, when));
+  const std::vector<size_t> *largest = nullptr;
+  for (const auto &[slices, members] : bySlices) {
+    size_t best = findMost(members, hashes);
+    for (size_t i : members)
+      if (hashes[i] != hashes[best] && group.candidates[i].wrong.empty())
+        NIBBLE_RETURN_IF_ERROR(describeDifference(
+            group.candidates[i], group.candidates[best], copy, when));
+    if (!largest || members.size() > largest->size())
+      largest = &members;
+  }
+  size_t wanted = largest ? findMost(*largest, hashes) : 0;
+  for (const auto &[slices, members] : bySlices)
+    if (&members != largest)
+      NIBBLE_RETURN_IF_ERROR(compareNumbers(
+          group, members, findMost(members, hashes), wanted, copy, when));
+  return Status();
+}
+
+Result<std::vector<std::vector<uint8_t>>>
+CandidateBench::readOutputs(const Candidate &candidate, uint64_t copy) {
+  auto hash = runOnce(candidate, copy, kNanByte);
+  if (!hash.ok())
+    return hash.status();
+  std::vector<std::vector<uint8_t>> all;
+  size_t outputs =
+      context.session().info().entries[candidate.entry].outputs.size();
+  for (uint32_t i = 0; i < outputs; ++i) {
+    auto bytes = buffers->read(i);
+    if (!bytes.ok())
+      return bytes.status();
+    all.push_back(std::move(*bytes));
+  }
+  return all;
+}
+
+Status CandidateBench::compareNumbers(CandidateGroup &group,
+                                      const std::vector<size_t> &members,
+                                      size_t found, size_t wanted,
+                                      uint64_t copy, const char *when) {
+  const Candidate &right = group.candidates[wanted];
+  auto theirs = readOutputs(right, copy);
+  if (!theirs.ok())
+    return theirs.status();
+  auto ours = readOutputs(group.candidates[found], copy);
+  if (!ours.ok())
+    return ours.status();
+  const EntryInfo &entry = context.session().info().entries[right.entry];
+  for (size_t i = 0; i < ours->size(); ++i) {
+    std::string why = whyNotClose(entry.outputs[i], (*ours)[i], (*theirs)[i]);
+    for (size_t member : why.empty() ? std::vector<size_t>() : members)
+      if (group.candidates[member].wrong.empty())
+        group.candidates[member].wrong =
+            std::string(when) + ": output " + std::to_string(i) +
+            " is not close to that of " + right.name + ": " + why;
+  }
   return Status();
 }
 
@@ -103,20 +164,17 @@ Status CandidateBench::describeDifference(Candidate &wrong,
                                           const Candidate &right, uint64_t copy,
                                           const char *when) {
   wrong.wrong = std::string(when) + ": other results than " + right.name;
-  auto hash = runOnce(right, copy, kNanByte);
-  std::vector<std::vector<uint8_t>> wanted;
-  size_t outputs = context.session().info().entries[right.entry].outputs.size();
-  for (uint32_t i = 0; hash.ok() && i < outputs; ++i)
-    wanted.push_back(*buffers->read(i));
-  if (hash.ok())
-    hash = runOnce(wrong, copy, kNanByte);
-  if (!hash.ok())
-    return hash.status();
-  for (uint32_t i = 0; i < outputs; ++i) {
-    std::vector<uint8_t> found = *buffers->read(i);
+  auto wanted = readOutputs(right, copy);
+  if (!wanted.ok())
+    return wanted.status();
+  auto all = readOutputs(wrong, copy);
+  if (!all.ok())
+    return all.status();
+  for (uint32_t i = 0; i < all->size(); ++i) {
+    const std::vector<uint8_t> &found = (*all)[i];
     size_t count = 0, first = 0;
     for (size_t b = found.size(); b-- > 0;)
-      if (found[b] != wanted[i][b]) {
+      if (found[b] != (*wanted)[i][b]) {
         ++count;
         first = b;
       }

@@ -13,7 +13,9 @@ namespace cli {
 /// Results: all candidates get the same inputs, two different sets of them, and
 /// outputs that were filled with NaN. They must be equal bit for bit, every
 /// element of them written, and still so when all was measured; who is not with
-/// the majority is marked wrong.
+/// the majority is marked wrong. Where K is cut into other numbers of slices,
+/// sums are rounded otherwise: bits are compared among those of one number, and
+/// these with the most frequent ones within a tolerance (CandidateCompare.h).
 /// Times, by events around replays of recorded launches (where a device records
 /// none, around launches), the candidates of each round in a random order:
 ///   cool   3 to 8 launches after idling for `pause`, behind as many that are
@@ -34,6 +36,13 @@ private:
   Result<uint64_t> runOnce(const Candidate &candidate, uint64_t copy,
                            uint8_t poison);
   Status compare(CandidateGroup &group, uint64_t copy, const char *when);
+  Result<std::vector<std::vector<uint8_t>>>
+  readOutputs(const Candidate &candidate, uint64_t copy);
+  /// Marks `members` wrong if results of `found`, one of them, are not close to
+  /// those of `wanted`.
+  Status compareNumbers(CandidateGroup &group,
+                        const std::vector<size_t> &members, size_t found,
+                        size_t wanted, uint64_t copy, const char *when);
   Status describeDifference(Candidate &wrong, const Candidate &right,
                             uint64_t copy, const char *when);
   Status checkWritten(CandidateGroup &group);

@@ -113,7 +113,8 @@ class OnGpu:
 def judge(group, checked):
     """Schedules whose results are wrong. FP8 without split-K must equal cuBLASLt's bits; NaN never passes."""
     exact = elem_of(group) == "e4m3"
-    return [s for s, c in checked.items() if not (c["error"] <= 1.02 * c["peer_error"] + 1e-5) or (exact and c["unequal"])]
+    splits = lambda schedule: " k" in schedule  # "... k4": four sums, added up
+    return [s for s, c in checked.items() if not (c["error"] <= 1.02 * c["peer_error"] + 1e-5) or (exact and not splits(s) and c["unequal"])]
 
 
 def measure(torch, timer, session, group, cache_bytes, keep=3, seed=1):

@@ -60,6 +60,12 @@ def main():
         other = a.work / "other.onnx"
         write_gemm(other, fmt, 71, 96, 256, dtype)
         tools.call("nibble", "compile", other, *locked, expect=REFUSED)
+    # Few tiles and long K: clusters split it.
+    model = a.work / "gemm-long.onnx"
+    write_gemm(model, "dense", 70, 96, 2048, "f16")
+    engine, rows = measure(tools, a.work, "gemm-long", model)
+    assert " k" in rows.read_text().split('"schedule"')[1].split(",")[0], rows.read_text()
+    bare.append(engine)
     model = a.work / "mlp.onnx"
     write_mlp(model, "fp8", 33, 128, 256)
     measure(tools, a.work, "mlp-fp8", model)

@@ -377,7 +377,7 @@ private:
     for (auto [i, sum] : llvm::enumerate(sums))
       sum = tile::PromoteOp::create(b, sum, loop.getRegionIterArgs()[i],
                                     packed[i], Value(), Value(), ValueRange(),
-                                    b.getI64IntegerAttr(1));
+                                    b.getI64IntegerAttr(1), UnitAttr());
   }
 
   /// The same with scales in memory: of rows of A, and of columns.
@@ -388,7 +388,8 @@ private:
       sum = tile::PromoteOp::create(
           b, sum, loop.getRegionIterArgs()[i], Value(), scalesOfA, scales[i],
           ValueRange{m, n, k},
-          b.getI64IntegerAttr(problem.factors[i].b.scaledRows));
+          b.getI64IntegerAttr(problem.factors[i].b.scaledRows),
+          schedule.late ? b.getUnitAttr() : UnitAttr());
   }
 
   //===--------------------------------------------------------------------===//

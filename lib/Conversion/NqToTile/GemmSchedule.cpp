@@ -22,14 +22,14 @@ std::string GemmSchedule::str() const {
   return (swapped ? "t " : "") + text(tileM) + "x" + text(tileN) + " s" +
          text(stages) + " c" + text(clusterM) + "x" + text(clusterN) + " " +
          (fastestM ? "m" : "n") + text(group) + " w" + text(warpgroups) + " p" +
-         text(buffers) + (pingPong ? " pp" : "") +
+         text(buffers) + (pingPong ? " pp" : "") + (late ? " late" : "") +
          (splits > 1 ? " k" + text(splits) : "");
 }
 
 std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   static const llvm::Regex kForm(
       "^(t )?([0-9]+)x([0-9]+) s([0-9]+) c([0-9]+)x([0-9]+) "
-      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?( k([0-9]+))?$");
+      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?( late)?( k([0-9]+))?$");
   llvm::SmallVector<llvm::StringRef> groups;
   if (!kForm.match(text, &groups))
     return std::nullopt;
@@ -37,13 +37,14 @@ std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   s.swapped = !groups[1].empty();
   s.fastestM = groups[7] == "m";
   s.pingPong = !groups[11].empty();
+  s.late = !groups[12].empty();
   std::pair<int, int64_t *> fields[] = {
       {2, &s.tileM},    {3, &s.tileN}, {4, &s.stages},     {5, &s.clusterM},
       {6, &s.clusterN}, {8, &s.group}, {9, &s.warpgroups}, {10, &s.buffers}};
   for (auto [group, field] : fields)
     if (groups[group].getAsInteger(10, *field))
       return std::nullopt;
-  if (!groups[12].empty() && (groups[13].getAsInteger(10, s.splits) ||
+  if (!groups[13].empty() && (groups[14].getAsInteger(10, s.splits) ||
                               s.splits < 2)) // "k1" is written as nothing
     return std::nullopt;
   return s;
@@ -127,6 +128,22 @@ static std::string whyNotSplit(const GemmSchedule &s, const GemmShape &shape) {
   return "";
 }
 
+/// Sums that are added a stage later: in loops of groups of stages, of which
+/// there are two or more (TileToNVVM/Sm90/RoleLate.cpp).
+static std::string whyNotLate(const GemmSchedule &s, const GemmShape &shape) {
+  if (!s.late)
+    return "";
+  if (shape.scaledColumns <= 1)
+    return "late sums are those of blocks with one scale for all columns of a "
+           "tile";
+  int64_t stages = divideCeil(divideCeil(shape.k, shape.getTileK()), s.splits);
+  for (int64_t group : {4, 3, 2})
+    if (stages % group == 0 && stages > group)
+      return "";
+  return "late sums of " + std::to_string(stages) +
+         " stages; multiples of 2 or 3 work";
+}
+
 std::string nibble::whyNotSchedule(const GemmSchedule &s,
                                    const GemmShape &shape,
                                    int64_t sharedBytes) {
@@ -159,13 +176,24 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   if (shape.scaledColumns > 1 && shape.scaledColumns % s.tileN)
     return "tile N = " + text(s.tileN) + " does not divide the " +
            text(shape.scaledColumns) + " columns of a block of scales";
+  if (std::string why = whyNotLate(s, shape); !why.empty())
+    return why;
   int64_t accumulators = s.tileM * s.tileN * shape.products *
-                         (shape.promotes ? 2 : 1) / (128 * s.getTeam());
+                         (!shape.promotes ? 1
+                          : s.late        ? 3
+                                          : 2) /
+                         (128 * s.getTeam());
   // Codes, fragments of two steps, scales; scales of columns.
   int64_t others =
       shape.expandedBytes ? 48 + 16 * s.tileM / (64 * s.getTeam()) : 48;
+  // Found by ptxas, which spills where more are asked for.
+  int64_t parts = s.tileM / (64 * s.getTeam());
+  if (shape.expandedBytes && shape.promotes)
+    others += (s.splits > 1 || s.pingPong) && parts > 1 ? 40 : 24;
   if (shape.scaledColumns == 1)
     others += s.tileN / 4;
+  if (s.late)
+    others += 16 * (parts - 1) + (s.splits > 1 ? 16 : -16);
   // 64 Ki registers, of which a loading warpgroup takes 128 x 40.
   int64_t have = s.warpgroups <= 2 ? 232 : 152;
   if (accumulators + others > have)
@@ -220,8 +248,11 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   if (shape.expandedBytes)
     issued = shape.getTileK() / 16 *
              std::max(82.0, double(rowsM(s, shape)) / 64 * 28);
-  // Promotion, in which warpgroups that wait for the same stage come together.
-  if (shape.promotes)
+  // Promotion, in which warpgroups that wait for the same stage come together;
+  // or behind products of the next stage.
+  if (s.late)
+    macs += 40;
+  else if (shape.promotes)
     macs += 200 + double(s.tileM) * s.tileN * shape.products / 128 *
                       (shape.scaledColumns == 1 ? 2.5 : 1);
   // Stores, and the pipeline that runs empty between tiles.
@@ -380,6 +411,9 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
           s.clusterM = clusterM;
           s.clusterN = clusterN;
           add(s);
+          s.late = true;
+          if (shape.scaledColumns > 1)
+            add(s);
         }
   sortByTime(list, shape, multiprocessors);
   spreadRasters(list);

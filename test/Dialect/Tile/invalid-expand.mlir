@@ -206,3 +206,67 @@ tile.kernel @k target "sm_90a" grid 1 (%rows: memref<64x1xf32>) {
     %d = tile.promote %a into %b at [%i, %i, %i] cols(%rows : memref<64x1xf32>) group 96 : !acc, !acc
   }
 }
+
+// -----
+!a8 = !tile.slot<64x128xf8E4M3FN, swizzle 128>
+!acc = !tile.acc<64x64xf32>
+!r8 = !tile.ring<2, !a8>
+tile.kernel @k target "sm_90a" grid 1 (%rows: memref<64x4xf32>) {
+  %c0 = arith.constant 0 : index
+  %r = tile.ring : !r8
+  tile.role @multiply warps 4 {
+    %x = tile.wait %r : !r8
+    %zero = tile.zero : !acc
+    %sum = tile.zero : !acc
+    %p = tile.mma %x, %x into %zero : !a8, !a8, !acc
+    // expected-error @below {{is late, which takes an accumulator that a loop carries, and yields}}
+    %d = tile.promote %p into %sum at [%c0, %c0, %c0] rows(%rows : memref<64x4xf32>) late : !acc, !acc
+    tile.release %r : !r8
+  }
+}
+
+// -----
+!s = !tile.slot<4x1x16xf32>
+!a8 = !tile.slot<64x128xf8E4M3FN, swizzle 128>
+!acc = !tile.acc<64x64xf32>
+!r8 = !tile.ring<2, !a8, !s>
+tile.kernel @k target "sm_90a" grid 1 () {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %r = tile.ring : !r8
+  tile.role @multiply warps 4 {
+    %sum = tile.zero : !acc
+    %all = scf.for %k = %c0 to %c1 step %c1 iter_args(%c = %sum) -> (!acc) {
+      %x, %s = tile.wait %r : !r8
+      %zero = tile.zero : !acc
+      %p = tile.mma %x, %x into %zero : !a8, !a8, !acc
+      // expected-error @below {{is late, which works for products of this round of operands in shared memory, with scales in global memory}}
+      %d = tile.promote %p into %c packed(%s : !s) late : !acc, !acc
+      tile.release %r : !r8
+      scf.yield %d : !acc
+    }
+  }
+}
+
+// -----
+!a8 = !tile.slot<64x128xf8E4M3FN, swizzle 128>
+!b8 = !tile.slot<176x128xf8E4M3FN, swizzle 128>
+!acc = !tile.acc<64x176xf32>
+!r8 = !tile.ring<2, !a8, !b8>
+tile.kernel @k target "sm_90a" grid 1 (%rows: memref<64x4xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %r = tile.ring : !r8
+  tile.role @multiply warps 4 {
+    %sum = tile.zero : !acc
+    %all = scf.for %k = %c0 to %c1 step %c1 iter_args(%c = %sum) -> (!acc) {
+      %x:2 = tile.wait %r : !r8
+      %zero = tile.zero : !acc
+      %p = tile.mma %x#0, %x#1 into %zero : !a8, !b8, !acc
+      // expected-error @below {{is late, and three accumulators take 264 of the 255 registers of a thread of role @multiply}}
+      %d = tile.promote %p into %c at [%c0, %c0, %k] rows(%rows : memref<64x4xf32>) late : !acc, !acc
+      tile.release %r : !r8
+      scf.yield %d : !acc
+    }
+  }
+}

@@ -1,8 +1,10 @@
 // bench --candidates on the emulated device: results that differ are found,
 // rows and tables say what was measured.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "CandidateCompare.h"
 #include "TestEngine.h"
 #include "nibble/rt/cli.h"
+#include "nibble/rt/formats.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -36,7 +38,7 @@ protected:
   /// An entry point with inputs x and w, output y.
   void add(const std::string &name, const std::string &symbol,
            std::vector<uint32_t> args, int64_t extent = kSize,
-           const std::string &op = key()) {
+           const std::string &op = key(), const std::string &slices = "") {
     EntryDesc entry;
     entry.name = name;
     entry.inputs = {port("x", "f32", kSize), port("w", "f32", kSize)};
@@ -44,8 +46,8 @@ protected:
     entry.values = {value("x", "f32", kSize, Storage::Input, 0),
                     value("w", "f32", kSize, Storage::Input, 1),
                     value("y", "f32", kSize, Storage::Output, 0)};
-    entry.launches = {
-        builder.launch(symbol, std::move(args), extent, "schedule of " + name)};
+    entry.launches = {builder.launch(symbol, std::move(args), extent,
+                                     "schedule of " + name + slices)};
     entry.launches[0].op = op;
     ASSERT_TRUE(builder.writer().addEntry(entry).ok());
   }
@@ -110,6 +112,60 @@ TEST_F(Candidates, TheOneWithOtherResultsIsWrong) {
             std::string::npos)
       << wrong;
   EXPECT_EQ(found[0]["right"], true);
+}
+
+/// Sums of other slices of K are rounded otherwise.
+TEST_F(Candidates, SlicesAreComparedByNumbers) {
+  add("a/0", "multiply", {0, 1, 2});
+  add("a/1", "multiply", {1, 0, 2});
+  add("a/2", "multiply", {1, 0, 2}, kSize, key(), " k2");
+  add("a/3", "multiply", {1, 1, 2}, kSize, key(), " k4");
+  EXPECT_EQ(run(), 1) << talk.str();
+  for (auto &candidate : group()["candidates"]) {
+    EXPECT_EQ(candidate["right"], candidate["entry"] != "a/3");
+    if (candidate["entry"] != "a/3")
+      continue;
+    std::string wrong = candidate["wrong"];
+    EXPECT_NE(wrong.find("output 0 is not close to that of a/0"),
+              std::string::npos)
+        << wrong;
+  }
+}
+
+TEST(CandidateCompare, SlicesOfASchedule) {
+  EXPECT_EQ(cli::getSlices("t 128x64 s8 c1x1 m4 w2 p2 k4"), "4");
+  EXPECT_EQ(cli::getSlices("128x64 s8 c1x1 m4 w2 p2 late k12"), "12");
+  for (const char *schedule : {"128x64 s8 c1x1 m4 w2 p2", "", " k", "a key"})
+    EXPECT_EQ(cli::getSlices(schedule), "");
+}
+
+TEST(CandidateCompare, RoundingIsCloseAndNothingElse) {
+  const int64_t shape[] = {2, 4};
+  PortInfo port;
+  port.dtype = "f16";
+  port.shape = {shape, 2};
+  auto bytes = [](std::vector<double> numbers) {
+    std::vector<uint8_t> codes(2 * numbers.size());
+    for (size_t i = 0; i < numbers.size(); ++i)
+      storeCode(StorageFormat::F16, codes.data(), i,
+                encode(StorageFormat::F16, float(numbers[i])));
+    return codes;
+  };
+  auto wanted = bytes({1, -2, 0.5, 0, 8, -0.25, 3, 1});
+  EXPECT_EQ(cli::whyNotClose(port, wanted, wanted), "");
+  EXPECT_EQ(cli::whyNotClose(port,
+                             bytes({1.001, -2.002, 0.5, 0.001, 8, -0.25, 3, 1}),
+                             wanted),
+            "");
+  // One element, an infinity, all of them a bit.
+  for (auto &found : {bytes({1, -2, 0.5, 0, 8, -0.25, 3, 1.1}),
+                      bytes({1, -2, 0.5, 0, 1e9, -0.25, 3, 1}),
+                      bytes({1, -2, 0.5, 0, 8.07, -0.25, 3, 1})})
+    EXPECT_NE(cli::whyNotClose(port, found, wanted), "");
+  port.dtype = "i8";
+  EXPECT_EQ(cli::whyNotClose(port, {1, 2, 3, 4, 5, 6, 7, 8},
+                             {1, 2, 3, 4, 5, 6, 7, 9}),
+            "bits of i8 differ, which have no tolerance");
 }
 
 TEST_F(Candidates, WhatIsNotWrittenIsWrong) {

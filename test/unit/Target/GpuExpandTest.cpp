@@ -113,15 +113,14 @@ TEST(GpuExpand, Schedules) {
 /// K in slices: stages that do not come out even, scales of two stages, scales
 /// of sums, gate and up.
 TEST(GpuExpand, Splits) {
-  for (const char *schedule :
-       {"t 128x40 s3 c1x1 m2 w2 p2 k4", "t 256x64 s3 c1x1 m2 w2 p2 k3",
-        "t 128x72 s3 c2x1 n2 w2 p2 k2"})
+  for (auto [m, schedule] : {std::make_pair(7, "t 128x40 s3 c1x1 m2 w2 p2 k4"),
+                             {50, "t 256x32 s3 c1x1 m2 w2 p2 k3"},
+                             {129, "t 128x80 s3 c2x1 n2 w2 p2 k2"}})
     for (const char *element :
          {"!nq.nvfp4", "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>",
           "!nq.scaled<si4, bf16 per 1x128>", "!nq.scaled<ui4, f32 per 1x64>"})
-      for (int64_t m : {7, 129})
-        check(product(m, 280, 600, "f16", element, "f16", schedule), 1e-3,
-              unsigned(m));
+      check(product(m, 280, 600, "f16", element, "f16", schedule), 1e-3,
+            unsigned(m));
 }
 
 TEST(GpuExpand, EitherOrderOfTheWeight) {
@@ -198,8 +197,8 @@ TEST(GpuPromote, BlocksAlongK) {
 /// Two products of one activation, side by side.
 TEST(GpuPromote, Gated) {
   for (const char *scales : {"128x128", "1x128"}) {
-    string one = blocks(70, 144, 272, scales, "f32");
-    string a = tensor(70, 272, "!nq.scaled<f8E4M3FN, f32 per 1x128>"),
+    string one = blocks(70, 144, 464, scales, "f32");
+    string a = tensor(70, 464, "!nq.scaled<f8E4M3FN, f32 per 1x128>"),
            y = tensor(70, 144, "f32");
     size_t begin = one.find("%b: ") + 4;
     string b = one.substr(begin, one.find(") -> ") - begin);
@@ -208,9 +207,12 @@ TEST(GpuPromote, Gated) {
           "func.func @k(%a: " +
               a + ", %b: " + b + ", %c: " + b + ") -> " + y +
               " attributes {nibble.kernel_class = "
-              "\"gemm.wgmma.e4m3.block128\"} {\n%g = nq.matmul %a, %b" +
-              mm + "\n%u = nq.matmul %a, %c" + mm +
-              "\n%e = tensor.empty() : " + y +
+              "\"gemm.wgmma.e4m3.block128\"" +
+              (scales[1] == '2' ? ", nibble.schedule = \"128x32 s3 c1x1 m2 w2 "
+                                  "p2 late\""
+                                : string()) +
+              "} {\n%g = nq.matmul %a, %b" + mm + "\n%u = nq.matmul %a, %c" +
+              mm + "\n%e = tensor.empty() : " + y +
               "\n%h = linalg.generic {indexing_maps = [#i, #i, #i], "
               "iterator_types = [\"parallel\", \"parallel\"]} ins(%g, %u : " +
               y + ", " + y + ") outs(%e : " + y +
@@ -235,14 +237,25 @@ TEST(GpuPromote, Schedules) {
       check(blocks(300, 272, 528, scales, "f16", schedule), 1e-3);
 }
 
+/// Sums that are added in the next round: groups of all sizes, teams, slices
+/// of K.
+TEST(GpuPromote, Late) {
+  for (int64_t k : {512, 720, 1024, 1104, 1280})
+    check(blocks(65, 144, k, "128x128", "f32", "128x64 s3 c1x1 m2 w2 p2 late"),
+          2e-6, unsigned(k));
+  for (const char *schedule :
+       {"128x128 s4 c1x1 m2 w2 p2 late", "64x128 s4 c1x1 m2 w2 p2 pp late",
+        "64x64 s3 c2x1 n2 w1 p1 late", "128x64 s3 c1x1 m2 w2 p2 late k2"})
+    check(blocks(300, 272, 1520, "128x128", "f16", schedule), 1e-3);
+}
+
 /// The last slice reaches beyond the scales.
 TEST(GpuPromote, Splits) {
-  for (const char *schedule :
-       {"128x64 s3 c1x1 m2 w2 p2 k4", "64x128 s3 c1x1 m2 w1 p2 k2",
-        "128x32 s3 c2x1 m2 w2 p2 k2"})
+  for (auto [m, schedule] : {std::make_pair(1, "128x64 s3 c1x1 m2 w2 p2 k4"),
+                             {50, "64x128 s3 c1x1 m2 w1 p2 k2"},
+                             {129, "128x32 s3 c2x1 m2 w2 p2 k2"}})
     for (const char *scales : {"128x128", "1x128"})
-      for (int64_t m : {1, 50, 129})
-        check(blocks(m, 272, 848, scales, "f32", schedule), 2e-6, unsigned(m));
+      check(blocks(m, 272, 848, scales, "f32", schedule), 2e-6, unsigned(m));
 }
 
 /// What is added to the result lies as the result does, the tile across it.

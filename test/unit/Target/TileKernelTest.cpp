@@ -171,20 +171,19 @@ TEST(TileKernel, TurnsOfClusters) {
 /// A cluster for each tile, each block with a slice of K: K blocks and columns
 /// that do not come out even, other blocks beside them, epilogues of all sorts.
 TEST(TileKernel, Splits) {
-  for (auto [splits, tileN, k] : {std::make_tuple(2, 64, 512),
-                                  {4, 128, 1040},
-                                  {8, 64, 1024},
-                                  {3, 40, 560},
-                                  {7, 128, 2320},
-                                  {5, 16, 640}})
-    for (int64_t m : {1, 50, 129}) {
-      TileConfig config = make(m, 144, k);
-      config.splits = splits;
-      config.tileN = tileN;
-      config.panel = 32 / 2 > tileN / splits ? 8 : 16;
-      config.out = config.panel == 8 ? "f32" : "f16";
-      expectRight(config, unsigned(m));
-    }
+  for (auto [m, splits, tileN, k] : {std::make_tuple(1, 2, 64, 512),
+                                     {50, 4, 128, 1040},
+                                     {129, 8, 64, 1024},
+                                     {7, 3, 40, 560},
+                                     {129, 7, 128, 2320},
+                                     {50, 5, 16, 640}}) {
+    TileConfig config = make(m, 144, k);
+    config.splits = splits;
+    config.tileN = tileN;
+    config.panel = tileN / splits < 16 ? 8 : 16;
+    config.out = config.panel == 8 ? "f32" : "f16";
+    expectRight(config, unsigned(m));
+  }
 }
 
 TEST(TileKernel, SplitsOfEpilogues) {
@@ -218,16 +217,16 @@ TEST(TileKernel, SplitsInClustersThatShareOperands) {
 }
 
 TEST(TileKernel, SplitsTransposed) {
-  for (const char *out : {"f16", "f8E4M3FN", "f32"})
-    for (auto [tileN, splits] : {std::make_tuple(120, 2), {56, 3}, {24, 8}}) {
-      TileConfig config = make(208, 270, 1040);
-      config.transposed = true;
-      config.out = out;
-      config.tileN = tileN;
-      config.splits = splits;
-      config.panel = 8;
-      expectRight(config);
-    }
+  for (auto [out, tileN, splits] :
+       {std::make_tuple("f16", 120, 2), {"f8E4M3FN", 56, 3}, {"f32", 24, 8}}) {
+    TileConfig config = make(144, 90, 1040);
+    config.transposed = true;
+    config.out = out;
+    config.tileN = tileN;
+    config.splits = splits;
+    config.panel = 8;
+    expectRight(config);
+  }
 }
 
 TEST(TileKernel, MoreBlocksThanTiles) {

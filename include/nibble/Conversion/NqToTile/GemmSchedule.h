@@ -50,6 +50,8 @@ constexpr int64_t kSm90SharedBytes = 232448;
 /// With " pp" behind it (ping-pong) the warpgroups take turns on tiles, each by
 /// itself, so that one stores while the other multiplies.
 ///
+/// With " late" behind that, scaled sums of a stage are added while products of
+/// the next one are under way.
 /// With " k4" behind it, clusters have 4 blocks along K, which do a tile
 /// together: each a slice of K, and then the epilogue of some of the columns.
 ///
@@ -65,6 +67,7 @@ struct GemmSchedule {
   int64_t warpgroups = 2;
   int64_t buffers = 2;
   bool pingPong = false;
+  bool late = false;
   int64_t splits = 1; ///< of K
 
   /// Warpgroups that do one tile.

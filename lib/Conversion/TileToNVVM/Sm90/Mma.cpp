@@ -197,10 +197,11 @@ Acc Mma::promote(const Acc &acc, const Acc &partial,
 //===----------------------------------------------------------------------===//
 
 /// The registers pass through the wait, so that no use moves above it.
-Value Mma::settlePart(Value part, bool isFirst) {
+Value Mma::settlePart(Value part, bool isFirst, int64_t groups) {
   auto type = cast<LLVM::LLVMStructType>(part.getType());
   SmallVector<Value> registers;
   std::string outputs, inputs;
+  std::string wait = "wgmma.wait_group.sync.aligned " + std::to_string(groups);
   for (auto [i, element] : llvm::enumerate(type.getBody())) {
     registers.push_back(
         LLVM::ExtractValueOp::create(code, part, ArrayRef<int64_t>(i)));
@@ -208,8 +209,7 @@ Value Mma::settlePart(Value part, bool isFirst) {
     inputs += "," + std::to_string(i);
   }
   return LLVM::InlineAsmOp::create(
-             code, type, registers,
-             isFirst ? "wgmma.wait_group.sync.aligned 0;" : "// waited",
+             code, type, registers, isFirst ? wait + ";" : "// waited",
              outputs + inputs, /*has_side_effects=*/true,
              /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
              LLVM::AsmDialectAttr::get(code.getContext(),
@@ -218,10 +218,10 @@ Value Mma::settlePart(Value part, bool isFirst) {
       .getResult(0);
 }
 
-Acc Mma::settle(const Acc &acc) {
+Acc Mma::settle(const Acc &acc, int64_t groups) {
   Acc result;
   for (auto [i, part] : llvm::enumerate(acc.parts))
-    result.parts.push_back(settlePart(part, i == 0));
+    result.parts.push_back(settlePart(part, i == 0, groups));
   result.isSettled = true;
   return result;
 }

@@ -39,8 +39,9 @@ public:
               llvm::ArrayRef<mlir::Value> columns);
   /// Number of the warp's 16 rows of a part in a tile.
   Int getRowTile(int64_t parts, int64_t part);
-  /// Waits for all products; uses of the result cannot move before that.
-  Acc settle(const Acc &acc);
+  /// Waits for all products but the last `groups`; uses of the result cannot
+  /// move before that.
+  Acc settle(const Acc &acc, int64_t groups = 0);
   /// 64-row parts of an accumulator in one warpgroup.
   int64_t getParts(tile::AccType type) {
     return type.getShape()[0] / (64 * warpgroups);
@@ -51,7 +52,7 @@ private:
   mlir::Value issueExpanded(tile::MmaOp op, mlir::Value acc,
                             llvm::ArrayRef<mlir::Value> a, mlir::Value b,
                             bool overwrites);
-  mlir::Value settlePart(mlir::Value part, bool isFirst);
+  mlir::Value settlePart(mlir::Value part, bool isFirst, int64_t groups);
 
   Kernel &kernel;
   Code &code;

@@ -25,11 +25,21 @@ private:
   mlir::LogicalResult writeMma(tile::MmaOp op);
   // Scales of sums (RolePromote.cpp).
   mlir::LogicalResult writePromote(tile::PromoteOp op);
-  llvm::SmallVector<llvm::SmallVector<mlir::Value, 2>>
-  loadRowScales(tile::PromoteOp op, int64_t parts);
-  llvm::SmallVector<mlir::Value> loadColumnScales(tile::PromoteOp op);
-  Int getBlockOfK(tile::PromoteOp op, int64_t blocks);
+  using RowScales = llvm::SmallVector<llvm::SmallVector<mlir::Value, 2>>;
+  RowScales loadRowScales(tile::PromoteOp op, int64_t parts, Int block);
+  llvm::SmallVector<mlir::Value> loadColumnScales(tile::PromoteOp op,
+                                                  Int block);
+  Int getBlockOfK(tile::PromoteOp op);
   void settlePartials(mlir::Block &block);
+  // The same one round later (RoleLate.cpp).
+  mlir::LogicalResult writeLate(tile::PromoteOp op);
+  void settleLate(mlir::Block &block, int64_t groups);
+  Acc addLate(tile::PromoteOp op);
+  mlir::LogicalResult writeLateGroup(mlir::scf::ForOp loop, Int first,
+                                     int64_t rounds, int64_t step);
+  mlir::LogicalResult writeLateRounds(mlir::scf::ForOp loop, int64_t trips,
+                                      int64_t lower, int64_t step);
+  void zeroSums(mlir::scf::ForOp loop);
   // Slices of K (RoleReduce.cpp).
   Int getSlice(tile::SliceOp op);
   mlir::LogicalResult writeReduce(tile::ReduceOp op);
@@ -73,6 +83,13 @@ private:
   llvm::DenseMap<mlir::Value, Slot> slots;
   llvm::DenseMap<mlir::Value, ExpandedOperand> expanded;
   llvm::DenseMap<mlir::Value, Fragment> fragments;
+  /// Sums of a round that are added in the next one, and their scales.
+  struct LateSums {
+    Acc partial;
+    RowScales rows;
+    llvm::SmallVector<mlir::Value> columns;
+  };
+  llvm::DenseMap<mlir::Operation *, LateSums> late;
 };
 
 } // namespace sm90

@@ -109,6 +109,13 @@ LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
     rings.skip(loop, team);
   LogicalResult result = success();
   auto write = [&] {
+    // One tile, where K is split: what comes behind is not computed before.
+    if (kernel.getBlocks(2) > 1) {
+      bindTile(loop, index);
+      result = writeTurn(loop, index, clusters, count);
+      settleBefore(nullptr);
+      return;
+    }
     SmallVector<Value *> cells = rings.getCells(loop);
     cells.push_back(&index);
     code.loop(cells, [&] {
@@ -203,6 +210,13 @@ LogicalResult Role::writeFor(scf::ForOp loop) {
   }
   int64_t count = trips->getSExtValue();
   settleBefore(loop);
+  auto isLate = [](tile::PromoteOp promote) { return promote.getLate(); };
+  if (count &&
+      llvm::any_of(loop.getBody()->getOps<tile::PromoteOp>(), isLate)) {
+    if (failed(writeLateRounds(loop, count, *lower, *step)))
+      return failure();
+    count = 0;
+  }
   int64_t first = count && (overwrites || rings.needsFirstRound(loop));
   if (first && failed(writeRound(loop, *lower)))
     return failure();

@@ -21,17 +21,19 @@ static Value loadFloats(Kernel &kernel, Value memref, Int index,
 }
 
 /// The last slice of K may reach beyond the end, where sums are zero.
-Int Role::getBlockOfK(tile::PromoteOp op, int64_t blocks) {
+Int Role::getBlockOfK(tile::PromoteOp op) {
+  if (op.getCoords().empty())
+    return 0;
   Int block = getInt(op.getCoords()[2]);
   auto slice = op.getCoords()[2].getDefiningOp<tile::SliceOp>();
   bool isInside = !slice || slice.getBlocks() % kernel.getBlocks(2) == 0;
-  return isInside ? block : code.min(block, blocks - 1);
+  return isInside ? block : code.min(block, slice.getBlocks() - 1);
 }
 
 /// Of rows g and g + 8 of each part; tiles may reach beyond the end.
-SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
-                                                       int64_t parts) {
-  SmallVector<SmallVector<Value, 2>> rows;
+Role::RowScales Role::loadRowScales(tile::PromoteOp op, int64_t parts,
+                                    Int block) {
+  RowScales rows;
   if (!op.getPacked() && !op.getRows())
     return rows;
   for (int64_t i = 0; i < parts; ++i) {
@@ -49,8 +51,7 @@ SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
     SmallVector<Value, 2> pair;
     for (int64_t r : {0, 8}) {
       Int inside = code.min(code.add(row, r), type.getDimSize(0) - 1);
-      Int index = code.add(code.mul(inside, type.getDimSize(1)),
-                           getBlockOfK(op, type.getDimSize(1)));
+      Int index = code.add(code.mul(inside, type.getDimSize(1)), block);
       pair.push_back(loadFloats(kernel, op.getRows(), index, 1));
     }
     rows.push_back(pair);
@@ -60,13 +61,13 @@ SmallVector<SmallVector<Value, 2>> Role::loadRowScales(tile::PromoteOp op,
 
 /// One for the whole tile, or one for each register of a row: columns 8 j + 2 t
 /// and the next.
-SmallVector<Value> Role::loadColumnScales(tile::PromoteOp op) {
+SmallVector<Value> Role::loadColumnScales(tile::PromoteOp op, Int block) {
   SmallVector<Value> columns;
   if (!op.getCols())
     return columns;
   auto type = cast<MemRefType>(op.getCols().getType());
   int64_t extent = type.getDimSize(1), width = op.getAccShape()[1];
-  Int begin = code.mul(getBlockOfK(op, type.getDimSize(0)), extent);
+  Int begin = code.mul(block, extent);
   Int first = code.mul(getInt(op.getCoords()[1]), width);
   if (op.getGroup() > 1) {
     Int number = code.min(code.div(first, op.getGroup()), extent - 1);
@@ -104,8 +105,11 @@ LogicalResult Role::writePromote(tile::PromoteOp op) {
   if (op.getCols() && op.getGroup() == 1 &&
       cast<MemRefType>(op.getCols().getType()).getDimSize(1) % 2)
     return refuse(op) << "scales of an odd number of columns";
-  auto rows = loadRowScales(op, int64_t(acc.parts.size()));
-  SmallVector<Value> columns = loadColumnScales(op);
+  if (op.getLate())
+    return writeLate(op);
+  Int block = getBlockOfK(op);
+  auto rows = loadRowScales(op, int64_t(acc.parts.size()), block);
+  SmallVector<Value> columns = loadColumnScales(op, block);
   settlePartials(*op->getBlock());
   Acc sum =
       mma->promote(acc, accs.find(op.getPartial())->second, rows, columns);
