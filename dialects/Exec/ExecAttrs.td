@@ -45,8 +45,8 @@ def Exec_GpuArgAttr : AttrDef<Exec_Dialect, "GpuArg"> {
   let mnemonic = "gpu_arg";
   let summary = "one parameter of a kernel: an address, a tensor map, or bytes";
   let description = [{
-    `value` counts the operands of the launch, then its results; one behind them
-    is the workspace. With `map`, the parameter is a tensor map over the memory
+    `value` counts the operands of the launch, then its results; behind them
+    is the workspace, if there is one, and behind that the counters. With `map`, the parameter is a tensor map over the memory
     at its address plus `offset` bytes; with `bytes`, a scalar as it lies in
     memory.
   }];

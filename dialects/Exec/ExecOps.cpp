@@ -64,7 +64,8 @@ Value LaunchOp::getInPlaceOperand(unsigned i) {
 LogicalResult LaunchOp::verifyGpu() {
   for (auto launch : getGpu()->getAsRange<GpuLaunchAttr>())
     for (auto [i, arg] : llvm::enumerate(launch.getArgs())) {
-      int64_t count = getWorkspaceValue() + (getWorkspace() ? 1 : 0);
+      int64_t count = getWorkspaceValue() + (getWorkspace() ? 1 : 0) +
+                      (getCounters() ? 1 : 0);
       if (arg.getBytes().empty() &&
           (arg.getValue() < 0 || arg.getValue() >= count))
         return emitOpError()

@@ -26,9 +26,10 @@ def Exec_LaunchOp : Exec_Op<"launch", [
     Set by `lower`: `extent` (size of the index range that threads share),
     `grain` (ranges are multiples of it), `scratch` (bytes per thread).
     For GPUs instead: `gpu`, the kernels of the gpu.module that run one after
-    the other, and `workspace`, bytes of memory that they share.
+    the other, `workspace`, bytes of memory that they share, and `counters`,
+    bytes that are zeros before and behind every launch.
     Set by `plan-memory`: `workspace_offset`, and `offsets`, one per result, in the arena of the entry
-    point; -1 for a result that is written straight into an output buffer or
+    point (whose beginning are the counters of all launches); -1 for a result that is written straight into an output buffer or
     a state (`nq.state_write`).
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Tensor>:$inputs,
@@ -39,6 +40,7 @@ def Exec_LaunchOp : Exec_Op<"launch", [
                        OptionalAttr<DenseI64ArrayAttr>:$in_place,
                        OptionalAttr<TypedArrayAttrBase<Exec_GpuLaunchAttr, "launches">>:$gpu,
                        OptionalAttr<I64Attr>:$workspace,
+                       OptionalAttr<I64Attr>:$counters,
                        OptionalAttr<I64Attr>:$workspace_offset);
   let results = (outs Variadic<Exec_Tensor>:$results);
   let builders = [OpBuilder<(ins "::mlir::TypeRange":$results,

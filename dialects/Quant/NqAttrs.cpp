@@ -111,12 +111,18 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (order.size() != digits)
     return emitError() << "order lists " << order.size() << " of " << digits
                        << " digits";
-  if (!swizzle.empty() &&
-      (swizzle.size() != 3 ||
-       llvm::any_of(swizzle, [](int64_t v) { return v < 0 || v > 30; }) ||
-       swizzle[2] < swizzle[0]))
+  if (swizzle.empty())
+    return success();
+  if ((swizzle.size() != 3 && swizzle.size() != 4) ||
+      llvm::any_of(swizzle, [](int64_t v) { return v < 0 || v > 30; }) ||
+      swizzle[2] < swizzle[0])
     return emitError() << "swizzle must be [bits, base, shift] with shift >= "
-                          "bits";
+                          "bits, and maybe a code of words";
+  if (swizzle.size() == 4 &&
+      (swizzle[3] < 1 || swizzle[3] > 2 || swizzle[0] || swizzle[1] < 3))
+    return emitError()
+           << "code " << swizzle[3]
+           << " of words: 1 and 2 work, with bits = 0 and base >= 3";
   return success();
 }
 

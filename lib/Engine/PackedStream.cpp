@@ -14,6 +14,11 @@ PackedStream::PackedStream(unsigned bits, ArrayRef<int64_t> swizzle,
   buffer.reserve(kChunk + kChunk / 4);
   if (swizzle.empty())
     return;
+  if (swizzle.size() == 4) {
+    words = nq::WordCode(swizzle[3]);
+    windowBytes = 4;
+    return;
+  }
   int64_t width = swizzle[0], base = swizzle[1], shift = swizzle[2];
   permutation.resize(size_t(1) << (width + base + shift));
   uint32_t mask = (uint32_t(1) << width) - 1;
@@ -28,6 +33,7 @@ Status PackedStream::flush(bool everything) {
   if (!permutation.empty())
     for (size_t at = 0; at < size; at += windowBytes)
       swizzleWindow(buffer.data() + at);
+  nq::mixWords(words, {buffer.data(), size});
   Status status = append(buffer.data(), size);
   buffer.erase(buffer.begin(), buffer.begin() + size);
   done += size;

@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_ENGINE_PACKEDSTREAM_H
 #define NIBBLE_LIB_ENGINE_PACKEDSTREAM_H
 
+#include "nibble/Dialect/Quant/WordCode.h"
 #include "nibble/Engine/PackLayout.h"
 
 #include <vector>
@@ -50,6 +51,7 @@ private:
   unsigned bits;
   size_t windowBytes;                ///< 1 without swizzle
   std::vector<uint32_t> permutation; ///< storage position of each element
+  nq::WordCode words = nq::WordCode::Plain;
   const AppendBytes &append;
   std::vector<char> buffer, scratch;
   uint64_t done = 0; ///< bytes handed on

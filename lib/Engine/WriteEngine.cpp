@@ -243,7 +243,13 @@ private:
     if (op.getWorkspace()) {
       launch.args.push_back(entry.values.size());
       ++launch.results;
-      entry.values.push_back(describeWorkspace(op));
+      entry.values.push_back(describeBytes(
+          *op.getWorkspace(), op.getWorkspaceOffset().value_or(0)));
+    }
+    if (op.getCounters()) {
+      launch.args.push_back(entry.values.size());
+      ++launch.results;
+      entry.values.push_back(describeBytes(*op.getCounters(), /*offset=*/0));
     }
     for (auto gpu : op.getGpu()->getAsRange<exec::GpuLaunchAttr>()) {
       FailureOr<uint32_t> kernel = getKernel(gpu.getSymbol());
@@ -263,13 +269,14 @@ private:
     return success();
   }
 
-  rt::ValueDesc describeWorkspace(exec::LaunchOp op) {
+  /// Of the arena.
+  rt::ValueDesc describeBytes(int64_t size, int64_t offset) {
     rt::ValueDesc desc;
     desc.name = "v" + std::to_string(entry.values.size());
     desc.dtype = "ui8";
-    desc.shape = {int64_t(*op.getWorkspace())};
-    desc.byteSize = *op.getWorkspace();
-    desc.offset = op.getWorkspaceOffset().value_or(0);
+    desc.shape = {size};
+    desc.byteSize = size;
+    desc.offset = offset;
     return desc;
   }
 

@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_KERNELSELECT_DIGITORDER_H
 #define NIBBLE_LIB_KERNELSELECT_DIGITORDER_H
 
+#include "nibble/Dialect/Quant/WordCode.h"
 #include "nibble/KernelSelect/Layouts.h"
 
 namespace nibble {
@@ -19,12 +20,13 @@ public:
   DigitOrder &row(int64_t digit) { return add(dims.row, digit); }
   DigitOrder &k(int64_t digit) { return add(dims.k, digit); }
 
-  nq::LayoutAttr build(mlir::MLIRContext *context,
-                       nq::LayoutAttr scales) const {
+  nq::LayoutAttr build(mlir::MLIRContext *context, nq::LayoutAttr scales,
+                       nq::WordCode words = nq::WordCode::Plain) const {
     llvm::SmallVector<mlir::DenseI64ArrayAttr> attrs;
     for (llvm::ArrayRef<int64_t> tile : tiles)
       attrs.push_back(mlir::DenseI64ArrayAttr::get(context, tile));
-    return nq::LayoutAttr::get(context, attrs, order, {}, scales);
+    return nq::LayoutAttr::get(context, attrs, order, nq::getSwizzleOf(words),
+                               scales);
   }
 
 private:

@@ -337,6 +337,13 @@ static nq::LayoutAttr getFragmentsBf16(RankedTensorType type, MatrixDims dims) {
   return getFragmentLayout(type, dims, BFloat16Type::get(type.getContext()));
 }
 
+static nq::LayoutAttr getStreamF16(RankedTensorType type, MatrixDims dims) {
+  return getStreamLayout(type, dims, Float16Type::get(type.getContext()));
+}
+static nq::LayoutAttr getStreamBf16(RankedTensorType type, MatrixDims dims) {
+  return getStreamLayout(type, dims, BFloat16Type::get(type.getContext()));
+}
+
 static nq::LayoutAttr getPitched(RankedTensorType type, MatrixDims dims) {
   // 16-bit matrices may be K-major or not: only the pitch counts.
   int64_t rank = type.getRank();
@@ -361,8 +368,9 @@ getOperandsWith(nq::RegionOp region,
   return layouts;
 }
 static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
-  return getOperandsWith(
-      region, [](const Product &) -> LayoutFn { return getStreamLayout; });
+  return getOperandsWith(region, [](const Product &p) -> LayoutFn {
+    return p.a == Format::BF16 ? getStreamBf16 : getStreamF16;
+  });
 }
 static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
   return getOperandsWith(region, [](const Product &p) -> LayoutFn {

@@ -79,7 +79,16 @@ static nq::LayoutAttr getScaleLayout(MLIRContext *context, MatrixDims dims,
       .build(context, {});
 }
 
-nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
+/// E2M1 becomes pairs of the activations' format.
+static nq::WordCode getWords(RankedTensorType type, Type element) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled || !isa<Float4E2M1FNType>(scaled.getStorage()))
+    return nq::WordCode::Plain;
+  return element.isBF16() ? nq::WordCode::E2M1ToBF16 : nq::WordCode::E2M1ToF16;
+}
+
+nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims,
+                                       Type element) {
   std::string why;
   std::optional<StreamFormat> format = getStreamFormat(type, dims, why);
   if (!format)
@@ -120,5 +129,5 @@ nq::LayoutAttr nibble::getStreamLayout(RankedTensorType type, MatrixDims dims) {
       .k(2)
       .k(5)
       .k(3)
-      .build(context, scales);
+      .build(context, scales, getWords(type, element));
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Reference/RefTensor.h"
 
+#include "nibble/Dialect/Quant/WordCode.h"
+
 #include "mlir/IR/BuiltinAttributes.h"
 
 using namespace mlir;
@@ -130,11 +132,34 @@ static void permute(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
   }
 }
 
+static size_t getStorageBytes(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
+                              StorageFormat format) {
+  return rt::formatBytes(format, layout.getStorageSize(shape));
+}
+
+static void packInto(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
+                     StorageFormat format, const char *from, char *to) {
+  permute(layout, shape, format, from, to, /*pack=*/true);
+  nq::mixWords(nq::getWordCode(layout),
+               {to, getStorageBytes(layout, shape, format)});
+}
+
+static void unpackFrom(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
+                       StorageFormat format, const char *from, char *to) {
+  std::vector<char> plain;
+  if (nq::getWordCode(layout) != nq::WordCode::Plain) {
+    plain.assign(from, from + getStorageBytes(layout, shape, format));
+    nq::unmixWords(nq::getWordCode(layout), plain);
+    from = plain.data();
+  }
+  permute(layout, shape, format, from, to, /*pack=*/false);
+}
+
 /// Packs row-major `bytes` into `to`, or copies them if there is no layout.
 static void place(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
                   StorageFormat format, ArrayRef<char> bytes, char *to) {
   if (layout && !layout.isRowMajor())
-    permute(layout, shape, format, bytes.data(), to, /*pack=*/true);
+    packInto(layout, shape, format, bytes.data(), to);
   else
     llvm::copy(bytes.take_front(
                    rt::formatBytes(format, ShapedType::getNumElements(shape))),
@@ -146,7 +171,7 @@ static void fetch(nq::LayoutAttr layout, ArrayRef<int64_t> shape,
                   std::vector<char> &bytes) {
   bytes.resize(rt::formatBytes(format, ShapedType::getNumElements(shape)));
   if (layout && !layout.isRowMajor())
-    permute(layout, shape, format, from, bytes.data(), /*pack=*/false);
+    unpackFrom(layout, shape, format, from, bytes.data());
   else
     std::copy_n(from, bytes.size(), bytes.data());
 }

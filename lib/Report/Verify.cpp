@@ -223,6 +223,8 @@ private:
       auto launch = dyn_cast<exec::LaunchOp>(op);
       if (launch && launch.getWorkspace())
         workspaces[launch] = next++;
+      if (launch && launch.getCounters())
+        ++next; // zeros, which stay
     }
   }
 

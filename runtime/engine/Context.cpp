@@ -50,6 +50,9 @@ void Context::Impl::release(Buffer &buffer) {
   buffer = {};
 }
 
+/// Zeros that every arena begins with; what compilers may reserve for counters.
+static constexpr uint64_t kCounterBytes = 4096;
+
 Status Context::Impl::create() {
   uint64_t arenaSize = 0;
   // Entry points never run at the same time in a context, so they share one
@@ -62,6 +65,10 @@ Status Context::Impl::create() {
     entries.push_back(std::move(state));
   }
   NIBBLE_RETURN_IF_ERROR(allocate(arena, arenaSize).withContext("arena"));
+  // Kernels of GPUs count in its beginning, from zero to zero.
+  if (arena.memory)
+    NIBBLE_RETURN_IF_ERROR(device().fill(
+        arena.memory, 0, std::min<uint64_t>(arenaSize, kCounterBytes)));
   states.resize(info().states.size());
   for (size_t i = 0; i < states.size(); ++i)
     NIBBLE_RETURN_IF_ERROR(

@@ -41,8 +41,10 @@ struct StreamFormat {
 std::optional<StreamFormat> getStreamFormat(mlir::RankedTensorType type,
                                             MatrixDims dims, std::string &why);
 
-/// The layout above; null if there is no such format.
-nq::LayoutAttr getStreamLayout(mlir::RankedTensorType type, MatrixDims dims);
+/// The layout above, next to activations of `element` (f16 or bf16); null if
+/// there is no such format.
+nq::LayoutAttr getStreamLayout(mlir::RankedTensorType type, MatrixDims dims,
+                               mlir::Type element);
 
 } // namespace nibble
 

@@ -1,7 +1,11 @@
 // Reads the ops of a kernel function; helpers shared by all readers.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "KernelGraph.h"
+#include "LaneMath.h"
 
+#include "nibble/Dialect/Quant/WordCode.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -36,6 +40,46 @@ Tensor &KernelGraph::define(Value result, ArrayRef<Tensor *> sources,
   return tensor;
 }
 
+/// Element `at` (0 to 7) of a stored word.
+static Value unmixElement(ImplicitLocOpBuilder &b, const nq::WordRecipe &recipe,
+                          Lanes word, Lanes at) {
+  auto shifted = [&](int left) {
+    return left < 0 ? word >> -left : left ? word << left : word;
+  };
+  Lanes elements = word.c(0);
+  for (auto [i, shifts] : llvm::enumerate(recipe.shifts)) {
+    Lanes pair = shifted(*shifts[0]);
+    if (shifts[1])
+      pair = pair.wrap(arith::XOrIOp::create(b, pair.v, shifted(*shifts[1]).v));
+    pair = pair & int64_t(recipe.mask);
+    elements = elements | ((((pair >> 12) & 0x00080008) |
+                            ((pair >> recipe.magnitude) & 0x00070007))
+                           << int64_t(4 * i));
+  }
+  Value code = arith::ShRUIOp::create(b, elements.v, (at << 2).v).getResult();
+  return (elements.wrap(code) & 15).resize(8).v;
+}
+
+/// Codes whose bits do not lie together (WordCode.h), from the words.
+static Node *pullMixed(Dag &dag, const Tensor &codes, IndexRef index) {
+  Type i32 = IntegerType::get(dag.context, 32);
+  Lin offset = layoutOffset(dag, codes.layout, index, codes.shape);
+  Lin word = dag.floorDiv(offset, 8);
+  const nq::WordRecipe &recipe =
+      nq::getWordRecipe(nq::getWordCode(codes.layout));
+  Node *bits = dag.compute(
+      IntegerType::get(dag.context, 8),
+      {dag.pull(*codes.sources[0], {word}), dag.index(offset - word * 8, i32)},
+      [&recipe](ImplicitLocOpBuilder &b, ArrayRef<Value> values, Type) {
+        return unmixElement(b, recipe, {&b, values[0]}, {&b, values[1]});
+      });
+  return dag.decode(codes.element, bits);
+}
+
+static bool isMixed(const Tensor &codes) {
+  return nq::getWordCode(codes.layout) != nq::WordCode::Plain;
+}
+
 ScaledTensor &KernelGraph::addScaled(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   auto element = cast<nq::ScaledType>(type.getElementType());
@@ -46,6 +90,15 @@ ScaledTensor &KernelGraph::addScaled(Value value) {
   SmallVector<int64_t> grid = element.getScaleGrid(type.getShape());
   result.codes = &add(plainStorage(element), type.getShape(), {}, nullptr);
   result.codes->layout = layout;
+  if (isMixed(*result.codes)) {
+    Tensor *codes = result.codes;
+    Type i32 = IntegerType::get(context, 32);
+    int64_t words = layout.getStorageSize(type.getShape()) / 8;
+    codes->sources = {&add(i32, {words}, {}, nullptr)};
+    codes->compute = [codes](Dag &dag, IndexRef index) {
+      return pullMixed(dag, *codes, index);
+    };
+  }
   result.scales = &add(element.getScale(), grid, {}, nullptr);
   if (layout)
     result.scales->layout = layout.getScales();
@@ -69,7 +122,9 @@ SmallVector<Tensor *> KernelGraph::partsOf(Value value) {
   if (!isScaled(value))
     return {&plainOf(value)};
   ScaledTensor &tensor = scaledOf(value);
-  SmallVector<Tensor *> parts{tensor.codes, tensor.scales};
+  Tensor *codes = tensor.codes;
+  SmallVector<Tensor *> parts{isMixed(*codes) ? codes->sources[0] : codes,
+                              tensor.scales};
   for (Tensor *part : {tensor.global, tensor.zeroPoints})
     if (part)
       parts.push_back(part);

@@ -67,7 +67,7 @@ Lin layoutOffset(Dag &dag, nq::LayoutAttr layout, IndexRef index,
     offset += digits[digit] * stride;
     stride *= extents[digit];
   }
-  if (layout.getSwizzle().empty())
+  if (layout.getSwizzle().empty() || layout.getSwizzle()[0] == 0)
     return offset;
   return applySwizzle(dag, offset, layout.getSwizzle(), stride);
 }

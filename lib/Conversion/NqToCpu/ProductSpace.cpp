@@ -148,7 +148,13 @@ private:
         });
   }
 
-  static bool isOperand(Operation *op, Value value) {
+  /// GPU kernels take reshapes of operands, which move nothing.
+  bool isOperand(Operation *op, Value value) const {
+    while (Operation *from = forCpu ? nullptr : value.getDefiningOp()) {
+      if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(from))
+        return false;
+      value = from->getOperand(0);
+    }
     auto argument = dyn_cast<BlockArgument>(value);
     return argument && argument.getOwner() == op->getBlock();
   }

@@ -63,6 +63,8 @@ static void setAttributes(exec::LaunchOp op, const GpuKernel &kernel) {
       })));
   if (kernel.workspaceBytes)
     op.setWorkspace(kernel.workspaceBytes);
+  if (kernel.counterBytes)
+    op.setCounters(kernel.counterBytes);
   op->setAttr("flops", builder.getI64IntegerAttr(kernel.flops));
 }
 

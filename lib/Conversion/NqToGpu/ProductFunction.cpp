@@ -50,7 +50,7 @@ static mlir::gpu::GPUFuncOp createFunction(ProductGraph &product,
 
 static SmallVector<Type> parameterTypes(cpu::KernelBuffers &buffers,
                                         func::FuncOp part, int64_t floats,
-                                        unsigned maps) {
+                                        unsigned maps, int64_t counters) {
   SmallVector<Type> types;
   for (Type type : part.getArgumentTypes())
     types.push_back(buffers.bufferType(type));
@@ -58,6 +58,8 @@ static SmallVector<Type> parameterTypes(cpu::KernelBuffers &buffers,
     types.push_back(buffers.bufferType(type));
   if (floats)
     types.push_back(MemRefType::get({floats}, buffers.b.getF32Type()));
+  if (counters)
+    types.push_back(MemRefType::get({counters}, buffers.b.getI32Type()));
   types.append(maps, LLVM::LLVMPointerType::get(part.getContext()));
   return types;
 }
@@ -66,13 +68,14 @@ ProductFunction::ProductFunction(ProductGraph &product,
                                  mlir::gpu::GPUModuleOp target,
                                  const Twine &symbol, int64_t threads,
                                  int64_t blocks, int64_t workspaceFloats,
-                                 unsigned maps)
+                                 unsigned maps, int64_t counters)
     : KernelBuffers(product.part),
       function(createFunction(
           product, target, symbol,
-          parameterTypes(*this, product.part, workspaceFloats, maps), threads,
-          blocks)),
-      code(b, product.product->getLoc()), threads(threads), maps(maps) {
+          parameterTypes(*this, product.part, workspaceFloats, maps, counters),
+          threads, blocks)),
+      code(b, product.product->getLoc()), threads(threads), maps(maps),
+      hasCounters(counters) {
   b.setInsertionPointToEnd(&function.getBody().front());
   bindArguments(product.graph, product.stages, function.getArguments(),
                 function, function.getName());

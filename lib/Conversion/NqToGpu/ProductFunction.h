@@ -25,14 +25,16 @@ struct ProductGraph {
 };
 
 /// A kernel in a gpu.module. Its parameters are the buffers of the operands and
-/// of the result of a part, then an optional workspace of f32, then optional
-/// tensor maps (pointers; convert-gpu-to-llvm makes them constants of a grid).
+/// of the result of a part, then an optional workspace of f32, optional
+/// counters of 32 bits, then optional tensor maps (pointers;
+/// convert-gpu-to-llvm makes them constants of a grid).
 class ProductFunction : public cpu::KernelBuffers {
 public:
   /// Registers are left for `blocks` blocks of `threads` on a multiprocessor.
   ProductFunction(ProductGraph &product, mlir::gpu::GPUModuleOp target,
                   const llvm::Twine &symbol, int64_t threads, int64_t blocks,
-                  int64_t workspaceFloats, unsigned maps = 0);
+                  int64_t workspaceFloats, unsigned maps = 0,
+                  int64_t counters = 0);
 
   /// `count` f32 in shared memory, 16-byte aligned.
   mlir::Value addShared(int64_t count);
@@ -41,8 +43,11 @@ public:
   /// Number of the block.
   mlir::Value block();
   mlir::Value getWorkspace() {
-    return function.getArgument(function.getFunctionType().getNumInputs() - 1 -
-                                maps);
+    return function.getArgument(getCountersNumber() - hasCounters);
+  }
+  /// Number of the argument behind the workspace.
+  unsigned getCountersNumber() {
+    return function.getFunctionType().getNumInputs() - 1 - maps;
   }
   mlir::Value getMap() {
     return function.getArgument(function.getFunctionType().getNumInputs() -
@@ -65,6 +70,7 @@ public:
 private:
   int64_t threads;
   unsigned maps;
+  bool hasCounters;
 };
 
 } // namespace gpu

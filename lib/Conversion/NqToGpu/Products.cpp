@@ -50,6 +50,13 @@ public:
   }
 
   FailureOr<GpuKernel> run() {
+    if (chosen.generator == ProductGenerator::Streams) {
+      FailureOr<std::optional<GpuKernel>> whole = streamWhole();
+      if (failed(whole))
+        return failure();
+      if (*whole)
+        return std::move(**whole);
+    }
     for (KernelPart &part : cut.parts)
       if (failed(lower(part)))
         return failure();
@@ -57,6 +64,19 @@ public:
   }
 
 private:
+  /// Products and what follows them as one kernel.
+  FailureOr<std::optional<GpuKernel>> streamWhole() {
+    std::string why;
+    auto kernel = emitStreamGemm(cut.getKernel(), target, options, why);
+    if (failed(kernel) || *kernel || cut.parts.size() == 1)
+      return kernel;
+    remarkMissed(cut.getKernel().getLoc(), "lower-kernels-to-gpu")
+        << RemarkArg("chosen", "the product and what follows it as kernels of "
+                               "their own")
+        << RemarkArg("rejected", "one kernel") << RemarkArg("reason", why);
+    return kernel;
+  }
+
   LogicalResult lower(KernelPart &part) {
     FailureOr<GpuKernel> lowered = emit(part);
     if (failed(lowered))
@@ -67,8 +87,9 @@ private:
     for (Value value : part.results)
       values.push_back(place(value));
     // Its own workspace is free when it is done, the next part's takes its
-    // place.
+    // place. Counters are behind the workspace; all parts have the same.
     values.push_back({workspace, kept});
+    values.push_back({workspace + 1, 0});
     for (KernelLaunch &launch : lowered->launches) {
       for (KernelArg &arg : launch.args)
         if (arg.kind != KernelArg::Bytes) {
@@ -79,6 +100,7 @@ private:
       result.launches.push_back(std::move(launch));
     }
     result.flops += lowered->flops;
+    result.counterBytes = std::max(result.counterBytes, lowered->counterBytes);
     result.workspaceBytes = std::max(
         result.workspaceBytes,
         kept + int64_t(llvm::alignTo(lowered->workspaceBytes, kAlignment)));

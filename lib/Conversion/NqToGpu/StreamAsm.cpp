@@ -97,6 +97,12 @@ Value StreamAsm::advance(Value global, Value bytes) {
   return arith::AddIOp::create(b, global, wide);
 }
 
+Value StreamAsm::advance(Value global, Value count, int64_t size) {
+  Value wide = arith::ExtUIOp::create(b, b.getI64Type(), count);
+  Value by = arith::ConstantOp::create(b, b.getI64IntegerAttr(size));
+  return arith::AddIOp::create(b, global, arith::MulIOp::create(b, wide, by));
+}
+
 void StreamAsm::initBarrier(Value barrier) {
   emit("mbarrier.init.shared.b64 [$0], 1;", "r", {}, barrier, true);
 }
@@ -124,9 +130,12 @@ void StreamAsm::copyBox(Value shared, Value map, Value x, Value y,
        "r,l,r,r,r,~{memory}", {}, {shared, map, x, y, barrier}, true);
 }
 
-void StreamAsm::copy16(Value shared, Value global) {
-  emit("cp.async.cg.shared.global [$0], [$1], 16;", "r,l,~{memory}", {},
-       {shared, global}, true);
+void StreamAsm::copy16(Value condition, Value shared, Value global,
+                       int64_t offset) {
+  std::string behind = "+" + std::to_string(offset);
+  emit("@$2 cp.async.cg.shared.global [$0" + behind + "], [$1" + behind +
+           "], 16;",
+       "r,l,b,~{memory}", {}, {shared, global, condition}, true);
 }
 
 void StreamAsm::commitCopies() {
@@ -155,6 +164,43 @@ Value StreamAsm::loadByte(Value shared) {
 
 void StreamAsm::storeFloat(Value shared, Value value) {
   emit("st.shared.f32 [$0], $1;", "r,f", {}, {shared, value}, true);
+}
+
+void StreamAsm::storeWord(Value shared, Value value) {
+  emit("st.shared.b32 [$0], $1;", "r,r,~{memory}", {}, {shared, value}, true);
+}
+
+Value StreamAsm::countRound(Value global, int64_t count) {
+  return emitOne("atom.acq_rel.gpu.global.inc.u32 $0, [$1], $2;",
+                 "=r,l,r,~{memory}", b.getI32Type(),
+                 {global, constant(count - 1)}, true);
+}
+
+Value StreamAsm::exchange(Value global, int64_t value) {
+  return emitOne("atom.acq_rel.gpu.global.exch.b32 $0, [$1], $2;",
+                 "=r,l,r,~{memory}", b.getI32Type(), {global, constant(value)},
+                 true);
+}
+
+Value StreamAsm::replace(Value global, int64_t old, int64_t value) {
+  return emitOne("atom.acq_rel.gpu.global.cas.b32 $0, [$1], $2, $3;",
+                 "=r,l,r,r,~{memory}", b.getI32Type(),
+                 {global, constant(old), constant(value)}, true);
+}
+
+Value StreamAsm::waitForWord(Value global, int64_t value, int64_t most) {
+  std::string text = "{\n.reg .pred p;\n.reg .b32 n;\nmov.b32 n, 0;\nagain:\n"
+                     "ld.acquire.gpu.global.b32 $0, [$1];\n"
+                     "setp.eq.u32 p, $0, " +
+                     std::to_string(value) +
+                     ";\n@p bra done;\nadd.u32 n, n, 1;\n"
+                     "setp.lt.u32 p, n, " +
+                     std::to_string(most) + ";\n@p bra again;\ndone:\n}";
+  return emitOne(text, "=&r,l,~{memory}", b.getI32Type(), {global}, true);
+}
+
+void StreamAsm::storeGlobal(Value global, Value value) {
+  emit("st.global.b32 [$0], $1;", "l,r,~{memory}", {}, {global, value}, true);
 }
 
 Value StreamAsm::loadFloats(Value shared, int64_t count, Value rank) {

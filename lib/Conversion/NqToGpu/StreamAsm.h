@@ -33,6 +33,8 @@ public:
   /// Address of byte `offset` of parameter `number`.
   mlir::Value getGlobal(unsigned number, int64_t offset);
   mlir::Value advance(mlir::Value global, mlir::Value bytes);
+  /// By `count` times `size` bytes.
+  mlir::Value advance(mlir::Value global, mlir::Value count, int64_t size);
 
   /// Barriers of shared memory: one arrival, and bytes that copies bring.
   void initBarrier(mlir::Value barrier);
@@ -43,9 +45,11 @@ public:
   /// The box at (x, y) of a tensor map.
   void copyBox(mlir::Value shared, mlir::Value map, mlir::Value x,
                mlir::Value y, mlir::Value barrier);
-  /// 16 bytes from global to shared memory. Copies of a thread come in groups;
-  /// all but its last `pending` groups are there after a wait.
-  void copy16(mlir::Value shared, mlir::Value global);
+  /// 16 bytes from global to shared memory, `offset` behind both addresses, if
+  /// `condition` is true. Copies of a thread come in groups; all but its last
+  /// `pending` groups are there after a wait.
+  void copy16(mlir::Value condition, mlir::Value shared, mlir::Value global,
+              int64_t offset = 0);
   void commitCopies();
   void waitForCopies(int64_t pending);
   void syncWarp();
@@ -59,6 +63,18 @@ public:
   mlir::Value loadHalf(mlir::Value shared) { return sm90::loadHalf(b, shared); }
   mlir::Value loadByte(mlir::Value shared); ///< zero-extended
   void storeFloat(mlir::Value shared, mlir::Value value);
+  void storeWord(mlir::Value shared, mlir::Value value);
+  /// Counts from 0 to `count` - 1 and begins again: what was there before.
+  /// What this block wrote before a barrier is seen by those that count later,
+  /// behind a barrier.
+  mlir::Value countRound(mlir::Value global, int64_t count);
+  /// The same order: exchanges a word; replaces it if it is `old`. Both return
+  /// what was there.
+  mlir::Value exchange(mlir::Value global, int64_t value);
+  mlir::Value replace(mlir::Value global, int64_t old, int64_t value);
+  /// A word when it is `value`, or what it is after `most` looks.
+  mlir::Value waitForWord(mlir::Value global, int64_t value, int64_t most);
+  void storeGlobal(mlir::Value global, mlir::Value value);
   /// `count` (1 or 4) f32, of this block's memory, or of block `rank` of the
   /// cluster.
   mlir::Value loadFloats(mlir::Value shared, int64_t count, mlir::Value rank);

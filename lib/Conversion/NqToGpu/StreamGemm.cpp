@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "StreamGemm.h"
 
-#include "ProductMatrices.h"
+#include "StreamTail.h"
 #include "StreamWeights.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -21,33 +21,32 @@ constexpr int64_t kEarlyPieces = 1;
 
 class StreamEmitter {
 public:
-  StreamEmitter(ProductGraph &graph, mlir::gpu::GPUModuleOp target,
-                const StreamProblem &problem, const StreamPlan &plan)
-      : graph(graph), target(target), problem(problem), plan(plan),
-        product(graph.graph, problem.op),
+  StreamEmitter(ProductGraph &graph, StreamTail &tail,
+                mlir::gpu::GPUModuleOp target, const StreamProblem &problem,
+                const StreamPlan &plan)
+      : tail(tail), problem(problem), plan(plan),
         function(graph, target, graph.part.getName() + "_stream",
                  plan.threads(), /*blocks=*/1, plan.workspaceFloats(problem),
-                 /*maps=*/1),
+                 /*maps=*/1, plan.counters()),
         code(function) {}
 
   GpuKernel run() {
     place();
     StreamWeights weights(code, problem, plan, lane);
+    tail.setFactor(weights.getFactor());
     SmallVector<Value> sums = multiplyAll(weights);
     storeSums(sums);
-    addGlobalScale();
-    writeResult(weights.getFactor());
+    writeResult();
+    writePassed();
     GpuKernel kernel;
     KernelLaunch launch = function.finish(plan.blocks);
     launch.args.push_back(KernelArg::tensorMap(problem.tokens, getMap()));
     launch.cluster[0] = plan.cluster;
     launch.sharedBytes = plan.sharedBytes();
     kernel.launches.push_back(std::move(launch));
-    if (plan.hasSecondPass()) {
-      kernel.workspaceBytes = plan.workspaceFloats(problem) * 4;
-      kernel.launches.push_back(emitSum());
-    }
-    kernel.flops = 2 * problem.m * problem.n * problem.k;
+    kernel.workspaceBytes = plan.workspaceFloats(problem) * 4;
+    kernel.counterBytes = plan.counters() * 4;
+    kernel.flops = 2 * problem.products() * problem.m * problem.n * problem.k;
     return kernel;
   }
 
@@ -78,9 +77,39 @@ private:
     shared = code.getShared();
     ring = code.add(code.add(shared, plan.tokenBytes()),
                     code.mul(warp, plan.ringBytes()));
-    codesOfAll = code.getGlobal(problem.weight, problem.codes);
-    if (problem.format.block)
-      scalesOfAll = code.getGlobal(problem.weight, problem.scales);
+    for (int64_t tile = 0; tile < plan.tiles; ++tile)
+      places.push_back(placeOf(tile));
+  }
+
+  /// What this lane copies of the first piece of a tile of 16 rows; behind the
+  /// last tile, of that one again.
+  struct TilePlace {
+    Value codes, scales;
+  };
+  TilePlace placeOf(int64_t tile) {
+    Value inBlock = code.add(code.mul(rowGroup, plan.tiles), tile);
+    int64_t each = plan.rowsEach / 16;
+    Value weight = code.div(inBlock, each);
+    Value number = code.add(code.mul(rowBlock, each), code.rem(inBlock, each));
+    Value last = code.constant(problem.rowTiles() - 1);
+    number = code.select(code.less(number, last), number, last);
+    Value piece = code.mul(number, problem.pieces());
+    TilePlace place;
+    for (auto [i, one] : llvm::enumerate(problem.weights)) {
+      Value codes = code.getGlobal(one.argument, one.codes), scales;
+      if (problem.format.block)
+        scales = code.getGlobal(one.argument, one.scales);
+      Value here = i ? code.equal(weight, i) : Value();
+      place.codes = i ? code.select(here, codes, place.codes) : codes;
+      if (scales)
+        place.scales = i ? code.select(here, scales, place.scales) : scales;
+    }
+    Value mine = code.mul(lane, 16);
+    place.codes = code.advance(code.advance(place.codes, piece, 1024), mine);
+    if (place.scales)
+      place.scales = code.advance(
+          code.advance(place.scales, piece, problem.scaleBytes()), mine);
+    return place;
   }
 
   /// Pieces of this warp that are before the end of k. Blocks begin at
@@ -106,41 +135,30 @@ private:
   // Copies
   //===--------------------------------------------------------------------===//
 
-  /// Number of a tile of 16 rows; behind the end, the last one again.
-  Value rowTile(int64_t tile) {
-    Value number = code.add(code.mul(rowBlock, plan.rows / 16),
-                            code.add(code.mul(rowGroup, plan.tiles), tile));
-    Value last = code.constant(problem.rowTiles() - 1);
-    return code.select(code.less(number, last), number, last);
-  }
-
   /// Codes and scales of this warp's step, lane after lane, as one group.
+  /// Without branches, which ptxas separates from copies by empty loads.
   void copyWeights(Value step, Value slot) {
-    function.code.ifElse(code.less(step, count), [&] {
-      Value piece =
-          code.add(code.add(firstOfBlock, firstInBlock), pieceAt(step));
-      Value to = code.add(ring, code.mul(slot, plan.stageBytes()));
-      for (int64_t tile = 0; tile < plan.tiles; ++tile)
-        copyPiece(code.add(to, tile * problem.pieceBytes()),
-                  code.add(code.mul(rowTile(tile), problem.pieces()), piece));
-    });
+    Value inside = code.less(step, count);
+    Value piece = code.add(code.add(firstOfBlock, firstInBlock), pieceAt(step));
+    Value to = code.add(code.add(ring, code.mul(slot, plan.stageBytes())),
+                        code.mul(lane, 16));
+    for (int64_t tile = 0; tile < plan.tiles; ++tile)
+      copyPiece(places[tile], inside, code.add(to, tile * problem.pieceBytes()),
+                piece);
     code.commitCopies();
   }
 
-  void copyPiece(Value to, Value number) {
-    Value at = code.mul(lane, 16);
-    Value codes = code.add(code.mul(number, 1024), at);
-    for (int64_t load : {0, 512})
-      code.copy16(code.add(code.add(to, load), at),
-                  code.advance(codesOfAll, code.add(codes, load)));
+  void copyPiece(const TilePlace &place, Value inside, Value to, Value piece) {
+    Value codes = code.advance(place.codes, piece, 1024);
+    code.copy16(inside, to, codes);
+    code.copy16(inside, to, codes, 512);
     int64_t bytes = problem.scaleBytes();
     if (!bytes)
       return;
-    function.code.ifElse(code.less(lane, code.constant(bytes / 16)), [&] {
-      code.copy16(
-          code.add(code.add(to, 1024), at),
-          code.advance(scalesOfAll, code.add(code.mul(number, bytes), at)));
-    });
+    Value copies = arith::AndIOp::create(
+        function.code.b, inside, code.less(lane, code.constant(bytes / 16)));
+    code.copy16(copies, code.add(to, 1024),
+                code.advance(place.scales, piece, bytes));
   }
 
   /// Tokens [m, k], 64 k of them at a time. Zeros stand for what is behind the
@@ -248,7 +266,8 @@ private:
     carried.pop_back();
     if (plan.wide)
       carried = code.finishProducts(carried);
-    function.barrier();
+    if (!plan.hasOwnSums)
+      function.barrier();
     return carried;
   }
 
@@ -379,7 +398,7 @@ private:
     Value token = code.mul(code.rem(lane, 4), 2);
     Value base = code.add(code.mul(kGroup, plan.sumsOfGroup()),
                           code.add(code.mul(token, plan.sumPitch()), row));
-    base = code.add(shared, code.mul(base, 4));
+    base = code.add(code.add(shared, plan.sumsAt()), code.mul(base, 4));
     for (auto [number, sum] : llvm::enumerate(sums)) {
       int64_t tile = int64_t(number) / 4 / plan.tokenTiles,
               tokens = int64_t(number) / 4 % plan.tokenTiles,
@@ -390,136 +409,232 @@ private:
     }
   }
 
-  /// Sums of warps and blocks in the order of k. Blocks of a cluster share the
-  /// elements; others leave theirs to a second launch.
-  void writeResult(double factor) {
+  using UnitFn = llvm::function_ref<void(Value, Value, Value)>;
+
+  int64_t perToken() const { return plan.rowsEach / tail.getLanes(); }
+  int64_t units() const { return problem.m * perToken(); }
+
+  /// Calls `body` with a token, and a unit of columns that are written
+  /// together, counted in the block and in all, of units [first, end) of the
+  /// rows. Blocks of a cluster share the units.
+  void forEachUnit(Value first, Value end, UnitFn body) {
+    Value mine = code.add(first, thread);
+    if (plan.isCluster())
+      mine = code.add(mine, code.mul(rank, plan.threads()));
+    function.code.loop(
+        code.toIndex(mine), code.toIndex(end), plan.cluster * plan.threads(),
+        [&](Value index) {
+          Value unit = code.fromIndex(index);
+          Value token = code.div(unit, perToken()),
+                here = code.rem(unit, perToken());
+          Value column = code.add(code.mul(rowBlock, perToken()), here);
+          if (problem.n % plan.rowsEach == 0)
+            return body(token, here, column);
+          function.code.ifElse(
+              code.less(column, code.constant(problem.n / tail.getLanes())),
+              [&] { body(token, here, column); });
+        });
+  }
+  void forEachUnit(UnitFn body) {
+    forEachUnit(code.constant(0), code.constant(units()), body);
+  }
+
+  /// Sums of warps and blocks in the order of k, and what follows.
+  void writeResult() {
     if (plan.isCluster())
       code.clusterBarrier();
     else
       function.barrier();
-    bindResult(function);
-    ResultWriter writer(graph.part.getContext(), product.c);
-    int64_t lanes = writer.getLanes(), perToken = plan.rows / lanes;
-    int64_t sharing = plan.cluster;
-    Value first = thread;
-    if (plan.isCluster())
-      first = code.add(code.mul(rank, plan.threads()), thread);
-    function.code.loop(
-        code.toIndex(first), function.code.index(problem.m * perToken),
-        sharing * plan.threads(), [&](Value index) {
-          Value unit = code.fromIndex(index);
-          Value token = code.div(unit, perToken),
-                here = code.rem(unit, perToken);
-          Value column = code.add(code.mul(rowBlock, perToken), here);
-          auto write = [&] {
-            Value sum = addParts(token, code.mul(here, lanes), lanes, factor);
-            if (plan.hasSecondPass())
-              storePart(sum, token, column, lanes);
-            else
-              writer.write(function.code, sum, function.code.index(0),
-                           code.toIndex(token), code.toIndex(column));
-          };
-          if (problem.n % plan.rows == 0)
-            return write();
-          function.code.ifElse(
-              code.less(column, code.constant(problem.n / lanes)), write);
-        });
+    forEachUnit([&](Value token, Value here, Value column) {
+      SmallVector<Value> sums;
+      for (int64_t i = 0; i < problem.products(); ++i)
+        sums.push_back(addGroups(token, here, i));
+      if (!plan.hasParts())
+        return tail.write(function.code, sums, code.toIndex(token),
+                          code.toIndex(column));
+      for (auto [i, sum] : llvm::enumerate(sums))
+        storePart(sum, token, column, i);
+    });
     if (plan.isCluster())
       code.clusterBarrier();
+    if (plan.hasParts())
+      addParts();
   }
 
-  void bindResult(ProductFunction &f) {
-    product.c.tensor->buffer.memref =
-        f.function.getArgument(graph.part.getNumArguments());
+  void writePassed() {
+    if (!tail.hasPassed())
+      return;
+    Value number = code.fromIndex(function.block());
+    function.code.ifElse(code.equal(code.add(number, thread), 0),
+                         [&] { tail.writePassed(function.code); });
   }
 
-  /// The workspace is [parts, m, n].
-  void storePart(Value sum, Value token, Value column, int64_t lanes) {
-    Value row = code.add(code.mul(part, problem.m), token);
-    Value at = code.toIndex(
-        code.add(code.mul(row, problem.n), code.mul(column, lanes)));
-    if (lanes == 1)
+  /// Of groups of warps, and of the blocks of a cluster.
+  Value addGroups(Value token, Value here, int64_t weight) {
+    int64_t lanes = tail.getLanes();
+    Value row = code.add(code.mul(here, lanes), weight * plan.rowsEach);
+    Value at =
+        code.add(code.add(shared, plan.sumsAt()),
+                 code.mul(code.add(code.mul(token, plan.sumPitch()), row), 4));
+    Value sum;
+    for (int64_t split = 0; split < plan.cluster; ++split)
+      for (int64_t group = 0; group < plan.kGroups; ++group)
+        sum = addTo(
+            sum,
+            code.loadFloats(code.add(at, group * plan.sumsOfGroup() * 4), lanes,
+                            plan.isCluster() ? code.constant(split) : Value()));
+    return sum;
+  }
+
+  Value addTo(Value sum, Value part) {
+    if (!sum)
+      return part;
+    return arith::AddFOp::create(function.code.b, sum, part);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Sums of parts
+  //===--------------------------------------------------------------------===//
+
+  /// The workspace is [parts, products, m, n].
+  Value placeOfPart(Value number, Value token, Value column, int64_t weight) {
+    Value row = code.add(code.mul(number, problem.products() * problem.m),
+                         code.add(token, weight * problem.m));
+    return code.toIndex(
+        code.add(code.mul(row, problem.n), code.mul(column, tail.getLanes())));
+  }
+
+  void storePart(Value sum, Value token, Value column, int64_t weight) {
+    Value at = placeOfPart(part, token, column, weight);
+    if (tail.getLanes() == 1)
       return function.code.store(sum, function.getWorkspace(), at);
     vector::StoreOp::create(function.code.b, sum, function.getWorkspace(), at,
                             /*nontemporal=*/false, llvm::MaybeAlign(16));
   }
 
-  /// One thread per element, or per four of a row.
-  KernelLaunch emitSum() {
-    constexpr int64_t kThreads = 128;
-    ProductFunction f(graph, target, graph.part.getName() + "_sum", kThreads,
-                      /*blocks=*/8, plan.workspaceFloats(problem));
-    bindResult(f);
-    ResultWriter writer(graph.part.getContext(), product.c);
-    int64_t lanes = writer.getLanes(), perRow = problem.n / lanes,
-            units = problem.m * perRow;
-    Value unit = f.code.add(f.code.mul(f.block(), kThreads), f.thread());
-    f.code.ifElse(f.code.less(unit, f.code.index(units)), [&] {
-      Value sum;
-      for (int64_t i = 0; i < plan.parts; ++i) {
-        Value part = loadPart(f, f.code.add(unit, i * units), lanes);
-        sum =
-            sum ? arith::AddFOp::create(f.code.b, sum, part).getResult() : part;
-      }
-      writer.write(f.code, sum, f.code.index(0), f.code.div(unit, perRow),
-                   f.code.rem(unit, perRow));
-    });
-    return f.finish((units + kThreads - 1) / kThreads);
-  }
-
-  static Value loadPart(ProductFunction &f, Value unit, int64_t lanes) {
+  Value loadPart(Value number, Value token, Value column, int64_t weight) {
+    int64_t lanes = tail.getLanes();
+    Value at = placeOfPart(number, token, column, weight);
     if (lanes == 1)
-      return f.code.loadScalar(f.getWorkspace(), unit);
-    return vector::LoadOp::create(f.code.b, f.code.vec(lanes, f.code.f32()),
-                                  f.getWorkspace(), f.code.mul(unit, lanes),
+      return function.code.loadScalar(function.getWorkspace(), at);
+    return vector::LoadOp::create(function.code.b,
+                                  function.code.vec(lanes, function.code.f32()),
+                                  function.getWorkspace(), at,
                                   /*nontemporal=*/false, llvm::MaybeAlign(16));
   }
 
-  Value addParts(Value token, Value row, int64_t lanes, double factor) {
-    ImplicitLocOpBuilder &b = function.code.b;
-    Value at = code.add(
-        shared, code.mul(code.add(code.mul(token, plan.sumPitch()), row), 4));
-    Value sum;
-    for (int64_t split = 0; split < plan.cluster; ++split)
-      for (int64_t group = 0; group < plan.kGroups; ++group) {
-        Value part =
-            code.loadFloats(code.add(at, group * plan.sumsOfGroup() * 4), lanes,
-                            plan.isCluster() ? code.constant(split) : Value());
-        sum = sum ? arith::AddFOp::create(b, sum, part).getResult() : part;
-      }
-    if (factor == 1)
-      return sum;
-    TypedAttr value = b.getF32FloatAttr(float(factor));
-    if (lanes > 1)
-      value = DenseElementsAttr::get(cast<ShapedType>(sum.getType()),
-                                     Attribute(value));
-    return arith::MulFOp::create(b, sum, arith::ConstantOp::create(b, value));
+  /// What blocks of the same rows and rank count in: how many are done, then a
+  /// word of each part.
+  Value counterOf(Value number) {
+    Value rows = code.add(code.mul(rowBlock, plan.cluster), rank);
+    Value at = code.add(code.mul(rows, plan.countersOfRows()), number);
+    return code.advance(code.getGlobal(function.getCountersNumber(), 0),
+                        code.mul(at, 4));
+  }
+  Value flagOf(Value number) {
+    return code.add(code.add(shared, plan.flagsAt()), code.mul(number, 4));
   }
 
-  /// Scales per block are in the sums, the global one is not.
-  void addGlobalScale() {
-    if (!problem.format.block)
-      return;
-    nq::MatmulOp op = problem.op;
-    cpu::ScaledTensor &scaled = graph.graph.scaledOf(op.getB());
-    if (!scaled.global)
-      return;
-    product.c.factors.push_back([&scaled](cpu::Dag &dag, const cpu::Lin &,
-                                          const cpu::Lin &, const cpu::Lin &) {
-      return dag.pull(*scaled.global, cpu::Index(scaled.global->shape.size()));
+  /// What thread 0 reads, in all threads. It sees what other blocks wrote
+  /// before, and so do they.
+  Value tellAll(llvm::function_ref<Value()> read) {
+    Value flag = flagOf(code.constant(0));
+    function.code.ifElse(code.equal(thread, 0),
+                         [&] { code.storeWord(flag, read()); });
+    function.barrier();
+    return code.load(flag, 1).front();
+  }
+
+  /// Parts in the order of k, whoever adds them up: same input, same bits.
+  void addUnits(Value first, Value end) {
+    forEachUnit(first, end, [&](Value token, Value, Value column) {
+      SmallVector<Value> sums(problem.products());
+      for (int64_t i = 0; i < plan.parts; ++i)
+        for (auto [weight, sum] : llvm::enumerate(sums))
+          sum = addTo(sum, loadPart(code.constant(i), token, column, weight));
+      tail.write(function.code, sums, code.toIndex(token),
+                 code.toIndex(column));
     });
   }
 
-  ProductGraph &graph;
-  mlir::gpu::GPUModuleOp target;
+  void addParts() {
+    function.barrier();
+    Value before = tellAll([&] {
+      return code.countRound(counterOf(code.constant(0)), plan.parts);
+    });
+    Value isLast = code.equal(before, plan.parts - 1);
+    if (plan.sharesSums)
+      function.code.ifElse(isLast, [&] { shareOut(); }, [&] { addShare(); });
+    else
+      function.code.ifElse(
+          isLast, [&] { addUnits(code.constant(0), code.constant(units())); });
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Shares of sums
+  //===--------------------------------------------------------------------===//
+  // All blocks of some rows wait for the last one, each for its word, and add
+  // up a share of the units. A block that waits too long (others may have found
+  // no place yet, and never will if all wait) leaves its share to the last one.
+
+  enum : int64_t { kNobody = 0, kAllDone = 1, kLeft = 2 };
+  static constexpr int64_t kMostLooks = 64;
+
+  void addUnitsOf(Value share) {
+    int64_t size = llvm::divideCeil(units(), plan.parts);
+    Value first = code.mul(share, size), all = code.constant(units());
+    Value end =
+        arith::MinSIOp::create(function.code.b, code.add(first, size), all);
+    addUnits(first, end);
+    function.code.ifElse(code.equal(thread, 0), [&] {
+      code.storeGlobal(counterOf(code.add(share, 1)), code.constant(kNobody));
+    });
+  }
+
+  void addShare() {
+    Value word = counterOf(code.add(part, 1)), flag = flagOf(code.constant(1));
+    function.code.ifElse(code.equal(thread, 0), [&] {
+      Value looked = code.waitForWord(word, kAllDone, kMostLooks);
+      code.storeWord(flag, looked);
+      function.code.ifElse(code.equal(looked, kNobody), [&] {
+        code.storeWord(flag, code.replace(word, kNobody, kLeft));
+      });
+    });
+    function.barrier();
+    Value seen = code.load(flag, 1).front();
+    function.code.ifElse(code.equal(seen, kAllDone), [&] { addUnitsOf(part); });
+  }
+
+  /// Of the last block: its own share, and those that were left.
+  void shareOut() {
+    function.code.ifElse(code.less(thread, code.constant(plan.parts)), [&] {
+      Value seen = code.exchange(counterOf(code.add(thread, 1)), kAllDone);
+      Value own = code.constant(kLeft);
+      Value isOwn = arith::CmpIOp::create(
+          function.code.b, arith::CmpIPredicate::eq, thread, part);
+      code.storeWord(flagOf(code.add(thread, 1)),
+                     code.select(isOwn, own, seen));
+    });
+    function.barrier();
+    function.code.loop(function.code.index(0), function.code.index(plan.parts),
+                       1, [&](Value index) {
+                         Value share = code.fromIndex(index);
+                         Value seen =
+                             code.load(flagOf(code.add(share, 1)), 1).front();
+                         function.code.ifElse(code.equal(seen, kLeft),
+                                              [&] { addUnitsOf(share); });
+                       });
+  }
+
+  StreamTail &tail;
   const StreamProblem &problem;
   const StreamPlan &plan;
-  MatrixProduct product;
   ProductFunction function;
   StreamAsm code;
   Value thread, lane, warp, rowGroup, kGroup, rank, part, rowBlock;
   Value firstOfBlock, firstInBlock, count, turn; ///< pieces
-  Value shared, ring, codesOfAll, scalesOfAll;
+  Value shared, ring;
+  SmallVector<TilePlace> places; ///< of this warp's tiles
 };
 
 } // namespace
@@ -536,10 +651,11 @@ emitStreamGemm(func::FuncOp part, mlir::gpu::GPUModuleOp target,
     return std::optional<GpuKernel>();
   }
   ProductGraph graph(part);
-  if (failed(graph.read()))
-    return failure();
+  StreamTail tail(graph, problem);
+  if (failed(tail.read(why)))
+    return std::optional<GpuKernel>();
   return std::optional<GpuKernel>(
-      StreamEmitter(graph, target, problem, plan).run());
+      StreamEmitter(graph, tail, target, problem, plan).run());
 }
 
 } // namespace gpu

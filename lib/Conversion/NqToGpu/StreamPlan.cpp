@@ -32,46 +32,62 @@ static BlockArgument getArgument(Value value) {
   return cast<BlockArgument>(value);
 }
 
-LogicalResult StreamProblem::read(func::FuncOp part, std::string &why) {
-  auto no = [&](const Twine &reason) {
-    why = reason.str();
-    return failure();
-  };
-  op = *part.getOps<nq::MatmulOp>().begin();
+static LogicalResult no(std::string &why, const Twine &reason) {
+  why = reason.str();
+  return failure();
+}
+
+/// Everything that the first product fixes for the others is in `this`.
+LogicalResult StreamProblem::add(nq::MatmulOp op, std::string &why) {
   RankedTensorType right = typeOf(op.getB());
   Type element = typeOf(op.getA()).getElementType();
   if (!element.isF16() && !element.isBF16())
-    return no("activations are neither f16 nor bf16");
-  bf16 = element.isBF16();
+    return no(why, "activations are neither f16 nor bf16");
   BlockArgument a = getArgument(op.getA());
   auto b = dyn_cast<BlockArgument>(op.getB());
   if (!a || nq::getLayout(a.getType()))
-    return no("activations do not lie row-major in memory");
+    return no(why, "activations do not lie row-major in memory");
   if (!b || right.getRank() != 2)
-    return no("the weight is no matrix in memory");
+    return no(why, "the weight is no matrix in memory");
   MatrixDims dims = op.getTransposeB() ? MatrixDims{0, 1} : MatrixDims{1, 0};
   std::optional<StreamFormat> found = getStreamFormat(right, dims, why);
   if (!found)
     return failure();
-  format = *found;
   nq::ScaledType scaled = nq::getScaledElement(right);
   if (!scaled && right.getElementType() != element)
-    return no("activations and weight are of different types");
-  if (nq::getLayout(right) != getStreamLayout(right, dims))
-    return no("the weight is not stored for it");
-  storage = scaled ? scaled.getStorage() : element;
-  scale = scaled ? scaled.getScale() : Type();
-  tokens = a.getArgNumber();
-  weight = b.getArgNumber();
+    return no(why, "activations and weight are of different types");
+  if (nq::getLayout(right) != getStreamLayout(right, dims, element))
+    return no(why, "the weight is not stored for it");
   nq::StorageRegions regions = nq::getStorageRegions(right);
-  codes = regions.codes;
-  scales = regions.scales;
-  k = op.getK();
-  n = op.getN();
-  m = k ? typeOf(op.getA()).getNumElements() / k : 0;
+  StreamProblem one;
+  one.tokens = a.getArgNumber();
+  one.bf16 = element.isBF16();
+  one.format = *found;
+  one.storage = scaled ? scaled.getStorage() : element;
+  one.scale = scaled ? scaled.getScale() : Type();
+  one.k = op.getK();
+  one.n = op.getN();
+  one.m = one.k ? typeOf(op.getA()).getNumElements() / one.k : 0;
+  if (weights.empty())
+    *this = one;
+  else if (one.tokens != tokens || one.k != k)
+    return no(why, "products have different A");
+  else if (one.n != n || one.storage != storage || one.scale != scale ||
+           one.format.bits != format.bits || one.format.block != format.block)
+    return no(why, "products have B of different formats");
+  weights.push_back({op, b.getArgNumber(), regions.codes, regions.scales});
+  return success();
+}
+
+LogicalResult StreamProblem::read(func::FuncOp part, std::string &why) {
+  for (auto op : part.getOps<nq::MatmulOp>())
+    if (failed(add(op, why)))
+      return failure();
+  if (weights.size() > 2)
+    return no(why, Twine(weights.size()) + " products in one kernel");
   if (m == 0 || m > 64 || n == 0 || k == 0 || k % 32)
-    return no("M = " + Twine(m) + ", K = " + Twine(k) +
-              "; it takes M from 1 to 64 and K in multiples of 32");
+    return no(why, "M = " + Twine(m) + ", K = " + Twine(k) +
+                       "; it takes M from 1 to 64 and K in multiples of 32");
   return success();
 }
 
@@ -91,11 +107,15 @@ static constexpr int64_t kSharedBytes = 226 * 1024;
 /// 8.8, 9.1 and 10.8 us.
 static constexpr int64_t kMostDepth = 3;
 
+/// Bytes of all parts of some rows that one block adds up: one multiprocessor
+/// reads about 100 bytes of the L2 cache in a nanosecond.
+static constexpr int64_t kSumsOfOneBlock = 64 * 1024;
+
 /// Sums in registers of a thread, next to operands. A multiprocessor has 64 K
 /// registers; sixteen warps leave 128 to each thread.
 static int64_t mostSums(const StreamProblem &problem, int64_t warps) {
   if (warps > 8)
-    return 32;
+    return problem.scalesSums() ? 24 : 32;
   return problem.scalesSums() ? 64 : 128;
 }
 
@@ -106,25 +126,34 @@ bool StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target) {
   tokenTiles = divideCeil(problem.m, 8);
   wide = tokenTiles > 2 && !problem.scalesSums();
   int64_t rowTiles = rows / 16;
-  if (rowTiles % tiles || warps % (rowTiles / tiles) ||
+  rowsEach = rows / problem.products();
+  if (rowsEach % 16 || rowTiles % tiles || warps % (rowTiles / tiles) ||
       (wide && rowTiles % 4) || (tiles > 1 && (wide || tokenTiles <= 2)) ||
       tiles * tokenTiles * 4 > mostSums(problem, warps))
     return false;
   rowGroups = rowTiles / tiles;
   kGroups = warps / rowGroups;
   pieces = divideCeil(problem.pieces(), cluster * parts * kGroups);
-  blocks = divideCeil(problem.n, rows) * cluster * parts;
-  // More than one block for each multiprocessor: two of them share one.
-  int64_t room =
-      blocks > target.multiprocessors ? kSharedBytes / 2 : kSharedBytes;
-  depth = 2;
-  while (depth < std::min(kMostDepth, pieces + 1)) {
-    ++depth;
-    if (sharedBytes() <= room)
-      continue;
+  blocks = divideCeil(problem.n, rowsEach) * cluster * parts;
+  sharesSums = parts * problem.m * rows * 4 > kSumsOfOneBlock;
+  if (counters() * 4 > GpuKernel::kMostCounterBytes)
+    return false;
+  // More than one block for each multiprocessor: two of them share one, or run
+  // one after the other.
+  if (blocks > target.multiprocessors && fitDepth(kSharedBytes / 2))
+    return true;
+  return fitDepth(kSharedBytes);
+}
+
+/// The deepest ring that has room, up to what helps.
+bool StreamPlan::fitDepth(int64_t room) {
+  depth = std::min(kMostDepth, pieces + 1);
+  depth = std::max<int64_t>(depth, 2);
+  hasOwnSums = false;
+  while (depth > 2 && sharedBytes() > room)
     --depth;
-    break;
-  }
+  hasOwnSums = true;
+  hasOwnSums = sharedBytes() <= room;
   return sharedBytes() <= room;
 }
 
@@ -134,7 +163,7 @@ bool StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target) {
 /// by hand to plans measured on an H200: two shapes, three M.
 double StreamPlan::cost(const StreamProblem &problem,
                         const GpuTarget &target) const {
-  constexpr double kBlock = 6e3, kCluster = 30e3, kSecondPass = 28e3;
+  constexpr double kBlock = 6e3, kCluster = 30e3, kParts = 30e3;
   double each = double(divideCeil(blocks, target.multiprocessors));
   double resident = each > 1 && sharedBytes() <= kSharedBytes / 2 &&
                             warps * (wide ? 128 : 64) <= 1024
@@ -150,9 +179,10 @@ double StreamPlan::cost(const StreamProblem &problem,
   double sums = double(problem.m * rows * 4);
   double sum = each * (weights * hidden + tokens / 2) + each * kBlock;
   if (isCluster())
-    sum += kCluster + sums / 2;
-  if (hasSecondPass())
-    sum += kSecondPass + sums;
+    sum += kCluster + each * sums / 2;
+  if (hasParts())
+    sum +=
+        kParts + each * sums + 0.4 * sums * (sharesSums ? each : double(parts));
   return sum;
 }
 

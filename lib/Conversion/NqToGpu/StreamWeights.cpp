@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "StreamWeights.h"
 
+#include "nibble/Dialect/Quant/WordCode.h"
 #include "nibble/Dialect/Tile/TileOps.h"
 
 #include <cmath>
@@ -14,11 +15,16 @@ namespace gpu {
 
 constexpr int64_t kLoads = StreamPlan::kLoads;
 
+/// E2M1 as f16 is 2^-14 of its value. Times an E4M3 scale, a multiple of 2^-9,
+/// that is a multiple of 2^-24 with six significant bits at most, and below
+/// 2^12 * 2^-14: exact, though it may be no normal number.
 double StreamWeights::getFactor() const {
   if (problem.format.bits != 4)
     return 1;
+  if (!isInt && !problem.bf16)
+    return std::ldexp(1, 14);
   Type scale = problem.format.scalesCodes() ? problem.scale : Type();
-  nq::MatmulOp product = problem.op;
+  nq::MatmulOp product = problem.weights[0].op;
   Type element = getElementTypeOrSelf(product.getA().getType());
   return std::ldexp(1, -int(*tile::ExpandOp::getExactExponent(problem.storage,
                                                               scale, element)));
@@ -38,6 +44,12 @@ void StreamWeights::load(Value at) {
     convertScales();
 }
 
+/// Of two blocks.
+Value StreamWeights::fromScales(Value bytes) {
+  return problem.bf16 ? halves.fromScales(bytes)
+                      : halves.fromBytes(bytes, /*isE5M2=*/false);
+}
+
 /// Eight bytes of row g, then of row g + 8.
 void StreamWeights::convertScales() {
   Value mine = code.add(code.mul(code.div(lane, 4), 16), 1024);
@@ -45,8 +57,7 @@ void StreamWeights::convertScales() {
     for (Value bytes : code.load(
              code.add(code.add(piece, mine), tile * problem.pieceBytes()), 4))
       for (int64_t high : {0, 16})
-        pairs.push_back(
-            halves.fromScales(high ? code.shr(bytes, high) : bytes));
+        pairs.push_back(fromScales(high ? code.shr(bytes, high) : bytes));
 }
 
 //===----------------------------------------------------------------------===//
@@ -57,6 +68,24 @@ SmallVector<Value> StreamWeights::fromBytes(Value word) {
   bool e5m2 = isa<Float8E5M2Type>(problem.storage);
   return {halves.fromBytes(word, e5m2),
           halves.fromBytes(code.shr(word, 16), e5m2)};
+}
+
+SmallVector<Value> StreamWeights::fromWord(Value word) {
+  const nq::WordRecipe &recipe = nq::getWordRecipe(
+      problem.bf16 ? nq::WordCode::E2M1ToBF16 : nq::WordCode::E2M1ToF16);
+  auto shifted = [&](int left) {
+    if (left == 0)
+      return word;
+    return left > 0 ? code.shl(word, left) : code.shr(word, -left);
+  };
+  SmallVector<Value> pairs;
+  for (auto [first, second] : recipe.shifts) {
+    Value bits = shifted(*first);
+    if (second)
+      bits = code.bitXor(bits, shifted(*second));
+    pairs.push_back(code.bitAnd(bits, int32_t(recipe.mask)));
+  }
+  return pairs;
 }
 
 /// Of 32 k of one row, this thread's eight: four pairs.
@@ -74,7 +103,7 @@ SmallVector<Value> StreamWeights::octet(int64_t unit, int64_t tile,
   Value codes = word(tile, unit / 2, first + unit % 2);
   if (isInt)
     return halves.fromIntegers(codes, isSigned);
-  SmallVector<Value> values = halves.fromE2M1(codes);
+  SmallVector<Value> values = fromWord(codes);
   if (!problem.format.scalesCodes()) {
     if (problem.bf16)
       for (Value &value : values)

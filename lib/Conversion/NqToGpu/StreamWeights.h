@@ -11,8 +11,7 @@ namespace nibble {
 namespace gpu {
 
 /// What a warp multiplies in one step. Operands are the weight times the power
-/// of two that makes codes exact (tile::ExpandOp::getExactExponent);
-/// `getFactor` undoes it.
+/// of two that makes codes exact; `getFactor` undoes it.
 class StreamWeights {
 public:
   StreamWeights(StreamAsm &code, const StreamProblem &problem,
@@ -43,7 +42,10 @@ private:
   llvm::SmallVector<mlir::Value> octet(int64_t unit, int64_t tile,
                                        int64_t half);
   llvm::SmallVector<mlir::Value> fromBytes(mlir::Value word);
+  /// E2M1 as 16-bit floats, of which it has sign, exponent and mantissa.
+  llvm::SmallVector<mlir::Value> fromWord(mlir::Value word);
   mlir::Value scaleOfSum(int64_t unit, int64_t tile, int64_t half);
+  mlir::Value fromScales(mlir::Value bytes);
   /// Of a piece, for both rows of a thread: blocks of 16.
   void convertScales();
 

@@ -21,12 +21,21 @@ using namespace nibble;
 namespace {
 struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
   void runOnOperation() override {
+    // Entry points share the arena, and all launches its counters.
+    int64_t counters = 0;
+    getOperation().walk([&](exec::LaunchOp launch) {
+      counters = std::max<int64_t>(counters, launch.getCounters().value_or(0));
+    });
+    counters = llvm::alignTo(counters, kCountersAlignment);
     for (auto entry : getOperation().getOps<func::FuncOp>())
-      if (entry->hasAttr(kEntryAttr) && failed(plan(entry)))
+      if (entry->hasAttr(kEntryAttr) && failed(plan(entry, counters)))
         return signalPassFailure();
   }
 
-  static LogicalResult plan(func::FuncOp entry) {
+  static constexpr int64_t kCountersAlignment = 256;
+
+  /// Buffers lie behind `counters` bytes.
+  static LogicalResult plan(func::FuncOp entry, int64_t counters) {
     PlanUses uses(entry);
     if (failed(uses.checkStates()) || failed(checkPlaces(uses)))
       return failure();
@@ -34,16 +43,16 @@ struct PlanMemoryPass : nibble::impl::PlanMemoryBase<PlanMemoryPass> {
     std::vector<Lifetime> lifetimes;
     for (const MemoryBuffer &buffer : plan.buffers)
       lifetimes.push_back({buffer.size, buffer.first, buffer.last});
-    int64_t arena = packBuffers(lifetimes);
+    int64_t arena = counters + packBuffers(lifetimes);
     llvm::DenseMap<Value, int64_t> offsets;
     for (auto [buffer, lifetime] : llvm::zip(plan.buffers, lifetimes)) {
       for (Value value : buffer.values)
-        offsets[value] = lifetime.offset;
+        offsets[value] = counters + lifetime.offset;
       if (buffer.workspaceOf)
         cast<exec::LaunchOp>(buffer.workspaceOf)
-            .setWorkspaceOffset(lifetime.offset);
+            .setWorkspaceOffset(counters + lifetime.offset);
     }
-    record(entry, uses, offsets, arena, plan.bound);
+    record(entry, uses, offsets, arena, counters + plan.bound);
     report(entry);
     return success();
   }

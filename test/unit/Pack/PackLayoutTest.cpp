@@ -1,6 +1,7 @@
 // Packed constants against the storage offsets that layouts give, element by
 // element. SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Engine/PackLayout.h"
+#include "nibble/Dialect/Quant/WordCode.h"
 
 #include "gtest/gtest.h"
 
@@ -127,6 +128,50 @@ TEST_F(PackLayoutTest, MoreThanOneChunk) {
 TEST_F(PackLayoutTest, LongDigits) {
   check(4, {5001, 3}, layout({{}, {}}, {1, 0}));
   check(8, {5001, 3}, layout({{}, {}}, {1, 0}));
+}
+
+/// Every pair of codes comes out of a mixed word as the recipe says: sign,
+/// exponent and mantissa of a 16-bit float, the same one of all words.
+TEST_F(PackLayoutTest, MixedWords) {
+  for (nq::WordCode code :
+       {nq::WordCode::E2M1ToF16, nq::WordCode::E2M1ToBF16}) {
+    const nq::WordRecipe &recipe = nq::getWordRecipe(code);
+    for (int trial = 0; trial < 2000; ++trial) {
+      uint32_t codes = trial < 32 ? uint32_t(1) << trial : uint32_t(random());
+      uint32_t word = nq::mixWord(code, codes);
+      ASSERT_EQ(nq::unmixWord(code, word), codes);
+      for (int i = 0; i < 4; ++i) {
+        uint32_t pair = 0, want = 0;
+        for (std::optional<int> shift : recipe.shifts[i])
+          if (shift)
+            pair ^= *shift < 0 ? word >> -*shift : word << *shift;
+        for (int half : {0, 16}) {
+          uint32_t e2m1 = codes >> (4 * i + half) & 15;
+          want |= ((e2m1 >> 3) << 15 | (e2m1 & 7) << recipe.magnitude) << half;
+        }
+        ASSERT_EQ(pair & recipe.mask, want);
+      }
+    }
+  }
+}
+
+/// Words are mixed behind the order of elements, in every chunk and at the end.
+TEST_F(PackLayoutTest, LayoutsOfMixedWords) {
+  for (int64_t code : {1, 2}) {
+    nq::LayoutAttr plain = layout({{16}, {4, 2}}, {0, 2, 1, 3, 4}),
+                   mixed =
+                       layout({{16}, {4, 2}}, {0, 2, 1, 3, 4}, {0, 3, 0, code});
+    for (std::vector<int64_t> shape :
+         {std::vector<int64_t>{16, 8}, {37, 100}, {1030, 2500}}) {
+      Bytes linear = randomBytes((shape[0] * shape[1] + 1) / 2);
+      Bytes want = pack(linear, 4, shape, plain),
+            got = pack(linear, 4, shape, mixed);
+      want.resize(llvm::alignTo(want.size(), 4));
+      nq::mixWords(nq::WordCode(code), want);
+      EXPECT_TRUE(got == want);
+      EXPECT_EQ(int64_t(got.size()) * 2, mixed.getStorageSize(shape));
+    }
+  }
 }
 
 TEST_F(PackLayoutTest, NoElements) {

@@ -153,7 +153,9 @@ std::string GpuRun::run(const std::vector<Buffer> &inputs,
                         std::vector<Buffer> &outputs,
                         const std::vector<Pair> &inPlace) {
   size_t count = inputs.size();
-  std::vector<Memory> buffers(count + outputs.size() + 1);
+  std::vector<Memory> buffers(count + outputs.size() + 2);
+  size_t workspace = buffers.size() - 2;
+  const Buffer zeros(size_t(kernel.counterBytes), 0);
   std::vector<bool> owned(buffers.size(), true), written(count, false);
   for (auto [operand, result] : inPlace) {
     owned[count + result] = false;
@@ -163,7 +165,9 @@ std::string GpuRun::run(const std::vector<Buffer> &inputs,
   for (size_t i = 0; i < buffers.size() && failed.empty(); ++i) {
     if (i < count)
       failed = allocate(buffers[i], inputs[i].data(), inputs[i].size());
-    else if (i + 1 == buffers.size())
+    else if (i > workspace)
+      failed = allocate(buffers[i], zeros.data(), zeros.size());
+    else if (i == workspace)
       failed = allocate(buffers[i], nullptr, size_t(kernel.workspaceBytes));
     else if (owned[i])
       failed = allocate(buffers[i], nullptr, outputs[i - count].size());
@@ -175,8 +179,10 @@ std::string GpuRun::run(const std::vector<Buffer> &inputs,
   for (size_t i = 0; i < buffers.size() && failed.empty(); ++i) {
     Buffer bytes;
     failed = readBack(buffers[i], bytes);
-    if (i >= count && i + 1 < buffers.size())
+    if (i >= count && i < workspace)
       outputs[i - count] = bytes;
+    else if (i > workspace && bytes != zeros)
+      failed = "counters are no zeros";
     else if (i < count && !written[i] && bytes != inputs[i])
       failed = "operand " + std::to_string(i) + " was written";
   }

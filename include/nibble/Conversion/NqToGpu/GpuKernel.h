@@ -50,7 +50,7 @@ struct KernelArg {
   enum Kind { Pointer, Bytes, Map };
   Kind kind = Pointer;
   /// Pointer, Map: which buffer. Operands of the kernel function come first,
-  /// then its results, then the workspace.
+  /// then its results, then the workspace, then the counters.
   unsigned value = 0;
   int64_t offset = 0;               ///< bytes behind the buffer's address
   llvm::SmallVector<uint8_t> bytes; ///< Bytes: a scalar as it lies in memory
@@ -82,6 +82,10 @@ struct KernelLaunch {
 struct GpuKernel {
   std::vector<KernelLaunch> launches;
   int64_t workspaceBytes = 0; ///< 256-byte aligned; uninitialized
+  /// Zeros when the first launch begins, and when the last one is done. Shared
+  /// with all other kernels.
+  int64_t counterBytes = 0;
+  static constexpr int64_t kMostCounterBytes = 4096;
   int64_t flops = 0;
 };
 
