@@ -322,15 +322,15 @@ static std::optional<StridedTensor> findLengths(ProductGraph &graph,
   StridedTensor tensor;
   tensor.element = cast<RankedTensorType>(lengths.getType()).getElementType();
   Node *load = root->raw ? root->raw : root;
-  std::optional<unsigned> argument;
+  std::optional<ArgumentPart> argument;
   if (load->kind == Node::Kind::Load &&
       load->buffer->element == tensor.element && load->lin.terms.empty())
     argument = findArgument(graph, load->buffer);
-  if (!argument) {
+  if (!argument || argument->bytes) {
     why = "the lengths are computed as they are read";
     return std::nullopt;
   }
-  tensor.value = *argument;
+  tensor.value = argument->value;
   tensor.offset = load->lin.constant;
   tensor.strides[0] = forAll || s.batch == 1 ? 0 : load->lin.factorOf(0);
   return tensor;
