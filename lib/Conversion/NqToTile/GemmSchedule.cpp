@@ -1,11 +1,9 @@
-// Schedules of matrix products: text, limits, estimates, candidates.
+// Schedules of matrix products: text, limits, estimates.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "nibble/Conversion/NqToTile/GemmSchedule.h"
+#include "GemmTiles.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Regex.h"
 
 #include <numeric>
@@ -54,13 +52,6 @@ std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
 // Limits
 //===----------------------------------------------------------------------===//
 
-/// M and N of the tiles: rows and columns of the result, or exchanged.
-static int64_t extentM(const GemmSchedule &s, const GemmShape &shape) {
-  return s.swapped ? shape.n : shape.m;
-}
-static int64_t extentN(const GemmSchedule &s, const GemmShape &shape) {
-  return s.swapped ? shape.m : shape.n;
-}
 /// Rows of a stage on either side: the weights of all products.
 static int64_t rowsM(const GemmSchedule &s, const GemmShape &shape) {
   return s.tileM * (s.swapped ? shape.products : 1);
@@ -213,25 +204,12 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
 // Estimate
 //===----------------------------------------------------------------------===//
 
-/// Tiles that are done at once. Blocks of a cluster are of one GPC, which has
-/// 14 to 18 multiprocessors (an H200 runs 30 clusters of four).
-static int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
-  if (s.splits == 1)
-    return multiprocessors;
-  int64_t clusters = 0;
-  for (int64_t gpc : {18, 18, 18, 18, 16, 16, 14, 14})
-    clusters += gpc / s.getClusterSize();
-  clusters = clusters * multiprocessors / 132;
-  return std::max<int64_t>(1, clusters) * s.clusterM * s.clusterN;
-}
-
 double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
                                int64_t multiprocessors) {
   // Per multiprocessor and second: multiply-adds of FP8 (H100: 1979 TFLOP/s
   // over 132, at the clocks that it holds), bytes from L2.
   constexpr double kClock = 1.6e9, kFp8PerClock = 4096, kL2PerClock = 40;
-  int64_t tiles = divideCeil(extentM(s, shape), s.tileM) *
-                  divideCeil(extentN(s, shape), s.tileN);
+  int64_t tiles = countTiles(s, shape);
   int64_t waves = divideCeil(tiles, getWave(s, multiprocessors));
   int64_t blocks = divideCeil(divideCeil(shape.k, shape.getTileK()), s.splits);
   double products =
@@ -267,155 +245,4 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
     return (waves * std::max(loop, epilogue / s.warpgroups) + epilogue) /
            kClock;
   return waves * (loop + epilogue) / kClock;
-}
-
-//===----------------------------------------------------------------------===//
-// Candidates
-//===----------------------------------------------------------------------===//
-
-/// As many stages as fit.
-static void fillStages(GemmSchedule &s, const GemmShape &shape,
-                       int64_t sharedBytes) {
-  s.stages = 2;
-  for (int64_t stages = 3; stages <= 8; ++stages) {
-    GemmSchedule more = s;
-    more.stages = stages;
-    if (getSharedBytes(more, shape) <= sharedBytes)
-      s.stages = stages;
-  }
-}
-
-/// Groups of tiles along the faster axis: about as many rows of A as of B stay
-/// in the L2 cache.
-static void addRasters(const GemmSchedule &s, const GemmShape &shape,
-                       llvm::SmallVectorImpl<GemmSchedule> &list) {
-  for (bool fastestM : {true, false}) {
-    int64_t tiles = fastestM ? divideCeil(extentM(s, shape), s.tileM)
-                             : divideCeil(extentN(s, shape), s.tileN);
-    int64_t cluster = fastestM ? s.clusterM : s.clusterN;
-    tiles = divideCeil(tiles, cluster);
-    for (int64_t group : {2, 4, 8, 16}) {
-      GemmSchedule copy = s;
-      copy.fastestM = fastestM;
-      copy.group = std::min(group, tiles) * cluster;
-      if (list.empty() || !(list.back() == copy))
-        list.push_back(copy);
-      if (group >= tiles)
-        break;
-    }
-  }
-}
-
-/// Tiles of N that leave little of the last one empty.
-static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape,
-                                            bool swapped) {
-  llvm::SmallVector<int64_t> list{16, 32, 64, 96, 128, 160, 192, 224, 256};
-  if (!swapped)
-    return list;
-  list.insert(list.begin(), 8);
-  for (int64_t parts = divideCeil(shape.m, 256); parts <= shape.m; ++parts) {
-    int64_t even = llvm::alignTo(divideCeil(shape.m, parts), 8);
-    if (even < 64)
-      break;
-    if (!llvm::is_contained(list, even))
-      list.push_back(even);
-  }
-  if (int64_t all = llvm::alignTo(shape.m, 8);
-      all <= 256 && !llvm::is_contained(list, all))
-    list.push_back(all);
-  return list;
-}
-
-/// By the estimate; equals stay in order.
-static void sortByTime(llvm::SmallVectorImpl<GemmSchedule> &list,
-                       const GemmShape &shape, int64_t multiprocessors) {
-  llvm::SmallVector<std::pair<double, size_t>> order;
-  for (auto [i, schedule] : llvm::enumerate(list))
-    order.push_back({estimateSeconds(schedule, shape, multiprocessors), i});
-  llvm::sort(order);
-  llvm::SmallVector<GemmSchedule> sorted;
-  for (auto [seconds, i] : order)
-    sorted.push_back(list[i]);
-  list.assign(sorted);
-}
-
-/// The estimate does not know the raster: two of them of each kind of tile come
-/// first, so that the first candidates are of many kinds.
-static void spreadRasters(llvm::SmallVectorImpl<GemmSchedule> &list) {
-  llvm::StringMap<int> seen;
-  llvm::SmallVector<GemmSchedule> first, rest;
-  for (const GemmSchedule &schedule : list) {
-    GemmSchedule kind = schedule;
-    kind.fastestM = true;
-    kind.group = 1;
-    (seen[kind.str()]++ < 2 ? first : rest).push_back(schedule);
-  }
-  first.append(rest);
-  list.assign(first);
-}
-
-/// Where tiles leave multiprocessors idle: slices of K for as many of them as
-/// run at once, each of some stages. The raster says nothing about one wave.
-static void addSplits(const GemmSchedule &s, const GemmShape &shape,
-                      int64_t sharedBytes, int64_t multiprocessors,
-                      llvm::SmallVectorImpl<GemmSchedule> &list) {
-  constexpr int64_t kLeastStages = 4;
-  int64_t tiles = divideCeil(extentM(s, shape), s.tileM) *
-                  divideCeil(extentN(s, shape), s.tileN);
-  int64_t blocks = divideCeil(shape.k, shape.getTileK());
-  for (GemmSchedule split = s; split.splits < 8;) {
-    ++split.splits;
-    if (tiles > getWave(split, multiprocessors) ||
-        blocks < split.splits * kLeastStages)
-      break;
-    fillStages(split, shape, sharedBytes);
-    if (whyNotSchedule(split, shape, sharedBytes).empty())
-      list.push_back(split);
-  }
-}
-
-llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
-                                                      int64_t sharedBytes,
-                                                      int64_t multiprocessors) {
-  llvm::SmallVector<GemmSchedule> list;
-  auto add = [&](GemmSchedule s) {
-    // 256 rows pay where few tiles are left, which K is split for.
-    if (s.tileM <= 128) {
-      fillStages(s, shape, sharedBytes);
-      if (whyNotSchedule(s, shape, sharedBytes).empty())
-        addRasters(s, shape, list);
-    }
-    if (!s.pingPong)
-      addSplits(s, shape, sharedBytes, multiprocessors, list);
-  };
-  struct Team {
-    int64_t warpgroups, tileM;
-    bool pingPong;
-  };
-  constexpr Team kTeams[] = {{1, 64, false},
-                             {2, 128, false},
-                             {2, 256, false},
-                             {2, 64, true},
-                             {2, 128, true}};
-  for (bool swapped : {false, true})
-    for (const Team &team : kTeams)
-      for (int64_t tileN : getTileNs(shape, swapped))
-        for (auto [clusterM, clusterN] :
-             {std::pair(1, 1), std::pair(2, 1), std::pair(1, 2)}) {
-          GemmSchedule s;
-          s.swapped = swapped;
-          s.warpgroups = team.warpgroups;
-          s.tileM = team.tileM;
-          s.pingPong = team.pingPong;
-          s.tileN = tileN;
-          s.clusterM = clusterM;
-          s.clusterN = clusterN;
-          add(s);
-          s.late = true;
-          if (shape.scaledColumns > 1)
-            add(s);
-        }
-  sortByTime(list, shape, multiprocessors);
-  spreadRasters(list);
-  return list;
 }

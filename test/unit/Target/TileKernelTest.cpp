@@ -171,15 +171,18 @@ TEST(TileKernel, TurnsOfClusters) {
 /// A cluster for each tile, each block with a slice of K: K blocks and columns
 /// that do not come out even, other blocks beside them, epilogues of all sorts.
 TEST(TileKernel, Splits) {
-  for (auto [m, splits, tileN, k] : {std::make_tuple(1, 2, 64, 512),
-                                     {50, 4, 128, 1040},
-                                     {129, 8, 64, 1024},
-                                     {7, 3, 40, 560},
-                                     {129, 7, 128, 2320},
-                                     {50, 5, 16, 640}}) {
-    TileConfig config = make(m, 144, k);
+  for (auto [m, n, splits, tileN, k] : {std::make_tuple(1, 144, 2, 64, 512),
+                                        {50, 144, 4, 128, 1040},
+                                        {129, 80, 8, 64, 1024},
+                                        {7, 80, 3, 40, 560},
+                                        {50, 144, 7, 128, 1200},
+                                        {50, 32, 5, 16, 640}}) {
+    TileConfig config = make(m, n, k);
     config.splits = splits;
     config.tileN = tileN;
+    config.tileM = 64;
+    config.warpgroups = 1;
+    config.registers = false;
     config.panel = tileN / splits < 16 ? 8 : 16;
     config.out = config.panel == 8 ? "f32" : "f16";
     expectRight(config, unsigned(m));
@@ -190,7 +193,7 @@ TEST(TileKernel, SplitsOfEpilogues) {
   for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both,
                     TileConfig::Tanh})
     for (const char *out : {"f32", "f16", "f8E4M3FN"}) {
-      TileConfig config = make(139, 288, 656);
+      TileConfig config = make(100, 144, 400);
       config.kind = kind;
       config.out = out;
       config.splits = 2;
@@ -219,7 +222,7 @@ TEST(TileKernel, SplitsInClustersThatShareOperands) {
 TEST(TileKernel, SplitsTransposed) {
   for (auto [out, tileN, splits] :
        {std::make_tuple("f16", 120, 2), {"f8E4M3FN", 56, 3}, {"f32", 24, 8}}) {
-    TileConfig config = make(144, 90, 1040);
+    TileConfig config = make(80, 90, 1040);
     config.transposed = true;
     config.out = out;
     config.tileN = tileN;
@@ -361,6 +364,33 @@ TEST(TileKernel, PlantedFaultsAreFound) {
   expectFault(kernel, "wgmma.fence.sync.aligned");
   expectFault(kernel, "fence.proxy.async.shared::cta");
   expectFault(kernel, "cp.async.bulk.wait_group.read");
+}
+
+/// Blocks send when all others have their barriers, and read what has come.
+TEST(TileKernel, PlantedFaultsOfSplitsAreFound) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  TileConfig config = make(100, 112, 1040);
+  config.splits = 3;
+  config.tileM = 64;
+  config.tileN = 48;
+  config.panel = 16;
+  config.warpgroups = 1;
+  config.registers = false;
+  TileKernel kernel(config);
+  ASSERT_EQ(kernel.error, "");
+  expectFault(kernel, "barrier.cluster.wait.aligned");
+  expectFault(kernel, "wgmma.wait_group.sync.aligned 0");
+  TileKernel early = kernel;
+  size_t sends = early.ptx.find("st.async"),
+         asks = early.ptx.find("mbarrier.try_wait", sends);
+  ASSERT_NE(asks, std::string::npos);
+  early.ptx.replace(asks, early.ptx.find(';', asks) - asks,
+                    "setp.eq.u32 " +
+                        early.ptx.substr(early.ptx.find('%', asks),
+                                         early.ptx.find(',', asks) -
+                                             early.ptx.find('%', asks)) +
+                        ", 0, 0");
+  expectFault(early, "prefetch.tensormap");
 }
 
 } // namespace
