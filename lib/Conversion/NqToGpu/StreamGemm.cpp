@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "StreamGemm.h"
 
-#include "StreamTail.h"
+#include "StreamSums.h"
 #include "StreamWeights.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -32,12 +32,10 @@ public:
 
   GpuKernel run() {
     place();
-    StreamWeights weights(code, problem, plan, lane);
+    StreamWeights weights(code, problem, plan, who.lane);
     tail.setFactor(weights.getFactor());
     SmallVector<Value> sums = multiplyAll(weights);
-    storeSums(sums);
-    writeResult();
-    writePassed();
+    StreamSums(function, code, tail, problem, plan, who).write(sums);
     GpuKernel kernel;
     KernelLaunch launch = function.finish(plan.blocks);
     launch.args.push_back(KernelArg::tensorMap(problem.tokens, getMap()));
@@ -56,26 +54,26 @@ private:
   //===--------------------------------------------------------------------===//
 
   void place() {
-    thread = code.fromIndex(function.thread());
-    lane = code.rem(thread, 32);
+    who.thread = code.fromIndex(function.thread());
+    who.lane = code.rem(who.thread, 32);
     Value block = code.fromIndex(function.block());
     // From lane 0, so that ptxas knows it to be uniform.
     warp = NVVM::ShflOp::create(function.code.b, function.code.b.getI32Type(),
-                                code.constant(-1), code.div(thread, 32),
+                                code.constant(-1), code.div(who.thread, 32),
                                 code.constant(0), code.constant(31),
                                 NVVM::ShflKind::idx, UnitAttr());
-    rowGroup = code.rem(warp, plan.rowGroups);
-    kGroup = code.div(warp, plan.rowGroups);
-    rank = code.rem(block, plan.cluster);
+    who.rowGroup = code.rem(warp, plan.rowGroups);
+    who.kGroup = code.div(warp, plan.rowGroups);
+    who.rank = code.rem(block, plan.cluster);
     Value rest = code.div(block, plan.cluster);
-    part = code.rem(rest, plan.parts);
-    rowBlock = code.div(rest, plan.parts);
-    firstInBlock = code.mul(kGroup, plan.pieces);
-    Value split = code.add(code.mul(part, plan.cluster), rank);
+    who.part = code.rem(rest, plan.parts);
+    who.rowBlock = code.div(rest, plan.parts);
+    firstInBlock = code.mul(who.kGroup, plan.pieces);
+    Value split = code.add(code.mul(who.part, plan.cluster), who.rank);
     firstOfBlock = code.mul(split, plan.kGroups * plan.pieces);
     findPieces();
-    shared = code.getShared();
-    ring = code.add(code.add(shared, plan.tokenBytes()),
+    who.shared = code.getShared();
+    ring = code.add(code.add(who.shared, plan.tokenBytes()),
                     code.mul(warp, plan.ringBytes()));
     for (int64_t tile = 0; tile < plan.tiles; ++tile)
       places.push_back(placeOf(tile));
@@ -87,10 +85,11 @@ private:
     Value codes, scales;
   };
   TilePlace placeOf(int64_t tile) {
-    Value inBlock = code.add(code.mul(rowGroup, plan.tiles), tile);
+    Value inBlock = code.add(code.mul(who.rowGroup, plan.tiles), tile);
     int64_t each = plan.rowsEach / 16;
     Value weight = code.div(inBlock, each);
-    Value number = code.add(code.mul(rowBlock, each), code.rem(inBlock, each));
+    Value number =
+        code.add(code.mul(who.rowBlock, each), code.rem(inBlock, each));
     Value last = code.constant(problem.rowTiles() - 1);
     number = code.select(code.less(number, last), number, last);
     Value piece = code.mul(number, problem.pieces());
@@ -104,7 +103,7 @@ private:
       if (scales)
         place.scales = i ? code.select(here, scales, place.scales) : scales;
     }
-    Value mine = code.mul(lane, 16);
+    Value mine = code.mul(who.lane, 16);
     place.codes = code.advance(code.advance(place.codes, piece, 1024), mine);
     if (place.scales)
       place.scales = code.advance(
@@ -121,7 +120,7 @@ private:
     left = arith::MaxSIOp::create(b, left, code.constant(0));
     count = arith::MinSIOp::create(b, left, code.constant(plan.pieces));
     Value some = arith::MaxSIOp::create(b, count, code.constant(1));
-    turn = arith::RemUIOp::create(b, rowBlock, some);
+    turn = arith::RemUIOp::create(b, who.rowBlock, some);
   }
 
   /// The piece of step `step`, counted from this warp's first.
@@ -141,7 +140,7 @@ private:
     Value inside = code.less(step, count);
     Value piece = code.add(code.add(firstOfBlock, firstInBlock), pieceAt(step));
     Value to = code.add(code.add(ring, code.mul(slot, plan.stageBytes())),
-                        code.mul(lane, 16));
+                        code.mul(who.lane, 16));
     for (int64_t tile = 0; tile < plan.tiles; ++tile)
       copyPiece(places[tile], inside, code.add(to, tile * problem.pieceBytes()),
                 piece);
@@ -155,8 +154,9 @@ private:
     int64_t bytes = problem.scaleBytes();
     if (!bytes)
       return;
-    Value copies = arith::AndIOp::create(
-        function.code.b, inside, code.less(lane, code.constant(bytes / 16)));
+    Value copies =
+        arith::AndIOp::create(function.code.b, inside,
+                              code.less(who.lane, code.constant(bytes / 16)));
     code.copy16(copies, code.add(to, 1024),
                 code.advance(place.scales, piece, bytes));
   }
@@ -179,7 +179,7 @@ private:
     int64_t tiles = plan.tokenBytes() / plan.tokenTileBytes();
     auto copy = [&](Value number, int64_t tile) {
       Value at = code.add(code.mul(number, 2), tile);
-      code.copyBox(code.add(shared, code.mul(at, plan.tokenTileBytes())),
+      code.copyBox(code.add(who.shared, code.mul(at, plan.tokenTileBytes())),
                    function.getMap(), code.add(first, code.mul(at, 64)),
                    code.constant(0), barrierOf(number));
     };
@@ -204,8 +204,9 @@ private:
           code.less(number, code.constant(tiles / 2)), [&] { both(number); },
           [&] { one(number); });
     };
-    function.code.loop(code.toIndex(lane), function.code.index(plan.barriers()),
-                       32, [&](Value index) {
+    function.code.loop(code.toIndex(who.lane),
+                       function.code.index(plan.barriers()), 32,
+                       [&](Value index) {
                          Value number = inOrder(code.fromIndex(index));
                          function.code.ifElse(code.less(number, end),
                                               [&] { copyNeeded(number); });
@@ -225,11 +226,12 @@ private:
   }
 
   Value barrierOf(Value number) {
-    return code.add(code.add(shared, plan.barriersAt()), code.mul(number, 8));
+    return code.add(code.add(who.shared, plan.barriersAt()),
+                    code.mul(number, 8));
   }
 
   void initBarriers() {
-    function.code.ifElse(code.equal(thread, 0), [&] {
+    function.code.ifElse(code.equal(who.thread, 0), [&] {
       for (int64_t i = 0; i < plan.barriers(); ++i)
         code.initBarrier(barrierOf(code.constant(i)));
       code.fenceBarriers();
@@ -303,7 +305,7 @@ private:
     Value bytes = code.mul(piece, plan.pieceK * 2);
     Value tile = code.mul(code.div(bytes, 128), plan.tokenTileBytes());
     Value half = plan.pieceK < 64 ? code.rem(bytes, 128) : code.constant(0);
-    return {code.add(shared, tile), half};
+    return {code.add(who.shared, tile), half};
   }
 
   /// Two products of tensor cores for each unit; up to two units under way
@@ -366,8 +368,8 @@ private:
   /// In eight rows of 128 bytes, the octet of k of row lane % 8 that is lane /
   /// 8 behind byte `begin`.
   Value placeOfLane(Value begin) {
-    Value row = code.rem(lane, 8);
-    Value octet = code.mul(code.bitXor(code.div(lane, 8), row), 16);
+    Value row = code.rem(who.lane, 8);
+    Value octet = code.mul(code.bitXor(code.div(who.lane, 8), row), 16);
     return code.add(code.mul(row, 128), code.bitXor(octet, begin));
   }
 
@@ -387,253 +389,15 @@ private:
                                     .getResult();
   }
 
-  //===--------------------------------------------------------------------===//
-  // Results
-  //===--------------------------------------------------------------------===//
-
-  /// Registers 0, 1: row g of the weight, columns 2t, 2t + 1; 2, 3: row g + 8.
-  void storeSums(ArrayRef<Value> sums) {
-    Value row =
-        code.add(code.mul(rowGroup, plan.tiles * 16), code.div(lane, 4));
-    Value token = code.mul(code.rem(lane, 4), 2);
-    Value base = code.add(code.mul(kGroup, plan.sumsOfGroup()),
-                          code.add(code.mul(token, plan.sumPitch()), row));
-    base = code.add(code.add(shared, plan.sumsAt()), code.mul(base, 4));
-    for (auto [number, sum] : llvm::enumerate(sums)) {
-      int64_t tile = int64_t(number) / 4 / plan.tokenTiles,
-              tokens = int64_t(number) / 4 % plan.tokenTiles,
-              part = int64_t(number) % 4;
-      int64_t at =
-          (tokens * 8 + part % 2) * plan.sumPitch() + tile * 16 + part / 2 * 8;
-      code.storeFloat(code.add(base, at * 4), sum);
-    }
-  }
-
-  using UnitFn = llvm::function_ref<void(Value, Value, Value)>;
-
-  int64_t perToken() const { return plan.rowsEach / tail.getLanes(); }
-  int64_t units() const { return problem.m * perToken(); }
-
-  /// Calls `body` with a token, and a unit of columns that are written
-  /// together, counted in the block and in all, of units [first, end) of the
-  /// rows. Blocks of a cluster share the units.
-  void forEachUnit(Value first, Value end, UnitFn body) {
-    Value mine = code.add(first, thread);
-    if (plan.isCluster())
-      mine = code.add(mine, code.mul(rank, plan.threads()));
-    function.code.loop(
-        code.toIndex(mine), code.toIndex(end), plan.cluster * plan.threads(),
-        [&](Value index) {
-          Value unit = code.fromIndex(index);
-          Value token = code.div(unit, perToken()),
-                here = code.rem(unit, perToken());
-          Value column = code.add(code.mul(rowBlock, perToken()), here);
-          if (problem.n % plan.rowsEach == 0)
-            return body(token, here, column);
-          function.code.ifElse(
-              code.less(column, code.constant(problem.n / tail.getLanes())),
-              [&] { body(token, here, column); });
-        });
-  }
-  void forEachUnit(UnitFn body) {
-    forEachUnit(code.constant(0), code.constant(units()), body);
-  }
-
-  /// Sums of warps and blocks in the order of k, and what follows.
-  void writeResult() {
-    if (plan.isCluster())
-      code.clusterBarrier();
-    else
-      function.barrier();
-    forEachUnit([&](Value token, Value here, Value column) {
-      SmallVector<Value> sums;
-      for (int64_t i = 0; i < problem.products(); ++i)
-        sums.push_back(addGroups(token, here, i));
-      if (!plan.hasParts())
-        return tail.write(function.code, sums, code.toIndex(token),
-                          code.toIndex(column));
-      for (auto [i, sum] : llvm::enumerate(sums))
-        storePart(sum, token, column, i);
-    });
-    if (plan.isCluster())
-      code.clusterBarrier();
-    if (plan.hasParts())
-      addParts();
-  }
-
-  void writePassed() {
-    if (!tail.hasPassed())
-      return;
-    Value number = code.fromIndex(function.block());
-    function.code.ifElse(code.equal(code.add(number, thread), 0),
-                         [&] { tail.writePassed(function.code); });
-  }
-
-  /// Of groups of warps, and of the blocks of a cluster.
-  Value addGroups(Value token, Value here, int64_t weight) {
-    int64_t lanes = tail.getLanes();
-    Value row = code.add(code.mul(here, lanes), weight * plan.rowsEach);
-    Value at =
-        code.add(code.add(shared, plan.sumsAt()),
-                 code.mul(code.add(code.mul(token, plan.sumPitch()), row), 4));
-    Value sum;
-    for (int64_t split = 0; split < plan.cluster; ++split)
-      for (int64_t group = 0; group < plan.kGroups; ++group)
-        sum = addTo(
-            sum,
-            code.loadFloats(code.add(at, group * plan.sumsOfGroup() * 4), lanes,
-                            plan.isCluster() ? code.constant(split) : Value()));
-    return sum;
-  }
-
-  Value addTo(Value sum, Value part) {
-    if (!sum)
-      return part;
-    return arith::AddFOp::create(function.code.b, sum, part);
-  }
-
-  //===--------------------------------------------------------------------===//
-  // Sums of parts
-  //===--------------------------------------------------------------------===//
-
-  /// The workspace is [parts, products, m, n].
-  Value placeOfPart(Value number, Value token, Value column, int64_t weight) {
-    Value row = code.add(code.mul(number, problem.products() * problem.m),
-                         code.add(token, weight * problem.m));
-    return code.toIndex(
-        code.add(code.mul(row, problem.n), code.mul(column, tail.getLanes())));
-  }
-
-  void storePart(Value sum, Value token, Value column, int64_t weight) {
-    Value at = placeOfPart(part, token, column, weight);
-    if (tail.getLanes() == 1)
-      return function.code.store(sum, function.getWorkspace(), at);
-    vector::StoreOp::create(function.code.b, sum, function.getWorkspace(), at,
-                            /*nontemporal=*/false, llvm::MaybeAlign(16));
-  }
-
-  Value loadPart(Value number, Value token, Value column, int64_t weight) {
-    int64_t lanes = tail.getLanes();
-    Value at = placeOfPart(number, token, column, weight);
-    if (lanes == 1)
-      return function.code.loadScalar(function.getWorkspace(), at);
-    return vector::LoadOp::create(function.code.b,
-                                  function.code.vec(lanes, function.code.f32()),
-                                  function.getWorkspace(), at,
-                                  /*nontemporal=*/false, llvm::MaybeAlign(16));
-  }
-
-  /// What blocks of the same rows and rank count in: how many are done, then a
-  /// word of each part.
-  Value counterOf(Value number) {
-    Value rows = code.add(code.mul(rowBlock, plan.cluster), rank);
-    Value at = code.add(code.mul(rows, plan.countersOfRows()), number);
-    return code.advance(code.getGlobal(function.getCountersNumber(), 0),
-                        code.mul(at, 4));
-  }
-  Value flagOf(Value number) {
-    return code.add(code.add(shared, plan.flagsAt()), code.mul(number, 4));
-  }
-
-  /// What thread 0 reads, in all threads. It sees what other blocks wrote
-  /// before, and so do they.
-  Value tellAll(llvm::function_ref<Value()> read) {
-    Value flag = flagOf(code.constant(0));
-    function.code.ifElse(code.equal(thread, 0),
-                         [&] { code.storeWord(flag, read()); });
-    function.barrier();
-    return code.load(flag, 1).front();
-  }
-
-  /// Parts in the order of k, whoever adds them up: same input, same bits.
-  void addUnits(Value first, Value end) {
-    forEachUnit(first, end, [&](Value token, Value, Value column) {
-      SmallVector<Value> sums(problem.products());
-      for (int64_t i = 0; i < plan.parts; ++i)
-        for (auto [weight, sum] : llvm::enumerate(sums))
-          sum = addTo(sum, loadPart(code.constant(i), token, column, weight));
-      tail.write(function.code, sums, code.toIndex(token),
-                 code.toIndex(column));
-    });
-  }
-
-  void addParts() {
-    function.barrier();
-    Value before = tellAll([&] {
-      return code.countRound(counterOf(code.constant(0)), plan.parts);
-    });
-    Value isLast = code.equal(before, plan.parts - 1);
-    if (plan.sharesSums)
-      function.code.ifElse(isLast, [&] { shareOut(); }, [&] { addShare(); });
-    else
-      function.code.ifElse(
-          isLast, [&] { addUnits(code.constant(0), code.constant(units())); });
-  }
-
-  //===--------------------------------------------------------------------===//
-  // Shares of sums
-  //===--------------------------------------------------------------------===//
-  // All blocks of some rows wait for the last one, each for its word, and add
-  // up a share of the units. A block that waits too long (others may have found
-  // no place yet, and never will if all wait) leaves its share to the last one.
-
-  enum : int64_t { kNobody = 0, kAllDone = 1, kLeft = 2 };
-  static constexpr int64_t kMostLooks = 64;
-
-  void addUnitsOf(Value share) {
-    int64_t size = llvm::divideCeil(units(), plan.parts);
-    Value first = code.mul(share, size), all = code.constant(units());
-    Value end =
-        arith::MinSIOp::create(function.code.b, code.add(first, size), all);
-    addUnits(first, end);
-    function.code.ifElse(code.equal(thread, 0), [&] {
-      code.storeGlobal(counterOf(code.add(share, 1)), code.constant(kNobody));
-    });
-  }
-
-  void addShare() {
-    Value word = counterOf(code.add(part, 1)), flag = flagOf(code.constant(1));
-    function.code.ifElse(code.equal(thread, 0), [&] {
-      Value looked = code.waitForWord(word, kAllDone, kMostLooks);
-      code.storeWord(flag, looked);
-      function.code.ifElse(code.equal(looked, kNobody), [&] {
-        code.storeWord(flag, code.replace(word, kNobody, kLeft));
-      });
-    });
-    function.barrier();
-    Value seen = code.load(flag, 1).front();
-    function.code.ifElse(code.equal(seen, kAllDone), [&] { addUnitsOf(part); });
-  }
-
-  /// Of the last block: its own share, and those that were left.
-  void shareOut() {
-    function.code.ifElse(code.less(thread, code.constant(plan.parts)), [&] {
-      Value seen = code.exchange(counterOf(code.add(thread, 1)), kAllDone);
-      Value own = code.constant(kLeft);
-      Value isOwn = arith::CmpIOp::create(
-          function.code.b, arith::CmpIPredicate::eq, thread, part);
-      code.storeWord(flagOf(code.add(thread, 1)),
-                     code.select(isOwn, own, seen));
-    });
-    function.barrier();
-    function.code.loop(function.code.index(0), function.code.index(plan.parts),
-                       1, [&](Value index) {
-                         Value share = code.fromIndex(index);
-                         Value seen =
-                             code.load(flagOf(code.add(share, 1)), 1).front();
-                         function.code.ifElse(code.equal(seen, kLeft),
-                                              [&] { addUnitsOf(share); });
-                       });
-  }
-
   StreamTail &tail;
   const StreamProblem &problem;
   const StreamPlan &plan;
   ProductFunction function;
   StreamAsm code;
-  Value thread, lane, warp, rowGroup, kGroup, rank, part, rowBlock;
+  StreamPlace who;
+  Value warp;
   Value firstOfBlock, firstInBlock, count, turn; ///< pieces
-  Value shared, ring;
+  Value ring;
   SmallVector<TilePlace> places; ///< of this warp's tiles
 };
 

@@ -135,7 +135,11 @@ bool StreamPlan::fit(const StreamProblem &problem, const GpuTarget &target) {
   kGroups = warps / rowGroups;
   pieces = divideCeil(problem.pieces(), cluster * parts * kGroups);
   blocks = divideCeil(problem.n, rowsEach) * cluster * parts;
-  sharesSums = parts * problem.m * rows * 4 > kSumsOfOneBlock;
+  // Blocks wait for each other only if all of them are there.
+  sharesSums = parts * problem.m * rows * 4 > kSumsOfOneBlock &&
+               blocks <= target.multiprocessors;
+  if (sharesSums && parts > threads())
+    return false;
   if (counters() * 4 > GpuKernel::kMostCounterBytes)
     return false;
   // More than one block for each multiprocessor: two of them share one, or run
