@@ -307,4 +307,16 @@ TEST(GpuStream, DecodesEveryBit) {
   }
 }
 
+/// Products of codes and scales that are no normal numbers of f16, and the
+/// largest ones.
+TEST(GpuStream, DecodesScalesOfAnySize) {
+  for (auto [low, high] : {std::pair(-9.0, -6.0), std::pair(7.0, 8.8)}) {
+    GpuFusedRun run(product(32, 256, 32, "f16", "!nq.nvfp4", "f32"),
+                    /*onCpu=*/false);
+    run.checks.lowScale = low;
+    run.checks.highScale = high;
+    run.checkIdentity(32);
+  }
+}
+
 } // namespace
