@@ -9,7 +9,7 @@ def Nq_LayoutAttr : AttrDef<Nq_Dialect, "Layout"> {
   let mnemonic = "layout";
   let summary = "storage order of a tensor: tiling + permutation + swizzle";
   let description = [{
-    `#nq.layout<tiles [[T, ..], ..] order [..] (swizzle [B, M, S])? (scales <..>)?>`
+    `#nq.layout<tiles [[T, ..], ..] order [..] (swizzle [B, M, S, W?])? (scales <..>)?>`
 
     Each logical dimension d is split by its tile factors T1..Tn (outer to
     inner) into n+1 digits: the outermost has extent ceil(dim / (T1*..*Tn)),
@@ -18,7 +18,9 @@ def Nq_LayoutAttr : AttrDef<Nq_Dialect, "Layout"> {
     that the factors do not divide are padded with zeros.
 
     `swizzle [B, M, S]` XORs B bits of the element offset, starting at bit
-    M + S, into the bits starting at bit M.
+    M + S, into the bits starting at bit M. W, if it is there, says how words
+    of eight 4-bit elements hold their bits (nibble/Dialect/Quant/WordCode.h): 1,
+    so that E2M1 becomes pairs of f16 in few instructions, 2, pairs of bf16.
 
     `scales` is the layout of the grid of scales of a scaled tensor.
 
