@@ -163,6 +163,57 @@ LogicalResult DequantizeOp::verify() {
   return success();
 }
 
+bool WidenOp::takesScales(ScaledType type) {
+  return isa<Float8E4M3FNType, Float8E8M0FNUType>(type.getScale());
+}
+
+FailureOr<ScaledType> WidenOp::getWidened(ScaledType type, Type element,
+                                          std::string &why) {
+  auto no = [&](const Twine &reason) {
+    why = reason.str();
+    return failure();
+  };
+  MLIRContext *context = type.getContext();
+  if (!element.isF16() && !element.isBF16())
+    return no("codes are widened to f16 or bf16");
+  if (type.getStorageBits() > 8)
+    return no("codes are wide already");
+  if (!takesScales(type)) {
+    if (type.getGlobal())
+      return no("scales of two levels are rounded before they are multiplied");
+    return ScaledType::get(context, element, type.getScale(), type.getBlock(),
+                           Type(), false);
+  }
+  if (type.getGlobal() && !type.getGlobal().isF32())
+    return no("combined scales are rounded to 16 bits");
+  bool isE4M3 = isa<Float8E4M3FNType>(type.getScale());
+  if (isE4M3 && !isa<Float4E2M1FNType>(type.getStorage()))
+    return no("codes times E4M3 scales are exact for E2M1 codes only");
+  if (!isE4M3 && (!element.isBF16() || isa<IntegerType>(type.getStorage())))
+    return no("codes times E8M0 scales are exact for floats in bf16 only");
+  return ScaledType::get(context, element, Float32Type::get(context), {},
+                         Type(), false);
+}
+
+LogicalResult WidenOp::verify() {
+  auto input = tensorOf(getInput()), result = tensorOf(getResult());
+  if (failed(verifySameShape(*this, input, result)))
+    return failure();
+  ScaledType from = getScaledElement(input), to = getScaledElement(result);
+  if (!from || !to)
+    return emitOpError() << "widens scaled tensors, not " << input << " to "
+                         << result;
+  std::string why;
+  FailureOr<ScaledType> want = getWidened(from, to.getStorage(), why);
+  if (failed(want))
+    return emitOpError() << "cannot widen " << from << " to " << to.getStorage()
+                         << ": " << why;
+  if (*want != to)
+    return emitOpError() << "widens " << from << " to " << *want << ", not "
+                         << to;
+  return success();
+}
+
 /// dequantize then a widening cast is one dequantize only if the first
 /// rounding lost nothing, which types alone cannot tell: nothing to do here.
 /// dequantize(reformat(x)) = dequantize(x): values do not depend on layout.

@@ -155,6 +155,36 @@ def Nq_CastOp : Nq_Op<"cast", [Pure]> {
   let hasCanonicalizeMethod = 1;
 }
 
+def Nq_WidenOp : Nq_Op<"widen", [Pure]> {
+  let summary = "the same values of a scaled tensor with codes in f16 or bf16";
+  let description = [{
+    For kernels that multiply codes in a wider format than they were rounded to:
+    no value changes. Stage `layout` makes it (pass `widen-activations`).
+
+    Scales of f32, f16 and bf16 are kept: codes, less zero points, become numbers of
+    the wider format. Block scales of E4M3 or E8M0 are multiplied into the codes, and
+    what was the global scale becomes the one scale of the tensor (1 if there is none).
+    The verifier knows which are exact: codes of 8 bits or less in both formats, times
+    E4M3 of E2M1 in both, times E8M0 in bf16.
+
+    ```mlir
+    %w = nq.widen %q : tensor<4x32x!nq.fp8> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+    ```
+  }];
+  let arguments = (ins Nq_AnyTensor:$input);
+  let results = (outs Nq_AnyTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Type of the widened codes of `type` in `element` (f16 or bf16); nothing,
+    /// with the reason in `why`, if that is not exact.
+    static ::mlir::FailureOr<ScaledType>
+    getWidened(ScaledType type, ::mlir::Type element, std::string &why);
+    /// True if block scales are multiplied into the codes.
+    static bool takesScales(ScaledType type);
+  }];
+}
+
 def Nq_ReformatOp : Nq_Op<"reformat", [Pure]> {
   let summary = "same values in another layout";
   let description = [{

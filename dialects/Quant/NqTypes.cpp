@@ -125,7 +125,8 @@ void ScaledType::print(AsmPrinter &printer) const {
 }
 
 static bool isStorage(Type type) {
-  if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type>(type))
+  if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type, Float16Type,
+          BFloat16Type>(type))
     return true;
   auto integer = dyn_cast<IntegerType>(type);
   return integer && !integer.isSignless() &&
@@ -139,7 +140,7 @@ LogicalResult ScaledType::verify(function_ref<InFlightDiagnostic()> emitError,
   if (!isStorage(storage))
     return emitError() << "storage type " << storage
                        << " is not one of f4E2M1FN, f8E4M3FN, f8E5M2, si4, "
-                          "ui4, si8, ui8";
+                          "ui4, si8, ui8, f16, bf16";
   if (!isa<Float32Type, Float16Type, BFloat16Type, Float8E4M3FNType,
            Float8E8M0FNUType>(scale))
     return emitError() << "scale type " << scale

@@ -11,7 +11,8 @@ def Nq_ScaledType : TypeDef<Nq_Dialect, "Scaled"> {
   let description = [{
     `!nq.scaled<STORAGE, SCALE per BLOCK (, global TYPE)? (, zero_point)?>`
 
-    * STORAGE: `f4E2M1FN`, `f8E4M3FN`, `f8E5M2`, `si4`, `ui4`, `si8`, `ui8`.
+    * STORAGE: `f4E2M1FN`, `f8E4M3FN`, `f8E5M2`, `si4`, `ui4`, `si8`, `ui8`;
+      `f16` and `bf16` for narrow codes that a target stores wider (nq.widen).
     * SCALE: `f32`, `f16`, `bf16`, `f8E4M3FN`, `f8E8M0FNU`.
     * BLOCK: `tensor` for one scale in all, or a dimension list over the
       trailing dimensions, `?` meaning the full extent: `1x16` (NVFP4 along the
@@ -44,7 +45,7 @@ def Nq_ScaledType : TypeDef<Nq_Dialect, "Scaled"> {
 
     /// True if one scale serves the whole tensor.
     bool isPerTensor() const { return getBlock().empty(); }
-    /// Bits of one code: 4 or 8.
+    /// Bits of one code: 4 or 8; 16 if it was widened.
     unsigned getStorageBits() const {
       return getStorage().getIntOrFloatBitWidth();
     }

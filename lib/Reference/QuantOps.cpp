@@ -98,6 +98,54 @@ static FailureOr<Results> evalAssemble(const OpCall &call) {
   return finish(call, parts, global ? global->floatAt(0) : 1);
 }
 
+/// The scales that a widened tensor keeps, and those that its codes take.
+static std::vector<char> scalesOnes(nq::ScaledType type, int64_t count) {
+  StorageFormat format = getFormat(type.getScale());
+  std::vector<char> bytes(rt::formatBytes(format, count));
+  std::vector<double> ones(count, 1);
+  rt::encodeArray(format, ones.data(), 0, count, bytes.data());
+  return bytes;
+}
+
+/// Codes, times block scales that become part of them, are read as the values
+/// of a tensor without the other scales.
+static FailureOr<Results> evalWiden(const OpCall &call) {
+  auto op = cast<nq::WidenOp>(call.op);
+  const RefTensor &input = call.operands[0];
+  auto from = nq::getScaledElement(op.getInput().getType()),
+       to = nq::getScaledElement(op.getResult().getType());
+  RefTensor::ScaledParts source = input.getScaledParts();
+  auto parts = std::make_shared<Parts>(), unscaled = std::make_shared<Parts>();
+  bool taken = nq::WidenOp::takesScales(from);
+  unscaled->codes.assign(source.codes.begin(), source.codes.end());
+  unscaled->zeroPoints.assign(source.zeroPoints.begin(),
+                              source.zeroPoints.end());
+  unscaled->scales =
+      taken ? std::vector<char>(source.scales.begin(), source.scales.end())
+            : scalesOnes(from, countScales(input.getType()));
+  auto plain = RankedTensorType::get(
+      input.getShape(),
+      nq::ScaledType::get(from.getContext(), from.getStorage(), from.getScale(),
+                          from.getBlock(), Type(), from.getZeroPoint()));
+  auto codes = RefTensor::scaled(
+      plain, {unscaled->codes, unscaled->scales, unscaled->zeroPoints, 1},
+      unscaled, [&] { return call.error(); });
+  if (failed(codes))
+    return failure();
+  auto wide = RankedTensorType::get(input.getShape(), to.getStorage());
+  parts->codes =
+      codes->rounded(wide, getRounding(to.getStorage()), call.threads)
+          .toLinearStorage();
+  if (!taken) {
+    parts->scales.assign(source.scales.begin(), source.scales.end());
+  } else {
+    parts->scales.resize(sizeof(float));
+    rt::encodeArray(StorageFormat::F32, &source.global, 0, 1,
+                    parts->scales.data());
+  }
+  return finish(call, parts, 1);
+}
+
 /// Codes or block scales as a plain tensor of `type`, which has as many bits.
 static FailureOr<Results> takeBytes(const OpCall &call, ArrayRef<char> bytes) {
   auto owner = std::make_shared<std::vector<char>>(bytes.begin(), bytes.end());
@@ -281,6 +329,7 @@ void nibble::ref::addQuantEvals(EvalTable &table) {
   table["nq.quantize"] = evalQuantize;
   table["nq.dequantize"] = evalDequantize;
   table["nq.cast"] = evalCast;
+  table["nq.widen"] = evalWiden;
   table["nq.reformat"] = evalReformat;
   table["nq.assemble"] = evalAssemble;
   table["nq.codes"] = evalCodes;

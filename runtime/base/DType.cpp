@@ -98,6 +98,8 @@ static bool isCode(StorageFormat elem) {
   case StorageFormat::U4:
   case StorageFormat::I8:
   case StorageFormat::U8:
+  case StorageFormat::F16: // narrow codes, stored wider
+  case StorageFormat::BF16:
     return true;
   default:
     return false;

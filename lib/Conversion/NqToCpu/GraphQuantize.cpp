@@ -317,6 +317,37 @@ LogicalResult KernelGraph::readDequantize(nq::DequantizeOp op) {
   return success();
 }
 
+/// Codes, times block scales that become part of them: exact in the wider
+/// format.
+LogicalResult KernelGraph::readWiden(nq::WidenOp op) {
+  ScaledTensor source = scaledOf(op.getInput());
+  ScaledTensor &result = addScaled(op);
+  bool taken = nq::WidenOp::takesScales(source.type);
+  Type element = result.codes->element;
+  SmallVector<Tensor *> sources{source.codes};
+  if (taken)
+    sources.push_back(source.scales);
+  if (source.zeroPoints)
+    sources.push_back(source.zeroPoints);
+  setCompute(*result.codes, sources, [=](Dag &dag, IndexRef index) {
+    Node *value = source.codeValue(dag, index);
+    if (taken)
+      value = laneNode(
+          dag, f32(dag),
+          {value, pullGrid(dag, *source.scales, source.gridIndex(dag, index))},
+          [](ArrayRef<Lanes> x) { return x[0] * x[1]; });
+    return dag.roundTo(element, value);
+  });
+  if (!taken)
+    copyPart(*result.scales, source.scales);
+  else if (source.global)
+    copyPart(*result.scales, source.global);
+  else
+    setCompute(*result.scales, {},
+               [](Dag &dag, IndexRef) { return dag.constant(f32(dag), 1.0); });
+  return success();
+}
+
 LogicalResult KernelGraph::readCast(nq::CastOp op) {
   Tensor *input = &plainOf(op.getInput());
   Type element = cast<RankedTensorType>(op.getType()).getElementType();

@@ -221,6 +221,7 @@ LogicalResult KernelGraph::readOp(Operation &op) {
       .Case<nq::RopeOp>([&](auto o) { return readRope(o); })
       .Case<nq::QuantizeOp>([&](auto o) { return readQuantize(o); })
       .Case<nq::DequantizeOp>([&](auto o) { return readDequantize(o); })
+      .Case<nq::WidenOp>([&](auto o) { return readWiden(o); })
       .Case<nq::CastOp>([&](auto o) { return readCast(o); })
       .Case<nq::AssembleOp>([&](auto o) { return readAssemble(o); })
       .Case<nq::CodesOp>([&](auto o) { return readCodes(o); })

@@ -104,6 +104,7 @@ private:
   mlir::LogicalResult readDynamic(nq::QuantizeOp op, ScaledTensor &result);
   Tensor &blockAmax(Tensor &input, const ScaledTensor &result);
   mlir::LogicalResult readDequantize(nq::DequantizeOp op);
+  mlir::LogicalResult readWiden(nq::WidenOp op);
   mlir::LogicalResult readCast(nq::CastOp op);
   mlir::LogicalResult readAssemble(nq::AssembleOp op);
   mlir::LogicalResult readCodes(nq::CodesOp op);

@@ -136,7 +136,7 @@ private:
         .Case<tensor::ExpandShapeOp>([&](auto o) { return readExpand(o); })
         .Case<tensor::CollapseShapeOp>([&](auto o) { return readCollapse(o); })
         .Case<nq::QuantizeOp>([&](auto o) { return readQuantize(o); })
-        .Case<nq::DequantizeOp, nq::CastOp>([&](auto o) {
+        .Case<nq::DequantizeOp, nq::CastOp, nq::WidenOp>([&](auto o) {
           members.insert({o.getResult(), {*find(o.getInput())}});
           members.find(o.getResult())->second.scales.reset();
           return success();

@@ -1,8 +1,8 @@
 // Verifiers say what is wrong and what was expected.
 // RUN: nibble-opt %s --split-input-file --verify-diagnostics
 
-// expected-error @below {{storage type 'f16' is not one of f4E2M1FN}}
-func.func private @storage(tensor<4x!nq.scaled<f16, f32 per tensor>>)
+// expected-error @below {{storage type 'f32' is not one of f4E2M1FN}}
+func.func private @storage(tensor<4x!nq.scaled<f32, f32 per tensor>>)
 
 // -----
 // expected-error @below {{scale type 'i8' is not one of f32}}
@@ -240,4 +240,25 @@ func.func @lengths_type(%q: tensor<1x2x4x16xf16>, %n: tensor<1xf32>) -> tensor<1
   // expected-error @below {{lengths are i32 or i64, not 'f32'}}
   %a = nq.attention %q, %q, %q lengths(%n : tensor<1xf32>) {scale = 0.25 : f64} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
   return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
+func.func @widen_e8m0_to_f16(%x: tensor<4x32x!nq.mxfp4>) {
+  // expected-error @below {{codes times E8M0 scales are exact for floats in bf16 only}}
+  %0 = nq.widen %x : tensor<4x32x!nq.mxfp4> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+  return
+}
+
+// -----
+func.func @widen_scales(%x: tensor<4x32x!nq.scaled<f8E4M3FN, f32 per 1x?>>) {
+  // expected-error @below {{f32 per 1x?>' to '!nq.scaled<f16, f32 per 1x?>', not '!nq.scaled<f16, f32 per tensor>'}}
+  %0 = nq.widen %x : tensor<4x32x!nq.scaled<f8E4M3FN, f32 per 1x?>> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+  return
+}
+
+// -----
+func.func @widen_levels(%x: tensor<4x32x!nq.scaled<f8E4M3FN, f16 per 1x16, global f16>>) {
+  // expected-error @below {{scales of two levels are rounded before they are multiplied}}
+  %0 = nq.widen %x : tensor<4x32x!nq.scaled<f8E4M3FN, f16 per 1x16, global f16>> -> tensor<4x32x!nq.scaled<f16, f16 per 1x16>>
+  return
 }

@@ -85,6 +85,15 @@ func.func @lengths(%q: tensor<2x8x4x16xf16>, %k: tensor<2x2x6x16xf16>, %m: tenso
   return %a, %b : tensor<2x8x4x16xf16>, tensor<2x8x4x16xf16>
 }
 
+// CHECK-LABEL: @wide
+func.func @wide(%q: tensor<4x32x!nq.fp8>, %f: tensor<4x32x!nq.nvfp4>) -> tensor<4x32x!nq.scaled<f16, f32 per tensor>> {
+  // CHECK: nq.widen %{{.*}} : tensor<4x32x!nq.fp8> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+  %w = nq.widen %q : tensor<4x32x!nq.fp8> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+  // CHECK: nq.widen
+  %b = nq.widen %f : tensor<4x32x!nq.nvfp4> -> tensor<4x32x!nq.scaled<bf16, f32 per tensor>>
+  return %w : tensor<4x32x!nq.scaled<f16, f32 per tensor>>
+}
+
 // CHECK-LABEL: @statistics
 func.func @statistics(%x: tensor<4x300xf16>, %y: tensor<2x4x300xf64>, %g: tensor<300xf16>) -> tensor<4x300xf16> {
   // CHECK: nq.statistics rms %{{.*}} tile 128 : (tensor<4x300xf16>) -> tensor<4x3xf32>

@@ -52,6 +52,7 @@ TEST(DType, BlocksCoverTrailingDimensions) {
             28u);
   EXPECT_EQ(layoutOf("!nq.scaled<si8, f32 per *x1>", {100, 7}).scalesBytes,
             28u);
+  EXPECT_EQ(layoutOf("!nq.scaled<f16, f32 per 1x?>", {3, 7}).scalesBytes, 12u);
   EXPECT_EQ(layoutOf("!nq.scaled<si8, f16 per tensor>", {100, 7}).scalesBytes,
             2u);
   StorageLayout l = layoutOf(

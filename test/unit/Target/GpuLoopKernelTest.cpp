@@ -233,6 +233,37 @@ TEST(GpuLoopKernel, NormAndRotationByWarps) {
   }
 }
 
+/// Codes that are stored wider, alone and beside themselves: the same numbers.
+TEST(GpuLoopKernel, QuantizeAndWiden) {
+  auto widen = [](const std::string &shape, const std::string &from,
+                  const std::string &to, const std::string &quantize) {
+    std::string x = tensor(shape, "f16"), q = tensor(shape, from),
+                w = tensor(shape, to);
+    std::string body = "%q = nq.quantize %a " + quantize + " : " + x + " -> " +
+                       q + "\n%w = nq.widen %q : " + q + " -> " + w + "\n";
+    std::string rows = tensor("7x1", "f32"), g = tensor("", "f32");
+    std::string signature = "(%a: " + x + ", %g: " + g + ", %s: " + rows + ")";
+    check(signature + " -> " + w, body + "return %w : " + w);
+    check(signature + " -> (" + q + ", " + w + ")",
+          body + "return %q, %w : " + q + ", " + w);
+  };
+  std::string one = "scale(%g : tensor<f32>)", wide = "!nq.scaled<";
+  for (std::string shape : {"7x50", "7x2048", "7x72"})
+    for (std::string element : {"f16", "bf16"}) {
+      widen(shape, "!nq.fp8", wide + element + ", f32 per tensor>", one);
+      widen(shape, "!nq.scaled<f8E5M2, f32 per tensor>",
+            wide + element + ", f32 per tensor>", one);
+      widen(shape, "!nq.scaled<f8E4M3FN, f32 per 1x?>",
+            wide + element + ", f32 per 1x?>", "scale(%s : tensor<7x1xf32>)");
+    }
+  for (std::string element : {"f16", "bf16"})
+    widen("7x512", "!nq.nvfp4", wide + element + ", f32 per tensor>",
+          "recipe(\"trt-dynamic\") global(%g : tensor<f32>)");
+  for (std::string type : {"!nq.mxfp4", "!nq.mxfp8"})
+    widen("7x512", type, "!nq.scaled<bf16, f32 per tensor>",
+          "recipe(\"modelopt\")");
+}
+
 //===----------------------------------------------------------------------===//
 // Reductions
 //===----------------------------------------------------------------------===//

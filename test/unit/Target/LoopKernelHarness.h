@@ -193,6 +193,18 @@ protected:
     return ref::RefTensor::floats(type, values).toStorage();
   }
 
+  /// Finite codes of E4M3 as numbers of a wider format.
+  void makeWideCodes(mlir::Type element, char *bytes, int64_t count) {
+    auto narrow = rt::StorageFormat::E4M3FN;
+    for (int64_t i = 0; i < count; ++i) {
+      uint8_t code = random();
+      if ((code & 0x7f) == 0x7f)
+        code &= 0x3f;
+      auto wide = ref::getFormat(element);
+      rt::storeCode(wide, bytes, i, rt::encode(wide, rt::decode(narrow, code)));
+    }
+  }
+
   /// Random finite codes; scales around 1.
   std::vector<char> makeScaled(mlir::RankedTensorType type,
                                const Checks &checks) {
@@ -206,6 +218,8 @@ protected:
       if (fp8 && (bytes[i] & 0x7f) >= 0x7c)
         bytes[i] &= 0x3f;
     }
+    if (scaled.getStorageBits() == 16)
+      makeWideCodes(scaled.getStorage(), bytes.data(), regions.codeBytes / 2);
     auto fill = [&](mlir::Type element, int64_t offset, int64_t count) {
       auto format = ref::getFormat(element);
       for (int64_t i = 0; i < count; ++i) {
