@@ -217,7 +217,7 @@ def Tile_ScalesOp : Tile_Op<"scales"> {
 }
 
 def Tile_ExpandOp : Tile_Op<"expand"> {
-  let summary = "4-bit codes in shared memory as operand A of an mma (sm_90a)";
+  let summary = "codes of 4 or 8 bits in shared memory as operand A of an mma (sm_90a)";
   let description = [{
     The result is code * scale * 2^exponent, exactly, in f16 or bf16; `exponent`
     is what the format needs for that, and the epilogue undoes it. Scales are
@@ -225,7 +225,7 @@ def Tile_ExpandOp : Tile_Op<"expand"> {
     scales have others, on sums (tile.promote) or behind them.
 
     Both slots are packed so that 16 bytes (or 8, of 32 k) of a lane are what it
-    multiplies (FragmentLayout.h): codes are [M / 16] x 1 x [2 K] x i32,
+    multiplies (FragmentLayout.h): codes are [M / 16] x 1 x [2 K] x i32 ([4 K] of 8 bits),
     scales [M / 16] x 1 x [16 K / per].
 
     ```mlir

@@ -8,20 +8,38 @@
 using namespace mlir;
 using namespace nibble;
 
+/// 8-bit floats with scales along k, of one row: not streamed.
+static std::optional<StreamFormat> getByteBlocks(RankedTensorType type,
+                                                 MatrixDims dims) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (type.getRank() != 2 || !scaled || scaled.getGlobal() ||
+      !isa<Float8E4M3FNType, Float8E5M2Type>(scaled.getStorage()))
+    return std::nullopt;
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  int64_t wanted = isa<Float8E8M0FNUType>(scaled.getScale()) ? 32 : 128;
+  if (isa<Float8E4M3FNType>(scaled.getScale()) || block[dims.row] != 1 ||
+      block[dims.k] != wanted || type.getDimSize(dims.k) <= wanted)
+    return std::nullopt;
+  return StreamFormat{8, wanted};
+}
+
 std::optional<FragmentFormat> nibble::getFragmentFormat(RankedTensorType type,
                                                         MatrixDims dims,
                                                         Type element,
                                                         std::string &why) {
-  // What can be streamed with codes of 4 bits can be expanded.
-  std::optional<StreamFormat> stream = getStreamFormat(type, dims, why);
+  // What can be streamed with codes of 4 or 8 bits can be expanded.
+  std::optional<StreamFormat> stream = getByteBlocks(type, dims);
+  if (!stream)
+    stream = getStreamFormat(type, dims, why);
   if (!stream)
     return std::nullopt;
-  if (stream->bits != 4) {
+  if (stream->bits > 8) {
     why = "the weight's codes have " + std::to_string(stream->bits) + " bits";
     return std::nullopt;
   }
   nq::ScaledType scaled = nq::getScaledElement(type);
   FragmentFormat format;
+  format.bits = stream->bits;
   format.block = stream->block;
   bool isE4M3 = isa<Float8E4M3FNType>(scaled.getScale());
   bool isE8M0 = isa<Float8E8M0FNUType>(scaled.getScale());
@@ -50,6 +68,19 @@ nq::LayoutAttr nibble::getFragmentLayout(RankedTensorType type, MatrixDims dims,
                  .k(1)
                  .row(1)
                  .build(context, {});
+  // Digits of k: stage, / 32, / 16 % 2, / 8 % 2, / 2 % 4, % 2.
+  if (format->bits == 8)
+    return DigitOrder(dims, {2, 8}, {format->stageK / 32, 2, 2, 4, 2})
+        .row(0)
+        .k(0)
+        .k(1)
+        .row(2)
+        .k(4)
+        .k(2)
+        .k(3)
+        .row(1)
+        .k(5)
+        .build(context, scales);
   // Digits of k: stage, / 16, / 8 % 2, / 2 % 4, % 2.
   return DigitOrder(dims, {2, 8}, {format->stageK / 16, 2, 4, 2})
       .row(0)

@@ -9,6 +9,9 @@
 //   codes:  [row / 16][k / stage][row % 8][k / 2 % 4][k / 16][k % 2][k / 8 % 2]
 //           [row / 8 % 2]: one shift brings two neighbours along k to the same
 //           bits of both halves of a word.
+//           Of 8 bits: [row / 16][k / stage][k / 32][row % 8][k / 2 % 4]
+//           [k / 16 % 2][k / 8 % 2][row / 8 % 2][k % 2]: halves of words are
+//           pairs of neighbours, 16 bytes of a lane 32 k.
 //   scales: [row / 16][k / stage][row % 8][block of the stage][row / 8 % 2]
 //
 // Rows end at a multiple of 16 and k at one of the stage, padded with zeros. A
@@ -23,6 +26,7 @@
 namespace nibble {
 
 struct FragmentFormat {
+  int64_t bits = 4;    ///< of a code
   int64_t stageK = 64; ///< elements along k that are loaded together
   int64_t block = 0;   ///< elements along k with one scale; 0: all
   /// Sums of a stage are multiplied by scales; otherwise codes are, before the
@@ -38,9 +42,11 @@ struct FragmentFormat {
 
 /// The format of a weight next to activations of `element` (f16 or bf16);
 /// nothing, with the reason in `why`, if such kernels do not take it. Taken are
-/// matrices of E2M1 with blocks of 16 or 32 k (scales E4M3) or 32 (E8M0), and
-/// of 4-bit integers with blocks of 32, 64, 128 (float scales) or all of k.
-/// E8M0 scales are exact in bf16 only; next to f16 they scale sums of 32 k.
+/// matrices of E4M3 and E5M2 with scales per tensor or row, or of rows with
+/// blocks of 32 k (E8M0) or 128 k (float scales), of E2M1 with blocks of 16 or
+/// 32 k (scales E4M3) or 32 (E8M0), and of 4-bit integers with blocks of 32,
+/// 64, 128 (float scales) or all of k. E8M0 scales are exact in bf16 only; next
+/// to f16 they scale sums of 32 k.
 std::optional<FragmentFormat> getFragmentFormat(mlir::RankedTensorType type,
                                                 MatrixDims dims,
                                                 mlir::Type element,

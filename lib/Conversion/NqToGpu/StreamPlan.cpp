@@ -22,6 +22,13 @@ static RankedTensorType typeOf(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
+/// One scale for all of k.
+static bool isScaledByRows(RankedTensorType type) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  return !scaled.getZeroPoint() &&
+         scaled.getBlockFor(type.getShape()).back() >= type.getShape().back();
+}
+
 /// Reshapes of what lies row-major change nothing in memory.
 static BlockArgument getArgument(Value value) {
   while (Operation *op = value.getDefiningOp()) {
@@ -40,9 +47,12 @@ static LogicalResult no(std::string &why, const Twine &reason) {
 /// Everything that the first product fixes for the others is in `this`.
 LogicalResult StreamProblem::add(nq::MatmulOp op, std::string &why) {
   RankedTensorType right = typeOf(op.getB());
-  Type element = typeOf(op.getA()).getElementType();
+  nq::ScaledType wide = nq::getScaledElement(typeOf(op.getA()));
+  Type element = wide ? wide.getStorage() : typeOf(op.getA()).getElementType();
   if (!element.isF16() && !element.isBF16())
     return no(why, "activations are neither f16 nor bf16");
+  if (wide && !isScaledByRows(typeOf(op.getA())))
+    return no(why, "scales of the activations change along k");
   BlockArgument a = getArgument(op.getA());
   auto b = dyn_cast<BlockArgument>(op.getB());
   if (!a || nq::getLayout(a.getType()))

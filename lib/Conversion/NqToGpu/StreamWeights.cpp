@@ -24,8 +24,9 @@ double StreamWeights::getFactor() const {
   if (!isInt && !problem.bf16)
     return std::ldexp(1, 14);
   Type scale = problem.format.scalesCodes() ? problem.scale : Type();
-  nq::MatmulOp product = problem.weights[0].op;
-  Type element = getElementTypeOrSelf(product.getA().getType());
+  MLIRContext *context = problem.storage.getContext();
+  Type element = problem.bf16 ? Type(BFloat16Type::get(context))
+                              : Float16Type::get(context);
   return std::ldexp(1, -int(*tile::ExpandOp::getExactExponent(problem.storage,
                                                               scale, element)));
 }

@@ -86,7 +86,7 @@ private:
                                element, 0);
   }
   static int64_t codesPerTile(const ExpandedWeight &weight) {
-    return 2 * weight.format.stageK;
+    return weight.format.stageK * weight.format.bits / 2;
   }
   static int64_t scalesPerTile(const ExpandedWeight &weight) {
     return 16 * weight.format.stageBlocks();

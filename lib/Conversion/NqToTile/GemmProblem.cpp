@@ -122,13 +122,13 @@ static LogicalResult readOperand(Value value, StringRef name, bool kLast,
 }
 
 int64_t ExpandedWeight::getStageBytes() const {
-  int64_t bytes = format.stageK / 2;
+  int64_t bytes = format.stageK * format.bits / 8;
   if (scale)
     bytes += format.stageBlocks() * scale.getIntOrFloatBitWidth() / 8;
   return bytes;
 }
 
-/// A weight of 4 bits, next to activations of 16.
+/// A weight of 4 or 8 bits, next to activations of 16.
 static LogicalResult readExpanded(nq::MatmulOp op, Type element,
                                   MatrixOperand &b, ExpandedWeight &weight,
                                   std::string &why) {
@@ -160,9 +160,9 @@ static LogicalResult readExpanded(nq::MatmulOp op, Type element,
   return success();
 }
 
-static bool isFourBit(RankedTensorType type) {
+static bool isNarrow(RankedTensorType type) {
   nq::ScaledType scaled = nq::getScaledElement(type);
-  return scaled && scaled.getStorageBits() == 4;
+  return scaled && scaled.getStorageBits() <= 8;
 }
 
 static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
@@ -175,8 +175,7 @@ static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
     return no(why, "B is batched");
   if (failed(readOperand(op.getA(), "A", true, a, why)))
     return failure();
-  if (isFourBit(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16 &&
-      !nq::getScaledElement(typeOf(op.getA())))
+  if (isNarrow(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16)
     return readExpanded(op, a.element, b, expanded.emplace(), why);
   if (failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
     return failure();
@@ -315,6 +314,7 @@ GemmShape GemmProblem::getShape() const {
   if (const auto &expanded = factors[0].expanded) {
     shape.tileK = expanded->format.stageK;
     shape.expandedBytes = expanded->getStageBytes();
+    shape.expandedBits = expanded->format.bits;
     shape.promotes = expanded->format.scalesSums;
   }
   if (a.scaledRows) {

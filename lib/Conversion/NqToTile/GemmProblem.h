@@ -32,7 +32,8 @@ struct MatrixOperand {
   Place scales;
 };
 
-/// A weight of 4-bit codes that are expanded in registers, to A's element.
+/// A weight of codes of 4 or 8 bits that are expanded in registers, to A's
+/// element.
 struct ExpandedWeight {
   FragmentFormat format;
   mlir::Type storage, scale; ///< no scale: all of k has one

@@ -158,7 +158,9 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   if (shape.expandedBytes && (!s.swapped || s.clusterN > 1))
     return "weights that are expanded are the M side, and are not shared";
   int64_t scaleBytes =
-      shape.expandedBytes ? shape.expandedBytes - shape.getTileK() / 2 : 0;
+      shape.expandedBytes
+          ? shape.expandedBytes - shape.getTileK() * shape.expandedBits / 8
+          : 0;
   if (s.tileM * scaleBytes % 128)
     return text(s.tileM * scaleBytes) +
            " bytes of scales in a stage; a slot is a multiple of 128";
@@ -175,8 +177,9 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
                                           : 2) /
                          (128 * s.getTeam());
   // Codes, fragments of two steps, scales; scales of columns.
-  int64_t others =
-      shape.expandedBytes ? 48 + 16 * s.tileM / (64 * s.getTeam()) : 48;
+  int64_t others = shape.expandedBytes ? 48 + (12 + shape.expandedBits) *
+                                                  s.tileM / (64 * s.getTeam())
+                                       : 48;
   // Found by ptxas, which spills where more are asked for.
   int64_t parts = s.tileM / (64 * s.getTeam());
   if (shape.expandedBytes && shape.promotes)

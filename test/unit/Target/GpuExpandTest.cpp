@@ -28,7 +28,8 @@ string weight(int64_t n, int64_t k, const string &element, const string &a,
 
 string attributes(const string &a, const string &element,
                   const string &schedule) {
-  bool isMixed = a == "f16" && element.find("E8M0") != string::npos;
+  bool isMixed = a == "f16" && (element.find("E8M0") != string::npos ||
+                                element.find("mx") != string::npos);
   string text = "{nibble.kernel_class = \"gemm.wgmma." + a +
                 (isMixed ? ".promote32\"" : ".expand\"");
   return text +
@@ -36,11 +37,16 @@ string attributes(const string &a, const string &element,
          "}";
 }
 
+/// `a` is what is multiplied; activations are that, or codes of it with scales
+/// `per` something.
 string product(int64_t m, int64_t n, int64_t k, const string &a,
                const string &element, const string &result,
-               const string &schedule = "", bool transposed = true) {
-  string left = tensor(m, k, a), right = weight(n, k, element, a, transposed),
-         y = tensor(m, n, result);
+               const string &schedule = "", bool transposed = true,
+               const string &per = "") {
+  string left = tensor(
+             m, k,
+             per.empty() ? a : "!nq.scaled<" + a + ", f32 per " + per + ">"),
+         right = weight(n, k, element, a, transposed), y = tensor(m, n, result);
   return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
          " attributes " + attributes(a, element, schedule) +
          " {\n%y = nq.matmul %a, %b " + (transposed ? "transpose_b " : "") +
@@ -62,6 +68,12 @@ const char *const kFormats[] = {
     "!nq.scaled<ui4, f32 per 1x128>",
     "!nq.scaled<si4, bf16 per 1x128>",
     "!nq.scaled<si4, f32 per 1x?>",
+    "!nq.fp8",
+    "!nq.scaled<f8E4M3FN, f32 per 1x?>",
+    "!nq.scaled<f8E5M2, f16 per 1x?>",
+    "!nq.mxfp8",
+    "!nq.scaled<f8E5M2, f8E8M0FNU per 1x32>",
+    "!nq.scaled<f8E4M3FN, f32 per 1x128>",
 };
 
 /// Row i of the identity times a weight is its column i: every code and scale.
@@ -85,6 +97,15 @@ TEST(GpuExpand, ActivationsInBf16) {
     check(product(129, 40, 264, "bf16", element, "f32"));
 }
 
+/// Codes of FP8 that were widened: their scales are those of the sums.
+TEST(GpuExpand, WidenedActivations) {
+  for (const char *element : kFormats)
+    for (const char *per : {"tensor", "1x?"}) {
+      check(product(65, 72, 200, "f16", element, "f32", "", true, per));
+      check(product(129, 40, 264, "bf16", element, "f32", "", true, per));
+    }
+}
+
 TEST(GpuExpand, RowsOffTheTile) {
   for (int64_t m : {65, 129})
     for (unsigned seed : {1, 2, 3})
@@ -101,7 +122,8 @@ TEST(GpuExpand, Schedules) {
        {"t 64x72 s3 c1x1 m2 w1 p2", "t 128x72 s4 c1x1 m2 w2 p2",
         "t 128x144 s3 c2x1 n2 w2 p1", "t 64x64 s4 c1x1 m2 w2 p2 pp",
         "t 128x64 s4 c1x1 n2 w2 p2 pp", "t 256x64 s3 c1x1 m2 w2 p2"})
-    for (const string &element : {string("!nq.nvfp4"), kMx}) {
+    for (const string &element :
+         {string("!nq.nvfp4"), kMx, string("!nq.fp8")}) {
       // One scale of 8 bits for 32 k: a slot needs 128 rows of them.
       bool isWide = schedule[2] != '6';
       if (element == kMx && !isWide)
@@ -126,14 +148,14 @@ TEST(GpuExpand, Splits) {
 TEST(GpuExpand, EitherOrderOfTheWeight) {
   for (const char *element :
        {"!nq.scaled<f4E2M1FN, f8E4M3FN per 16x1, global f32>",
-        "!nq.scaled<si4, f32 per 64x1>"})
+        "!nq.scaled<si4, f32 per 64x1>", "!nq.scaled<f8E4M3FN, f32 per ?x1>"})
     check(product(70, 40, 160, "f16", element, "f32", "",
                   /*transposed=*/false));
 }
 
 /// Gate and up in one stage, and what follows.
 TEST(GpuExpand, GatedWithBias) {
-  for (const string &element : {string("!nq.nvfp4"), kMx}) {
+  for (const string &element : {string("!nq.nvfp4"), kMx, string("!nq.fp8")}) {
     string a = tensor(70, 96, "f16"), b = weight(80, 96, element, "f16"),
            y = tensor(70, 80, "f16");
     string mm = " transpose_b : (" + a + ", " + b + ") -> " + y;

@@ -92,6 +92,21 @@ TEST(GpuStream, ActivationsInBf16) {
                   "f32"));
 }
 
+/// Codes of FP8 that were widened, with one scale or one for each row.
+TEST(GpuStream, WidenedActivations) {
+  for (const char *per : {"tensor", "1x?"}) {
+    string scales = string(", f32 per ") + per + ">";
+    for (string element : kFormats) {
+      if (element != "f16")
+        check(product(50, 72, 416, "!nq.scaled<f16" + scales, element, "f32"));
+      if (element != "f16")
+        check(product(7, 40, 288, "!nq.scaled<bf16" + scales, element, "f32"));
+    }
+    check(product(1, 201, 160, "!nq.scaled<f16" + scales, "!nq.nvfp4", "f16"),
+          1e-3);
+  }
+}
+
 TEST(GpuStream, RowsOfAnyNumber) {
   for (int64_t m : {1, 7, 16, 50, 64})
     for (const char *element : {"!nq.nvfp4", "!nq.mxfp4"})

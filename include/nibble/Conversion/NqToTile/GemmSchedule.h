@@ -24,6 +24,7 @@ struct GemmShape {
   /// Weights of few bits that are expanded in registers: bytes of codes and
   /// scales of one row in a stage. 0: weights are multiplied as they are.
   int64_t expandedBytes = 0;
+  int64_t expandedBits = 4; ///< of their codes
   /// Sums of each stage are scaled and added to others: accumulators twice.
   bool promotes = false;
   /// Columns that share the scale of a block of K, if sums are scaled by such:

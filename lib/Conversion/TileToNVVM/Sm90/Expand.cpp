@@ -29,10 +29,7 @@ Fragments::Fragments(Kernel &kernel, const ExpandedOperand &operand, Int tile)
       isBf16(op.getResult().getType().getElement().isBF16()),
       pairs(code, isBf16) {
   int64_t k = op.getResult().getType().getShape()[1];
-  Int codes = getSlotAddress(kernel, operand.codes);
-  codes = code.add(codes, code.mul(tile, 8 * k));
-  codes = code.add(codes, code.mul(kernel.threads.lane, k / 4));
-  words = loadWords(code, code.get(codes), k / 16);
+  loadCodes(getSlotAddress(kernel, operand.codes), tile, kernel.threads.lane);
   if (!op.getScales())
     return;
   // Blocks, and in them rows g and g + 8: bytes.
@@ -45,6 +42,19 @@ Fragments::Fragments(Kernel &kernel, const ExpandedOperand &operand, Int tile)
     return;
   }
   scaleWords = {loadHalf(code, code.get(scales))};
+}
+
+/// Up to 16 bytes of each lane, lane after lane: of 8 bits, those of 32 k, then
+/// of the next.
+void Fragments::loadCodes(Int codes, Int tile, Int lane) {
+  int64_t k = op.getResult().getType().getShape()[1],
+          bits = op.getFormat().getIntOrFloatBitWidth();
+  int64_t bytes = k * bits / 16, each = std::min<int64_t>(bytes, 16);
+  codes = code.add(codes, code.mul(tile, 32 * bytes));
+  codes = code.add(codes, code.mul(lane, each));
+  for (int64_t i = 0; i < bytes; i += each)
+    llvm::append_range(
+        words, loadWords(code, code.get(code.add(codes, 32 * i)), each / 4));
 }
 
 /// Pairs of one scale, for rows g and g + 8, times what makes products exact
@@ -69,6 +79,8 @@ void Fragments::convertScales(int64_t block) {
 }
 
 SmallVector<Value> Fragments::make(int64_t step) {
+  if (op.getFormat().getIntOrFloatBitWidth() == 8)
+    return makeFromBytes(step);
   if (op.getFormat().isInteger(4))
     return pairs.fromIntegers(words[step], !op.getFormat().isUnsignedInteger());
   SmallVector<Value> values = pairs.fromE2M1(words[step]);
@@ -83,6 +95,20 @@ SmallVector<Value> Fragments::make(int64_t step) {
     if (isScaled)
       value = pairs.multiply(value, factors[i % 2]);
   }
+  return values;
+}
+
+SmallVector<Value> Fragments::makeFromBytes(int64_t step) {
+  bool isE5M2 = isa<Float8E5M2Type>(op.getFormat());
+  SmallVector<Value> values;
+  for (Value word : {words[2 * step], words[2 * step + 1]})
+    for (int64_t half : {0, 16})
+      values.push_back(pairs.fromBytes(code.get(code.shr(word, half)), isE5M2));
+  if (!op.getScales())
+    return values;
+  convertScales(16 * step / int64_t(*op.getPer()));
+  for (auto [i, value] : llvm::enumerate(values))
+    value = pairs.multiply(value, factors[i % 2]);
   return values;
 }
 

@@ -21,7 +21,8 @@ Int getSlotAddress(Kernel &kernel, const Slot &slot);
 /// The fragments of one warp: 16 rows, 16 k each. A thread (g, t) = (lane / 4,
 /// lane % 4) holds k = 2 t, 2 t + 1 of rows g and g + 8, then the same 8 k
 /// further on (PTX ISA, "wgmma register fragment A"): bits 4 i and 4 i + 16 of
-/// the word of a fragment are register i.
+/// the word of a fragment are register i. Of 8-bit codes, registers are the
+/// halves of two words.
 class Fragments {
 public:
   /// Loads codes and scales of the warp's 16 rows, which are number `tile`.
@@ -31,7 +32,9 @@ public:
   llvm::SmallVector<mlir::Value> make(int64_t step);
 
 private:
+  void loadCodes(Int codes, Int tile, Int lane);
   void convertScales(int64_t block);
+  llvm::SmallVector<mlir::Value> makeFromBytes(int64_t step);
 
   Code &code;
   tile::ExpandOp op;
