@@ -26,7 +26,7 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
   if (!shape)
     return {"", "not one kernel on tensor cores: " + why};
   for (const TuningDb *db : databases) {
-    const TuningDb::Row *row = db->find(kernel.name, *shape);
+    const TuningDb::Row *row = db->find(getTunedName(kernel.name), *shape);
     if (row && whyNotSchedule(row->schedule, *shape, kSm90SharedBytes).empty())
       return {row->schedule.str(),
               "schedule measured: " + formatTime(row->microseconds) +

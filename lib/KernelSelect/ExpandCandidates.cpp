@@ -5,6 +5,7 @@
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/KernelSelect/Machine.h"
 #include "nibble/KernelSelect/Passes.h"
+#include "nibble/KernelSelect/ProductClass.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/JSON.h"
@@ -69,7 +70,7 @@ struct ExpandCandidatesPass
     for (auto [i, schedule] : llvm::enumerate(candidates)) {
       if (int64_t(i) == max)
         break;
-      addEntry(kernel, schedule.str(), getKey(name, *shape), i);
+      addEntry(kernel, schedule.str(), getKey(getTunedName(name), *shape), i);
     }
   }
 

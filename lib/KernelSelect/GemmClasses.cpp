@@ -3,6 +3,7 @@
 #include "GemmClasses.h"
 
 #include "nibble/KernelSelect/FragmentLayout.h"
+#include "nibble/KernelSelect/Passes.h"
 #include "nibble/KernelSelect/StreamLayout.h"
 
 using namespace mlir;
@@ -66,9 +67,24 @@ static std::string whyNotMxfp8(nq::RegionOp region) {
       whyNotFormats(region, Format::Mxfp8, {Format::Mxfp8, Format::Mxfp4}),
       [&] { return whyNotBlocks(region, 32); });
 }
-static std::string whyNotFp8(nq::RegionOp region) {
+static bool hasRoundedWeights(nq::RegionOp region) {
+  return llvm::any_of(
+      region.getBlock().getOps<nq::MatmulOp>(),
+      [](nq::MatmulOp op) { return op->hasAttr(kRoundedAttr); });
+}
+static std::string whyNotByteFormats(nq::RegionOp region) {
   return whyNotFormats(region, {Format::Fp8Tensor, Format::Fp8Channel},
                        {Format::Fp8Tensor, Format::Fp8Channel});
+}
+static std::string whyNotFp8(nq::RegionOp region) {
+  if (hasRoundedWeights(region))
+    return "weights were rounded to fp8: that is a class of its own";
+  return whyNotByteFormats(region);
+}
+std::string nibble::whyNotRounded(nq::RegionOp region) {
+  if (!hasRoundedWeights(region))
+    return "no weight was rounded to fp8 (round-weights)";
+  return whyNotByteFormats(region);
 }
 /// With promotion of partial sums per 128 along K.
 static std::string whyNotFp8Blocks(nq::RegionOp region) {
@@ -125,10 +141,10 @@ static std::string whyNotExpandedF32(nq::RegionOp region) {
   return "";
 }
 
-/// Few rows: the weight is read once, and reading it is what takes time. Plain
-/// weights are left to the tensor cores' other classes earlier: on an H100, at
-/// 64 rows of f16, streaming takes 1.13 times as long as cuBLASLt.
-static constexpr int64_t kStreamedRows = 64, kStreamedPlainRows = 16;
+/// Plain weights are left to the tensor cores' other classes earlier than
+/// others (kStreamedRows): on an H100, at 64 rows of f16, streaming takes 1.13
+/// times as long as cuBLASLt.
+static constexpr int64_t kStreamedPlainRows = 16;
 
 static MatrixDims getRightDims(nq::MatmulOp op) {
   int64_t rank = cast<RankedTensorType>(op.getB().getType()).getRank();
@@ -136,10 +152,11 @@ static MatrixDims getRightDims(nq::MatmulOp op) {
                             : MatrixDims{rank - 1, rank - 2};
 }
 
-static std::string whyNotStreamed(const Product &p, Format activation) {
-  if (p.a != activation)
+static std::string whyNotStreamed(const Product &p,
+                                  ArrayRef<Format> activations) {
+  if (!llvm::is_contained(activations, p.a))
     return "activations are " + getFormatName(p.a).str() + ", not " +
-           getFormatName(activation).str();
+           join(activations);
   if (p.m > kStreamedRows)
     return "M = " + std::to_string(p.m) + " is larger than " +
            std::to_string(kStreamedRows);
@@ -154,12 +171,13 @@ static std::string whyNotStreamed(const Product &p, Format activation) {
   return why;
 }
 
-static std::string whyNotStreamed(nq::RegionOp region, Format activation) {
+static std::string whyNotStreamed(nq::RegionOp region,
+                                  ArrayRef<Format> activations) {
   SmallVector<Product> products = getProducts(region);
   if (products.empty())
     return "there is no matrix product";
   for (const Product &p : products)
-    if (std::string why = whyNotStreamed(p, activation); !why.empty())
+    if (std::string why = whyNotStreamed(p, activations); !why.empty())
       return why;
   return "";
 }
@@ -186,17 +204,24 @@ static std::string whyNotStreamedF16(nq::RegionOp region) {
 static std::string whyNotStreamedBf16(nq::RegionOp region) {
   return whyNotStreamedPlain(region, Format::BF16);
 }
-static std::string whyNotStreamedToF16(nq::RegionOp region) {
+static std::string whyNotStreamedTo(nq::RegionOp region,
+                                    ArrayRef<Format> activations) {
   for (const Product &p : getProducts(region))
     if (!isQuantized(p.b))
       return "operands are " + nameOf(p) + ": nothing is to be expanded";
-  return whyNotStreamed(region, Format::F16);
+  return whyNotStreamed(region, activations);
+}
+
+/// Activations that are 16-bit numbers, or codes that were stored as such
+/// (widen-activations).
+static constexpr Format kF16Numbers[] = {Format::F16, Format::F16Codes};
+static constexpr Format kBf16Numbers[] = {Format::BF16, Format::Bf16Codes};
+
+static std::string whyNotStreamedToF16(nq::RegionOp region) {
+  return whyNotStreamedTo(region, kF16Numbers);
 }
 static std::string whyNotStreamedToBf16(nq::RegionOp region) {
-  for (const Product &p : getProducts(region))
-    if (!isQuantized(p.b))
-      return "operands are " + nameOf(p) + ": nothing is to be expanded";
-  return whyNotStreamed(region, Format::BF16);
+  return whyNotStreamedTo(region, kBf16Numbers);
 }
 
 /// What the copy engine moves: rows of multiples of 16 bytes.
@@ -213,15 +238,17 @@ static std::string whyNotCopied(const Product &p) {
 }
 
 /// Codes of 4 bits that become operand A of wgmma in registers.
-static std::string whyNotFragments(const Product &p, Format activation,
+static std::string whyNotFragments(const Product &p,
+                                   ArrayRef<Format> activations,
                                    ArrayRef<Format> weights) {
-  if (p.a != activation || !llvm::is_contained(weights, p.b))
+  if (!llvm::is_contained(activations, p.a) ||
+      !llvm::is_contained(weights, p.b))
     return "operands are " + nameOf(p) + ", the kernel takes " +
-           join(activation) + " x " + join(weights);
+           join(activations) + " x " + join(weights);
   if (!p.constantB)
     return "B is computed at run time";
   nq::MatmulOp op = p.op;
-  auto element = cast<RankedTensorType>(op.getA().getType()).getElementType();
+  Type element = getCodeType(cast<RankedTensorType>(op.getA().getType()));
   std::string why;
   if (!getFragmentFormat(cast<RankedTensorType>(op.getB().getType()),
                          getRightDims(op), element, why))
@@ -229,29 +256,43 @@ static std::string whyNotFragments(const Product &p, Format activation,
   return whyNotCopied(p);
 }
 
-static std::string whyNotFragments(nq::RegionOp region, Format activation,
+static std::string whyNotFragments(nq::RegionOp region,
+                                   ArrayRef<Format> activations,
                                    ArrayRef<Format> weights) {
   SmallVector<Product> products = getProducts(region);
   if (products.empty())
     return "there is no matrix product";
   for (const Product &p : products)
-    if (std::string why = whyNotFragments(p, activation, weights); !why.empty())
+    if (std::string why = whyNotFragments(p, activations, weights);
+        !why.empty())
       return why;
   return "";
 }
 
 static std::string whyNotFragmentsF16(nq::RegionOp region) {
-  return whyNotFragments(region, Format::F16,
+  return whyNotFragments(region, kF16Numbers,
                          {Format::Nvfp4, Format::Nvfp4Wide, Format::Int4});
 }
 static std::string whyNotFragmentsBf16(nq::RegionOp region) {
   return whyNotFragments(
-      region, Format::BF16,
+      region, kBf16Numbers,
       {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4, Format::Int4});
+}
+/// 8-bit floats are numbers of both. Scales of rows and of blocks of 128 k are
+/// those of sums.
+static std::string whyNotBytesF16(nq::RegionOp region) {
+  return whyNotFragments(
+      region, kF16Numbers,
+      {Format::Fp8Tensor, Format::Fp8Channel, Format::Fp8Block});
+}
+static std::string whyNotBytesBf16(nq::RegionOp region) {
+  return whyNotFragments(
+      region, kBf16Numbers,
+      {Format::Fp8Tensor, Format::Fp8Channel, Format::Fp8Block, Format::Mxfp8});
 }
 /// E8M0 has exponents that f16 lacks: they scale sums of 32.
 static std::string whyNotFragmentsMixed(nq::RegionOp region) {
-  return whyNotFragments(region, Format::F16, Format::Mxfp4);
+  return whyNotFragments(region, kF16Numbers, {Format::Mxfp4, Format::Mxfp8});
 }
 
 /// Blocks of 128 k: of a row of the activation, of one or 128 of the weight.
@@ -282,11 +323,6 @@ static std::string whyNotPromoted(nq::RegionOp region) {
   for (const Product &p : getProducts(region))
     why = orElse(why, [&] { return whyNotPromotedBlocks(p); });
   return why;
-}
-
-/// Part of the plan, without a generator in this compiler.
-static std::string whyNotYet(nq::RegionOp) {
-  return "this compiler has no generator for it yet";
 }
 
 /// E2M1 x E4M3 rounded to E4M3: 275 of 882 products are not exact.
@@ -374,7 +410,8 @@ static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
 }
 static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
   return getOperandsWith(region, [](const Product &p) -> LayoutFn {
-    return p.a == Format::BF16 ? getFragmentsBf16 : getFragmentsF16;
+    return llvm::is_contained(kBf16Numbers, p.a) ? getFragmentsBf16
+                                                 : getFragmentsF16;
   });
 }
 static nq::RequiredLayouts getPromotedOperands(nq::RegionOp region) {
@@ -444,10 +481,14 @@ ArrayRef<KernelClass> nibble::getSm90Gemms() {
        whyNotFragmentsF16, getFragmentOperands},
       {"gemm.wgmma.bf16.expand", F, "gemm", MathFormat::BF16,
        Fidelity::Expanded, whyNotFragmentsBf16, getFragmentOperands},
+      {"gemm.wgmma.f16.expand8", F, "gemm", MathFormat::F16, Fidelity::Expanded,
+       whyNotBytesF16, getFragmentOperands},
+      {"gemm.wgmma.bf16.expand8", F, "gemm", MathFormat::BF16,
+       Fidelity::Expanded, whyNotBytesBf16, getFragmentOperands},
       {"gemm.wgmma.f16.promote32", F, "gemm", MathFormat::F16,
        Fidelity::Expanded, whyNotFragmentsMixed, getFragmentOperands},
       {"gemm.wgmma.e4m3.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
-       whyNotYet, getKMajorOperands},
+       whyNotRounded, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
        getPitchedOperands},
       {"gemm.simt.expand", F, "gemm", MathFormat::F32, Fidelity::Expanded,

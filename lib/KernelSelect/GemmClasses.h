@@ -8,6 +8,10 @@
 namespace nibble {
 llvm::ArrayRef<KernelClass> getSm100Gemms();
 llvm::ArrayRef<KernelClass> getSm90Gemms();
+/// Few rows: the weight is read once, and reading it is what takes time.
+constexpr int64_t kStreamedRows = 64;
+/// "" if weights of the region were rounded to FP8, by permission.
+std::string whyNotRounded(nq::RegionOp region);
 } // namespace nibble
 
 #endif // NIBBLE_LIB_KERNELSELECT_GEMMCLASSES_H

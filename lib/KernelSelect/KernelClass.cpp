@@ -159,12 +159,18 @@ static std::string whyNotCpuIntegers(nq::RegionOp region) {
   return "";
 }
 
+static std::string whyNotAsIs(nq::RegionOp region) {
+  return whyNotRounded(region).empty() ? "weights were rounded to fp8" : "";
+}
+
 static ArrayRef<KernelClass> getCpuClasses() {
   constexpr TargetFamily F = TargetFamily::Cpu;
   static constexpr KernelClass kClasses[] = {
+      {"gemm.cpu.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
+       whyNotRounded, nullptr},
       {"gemm.cpu.i8", F, "gemm", MathFormat::I8, Fidelity::Native,
        whyNotCpuIntegers, nullptr},
-      {"gemm.cpu", F, "gemm", MathFormat::F32, Fidelity::Native, whyNever,
+      {"gemm.cpu", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotAsIs,
        nullptr},
       {"attention.cpu", F, "attention", MathFormat::F32, Fidelity::Native,
        whyNever, nullptr},
@@ -262,6 +268,17 @@ static std::string explainLoops(nq::RegionOp region) {
   return "loops over its elements";
 }
 
+/// What was rounded, if that is known before there is a kernel for it.
+static std::string explainRounding(ArrayRef<Product> products) {
+  for (const Product &product : products) {
+    nq::MatmulOp op = product.op;
+    if (auto rounded = op->getAttrOfType<StringAttr>(kRoundedAttr))
+      return "permitted by the user; weights are rounded" + rounded.str();
+  }
+  return "permitted by the user; 275 of 882 products of E2M1 and E4M3 are "
+         "rounded";
+}
+
 static std::string explainCpuProduct(const KernelClass &kernel,
                                      const Product &product) {
   if (kernel.math == MathFormat::I8)
@@ -276,6 +293,8 @@ static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
                                  ArrayRef<Product> products) {
   if (products.empty())
     return explainLoops(region);
+  if (kernel.fidelity == Fidelity::Lossy)
+    return explainRounding(products);
   if (kernel.family == TargetFamily::Cpu)
     return explainCpuProduct(kernel, products.front());
   switch (kernel.fidelity) {
@@ -287,8 +306,7 @@ static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
             getMathName(kernel.math))
         .str();
   case Fidelity::Lossy:
-    return "permitted by the user; 275 of 882 products of E2M1 and E4M3 are "
-           "rounded";
+    break;
   }
   return "";
 }

@@ -16,11 +16,12 @@ using Format = OperandFormat;
 
 StringRef nibble::getFormatName(Format format) {
   static constexpr StringLiteral kNames[] = {
-      "f64",           "f32",   "f16",
-      "bf16",          "fp8",   "fp8 per channel",
-      "fp8 per block", "nvfp4", "nvfp4 per 32",
-      "mxfp4",         "mxfp8", "int4",
-      "int8",          "other"};
+      "f64",           "f32",       "f16",
+      "bf16",          "fp8",       "fp8 per channel",
+      "fp8 per block", "nvfp4",     "nvfp4 per 32",
+      "mxfp4",         "mxfp8",     "int4",
+      "int8",          "f16 codes", "bf16 codes",
+      "other"};
   return kNames[int(format)];
 }
 
@@ -63,12 +64,28 @@ static Format classifyFp8(nq::ScaledType scaled, RankedTensorType type,
   return rows || square ? Format::Fp8Block : Format::Other;
 }
 
+Type nibble::getCodeType(RankedTensorType type) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  return scaled ? scaled.getStorage() : type.getElementType();
+}
+
+/// Codes that were widened: with the same scale for all of k.
+static Format classifyWide(nq::ScaledType scaled, RankedTensorType type,
+                           int64_t kDim) {
+  if (scaled.getGlobal() ||
+      scaled.getBlockFor(type.getShape())[kDim] < type.getDimSize(kDim))
+    return Format::Other;
+  return scaled.getStorage().isF16() ? Format::F16Codes : Format::Bf16Codes;
+}
+
 Format nibble::classifyOperand(RankedTensorType type, int64_t kDim) {
   nq::ScaledType scaled = nq::getScaledElement(type);
   if (!scaled)
     return classifyPlain(type.getElementType());
   if (auto integer = dyn_cast<IntegerType>(scaled.getStorage()))
     return integer.getWidth() == 4 ? Format::Int4 : Format::Int8;
+  if (scaled.getStorageBits() == 16)
+    return classifyWide(scaled, type, kDim);
   if (scaled.getStorageBits() == 8)
     return classifyFp8(scaled, type, kDim);
   SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
@@ -141,8 +158,41 @@ static std::string describePair(nq::MatmulOp op,
   return a == b ? a : a + " x " + b;
 }
 
+/// What makes a value, in this region or in that of its producer; reshapes and
+/// changes of layout keep what it is.
+static Value getMaker(Value value) {
+  while (true) {
+    Value source = fuse::getSource(value);
+    Operation *op = source.getDefiningOp();
+    if (auto region = dyn_cast_if_present<nq::RegionOp>(op))
+      source = region.getYield()
+                   .getValues()[cast<OpResult>(source).getResultNumber()];
+    else if (isa_and_present<nq::ReformatOp, tensor::ExpandShapeOp,
+                             tensor::CollapseShapeOp>(op))
+      source = op->getOperand(0);
+    if (source == value)
+      return value;
+    value = source;
+  }
+}
+
+/// Type of a value before its codes were widened.
+static RankedTensorType getNarrowType(Value value) {
+  RankedTensorType type = tensorOf(value);
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled || scaled.getStorageBits() != 16)
+    return type;
+  auto widen = getMaker(value).getDefiningOp<nq::WidenOp>();
+  if (!widen)
+    return type;
+  // Blocks count from the last dimension.
+  return RankedTensorType::get(type.getShape(),
+                               tensorOf(widen.getInput()).getElementType());
+}
+
 std::string nibble::describeOperands(ArrayRef<Product> products) {
-  return products.empty() ? "" : describePair(products.front().op, tensorOf);
+  return products.empty() ? ""
+                          : describePair(products.front().op, getNarrowType);
 }
 
 /// Type of a value before it was dequantized, in this region or in that of its
@@ -154,7 +204,7 @@ static RankedTensorType getSourceType(Value value) {
         region.getYield().getValues()[cast<OpResult>(source).getResultNumber()];
   if (auto dequantize = source.getDefiningOp<nq::DequantizeOp>())
     return tensorOf(dequantize.getInput());
-  return tensorOf(value);
+  return getNarrowType(value);
 }
 
 std::string nibble::describeSources(ArrayRef<Product> products) {

@@ -4,15 +4,19 @@
 
 using namespace nibble;
 
+llvm::StringRef nibble::getTunedName(llvm::StringRef kernelClass) {
+  kernelClass.consume_back(".lossy");
+  return kernelClass;
+}
+
 ProductClass nibble::getProductClass(llvm::StringRef kernelClass) {
   if (kernelClass.starts_with("gemm.stream."))
     return {ProductGenerator::Streams, /*plainOperands=*/true};
-  if (!kernelClass.starts_with("gemm.wgmma.") ||
-      kernelClass.ends_with(".lossy"))
+  if (!kernelClass.starts_with("gemm.wgmma."))
     return {};
   // Packed codes, and scales that change along k.
-  bool plain = kernelClass.ends_with(".expand") ||
-               kernelClass.ends_with(".promote32") ||
-               kernelClass.ends_with(".block128");
+  bool plain =
+      kernelClass.ends_with(".expand") || kernelClass.ends_with(".expand8") ||
+      kernelClass.ends_with(".promote32") || kernelClass.ends_with(".block128");
   return {ProductGenerator::TensorCores, plain};
 }

@@ -241,6 +241,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
     Traffic traffic = getTraffic(region);
     int64_t flops = getFlops(region), bytes = traffic.read + traffic.written;
     MathFormat math = choice.kernel ? choice.kernel->math : MathFormat::F32;
+    if (!machine.hasMath(math)) // numbers of that format, in f32
+      math = MathFormat::F32;
     auto remark = mlir::remark::analysis(
         region.getLoc(), mlir::remark::RemarkOpts::name("select-kernels")
                              .category(kRemarkCategory));

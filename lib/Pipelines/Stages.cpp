@@ -190,6 +190,7 @@ void nibble::buildFusePipeline(OpPassManager &pm, const FuseOptions &options) {
 void nibble::buildLayoutPipeline(OpPassManager &pm,
                                  const LayoutOptions &options) {
   pm.addNestedPass<func::FuncOp>(createPermitFallbacksPass(options.fallbacks));
+  pm.addNestedPass<func::FuncOp>(createRoundWeights({options.target}));
   if (options.target == "cpu") {
     pm.addNestedPass<func::FuncOp>(createDecomposeForCpu());
     // Whether a region is one kernel depends on the layout of its weights.
@@ -202,6 +203,9 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFormRegions({/*explain=*/false}));
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
   } else {
+    pm.addNestedPass<func::FuncOp>(createRepeatScales({options.target}));
+    pm.addNestedPass<func::FuncOp>(createWidenActivations({options.target}));
+    addCleanup(pm);
     pm.addNestedPass<func::FuncOp>(createAssignLayouts({options.target}));
   }
   addCleanup(pm);

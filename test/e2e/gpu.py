@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from attention import write_attention  # noqa: E402  (test/models)
 from cache import write_step  # noqa: E402
 from decoder import write_decoder  # noqa: E402
+from mlp import write_mlp  # noqa: E402
 from nibble_rt import Runtime  # noqa: E402
 from siglip import write_siglip  # noqa: E402
 from step import write_step as write_layers  # noqa: E402
@@ -32,9 +33,13 @@ SIZE = dict(seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
 FORMATS = [("fp8", "f16", 2, 1e-2), ("dense", "f16", 2, 1e-3), ("dense", "bf16", 2, 1e-2), ("dense", "f32", 0, 1e-5),
            ("nvfp4", "f16", 0, 2e-2), ("nvfp4-weight", "f16", 0, 1e-3), ("w4a8", "f16", 0, 2e-2)]
 # More rows than are streamed: weights are expanded to operands of the tensor cores.
-LONG = [("nvfp4-weight", "f16", 3, 1e-3), ("nvfp4-weight", "bf16", 3, 1e-2), ("int4-awq", "f16", 3, 1e-3)]
+LONG = [("w4a8", "f16", 3, 2e-2), ("fp8-weight", "f16", 3, 1e-3), ("nvfp4-weight", "f16", 3, 1e-3), ("nvfp4-weight", "bf16", 3, 1e-2), ("int4-awq", "f16", 3, 1e-3)]
 MORE = [("int4-awq", "f16", 0, 1e-3), ("onnx24-mxfp4", "f16", 0, 2e-2), ("fp8-unfolded", "f16", 2, 1e-2),
         ("nvfp4-awq", "f16", 0, 2e-2), ("fp8-weight", "f16", 0, 1e-3), ("nvfp4-svd", "f16", 0, 2e-2)]
+
+# Formats of both operands, type of the model, options.
+QUANTIZED = [("w4a8", "f16", ()), ("onnx21", "bf16", ()), ("nvfp4", "f16", ()), ("fp8-weight", "bf16", ()),
+             ("mxfp8", "f16", ("--allow-fallback", "*:bf16"))]
 
 
 def compile_gpu(tools, model, engine, *options, expect=OK):
@@ -50,9 +55,14 @@ def outputs(tools, engine, device, file, *options):
     return array.astype(np.float64)
 
 
+def products(tools, model, kernel, *options):
+    """Layers whose kernel class begins so."""
+    done = tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", *options, expect=OK)
+    return [layer for layer in json.loads(done.stdout)["layers"] if layer["kernel"].startswith(kernel)]
+
+
 def tensor_kernels(tools, model):
-    layers = json.loads(tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", expect=OK).stdout)["layers"]
-    return sum(layer["kernel"].startswith("gemm.wgmma") and bool(layer["schedule"]) for layer in layers)
+    return sum(bool(layer["schedule"]) for layer in products(tools, model, "gemm.wgmma"))
 
 
 def layers(a, tools, goals, fmt, dtype, kernels, tolerance, seq=SIZE["seq"]):
@@ -71,6 +81,43 @@ def layers(a, tools, goals, fmt, dtype, kernels, tolerance, seq=SIZE["seq"]):
     if a.device == "cuda" and fmt.startswith("fp8"):
         tolerance *= 2  # real tensor cores keep fewer bits of FP8 sums than the emulated ones: more codes fall on the other side
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
+
+
+def quantized_mlps(a, tools, goals):
+    """Quantized activations and weights that no matrix instruction multiplies: as f16 or bf16 on tensor cores, or as FP8."""
+    folder = Path(a.work)
+    model, gpu, cpu = (folder / f"quantized{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    for fmt, dtype, options in QUANTIZED:
+        for m in (1, 7, 50, 129) if fmt == "w4a8" else (7, 129):
+            name = f"MLP {fmt} {dtype} {' '.join(options)}, {m} rows"
+            write_mlp(model, fmt, m=m, k=160, n=288, dtype=dtype)
+            compile_gpu(tools, model, gpu, *options)
+            tools.compile(model, cpu, *options, expect=OK)
+            goals.check(f"{name}: products on FMA units", len(products(tools, model, "gemm.simt", *options)), 0)
+            done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only", *options)
+            goals.check(f"{name}: nibble verify, exit code", done.returncode, 0)
+            mine, theirs = (outputs(tools, engine, device, folder / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+            goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 2e-2)
+
+
+def rounded_weights(a, tools, goals):
+    """Weights of 4 bits as FP8: by permission, and told; the CPU's numbers."""
+    folder = Path(a.work)
+    model, gpu, cpu = (folder / f"rounded{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    write_mlp(model, "w4a8", m=700, k=512, n=768, dtype="f16")
+    done = compile_gpu(tools, model, gpu)
+    goals.check("w4a8 without permission: products in FP8", len(products(tools, model, "gemm.wgmma.e4m3")), 0)
+    permission = ("--allow-fallback", "*:fp8")
+    done = compile_gpu(tools, model, gpu, *permission)
+    tools.compile(model, cpu, *permission, expect=OK)
+    layers = products(tools, model, "gemm.wgmma.e4m3.lossy", *permission)
+    goals.check("w4a8 with permission: products in FP8", len(layers), 2, at_least=True)
+    goals.check("the error is told", sum("weights are rounded by up to" in layer["reason"] for layer in layers), 2, at_least=True)
+    goals.check("and again when it is compiled", "weights are rounded by up to" in done.stderr, 1, at_least=True)
+    done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only", *permission)
+    goals.check("w4a8 as FP8: nibble verify, exit code", done.returncode, 0)
+    mine, theirs = (outputs(tools, engine, device, folder / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+    goals.check("w4a8 as FP8: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 1e-2)
 
 
 def launches(tools, engine):
@@ -232,6 +279,9 @@ def main():
     for case in LONG:
         if a.only in (None, case[0]):
             layers(a, tools, goals, *case, seq=77)
+    if a.only in (None, "quantized"):
+        quantized_mlps(a, tools, goals)
+        rounded_weights(a, tools, goals)
     decoding(a, tools, goals)
     decoding_codes(a, tools, goals)
     attention(a, tools, goals)

@@ -15,6 +15,9 @@ constexpr llvm::StringLiteral kScheduleAttr = "nibble.schedule";
 /// Formats that a region may fall to (strings), in the user's order.
 constexpr llvm::StringLiteral kPermittedAttr = "nibble.permitted";
 
+/// Of a matmul whose weights were rounded to FP8: by how much, as text.
+constexpr llvm::StringLiteral kRoundedAttr = "nibble.rounded";
+
 #define GEN_PASS_DECL
 #include "lib/KernelSelect/Passes.h.inc"
 

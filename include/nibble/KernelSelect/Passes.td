@@ -19,6 +19,68 @@ def PermitFallbacks : Pass<"permit-fallbacks", "::mlir::func::FuncOp"> {
                             "GLOB:FORMAT, as of --allow-fallback">];
 }
 
+def RoundWeights : Pass<"round-weights", "::mlir::func::FuncOp"> {
+  let summary = "Expand weights of 4 bits next to FP8 activations to FP8";
+  let description = [{
+    Assumes regions without layouts, after `permit-fallbacks`. Constant weights of 4 bits
+    whose activations are E4M3 with a scale per tensor or row become E4M3 with one
+    scale per row: code times block scale, divided by a power of two of the row (INT4: by what the
+    row's maximum wants), so that the product is one of FP8 on the matrix unit. Guarantees:
+    where any weight is rounded by that, the layer has the permission to fall to fp8
+    (--allow-fallback), its matmul has `nibble.rounded`, and its kernel class is one that is
+    called lossy. Where none is (MXFP4 with scales of a row within 2^14, NVFP4 with
+    scales of few bits) no permission is needed, and no value changes. A remark tells the worst
+    relative error of a weight, and that of all in the norm.
+
+    On sm_90a only where the rooflines say that FP8 is faster (more than 64 rows: twice the bytes
+    of weights, twice the rate); on the CPU, which wins nothing, only with the permission. Does
+    nothing for other targets, which have plans only. Refuses constants whose bytes were not
+    loaded. Example: test/KernelSelect/round-weights.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
+                        "target to choose for">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def RepeatScales : Pass<"repeat-scales", "::mlir::func::FuncOp"> {
+  let summary = "Store scales of square blocks of FP8 weights once for each row";
+  let description = [{
+    Assumes regions without layouts. Guarantees: constant FP8 weights in blocks of several
+    rows (128x128) whose activations are f16 or bf16 have blocks of one row, with the same
+    scales: kernels that expand weights multiply sums of rows by scales that they load as they
+    load codes. A remark tells the bytes of scales before and after; no value changes.
+
+    Does nothing for targets but sm_90a. Refuses constants whose bytes were not loaded. Example:
+    test/KernelSelect/repeat-scales.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
+                        "target to choose for">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
+def WidenActivations : Pass<"widen-activations", "::mlir::func::FuncOp"> {
+  let summary = "Store codes of activations as f16 or bf16 where only those are multiplied";
+  let description = [{
+    Assumes regions without layouts, after `permit-fallbacks`. A product of quantized
+    activations and weights that no matrix instruction of `target` takes, whose operands are
+    both exact in f16 or in bf16, can be multiplied in that: the kernel expands weights in
+    registers, but activations come to it as they lie in memory. Guarantees: where a
+    class for tensor cores then takes the product (KernelClass.h), the kernel that makes the
+    activation stores its codes as f16 (bf16 next to E8M0 scales), still one value with its
+    scale (`nq.widen`), as a further result; codes that nobody else reads are not stored.
+    An activation that no kernel of this entry point makes is converted by one of its own.
+    A remark says how many bytes that takes. No value changes.
+
+    Leaves products alone that run on tensor cores as they are, and says of others why
+    widening does not help. Does nothing for targets but sm_90a. Refuses nothing but names that
+    are no target. Example:
+    test/KernelSelect/widen-activations.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
+                        "target to choose for">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def SelectKernels : Pass<"select-kernels", "::mlir::func::FuncOp"> {
   let summary = "Choose the kernel class of every region";
   let description = [{

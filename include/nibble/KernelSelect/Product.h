@@ -22,11 +22,17 @@ enum class OperandFormat {
   Mxfp8,      ///< E4M3 or E5M2, E8M0 per 32
   Int4,
   Int8,
+  F16Codes,  ///< codes of few bits as f16 numbers; a scale for all of k
+  Bf16Codes, ///< the same in bf16
   Other
 };
 llvm::StringRef getFormatName(OperandFormat format);
 bool isFourBit(OperandFormat format);
 bool isQuantized(OperandFormat format);
+
+/// What is multiplied: the storage type of a scaled tensor, or the element
+/// type.
+mlir::Type getCodeType(mlir::RankedTensorType type);
 
 /// Format of an operand of a matmul; `kDim` is its dimension along K.
 OperandFormat classifyOperand(mlir::RankedTensorType type, int64_t kDim);
@@ -42,7 +48,8 @@ struct Product {
 /// The matmuls of a region, in order.
 llvm::SmallVector<Product> getProducts(nq::RegionOp region);
 /// "fp8 x nvfp4", or "nvfp4" if both are: what the model holds, of the first
-/// product. Formats without a name of their own are spelled as element types.
+/// product. Widened codes (nq.widen) count as what they were. Formats without a
+/// name of their own are spelled as element types.
 std::string describeOperands(llvm::ArrayRef<Product> products);
 /// The same before the target widened operands: a dequantized operand counts as
 /// what it was.

@@ -20,8 +20,12 @@ struct ProductClass {
   bool plainOperands = false;
 };
 
-/// Of any class, of Hopper or not. gemm.wgmma.e4m3.lossy has no generator yet.
+/// Of any class, of Hopper or not.
 ProductClass getProductClass(llvm::StringRef kernelClass);
+
+/// The class under whose name schedules are measured: weights that were rounded
+/// are multiplied as others.
+llvm::StringRef getTunedName(llvm::StringRef kernelClass);
 
 } // namespace nibble
 
