@@ -14,11 +14,11 @@ using namespace nibble::tile;
 /// E2M1 moved to the exponent and mantissa of f16 is 2^-14 of its value; times
 /// 2^7 of an E4M3 scale the product has bits down to 2^-17 and is below 2^5. In
 /// bf16 2^-126, times 2^118 of the scale. Codes times 2^126 and E8M0 scales are
-/// exact in bf16. 4-bit integers and 8-bit floats are numbers of both.
+/// exact in bf16. Integers and 8-bit floats are numbers of both.
 std::optional<int64_t> ExpandOp::getExactExponent(Type format, Type scale,
                                                   Type element) {
   bool isBf16 = element.isBF16();
-  if (format.isInteger(4))
+  if (format.isInteger())
     return scale ? std::nullopt : std::optional<int64_t>(0);
   if (isa<Float8E4M3FNType, Float8E5M2Type>(format)) {
     bool isExact = !scale || (isa<Float8E8M0FNUType>(scale) && isBf16);

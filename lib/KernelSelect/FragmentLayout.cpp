@@ -8,19 +8,27 @@
 using namespace mlir;
 using namespace nibble;
 
-/// 8-bit floats with scales along k, of one row: not streamed.
+/// Blocks along k of codes of 8 bits.
+static bool takesByteBlock(nq::ScaledType scaled, int64_t block) {
+  Type scale = scaled.getScale();
+  bool isFloat = scale.isF32() || scale.isF16() || scale.isBF16();
+  if (scaled.getStorage().isInteger())
+    return isFloat && (block == 32 || block == 64 || block == 128);
+  return isa<Float8E8M0FNUType>(scale) ? block == 32 : isFloat && block == 128;
+}
+
+/// Codes of 8 bits with scales along k, of one row: not streamed.
 static std::optional<StreamFormat> getByteBlocks(RankedTensorType type,
                                                  MatrixDims dims) {
   nq::ScaledType scaled = nq::getScaledElement(type);
   if (type.getRank() != 2 || !scaled || scaled.getGlobal() ||
-      !isa<Float8E4M3FNType, Float8E5M2Type>(scaled.getStorage()))
+      scaled.getZeroPoint() || scaled.getStorageBits() != 8)
     return std::nullopt;
   SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
-  int64_t wanted = isa<Float8E8M0FNUType>(scaled.getScale()) ? 32 : 128;
-  if (isa<Float8E4M3FNType>(scaled.getScale()) || block[dims.row] != 1 ||
-      block[dims.k] != wanted || type.getDimSize(dims.k) <= wanted)
+  if (block[dims.row] != 1 || type.getDimSize(dims.k) <= block[dims.k] ||
+      !takesByteBlock(scaled, block[dims.k]))
     return std::nullopt;
-  return StreamFormat{8, wanted};
+  return StreamFormat{8, block[dims.k]};
 }
 
 std::optional<FragmentFormat> nibble::getFragmentFormat(RankedTensorType type,

@@ -278,17 +278,17 @@ static std::string whyNotFragmentsBf16(nq::RegionOp region) {
       region, kBf16Numbers,
       {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4, Format::Int4});
 }
-/// 8-bit floats are numbers of both. Scales of rows and of blocks of 128 k are
-/// those of sums.
+/// 8-bit floats and integers are numbers of both. Scales of rows and of blocks
+/// of 128 k are those of sums.
 static std::string whyNotBytesF16(nq::RegionOp region) {
   return whyNotFragments(
       region, kF16Numbers,
-      {Format::Fp8Tensor, Format::Fp8Channel, Format::Fp8Block});
+      {Format::Fp8Tensor, Format::Fp8Channel, Format::Fp8Block, Format::Int8});
 }
 static std::string whyNotBytesBf16(nq::RegionOp region) {
-  return whyNotFragments(
-      region, kBf16Numbers,
-      {Format::Fp8Tensor, Format::Fp8Channel, Format::Fp8Block, Format::Mxfp8});
+  return whyNotFragments(region, kBf16Numbers,
+                         {Format::Fp8Tensor, Format::Fp8Channel,
+                          Format::Fp8Block, Format::Mxfp8, Format::Int8});
 }
 /// E8M0 has exponents that f16 lacks: they scale sums of 32.
 static std::string whyNotFragmentsMixed(nq::RegionOp region) {

@@ -320,12 +320,12 @@ static bool isDowngrade(const KernelClass &kernel, const Machine &machine,
   if (kernel.fidelity != Fidelity::Expanded || products.empty())
     return false;
   const Product &first = products.front();
-  bool quantizedActivation = isQuantized(first.a);
+  bool quantizedActivation = isQuantized(first.narrowA);
   if (!quantizedActivation)
     return false; // weights only: expanding is what the model says
-  if (isFourBit(first.a) && isFourBit(first.b))
+  if (isFourBit(first.narrowA) && isFourBit(first.b))
     return machine.hasMath(MathFormat::FP4);
-  return !isFourBit(first.a) && !isFourBit(first.b);
+  return !isFourBit(first.narrowA) && !isFourBit(first.b);
 }
 
 /// What the user can do in the model about a region that does not get what it
@@ -334,11 +334,11 @@ static std::string suggestChange(ArrayRef<Product> products) {
   if (products.empty())
     return "change the type of the layer in the model";
   const Product &first = products.front();
-  int64_t block = first.a == Format::Nvfp4 ? 16 : 32;
-  if (first.a == first.b && first.k % block && isFourBit(first.a))
+  int64_t block = first.narrowA == Format::Nvfp4 ? 16 : 32;
+  if (first.narrowA == first.b && first.k % block && isFourBit(first.narrowA))
     return "pad K to " + std::to_string(llvm::alignTo(first.k, block)) +
            " in the model";
-  if (first.a == Format::F64 || first.b == Format::F64)
+  if (first.narrowA == Format::F64 || first.b == Format::F64)
     return "cast to f32 in the model";
   return "quantize both operands alike, in a format that the target has";
 }

@@ -103,34 +103,6 @@ static bool isConstant(Value value) {
   return isa_and_present<nq::ConstantOp, arith::ConstantOp>(producer);
 }
 
-static Product describe(nq::MatmulOp op) {
-  auto a = cast<RankedTensorType>(op.getA().getType());
-  auto b = cast<RankedTensorType>(op.getB().getType());
-  int64_t rows = ShapedType::getNumElements(
-      cast<RankedTensorType>(op.getResult().getType()).getShape().drop_back());
-  Product product{
-      op,
-      classifyOperand(a, a.getRank() - 1),
-      classifyOperand(b, b.getRank() - (op.getTransposeB() ? 1 : 2)),
-      isConstant(op.getB()),
-      rows,
-      op.getN(),
-      op.getK(),
-      1};
-  if (b.getRank() > 2) {
-    product.m = op.getM();
-    product.batch = product.m ? rows / product.m : 0;
-  }
-  return product;
-}
-
-SmallVector<Product> nibble::getProducts(nq::RegionOp region) {
-  SmallVector<Product> products;
-  for (auto op : region.getBlock().getOps<nq::MatmulOp>())
-    products.push_back(describe(op));
-  return products;
-}
-
 static RankedTensorType tensorOf(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
@@ -188,6 +160,35 @@ static RankedTensorType getNarrowType(Value value) {
   // Blocks count from the last dimension.
   return RankedTensorType::get(type.getShape(),
                                tensorOf(widen.getInput()).getElementType());
+}
+
+static Product describe(nq::MatmulOp op) {
+  auto a = cast<RankedTensorType>(op.getA().getType());
+  auto b = cast<RankedTensorType>(op.getB().getType());
+  int64_t rows = ShapedType::getNumElements(
+      cast<RankedTensorType>(op.getResult().getType()).getShape().drop_back());
+  Product product{
+      op,
+      classifyOperand(a, a.getRank() - 1),
+      classifyOperand(b, b.getRank() - (op.getTransposeB() ? 1 : 2)),
+      classifyOperand(getNarrowType(op.getA()), a.getRank() - 1),
+      isConstant(op.getB()),
+      rows,
+      op.getN(),
+      op.getK(),
+      1};
+  if (b.getRank() > 2) {
+    product.m = op.getM();
+    product.batch = product.m ? rows / product.m : 0;
+  }
+  return product;
+}
+
+SmallVector<Product> nibble::getProducts(nq::RegionOp region) {
+  SmallVector<Product> products;
+  for (auto op : region.getBlock().getOps<nq::MatmulOp>())
+    products.push_back(describe(op));
+  return products;
 }
 
 std::string nibble::describeOperands(ArrayRef<Product> products) {

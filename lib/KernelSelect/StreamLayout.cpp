@@ -33,7 +33,7 @@ static bool takesScale(Type storage, Type scale, int64_t block) {
   if (isa<Float4E2M1FNType>(storage))
     return (block == 16 && isa<Float8E4M3FNType>(scale)) ||
            (block == 32 && isa<Float8E4M3FNType, Float8E8M0FNUType>(scale));
-  return storage.isInteger() && isFloat(scale) &&
+  return storage.isInteger(4) && isFloat(scale) &&
          (block == 32 || block == 64 || block == 128);
 }
 
@@ -55,14 +55,12 @@ std::optional<StreamFormat> nibble::getStreamFormat(RankedTensorType type,
     return no(why, "combined scales are rounded to 16 bits");
   Type storage = scaled.getStorage();
   int64_t bits = scaled.getStorageBits();
-  bool isByte = isa<Float8E4M3FNType, Float8E5M2Type>(storage);
-  if (!isByte &&
-      (bits != 4 || !(isa<Float4E2M1FNType>(storage) || storage.isInteger())))
-    return no(why, "codes are neither of 4 bits nor 8-bit floats");
+  if (bits > 8)
+    return no(why, "codes have " + Twine(bits) + " bits");
   std::optional<int64_t> block = getBlock(scaled, type, dims);
   if (!block || !takesScale(storage, scaled.getScale(), *block))
     return no(why, "scales change in other blocks than of 16 (E4M3), 32 (E8M0, "
-                   "E4M3) or, of integers, 32, 64 or 128 k of a row");
+                   "E4M3) or, of 4-bit integers, 32, 64 or 128 k of a row");
   return StreamFormat{bits, *block};
 }
 

@@ -113,14 +113,14 @@ private:
   std::string tryOut() {
     rewriter.setInsertionPoint(region);
     SmallVector<Value> inputs(region.getInputs());
-    SmallVector<UnrealizedConversionCastOp> casts;
+    SmallVector<nq::WidenOp> widens;
     for (auto [number, scaled] : wanted) {
       auto type = RankedTensorType::get(
           tensorOf(region.getInputs()[number]).getShape(), scaled);
-      auto cast = UnrealizedConversionCastOp::create(
-          rewriter, region.getLoc(), TypeRange(type), inputs[number]);
-      casts.push_back(cast);
-      inputs.push_back(cast.getResult(0));
+      auto widen =
+          nq::WidenOp::create(rewriter, region.getLoc(), type, inputs[number]);
+      widens.push_back(widen);
+      inputs.push_back(widen.getResult());
     }
     auto copy = cloneWith(inputs);
     KernelChoice choice = chooseKernel(copy, machine);
@@ -128,17 +128,18 @@ private:
         onFmaUnits(choice) ? whyRejected(choice) : whyNotPermitted(choice);
     if (!why.empty()) {
       rewriter.eraseOp(copy);
-      for (UnrealizedConversionCastOp cast : casts)
-        rewriter.eraseOp(cast);
+      for (nq::WidenOp widen : widens)
+        rewriter.eraseOp(widen);
       return why;
     }
     rewriter.replaceOp(region, copy.getResults());
     region = copy;
-    for (UnrealizedConversionCastOp cast : casts) {
-      auto type = nq::getScaledElement(cast.getType(0));
-      Value wide = getWide(cast.getOperand(0), type);
-      explain(choice, cast.getOperand(0), wide);
-      rewriter.replaceOp(cast, wide);
+    // Kernels of its own are none: the one that makes the value does it.
+    for (nq::WidenOp widen : widens) {
+      auto type = nq::getScaledElement(widen.getType());
+      Value wide = getWide(widen.getInput(), type);
+      explain(choice, widen.getInput(), wide);
+      rewriter.replaceOp(widen, wide);
     }
     return "";
   }

@@ -203,6 +203,7 @@ void nibble::buildLayoutPipeline(OpPassManager &pm,
     pm.addNestedPass<func::FuncOp>(createFormRegions({/*explain=*/false}));
     pm.addNestedPass<func::FuncOp>(createPackCpuWeights());
   } else {
+    pm.addNestedPass<func::FuncOp>(createAbsorbZeroPoints({options.target}));
     pm.addNestedPass<func::FuncOp>(createRepeatScales({options.target}));
     pm.addNestedPass<func::FuncOp>(createWidenActivations({options.target}));
     addCleanup(pm);

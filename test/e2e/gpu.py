@@ -39,7 +39,7 @@ MORE = [("int4-awq", "f16", 0, 1e-3), ("onnx24-mxfp4", "f16", 0, 2e-2), ("fp8-un
 
 # Formats of both operands, type of the model, options.
 QUANTIZED = [("w4a8", "f16", ()), ("onnx21", "bf16", ()), ("nvfp4", "f16", ()), ("fp8-weight", "bf16", ()),
-             ("mxfp8", "f16", ("--allow-fallback", "*:bf16"))]
+             ("onnx25", "bf16", ()), ("mxfp8", "f16", ("--allow-fallback", "*:bf16")), ("int8", "f16", ("--allow-fallback", "*:f16"))]
 
 
 def compile_gpu(tools, model, engine, *options, expect=OK):

@@ -42,8 +42,9 @@ struct FragmentFormat {
 
 /// The format of a weight next to activations of `element` (f16 or bf16);
 /// nothing, with the reason in `why`, if such kernels do not take it. Taken are
-/// matrices of E4M3 and E5M2 with scales per tensor or row, or of rows with
-/// blocks of 32 k (E8M0) or 128 k (float scales), of E2M1 with blocks of 16 or
+/// matrices of E4M3, E5M2 and 8-bit integers with scales per tensor or row, or
+/// in blocks of a row: floats of 32 k (E8M0) or 128 k (float scales), integers
+/// of 32, 64 or 128 k (float scales); of E2M1 with blocks of 16 or
 /// 32 k (scales E4M3) or 32 (E8M0), and of 4-bit integers with blocks of 32,
 /// 64, 128 (float scales) or all of k. E8M0 scales are exact in bf16 only; next
 /// to f16 they scale sums of 32 k.

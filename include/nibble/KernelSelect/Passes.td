@@ -42,6 +42,23 @@ def RoundWeights : Pass<"round-weights", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::nibble::nq::NqDialect"];
 }
 
+def AbsorbZeroPoints : Pass<"absorb-zero-points", "::mlir::func::FuncOp"> {
+  let summary = "Store integer weights as codes less their zero points";
+  let description = [{
+    Assumes regions without layouts. Guarantees: constant integer weights with zero points become
+    signed integers without any: of 4 bits where all differences are from -8 to 7 (zero points
+    of 8), else of 8 bits, if kernels that expand weights take those. Scales stay, and no value
+    changes; 4-bit codes that become 8-bit ones take twice the bytes, which a remark tells.
+
+    Leaves alone what is no 8-bit integer, or would run on FMA units anyway, and says so. Does
+    nothing for targets but sm_90a. Refuses constants whose bytes were not loaded. Example:
+    test/KernelSelect/absorb-zero-points.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
+                        "target to choose for">];
+  let dependentDialects = ["::nibble::nq::NqDialect"];
+}
+
 def RepeatScales : Pass<"repeat-scales", "::mlir::func::FuncOp"> {
   let summary = "Store scales of square blocks of FP8 weights once for each row";
   let description = [{

@@ -41,6 +41,7 @@ OperandFormat classifyOperand(mlir::RankedTensorType type, int64_t kDim);
 struct Product {
   nq::MatmulOp op;
   OperandFormat a, b;
+  OperandFormat narrowA;  ///< that of A before its codes were widened
   bool constantB;         ///< the weight is a constant of the plan
   int64_t m, n, k, batch; ///< rows of all batches if B is a matrix (batch 1)
 };

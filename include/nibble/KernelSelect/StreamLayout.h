@@ -34,10 +34,11 @@ struct StreamFormat {
 };
 
 /// The format of a weight; nothing, with the reason in `why`, if such kernels
-/// do not take it. Taken are matrices of f16, bf16, E4M3 and E5M2 (scales per
-/// tensor or row), E2M1 with blocks of 16 (scales E4M3) or 32 (E4M3, E8M0)
-/// along k, and 4-bit integers with blocks of 32, 64, 128 or all of k; zero
-/// points are not taken, nor combined scales that are rounded to 16 bits.
+/// do not take it. Taken are matrices of f16, bf16, E4M3, E5M2 and 8-bit
+/// integers (scales per tensor or row), E2M1 with blocks of 16 (scales E4M3) or
+/// 32 (E4M3, E8M0) along k, and 4-bit integers with blocks of 32, 64, 128 or
+/// all of k; zero points are not taken, nor combined scales that are rounded to
+/// 16 bits.
 std::optional<StreamFormat> getStreamFormat(mlir::RankedTensorType type,
                                             MatrixDims dims, std::string &why);
 

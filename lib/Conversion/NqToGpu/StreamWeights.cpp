@@ -66,9 +66,8 @@ void StreamWeights::convertScales() {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> StreamWeights::fromBytes(Value word) {
-  bool e5m2 = isa<Float8E5M2Type>(problem.storage);
-  return {halves.fromBytes(word, e5m2),
-          halves.fromBytes(code.shr(word, 16), e5m2)};
+  return {halves.fromByteCodes(word, problem.storage),
+          halves.fromByteCodes(code.shr(word, 16), problem.storage)};
 }
 
 SmallVector<Value> StreamWeights::fromWord(Value word) {

@@ -74,6 +74,10 @@ const char *const kFormats[] = {
     "!nq.mxfp8",
     "!nq.scaled<f8E5M2, f8E8M0FNU per 1x32>",
     "!nq.scaled<f8E4M3FN, f32 per 1x128>",
+    "!nq.scaled<si8, f32 per 1x?>",
+    "!nq.scaled<ui8, f16 per tensor>",
+    "!nq.scaled<si8, bf16 per 1x32>",
+    "!nq.scaled<si8, f16 per 1x128>",
 };
 
 /// Row i of the identity times a weight is its column i: every code and scale.

@@ -78,6 +78,8 @@ const char *const kFormats[] = {
     "!nq.scaled<si4, f32 per 1x?>",
     "!nq.fp8",
     "!nq.scaled<f8E5M2, f32 per 1x?>",
+    "!nq.scaled<si8, f32 per 1x?>",
+    "!nq.scaled<ui8, f16 per tensor>",
 };
 
 TEST(GpuStream, WeightsOfAnyFormat) {

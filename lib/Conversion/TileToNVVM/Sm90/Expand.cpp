@@ -99,11 +99,11 @@ SmallVector<Value> Fragments::make(int64_t step) {
 }
 
 SmallVector<Value> Fragments::makeFromBytes(int64_t step) {
-  bool isE5M2 = isa<Float8E5M2Type>(op.getFormat());
   SmallVector<Value> values;
   for (Value word : {words[2 * step], words[2 * step + 1]})
     for (int64_t half : {0, 16})
-      values.push_back(pairs.fromBytes(code.get(code.shr(word, half)), isE5M2));
+      values.push_back(
+          pairs.fromByteCodes(code.get(code.shr(word, half)), op.getFormat()));
   if (!op.getScales())
     return values;
   convertScales(16 * step / int64_t(*op.getPer()));

@@ -123,6 +123,34 @@ Value HalfPairs::fromBytes(Value x, bool isE5M2) {
       .front();
 }
 
+/// The byte is the end of the mantissa of 1024 in f16, or of 2^23 in f32, whose
+/// difference is a number of bf16; signed ones with their sign bit turned are
+/// 128 more.
+Value HalfPairs::fromByteIntegers(Value x, bool isSigned) {
+  if (isSigned)
+    x = LLVM::XOrOp::create(b, x, constant(0x8080));
+  if (!isBf16)
+    return subtract(permute(x, constant(0x64), 0x4140),
+                    constant(isSigned ? 0x64806480 : 0x64006400));
+  Type f32 = b.getF32Type();
+  Value offset = LLVM::ConstantOp::create(
+      b, f32, b.getF32FloatAttr(isSigned ? 8388736.0f : 8388608.0f));
+  SmallVector<Value> numbers;
+  for (int64_t selector : {0x7440, 0x7441}) {
+    Value bits = permute(x, constant(0x4B000000), selector);
+    numbers.push_back(LLVM::FSubOp::create(b, asFloat(b, bits), offset));
+  }
+  return emitAsm(b, "cvt.rn.bf16x2.f32 $0, $2, $1;", "=r,f,f", b.getI32Type(),
+                 numbers)
+      .front();
+}
+
+Value HalfPairs::fromByteCodes(Value x, Type format) {
+  if (format.isInteger())
+    return fromByteIntegers(x, !format.isUnsignedInteger());
+  return fromBytes(x, isa<Float8E5M2Type>(format));
+}
+
 Value HalfPairs::fromScales(Value x) {
   return multiply(fromBytes(x, /*isE5M2=*/false),
                   constant(isBf16 ? 0x7A807A80 : 0x58005800));

@@ -27,6 +27,10 @@ public:
   llvm::SmallVector<mlir::Value> fromIntegers(mlir::Value word, bool isSigned);
   /// Two 8-bit floats, in the low half of x.
   mlir::Value fromBytes(mlir::Value x, bool isE5M2);
+  /// Two 8-bit integers, in the low half of x.
+  mlir::Value fromByteIntegers(mlir::Value x, bool isSigned);
+  /// Two codes of 8 bits, floats or integers, in the low half of x.
+  mlir::Value fromByteCodes(mlir::Value x, mlir::Type format);
   /// Two E4M3, in the low half of x, times what makes products with `fromE2M1`
   /// exact: 2^7 as f16, 2^118 as bf16.
   mlir::Value fromScales(mlir::Value x);
