@@ -405,7 +405,7 @@ getOperandsWith(nq::RegionOp region,
 }
 static nq::RequiredLayouts getStreamedOperands(nq::RegionOp region) {
   return getOperandsWith(region, [](const Product &p) -> LayoutFn {
-    return p.a == Format::BF16 ? getStreamBf16 : getStreamF16;
+    return llvm::is_contained(kBf16Numbers, p.a) ? getStreamBf16 : getStreamF16;
   });
 }
 static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
