@@ -107,32 +107,19 @@ struct Widened {
 } // namespace
 
 static std::optional<Widened> findWidened(Value x) {
-  Widened from;
-  if (auto wide = x.getDefiningOp<arith::ExtFOp>()) {
-    from.halves = wide.getIn();
-    from.isBf16 = getElementTypeOrSelf(from.halves).isBF16();
-    if (!from.isBf16 && !getElementTypeOrSelf(from.halves).isF16())
-      return std::nullopt;
-  } else {
-    // decodeBf16.
-    auto bits = x.getDefiningOp<arith::BitcastOp>();
-    auto shifted =
-        bits ? bits.getIn().getDefiningOp<arith::ShLIOp>() : arith::ShLIOp();
-    auto wider = shifted ? shifted.getLhs().getDefiningOp<arith::ExtUIOp>()
-                         : arith::ExtUIOp();
-    DenseElementsAttr by;
-    if (!wider || !getElementTypeOrSelf(wider.getIn()).isInteger(16) ||
-        !matchPattern(shifted.getRhs(), m_Constant(&by)) || !by.isSplat() ||
-        by.getSplatValue<APInt>() != 16)
-      return std::nullopt;
-    from.halves = wider.getIn();
-    from.isBf16 = true;
-  }
+  auto wide = x.getDefiningOp<arith::ExtFOp>();
+  if (!wide)
+    return std::nullopt;
+  Type element = getElementTypeOrSelf(wide.getIn());
+  if (!element.isF16() && !element.isBF16())
+    return std::nullopt;
+  Widened from{wide.getIn(), {}, element.isBF16()};
   Value narrow = from.halves;
-  if (auto bits = narrow.getDefiningOp<arith::BitcastOp>())
+  while (auto bits = narrow.getDefiningOp<arith::BitcastOp>())
     narrow = bits.getIn();
   if (auto rounding = narrow.getDefiningOp<arith::TruncFOp>())
-    if (getElementTypeOrSelf(rounding.getIn()).isF32())
+    if (getElementTypeOrSelf(rounding).getIntOrFloatBitWidth() == 16 &&
+        getElementTypeOrSelf(rounding.getIn()).isF32())
       from.rounded = rounding.getIn();
   return from;
 }

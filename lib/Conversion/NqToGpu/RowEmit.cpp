@@ -5,6 +5,7 @@
 #include "LoopsTeam.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 #include <map>
 
@@ -31,6 +32,11 @@ public:
       : f(f), b(f.b), stages(stages), plan(plan) {}
 
   void run(ArrayRef<int64_t> rowShape, Value block) {
+    // Or the assembler keeps a few variables in memory, so that registers are
+    // left for one block more.
+    if (plan.hasOwnBlocks)
+      f.function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                          b.getI32IntegerAttr(1));
     place(block, rowShape);
     if (plan.runs * plan.width <= kEarlyElements)
       for (const RowNest &nest : plan.nests)

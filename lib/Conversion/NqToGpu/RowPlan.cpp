@@ -241,7 +241,9 @@ private:
   }
 
   bool chooseWidth() {
-    plan.width = std::max(fullWidth(), widthOfBlocks());
+    int64_t ofBlocks = widthOfBlocks();
+    plan.hasOwnBlocks = ofBlocks > 0;
+    plan.width = std::max(fullWidth(), ofBlocks);
     while (plan.width > 1 && !fits(plan.width))
       plan.width /= 2;
     for (auto [row, body] : llvm::zip(plan.nests, bodies))
