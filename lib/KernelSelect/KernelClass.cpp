@@ -235,6 +235,9 @@ static std::string getRequested(nq::RegionOp region,
 static std::string explainAttention(nq::RegionOp region) {
   std::string text = "scores stay on chip, softmax in f32";
   nq::AttentionOp op = getAttention(region);
+  if (op && op.getLengths())
+    text += "; keys end at the length that is loaded: bytes and flops are at "
+            "most these";
   auto isCode = [](Value value) {
     return isFloat8(cast<RankedTensorType>(value.getType()).getElementType());
   };
@@ -255,9 +258,6 @@ static std::string explainLoops(nq::RegionOp region) {
     for (auto op : region.getBlock().getOps<nq::ReformatOp>())
       if (op.getReason())
         return op.getReason()->str();
-  if (nq::AttentionOp op = getAttention(region); op && op.getLengths())
-    return "scores stay on chip, softmax in f32; keys end at the length that "
-           "is loaded: bytes and flops are at most these";
   if (region.getKind() == "attention")
     return explainAttention(region);
   if (region.getKind() == "rowwise")

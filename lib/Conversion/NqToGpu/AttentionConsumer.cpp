@@ -310,7 +310,7 @@ void AttentionKernel::clearBeyond(const AttentionRing &ring) {
         c, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(c.getContext(),
                                    NVVM::SharedSpace::shared_cta));
-    syncThreads("sync", 3, 32 * s.warps());
+    syncThreads("sync", kClearedBarrier, 32 * s.warps());
   });
 }
 

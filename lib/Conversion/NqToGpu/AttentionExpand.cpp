@@ -19,8 +19,6 @@ namespace gpu {
 static constexpr int64_t kChunk = 8, kPiece = 32 * kChunk;
 /// Pieces whose loads are under way together.
 static constexpr int64_t kPiecesAtOnce = 4;
-/// Beside those of syncThreads and takeTurn.
-static constexpr int64_t kExpandersBarrier = 4;
 
 void AttentionKernel::advanceRaw(AttentionRing &raw, Value isKey) {
   if (!schedule.expands())

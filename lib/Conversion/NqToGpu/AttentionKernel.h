@@ -34,6 +34,8 @@ public:
   /// `exponents` of weights: so high that f16 holds small weights without
   /// loss, and the largest one is no infinity.
   static constexpr double kHeadroom = 14;
+  /// Named barriers beside 0, where all threads begin, and those of takeTurn.
+  static constexpr int64_t kExpandersBarrier = 3, kClearedBarrier = 4;
 
   AttentionKernel(const AttentionShape &shape,
                   const AttentionSchedule &schedule, mlir::Location loc,

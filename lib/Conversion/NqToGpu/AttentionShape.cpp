@@ -320,17 +320,15 @@ static std::optional<StridedTensor> findLengths(ProductGraph &graph,
   Node *root = dag.pull(graph.graph.plainOf(lengths),
                         Index{forAll ? Lin() : Lin::dim(0)});
   StridedTensor tensor;
-  tensor.element = cast<RankedTensorType>(lengths.getType()).getElementType();
-  Node *load = root->raw ? root->raw : root;
-  std::optional<ArgumentPart> argument;
-  if (load->kind == Node::Kind::Load &&
-      load->buffer->element == tensor.element && load->lin.terms.empty())
-    argument = findArgument(graph, load->buffer);
-  if (!argument || argument->bytes) {
+  Node *load = findLoad(root, tensor.element);
+  auto part = load && load->lin.terms.empty()
+                  ? findArgument(graph, load->buffer)
+                  : std::nullopt;
+  if (!part || part->bytes) {
     why = "the lengths are computed as they are read";
     return std::nullopt;
   }
-  tensor.value = argument->value;
+  tensor.value = part->value;
   tensor.offset = load->lin.constant;
   tensor.strides[0] = forAll || s.batch == 1 ? 0 : load->lin.factorOf(0);
   return tensor;

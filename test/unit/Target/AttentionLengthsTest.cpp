@@ -24,15 +24,23 @@ string tensor(std::initializer_list<int64_t> shape, const string &element) {
 struct Text {
   Shape s;
   string element = "f16", options = "", mask = "", number = "i64";
-  int64_t count = 1; ///< of lengths
+  int64_t count = 1;  ///< of lengths
+  string cached = ""; ///< keys and values, if others than queries
+  string result = "";
   string str() const;
+
+  string ofCache() const { return cached.empty() ? element : cached; }
+  string ofResult() const { return result.empty() ? element : result; }
+  int64_t bytesOfCache() const {
+    return ofCache() == "f32" ? 4 : ofCache()[0] == '!' ? 1 : 2;
+  }
 };
 
 string Text::str() const {
   string q = tensor({s.batch, s.heads, s.queries, s.depth}, element),
-         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, element),
-         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, element),
-         y = tensor({s.batch, s.heads, s.queries, s.width}, element),
+         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, ofCache()),
+         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, ofCache()),
+         y = tensor({s.batch, s.heads, s.queries, s.width}, ofResult()),
          n = tensor({count}, number);
   return "func.func @k(%q: " + q + ", %k: " + k + ", %v: " + v + ", %n: " + n +
          (mask.empty() ? "" : ", %m: " + mask) + ") -> " + y +
@@ -85,12 +93,11 @@ private:
       memcpy(inputs[3].data() + i * bytes, &lengths[i], bytes);
   }
 
-  /// NaN behind the last key of each head.
+  /// NaN behind the last key of each head; codes come first.
   void poison(const Lengths &lengths) {
     const Shape &s = text.s;
     for (size_t operand : {1, 2}) {
-      size_t row =
-          inputs[operand].size() / size_t(s.batch * s.kvHeads * s.keys);
+      int64_t row = (operand == 1 ? s.depth : s.width) * text.bytesOfCache();
       for (int64_t head = 0; head < s.batch * s.kvHeads; ++head) {
         int64_t length = lengths[lengths.size() == 1 ? 0 : head / s.kvHeads];
         int64_t first = std::clamp<int64_t>(length, 0, s.keys);
@@ -109,9 +116,9 @@ private:
     double largest = 0;
     for (double value : y)
       largest = std::max(largest, std::abs(value));
-    double limit = text.element == "f32"   ? 4e-6
-                   : text.element == "f16" ? 0x1p-9
-                                           : 0x1p-6;
+    double limit = text.ofResult() == "f32"   ? 4e-6
+                   : text.ofResult() == "f16" ? 0x1p-9
+                                              : 0x1p-6;
     for (size_t i = 0; i < x.size(); ++i)
       ASSERT_TRUE(std::abs(x[i] - y[i]) <= limit * largest)
           << "element " << i << ": " << x[i] << ", not " << y[i];
@@ -213,6 +220,30 @@ TEST(AttentionLengths, Clusters) {
     EXPECT_NE(run.ptx.find("wgmma"), string::npos);
     unsigned seed = 1;
     for (int64_t length : c.lengths)
+      run.check({length}, seed++);
+    run.checkAssembly();
+  }
+}
+
+/// FP8 values are expanded before those behind the last key are cleared.
+TEST(AttentionLengths, Float8) {
+  auto float8 = [](Shape s, const string &element, const string &options = "") {
+    Text text{s, element, options};
+    text.cached = "!nq.fp8";
+    text.result = "f16";
+    return text;
+  };
+  for (const Text &text : {float8({1, 8, 1, 1, 300, 64, 64}, "f16"),
+                           float8({1, 8, 1, 1, 300, 128, 128}, "!nq.fp8"),
+                           float8({1, 1, 1, 150, 300, 64, 64}, "!nq.fp8",
+                                  ", causal, bottom_right"),
+                           float8({1, 1, 1, 150, 300, 256, 256}, "f16"),
+                           float8({1, 1, 1, 150, 300, 256, 256}, "!nq.fp8")}) {
+    SCOPED_TRACE(text.str());
+    LengthsRun run(text);
+    EXPECT_NE(run.ptx.find("wgmma"), string::npos) << run.gpuError;
+    unsigned seed = 1;
+    for (int64_t length : {0, 1, 63, 128, 200, 300})
       run.check({length}, seed++);
     run.checkAssembly();
   }
