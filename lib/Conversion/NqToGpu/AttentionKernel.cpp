@@ -262,8 +262,7 @@ Value AttentionKernel::loadLength() {
   Int at = code.add(code.mul(ofBatch, t.strides[0]), t.offset);
   int64_t bytes = t.element.getIntOrFloatBitWidth() / 8;
   Value address = LLVM::GEPOp::create(
-      code, code.pointer(1), code.getI8Type(),
-      function.getArgument(lengthsArg),
+      code, code.pointer(1), code.getI8Type(), function.getArgument(lengthsArg),
       ArrayRef<LLVM::GEPArg>(LLVM::GEPArg(code.get(code.mul(at, bytes)))));
   return LLVM::LoadOp::create(code, t.element, address, unsigned(bytes));
 }
