@@ -46,7 +46,7 @@ public:
 private:
   using Values = llvm::SmallVector<mlir::Value>;
 
-  // AttentionKernel.cpp: the function, its roles, the copies.
+  // AttentionKernel.cpp: the function, its roles, barriers.
   mlir::LLVM::LLVMFuncOp createFunction(mlir::gpu::GPUModuleOp target,
                                         const llvm::Twine &symbol);
   void addMaps();
@@ -66,16 +66,10 @@ private:
   void findPlace(Int item);
   void findTiles();
   Int firstHidden(Int query);
+  void writeOthers(mlir::Value begins);
+  mlir::Value negate(mlir::Value condition);
   void writeBarriers();
   void setRegisters(int64_t count);
-  void writeProducer();
-  void copyQueries(mlir::Value phase);
-  void copyTile(bool isKey, Int tile, AttentionRing &ring, AttentionRing &raw);
-  void copyPanels(bool isKey, Int tile, const AttentionRing &ring);
-  void copyRaw(bool isKey, Int tile, AttentionRing &raw);
-  /// To all blocks in `blocks`, bits of the cluster, if there are several.
-  void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
-            mlir::Value barrier, mlir::Value blocks);
   void expect(mlir::Value barrier, Int bytes);
   void waitFor(mlir::Value barrier, mlir::Value phase);
   void arrive(mlir::Value barrier);
@@ -106,6 +100,17 @@ private:
   int64_t rawFull() const { return emptyBegin() + 8 * schedule.slots; }
   int64_t rawEmpty() const { return rawFull() + 8 * schedule.rawSlots; }
   bool isCluster() const { return schedule.splits > 1; }
+
+  // AttentionCopy.cpp: the thread that copies.
+  void writeProducer();
+  void copyQueries(mlir::Value phase);
+  void copyTile(bool isKey, Int tile, const AttentionRing &ring,
+                const AttentionRing &raw);
+  void copyPanels(bool isKey, Int tile, const AttentionRing &ring);
+  void copyRaw(bool isKey, Int tile, const AttentionRing &raw);
+  /// To all blocks in `blocks`, bits of the cluster, if there are several.
+  void copy(mlir::Value map, Int target, llvm::ArrayRef<Int> coords,
+            mlir::Value barrier, mlir::Value blocks);
 
   // AttentionExpand.cpp: FP8 tiles as the products take them.
   void writeExpander();

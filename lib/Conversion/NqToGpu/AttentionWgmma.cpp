@@ -89,8 +89,8 @@ bool AttentionSchedule::fits(const AttentionShape &shape,
 /// As many as there is room for; of expanded tiles few, as their codes have the
 /// way from memory.
 void AttentionSchedule::findSlots() {
-  int64_t fixed =
-      qBytes() + factorBytes() + barrierBytes(kMostSlots + kMostRawSlots);
+  int64_t most = kMostSlots + (expands() ? kMostRawSlots : 0);
+  int64_t fixed = qBytes() + factorBytes() + barrierBytes(most);
   int64_t room = kSm90SharedBytes - fixed;
   rawSlots = 0;
   if (expands()) {
