@@ -365,6 +365,9 @@ static std::string whyNotTypes(AttentionShape &s) {
     return "queries and keys of different types";
   if (s.expandsKeys() && !isV8)
     return "FP8 keys with values that are not FP8";
+  // Who asks for f32 next to 16 bits does not want weights rounded to 16 bits.
+  if (s.rounded.isF32() && !isV8)
+    return "the result is f32, and weights of 16 bits would not be";
   Type f16 = Float16Type::get(s.q.element.getContext());
   s.narrow = !isV8 ? s.v.element : isQ8 ? f16 : s.q.element;
   return "";

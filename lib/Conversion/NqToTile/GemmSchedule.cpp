@@ -183,7 +183,7 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   // Found by ptxas, which spills where more are asked for.
   int64_t parts = s.tileM / (64 * s.getTeam());
   if (shape.expandedBytes && shape.promotes)
-    others += (s.splits > 1 || s.pingPong) && parts > 1 ? 40 : 24;
+    others += s.splits > 1 && parts > 1 ? 40 : 24;
   if (shape.scaledColumns == 1)
     others += s.tileN / 4;
   if (s.late)

@@ -20,7 +20,7 @@ string streamed(int64_t n, int64_t k, const string &element, const string &a,
                   mlir::MLIRContext *context = type.getContext();
                   return getStreamLayout(
                       type, dims,
-                      a == "bf16"
+                      a.find("bf16") != string::npos
                           ? mlir::Type(mlir::BFloat16Type::get(context))
                           : mlir::Type(mlir::Float16Type::get(context)));
                 });

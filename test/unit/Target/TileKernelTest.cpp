@@ -193,7 +193,7 @@ TEST(TileKernel, SplitsOfEpilogues) {
   for (auto kind : {TileConfig::Full, TileConfig::Gated, TileConfig::Both,
                     TileConfig::Tanh})
     for (const char *out : {"f32", "f16", "f8E4M3FN"}) {
-      TileConfig config = make(100, 144, 400);
+      TileConfig config = make(100, 160, 400);
       config.kind = kind;
       config.out = out;
       config.splits = 2;
