@@ -40,6 +40,17 @@ void AttentionKernel::writeExpander() {
   forItems({&ring.stage, &ring.phase, &raw.stage, &raw.phase}, [&] {
     schedule.rawKeys ? expandAllTiles(ring, raw) : expandValueTiles(ring, raw);
   });
+  meetExpanders("arrive");
+}
+
+/// Where other blocks send their sums to slots, each thread that multiplies
+/// reads what a thread that expanded has written to before. That all tiles were
+/// read says so, too, but by way of one thread: compute-sanitizer's racecheck
+/// follows barriers of the threads themselves.
+void AttentionKernel::meetExpanders(StringRef how) {
+  if (schedule.expands() && schedule.splits > 1)
+    syncThreads(how, kExpandedBarrier,
+                32 * (schedule.warps() + AttentionSchedule::kExpanders));
 }
 
 /// In the order of writeProducer.

@@ -35,7 +35,8 @@ public:
   /// loss, and the largest one is no infinity.
   static constexpr double kHeadroom = 14;
   /// Named barriers beside 0, where all threads begin, and those of takeTurn.
-  static constexpr int64_t kExpandersBarrier = 3, kClearedBarrier = 4;
+  static constexpr int64_t kExpandersBarrier = 3, kClearedBarrier = 4,
+                           kExpandedBarrier = 5;
 
   AttentionKernel(const AttentionShape &shape,
                   const AttentionSchedule &schedule, mlir::Location loc,
@@ -116,6 +117,7 @@ private:
   void writeExpander();
   void expandValueTiles(AttentionRing &ring, AttentionRing &raw);
   void expandAllTiles(AttentionRing &ring, AttentionRing &raw);
+  void meetExpanders(llvm::StringRef how);
   void expandTile(bool isKey, const AttentionRing &ring,
                   const AttentionRing &raw);
   void expandPieces(bool isKey, Int piece, int64_t count, mlir::Value from,

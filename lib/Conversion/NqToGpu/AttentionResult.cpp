@@ -25,6 +25,7 @@ void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
     });
   if (schedule.splits == 1)
     return writeWhole(sums, rows);
+  meetExpanders("sync");
   if (schedule.mergeBytes() > schedule.qBytes())
     tellReady();
   waitFor(at(ready()), code.get(0));
