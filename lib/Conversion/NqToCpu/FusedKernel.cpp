@@ -223,10 +223,10 @@ private:
     Value low = range.first, high = range.second;
     GemmCode code(function.b, kernel.getLoc());
     nq::AttentionOp op = plan.op;
-    AttentionArgs args{operandOf(code, op.getQ()), operandOf(code, op.getK()),
-                       operandOf(code, op.getV()),
-                       operandOf(code, op.getMask()),
-                       operandOf(code, op.getLengths()), function.getScratch()};
+    AttentionArgs args{
+        operandOf(code, op.getQ()),       operandOf(code, op.getK()),
+        operandOf(code, op.getV()),       operandOf(code, op.getMask()),
+        operandOf(code, op.getLengths()), function.getScratch()};
     Type element = strip.tensor->element;
     Value memory = typed(args.scratch, strip.offset, element, count);
     AttentionEmitter emitter(code, plan, args);
