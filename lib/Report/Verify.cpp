@@ -213,7 +213,7 @@ private:
   }
 
   /// Values of the engine in the order in which WriteEngine.cpp adds them.
-  void numberValues() {
+  unsigned numberValues() {
     unsigned next = 0;
     for (BlockArgument argument : plan.getArguments())
       numbers[argument] = next++;
@@ -226,13 +226,14 @@ private:
       if (launch && launch.getCounters())
         ++next; // zeros, which stay
     }
+    return next;
   }
 
-  /// Launches of the plan and of the engine are the same, in order.
+  /// Launches of the plan and of the engine are the same, in order, and what
+  /// they read and write has the same numbers.
   LogicalResult checkPlan() {
     plan = getEntry(compiler.getModule());
-    numberValues();
-    bool same = true;
+    bool same = numberValues() == info().values.size();
     size_t next = 0;
     for (auto launch : plan.getOps<exec::LaunchOp>()) {
       launches.push_back(launch);
@@ -244,9 +245,11 @@ private:
     }
     if (same && next == info().launches.size())
       return success();
-    return fail("the engine was not made from this model by this build with "
-                "these options: its launches differ; rebuild it with: " +
-                std::string(execution->session().info().command));
+    return fail(
+        "the engine was not made from this model by this build with "
+        "these options: its launches or their values differ; verify it with "
+        "the options of its own command, or rebuild it with: " +
+        std::string(execution->session().info().command));
   }
 
   LogicalResult fillInputs() {

@@ -81,6 +81,15 @@ def check_values(a, goals, tools, model):
     goals.check("folded gains: elements that differ", int((found["on"] != found["off"]).sum()), 1, at_least=True)
 
 
+def check_verify(a, goals, tools, model):
+    """Verify compiles the model again: with other options it says so, rather than compare what does not belong together."""
+    engine, option = Path(a.work) / "trusting.nbl", ("--allow-rewrite", "trust-large-masks")
+    tools.compile(model, engine, *option, expect=OK)
+    tools.call("nibble", "verify", engine, "--layers-only", *option, expect=OK)
+    done = tools.call("nibble", "verify", engine, "--layers-only")
+    goals.check("verify without the engine's options: says that they differ", int("options of its own command" in done.stderr and done.returncode != OK), 1, at_least=True)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     build_argument(p)
@@ -98,6 +107,7 @@ def main():
     refused = find(decisions(tools, quantized, "--allow-rewrite", "fold-norm-weight"), "fold-norm-weight", "missed", "nq.quantize")
     goals.check("fold-norm-weight: refused before quantizers, with the reason", len(refused), 2, at_least=True)
     check_values(a, goals, tools, layer)
+    check_verify(a, goals, tools, layer)
     check_usage(goals, tools, layer)
     sys.exit(not goals.met)
 
