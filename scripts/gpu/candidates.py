@@ -17,7 +17,7 @@ class Group:
 
     def find_roles(self, entry):
         m, n, k = (self.key[x] for x in "mnk")
-        values_of, activation, weights, k_major = entry["values"], None, [], {}
+        values_of, activation, weights, k_major, packed = entry["values"], None, [], {}, []
         launch = entry["launches"][0]
         for param in launch["gpu"]["params"]:
             value = values_of[launch["args"][param["arg"]]] if "map" in param else None
@@ -30,7 +30,10 @@ class Group:
             elif i != activation and i not in weights and sorted(rows_and_k) == sorted([n, k]):
                 weights.append(i)
                 k_major[i] = rows_and_k[0] == k
-        return activation, weights, k_major
+            elif i != activation and i not in packed and sorted(self.inputs[i]["shape"][-2:]) == sorted([n, k]):
+                packed.append(i)
+        self.packed = not weights and bool(packed)  # codes in an order that no peer reads
+        return activation, weights or packed, k_major
 
     @property
     def columns(self):
@@ -48,7 +51,7 @@ class Group:
     @property
     def bare(self):
         """Nothing but the product: comparable bit for bit."""
-        return self.key["products"] == 1 and len(self.inputs) == 2 and self.outputs[0]["dtype"] in ("f16", "bf16", "f32") and len(self.outputs) == 1
+        return not self.packed and self.key["products"] == 1 and len(self.inputs) == 2 and self.outputs[0]["dtype"] in ("f16", "bf16", "f32") and len(self.outputs) == 1
 
     def rotated(self):
         """Inputs that exist several times."""
