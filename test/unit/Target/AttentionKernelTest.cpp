@@ -13,13 +13,6 @@ struct Shape {
   int64_t batch, heads, kvHeads, queries, keys, depth, width;
 };
 
-string tensor(std::initializer_list<int64_t> shape, const string &element) {
-  string text = "tensor<";
-  for (int64_t extent : shape)
-    text += to_string(extent) + "x";
-  return text + element + ">";
-}
-
 /// Attention and `tail`, which computes %y of type `type` from %a; further
 /// arguments as the tail names them.
 struct Text {

@@ -14,13 +14,6 @@ struct Shape {
   int64_t batch, heads, kvHeads, queries, keys, depth, width;
 };
 
-string tensor(std::initializer_list<int64_t> shape, const string &element) {
-  string text = "tensor<";
-  for (int64_t extent : shape)
-    text += to_string(extent) + "x";
-  return text + element + ">";
-}
-
 struct Text {
   Shape s;
   string element = "f16", options = "", mask = "", number = "i64";

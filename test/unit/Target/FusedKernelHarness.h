@@ -8,6 +8,15 @@
 namespace nibble {
 namespace test {
 
+/// "tensor<2x3xf16>".
+inline std::string tensor(std::initializer_list<int64_t> shape,
+                          const std::string &element) {
+  std::string text = "tensor<";
+  for (int64_t extent : shape)
+    text += std::to_string(extent) + "x";
+  return text + element + ">";
+}
+
 /// Results in f16 and codes follow f32 sums of any order: a sum near a border
 /// may fall on its other side.
 class FusedKernelRun : public LoopKernelRun {

@@ -9,13 +9,6 @@ using std::to_string;
 
 namespace {
 
-string tensor(std::initializer_list<int64_t> shape, const string &element) {
-  string text = "tensor<";
-  for (int64_t extent : shape)
-    text += to_string(extent) + "x";
-  return text + element + ">";
-}
-
 bool isFourBit(const string &element) {
   return element == "!nq.nvfp4" || element == "!nq.mxfp4";
 }

@@ -9,13 +9,6 @@ using std::to_string;
 
 namespace {
 
-string tensor(std::initializer_list<int64_t> shape, const string &element) {
-  string text = "tensor<";
-  for (int64_t extent : shape)
-    text += to_string(extent) + "x";
-  return text + element + ">";
-}
-
 string kernel(const string &arguments, const string &result,
               const string &body) {
   return "func.func @k(" + arguments + ") -> " + result + " {\n" + body +
