@@ -58,11 +58,9 @@ struct AbsorbZeroPointsPass
       AbsorbZeroPointsPass>::AbsorbZeroPointsBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target);
-    if (!machine) {
-      getOperation().emitError() << "there is no target '" << target << "'";
+    std::optional<Machine> machine = getMachine(target, getOperation());
+    if (!machine)
       return signalPassFailure();
-    }
     if (machine->family != TargetFamily::Sm90 ||
         !getOperation()->hasAttr(kEntryAttr))
       return;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/KernelSelect/Machine.h"
 
+#include "mlir/IR/Operation.h"
+
 #include "llvm/ADT/StringRef.h"
 
 #include <algorithm>
@@ -106,6 +108,14 @@ std::optional<Machine> nibble::getMachine(llvm::StringRef target) {
                    kBlockReduction * 1.25,
                    kSumsPerSecond / 1.25};
   return std::nullopt;
+}
+
+std::optional<Machine> nibble::getMachine(llvm::StringRef target,
+                                          mlir::Operation *op) {
+  std::optional<Machine> machine = getMachine(target);
+  if (!machine)
+    op->emitError() << "there is no target '" << target << "'";
+  return machine;
 }
 
 bool nibble::isGpuTarget(llvm::StringRef target) {

@@ -73,11 +73,9 @@ struct RepeatScalesPass : nibble::impl::RepeatScalesBase<RepeatScalesPass> {
   using nibble::impl::RepeatScalesBase<RepeatScalesPass>::RepeatScalesBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target);
-    if (!machine) {
-      getOperation().emitError() << "there is no target '" << target << "'";
+    std::optional<Machine> machine = getMachine(target, getOperation());
+    if (!machine)
       return signalPassFailure();
-    }
     if (machine->family != TargetFamily::Sm90 ||
         !getOperation()->hasAttr(kEntryAttr))
       return;

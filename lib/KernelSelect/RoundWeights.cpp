@@ -292,11 +292,9 @@ struct RoundWeightsPass : nibble::impl::RoundWeightsBase<RoundWeightsPass> {
   using nibble::impl::RoundWeightsBase<RoundWeightsPass>::RoundWeightsBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target);
-    if (!machine) {
-      getOperation().emitError() << "there is no target '" << target << "'";
+    std::optional<Machine> machine = getMachine(target, getOperation());
+    if (!machine)
       return signalPassFailure();
-    }
     if (!machine->hasCodeGenerator() || !getOperation()->hasAttr(kEntryAttr))
       return;
     IRRewriter rewriter(&getContext());

@@ -142,11 +142,9 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
   void runOnOperation() override {
     if (!getOperation()->hasAttr(kEntryAttr))
       return;
-    std::optional<Machine> machine = getMachine(target);
-    if (!machine) {
-      getOperation().emitError() << "there is no target '" << target << "'";
+    std::optional<Machine> machine = getMachine(target, getOperation());
+    if (!machine)
       return signalPassFailure();
-    }
     if (failed(readTuning()))
       return signalPassFailure();
     bool ok = true;

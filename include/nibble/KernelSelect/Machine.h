@@ -52,6 +52,8 @@ struct Machine {
 
 /// "cpu", "cpu:native", "sm_90a", "sm_100a", "sm_110a"; nothing for others.
 std::optional<Machine> getMachine(llvm::StringRef target);
+/// The same for a pass on `op`, where an error is told for others.
+std::optional<Machine> getMachine(llvm::StringRef target, mlir::Operation *op);
 /// False also for what is no target.
 bool isGpuTarget(llvm::StringRef target);
 /// All names of targets, for messages.

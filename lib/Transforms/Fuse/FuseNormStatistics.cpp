@@ -107,11 +107,9 @@ struct FuseNormStatisticsPass
       FuseNormStatisticsPass>::FuseNormStatisticsBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target);
-    if (!machine) {
-      getOperation().emitError() << "there is no target '" << target << "'";
+    std::optional<Machine> machine = getMachine(target, getOperation());
+    if (!machine)
       return signalPassFailure();
-    }
     if (tile < 1) {
       getOperation().emitError()
           << "tiles of " << int64_t(tile) << " columns: use 1 or more";
