@@ -253,24 +253,46 @@ LogicalResult ClearOp::verify() {
   return success();
 }
 
+int64_t ScalesOp::getRowTiles() {
+  int64_t tiles = 0;
+  for (Value slot : getSlots())
+    tiles += cast<SlotType>(slot.getType()).getShape()[0];
+  return tiles;
+}
+
+/// A slot of whole tiles, with all scales of the result along K.
+static LogicalResult verifyScaleSlot(ScalesOp op, Value value) {
+  auto slot = cast<SlotType>(value.getType());
+  ScaleTileType scales = op.getResult().getType();
+  if (!value.getDefiningOp<WaitOp>())
+    return op.emitOpError()
+           << "reads a slot that was not waited for (tile.wait)";
+  int64_t along = scales.getShape()[1] / 4;
+  ArrayRef<int64_t> shape = slot.getShape();
+  if (shape.size() == 4 &&
+      shape.drop_front() == ArrayRef<int64_t>({along, 2, 256}) &&
+      !slot.getSwizzle() && slot.getElement() == scales.getElement())
+    return success();
+  return op.emitOpError() << scales << " comes from slots of Tx" << along
+                          << "x2x256x" << scales.getElement()
+                          << " without swizzle, not " << slot;
+}
+
 LogicalResult ScalesOp::verify() {
   const Target *target = getTargetOf(*this);
   if (!target)
     return failure();
   if (!target->hasTensorMemory())
     return emitOpError() << target->name << " has no tensor memory";
-  if (!getSlot().getDefiningOp<WaitOp>())
-    return emitOpError() << "reads a slot that was not waited for (tile.wait)";
-  ScaleTileType scales = getResult().getType();
-  SlotType slot = getSlot().getType();
-  int64_t tiles[] = {scales.getShape()[0] / 128, scales.getShape()[1] / 4, 2,
-                     256};
-  if (slot.getShape() == ArrayRef(tiles) && !slot.getSwizzle() &&
-      slot.getElement() == scales.getElement())
+  for (Value slot : getSlots())
+    if (failed(verifyScaleSlot(*this, slot)))
+      return failure();
+  int64_t rows = getResult().getType().getShape()[0],
+          have = 128 * getRowTiles();
+  if (getFrom() ? have >= rows : have == rows)
     return success();
-  return emitOpError() << scales << " comes from a slot of " << tiles[0] << "x"
-                       << tiles[1] << "x2x256x" << scales.getElement()
-                       << " without swizzle, not " << slot;
+  return emitOpError() << "has " << have << " rows of scales in its slots for "
+                       << getResult().getType();
 }
 
 //===----------------------------------------------------------------------===//

@@ -204,16 +204,31 @@ def Tile_ClearOp : Tile_Op<"clear", [AllTypesMatch<["acc", "result"]>]> {
   let hasVerifier = 1;
 }
 
-def Tile_ScalesOp : Tile_Op<"scales"> {
+def Tile_ScalesOp : Tile_Op<"scales", [AttrSizedOperandSegments]> {
   let summary = "copy block scales from shared to tensor memory";
   let description = [{
-    The slot holds 128x4 tiles of scales as they lie in global memory:
-    [rows / 128] x [scales / 4] x 2 x 256 (TMA rows hold at most 256 elements).
+    Slots hold 128x4 tiles of scales as they lie in global memory:
+    [rows / 128] x [scales / 4] x 2 x 256 (TMA rows hold at most 256 elements),
+    several slots one behind the other along the rows. With `from`, row 0 of the
+    result is that row of theirs, a multiple of 32: an output tile may begin
+    inside of 128 rows.
+
+    ```mlir
+    %s = tile.scales %lower, %upper from %row : !s, !s -> !tile.scales<128x16xf8E4M3FN>
+    ```
   }];
-  let arguments = (ins Tile_Slot:$slot);
+  let arguments = (ins Variadic<Tile_Slot>:$slots, Optional<Index>:$from);
   let results = (outs Tile_ScaleTile:$result);
-  let assemblyFormat = "$slot attr-dict `:` qualified(type($slot)) `->` qualified(type($result))";
+  let assemblyFormat = "$slots (`from` $from^)? attr-dict `:` qualified(type($slots)) `->` qualified(type($result))";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Tiles of 128 rows in all slots.
+    int64_t getRowTiles();
+    /// Columns of tensor memory.
+    int64_t getColumns() {
+      return getRowTiles() * getResult().getType().getShape()[1];
+    }
+  }];
 }
 
 def Tile_ExpandOp : Tile_Op<"expand"> {

@@ -19,6 +19,9 @@ int64_t KernelOp::getSharedBytes() {
   };
   walk([&](ReduceOp reduce) { add(reduce.getStagingBytes()); });
   walk([&](StoreOp store) { add(store.getStagingBytes()); });
+  // Where the address of tensor memory is written.
+  if (getTensorColumns())
+    bytes = llvm::alignTo(bytes, 16) + 16;
   return bytes;
 }
 
@@ -26,9 +29,7 @@ int64_t KernelOp::getTensorColumns() {
   int64_t columns = 0;
   for (auto ring : getBody().front().getOps<RingOp>())
     columns += ring.getRing().getType().getColumns();
-  walk([&](ScalesOp scales) {
-    columns += scales.getResult().getType().getColumns();
-  });
+  walk([&](ScalesOp scales) { columns += scales.getColumns(); });
   return columns;
 }
 

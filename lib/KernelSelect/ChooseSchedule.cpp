@@ -18,11 +18,12 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
                                       const KernelClass &kernel,
                                       const Machine &machine,
                                       ArrayRef<const TuningDb *> databases) {
-  if (machine.family != TargetFamily::Sm90 ||
+  if (machine.family == TargetFamily::Cpu ||
       getProductClass(kernel.name).generator != ProductGenerator::TensorCores)
     return {};
   std::string why;
-  std::optional<GemmShape> shape = getTileGemmShape(region.getBlock(), why);
+  std::optional<GemmShape> shape = getTileGemmShape(
+      region.getBlock(), machine.family == TargetFamily::Sm100, why);
   if (!shape)
     return {"", "not one kernel on tensor cores: " + why};
   for (const TuningDb *db : databases) {

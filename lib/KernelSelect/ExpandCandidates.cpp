@@ -59,9 +59,12 @@ struct ExpandCandidatesPass
 
   void expand(func::FuncOp kernel) {
     std::string why;
-    std::optional<GemmShape> shape = getTileGemmShape(kernel.front(), why);
     std::optional<Machine> machine = getMachine(target);
-    if (!shape || !machine)
+    if (!machine)
+      return;
+    std::optional<GemmShape> shape = getTileGemmShape(
+        kernel.front(), machine->family == TargetFamily::Sm100, why);
+    if (!shape)
       return;
     auto candidates =
         getCandidates(*shape, kSm90SharedBytes, machine->multiprocessors);

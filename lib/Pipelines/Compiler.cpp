@@ -217,16 +217,6 @@ static void buildStage(OpPassManager &pm, Stage stage,
   }
 }
 
-/// Targets whose plans this build can make but not write as code.
-LogicalResult Compiler::checkCodeGenerator() {
-  if (getMachine(options.target)->hasCodeGenerator())
-    return success();
-  return fail(context, "this build writes no code for target '" +
-                           options.target +
-                           "': stages up to select, --dry-run and explain "
-                           "work; compile with --target cpu or sm_90a to run");
-}
-
 /// Without a policy, models are obeyed as they are.
 LogicalResult Compiler::quantize() {
   if (!precisionPolicy)
@@ -248,8 +238,6 @@ LogicalResult Compiler::quantize() {
 LogicalResult Compiler::runStage(Stage stage) {
   if (options.progress)
     options.progress(stage);
-  if (stage == Stage::Lower && failed(checkCodeGenerator()))
-    return failure();
   if (stage == Stage::Import) {
     if (failed(import()))
       return failure();
@@ -273,9 +261,6 @@ LogicalResult Compiler::runStage(Stage stage) {
 /// Runs the passes of a stage, with a copy of the IR at hand in case they fail:
 /// constants are shared, so that it costs little.
 LogicalResult Compiler::runPasses(PassManager &pm, Stage stage) {
-  // Memory is planned in stage lower, which these targets do not have yet.
-  if (stage == Stage::Select && !getMachine(options.target)->hasCodeGenerator())
-    pm.addPass(createPlanMemory());
   OwningOpRef<ModuleOp> before;
   if (options.reproducerDir)
     before = module->clone();

@@ -245,8 +245,7 @@ static int checkOptions(CompileOptions &options) {
   if (int code = readFusions(options))
     return code;
   if (dryRun && !options.stopAfter) {
-    options.stopAfter =
-        getMachine(target)->hasCodeGenerator() ? Stage::Lower : Stage::Select;
+    options.stopAfter = Stage::Lower;
     options.emitCode = false;
   }
   if (output.empty() && !options.stopAfter)

@@ -58,14 +58,12 @@ static int readFile(llvm::StringRef path, llvm::json::Value &report) {
 
 static int compileModel(llvm::StringRef path, CompileOptions options,
                         llvm::json::Value &report) {
-  std::optional<Machine> machine = getMachine(options.target);
-  if (!machine)
+  if (!getMachine(options.target))
     return fail("--target '" + options.target + "' is not known; there are " +
                     llvm::join(getTargetNames(), ", "),
                 kExitUsage);
   options.input = path.str();
-  options.stopAfter =
-      machine->hasCodeGenerator() ? Stage::Lower : Stage::Select;
+  options.stopAfter = Stage::Lower;
   options.emitCode = false;
   auto context = createContext();
   DiagnosticPrinter diagnostics(*context);

@@ -26,7 +26,7 @@ def LowerKernelsToCpu : Pass<"lower-kernels-to-cpu", "::mlir::ModuleOp"> {
 def ConvertGemmsToTile : Pass<"convert-gemms-to-tile", "::mlir::ModuleOp"> {
   let summary = "Write matrix products of a plan as tile.kernel";
   let description = [{
-    Assumes kernels as outline-kernels leaves them for target sm_90a. Guarantees:
+    Assumes kernels as outline-kernels leaves them for the target `chip`. Guarantees:
     a nested module `tiles` with a `tile.kernel` of the same name for each kernel
     with a product; its arguments are operands, what the epilogue reads, and
     results. lower-kernels-to-gpu does the same and goes on.
@@ -36,7 +36,11 @@ def ConvertGemmsToTile : Pass<"convert-gemms-to-tile", "::mlir::ModuleOp"> {
     Example: test/Conversion/convert-gemms-to-tile.mlir.
   }];
   let options = [Option<"schedule", "schedule", "std::string", /*default=*/"\"\"",
-                        "of all kernels (GemmSchedule.h); empty: the best estimate">];
+                        "of all kernels (GemmSchedule.h); empty: the best estimate">,
+                 Option<"chip", "chip", "std::string", /*default=*/"\"sm_90a\"",
+                        "sm_90a, sm_100a or sm_110a">,
+                 Option<"multiprocessors", "multiprocessors", "int64_t", /*default=*/"132",
+                        "of the chip">];
   let dependentDialects = [
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",
@@ -67,13 +71,31 @@ def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"
     `tile.kernel` with target "sm_90a" is replaced by an `llvm.func` of its name
     in `gpu.module @gpu_kernels`, with what its launch needs (grid, block,
     cluster, bytes of dynamic shared memory, parameters) in `nibble.launch`;
-    kernels for other targets stay. See `lowerTileKernelToSm90`.
+    kernels for other targets stay. See `lowerTileKernel`.
 
     Refuses what is not written yet, with an error that names the layer and
     the reason: accumulators in f16, roles that load and multiply, 4-bit tensor
     maps, epilogues on other than 1, 2, 4 or 8 columns at once, loops over ops
     of tile with bounds that are no constants. Example:
     test/Conversion/convert-tile-to-nvvm-sm90.mlir.
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::vector::VectorDialect"];
+}
+
+def ConvertTileToNVVMSm100 : Pass<"convert-tile-to-nvvm-sm100", "::mlir::ModuleOp"> {
+  let summary = "Write kernels of the dialect tile as code for Blackwell";
+  let description = [{
+    As convert-tile-to-nvvm-sm90, for kernels whose target has tensor memory
+    (sm_100a, sm_110a): products are tcgen05.mma of one thread, block scales are
+    copied to tensor memory, results are read from there by a role of four warps.
+
+    Refuses what is not written yet, with an error that names the layer and the
+    reason: operands that are expanded from codes, products of 4 and 8 bits,
+    tiles of other than 128 rows, slices of K, roles that take turns. Example:
+    test/Conversion/convert-tile-to-nvvm-sm100.mlir.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",

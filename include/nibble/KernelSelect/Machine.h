@@ -44,8 +44,6 @@ struct Machine {
   /// False if kernels with products do not write sums of rows (yet): on these,
   /// nq.statistics would be launches of their own.
   bool writesRowSums() const { return family != TargetFamily::Sm90; }
-  /// False if plans can be made for it, but not yet code.
-  bool hasCodeGenerator() const { return family != TargetFamily::Sm100; }
   /// True if a matrix unit multiplies this format by itself.
   bool hasMath(MathFormat math) const;
 };

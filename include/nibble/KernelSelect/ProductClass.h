@@ -1,4 +1,4 @@
-// What the name of a kernel class says of products on Hopper.
+// What the name of a kernel class says of products on tensor cores.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #ifndef NIBBLE_KERNELSELECT_PRODUCTCLASS_H
 #define NIBBLE_KERNELSELECT_PRODUCTCLASS_H
@@ -11,7 +11,7 @@ namespace nibble {
 enum class ProductGenerator {
   Threads,    ///< FMA units; all classes that are none of those below
   Streams,    ///< gemm.stream.*: few rows, a weight that is read once
-  TensorCores ///< gemm.wgmma.*: NqToTile, then TileToNVVM
+  TensorCores ///< gemm.wgmma.*, gemm.tcgen05.*: NqToTile, TileToNVVM
 };
 
 struct ProductClass {
@@ -20,7 +20,7 @@ struct ProductClass {
   bool plainOperands = false;
 };
 
-/// Of any class, of Hopper or not.
+/// Of any class.
 ProductClass getProductClass(llvm::StringRef kernelClass);
 
 /// The class under whose name schedules are measured: weights that were rounded

@@ -116,7 +116,6 @@ private:
   mlir::LogicalResult runPasses(mlir::PassManager &pm, Stage stage);
   void reproduce(mlir::ModuleOp before, llvm::StringRef pipeline,
                  llvm::StringRef stage);
-  mlir::LogicalResult checkCodeGenerator();
   mlir::LogicalResult checkMemory();
   mlir::LogicalResult quantize();
   mlir::LogicalResult emitCode();

@@ -3,24 +3,18 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_CHOSENCLASS_H
 #define NIBBLE_LIB_CONVERSION_NQTOGPU_CHOSENCLASS_H
 
-#include "nibble/Conversion/NqToGpu/GpuKernel.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/KernelSelect/ProductClass.h"
 
 namespace nibble {
 namespace gpu {
 
-/// Of a kernel without a class, that of `Threads`; so on chips for which there
-/// is no other generator.
-inline ProductClass getProductClass(mlir::func::FuncOp kernel,
-                                    const GpuTarget &options) {
+/// Of a kernel without a class, that of `Threads`.
+inline ProductClass getProductClass(mlir::func::FuncOp kernel) {
   auto name = kernel->getAttrOfType<mlir::StringAttr>(kKernelClassAttr);
   if (!name)
     return {};
-  ProductClass chosen = nibble::getProductClass(name.getValue());
-  if (options.chip != "sm_90a")
-    chosen.generator = ProductGenerator::Threads;
-  return chosen;
+  return nibble::getProductClass(name.getValue());
 }
 
 } // namespace gpu

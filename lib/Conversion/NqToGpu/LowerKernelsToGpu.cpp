@@ -140,7 +140,7 @@ struct LowerKernelsToGpuPass
                             exec::LaunchOp launch) {
     if (!nibble::gpu::isProductKernel(kernel))
       return nibble::gpu::lowerLoopsToGpu(kernel, code, chip);
-    if (nibble::gpu::getProductClass(kernel, chip).generator !=
+    if (nibble::gpu::getProductClass(kernel).generator !=
         ProductGenerator::TensorCores)
       return nibble::gpu::lowerProductsToGpu(kernel, code, chip);
     std::string why;

@@ -35,11 +35,12 @@ class ProductsLowering {
 public:
   ProductsLowering(func::FuncOp kernel, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options)
-      : chosen(getProductClass(kernel, options)),
+      : chosen(getProductClass(kernel)),
         onTensorCores(mayUseTensorCores(kernel, options)),
         cut(kernel, chosen.plainOperands,
             onTensorCores ? chooseEnd(kernel) : AttentionEnd::Result),
         target(target), options(options), name(kernel.getSymName()),
+        chosenName(getClassName(kernel)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
     for (auto [i, argument] : llvm::enumerate(cut.getKernel().getArguments()))
       homes[argument] = {unsigned(i), 0};
@@ -115,6 +116,11 @@ private:
     return emitMatmul(part.function);
   }
 
+  static StringRef getClassName(func::FuncOp kernel) {
+    auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
+    return name ? name.getValue() : "";
+  }
+
   /// Of a class, or of no class at all, that does not say otherwise.
   static bool mayUseTensorCores(func::FuncOp kernel, const GpuTarget &options) {
     auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
@@ -140,8 +146,13 @@ private:
   }
 
   FailureOr<GpuKernel> emitAnyAttention(func::FuncOp function) {
-    if (!onTensorCores)
+    if (!onTensorCores) {
+      if (options.chip != "sm_90a" && chosenName.starts_with("attention.tc"))
+        emitWarning(function.getLoc())
+            << "kernel '" << this->name << "' was to run on tensor cores, and "
+            << "runs on FMA units: attention by tcgen05 is not written yet";
       return emitAttention(function, target, options);
+    }
     std::string why;
     auto kernel = emitAttentionWgmma(function, target, options, why);
     if (failed(kernel))
@@ -200,6 +211,7 @@ private:
   mlir::gpu::GPUModuleOp target;
   const GpuTarget &options;
   std::string name;
+  llvm::StringRef chosenName; ///< of the class
   unsigned workspace, firstResult;
   SmallVector<Value> returned; ///< null once written
   DenseMap<Value, Home> homes;

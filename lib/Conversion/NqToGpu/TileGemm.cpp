@@ -3,7 +3,7 @@
 #include "TileGemm.h"
 
 #include "nibble/Conversion/NqToTile/Gemm.h"
-#include "nibble/Conversion/TileToNVVM/Sm90.h"
+#include "nibble/Conversion/TileToNVVM/TileToNVVM.h"
 #include "nibble/KernelSelect/Passes.h"
 
 #include "mlir/IR/Verifier.h"
@@ -21,7 +21,7 @@ getSchedule(func::FuncOp function, const GpuTarget &options, std::string &why) {
       why = "'" + text.str() + "' is no schedule";
     return parsed;
   }
-  return estimateSchedule(function.front(), options.multiprocessors, why);
+  return estimateSchedule(function.front(), options, why);
 }
 
 FailureOr<std::optional<GpuKernel>> emitTileGemm(func::FuncOp function,
@@ -38,7 +38,7 @@ FailureOr<std::optional<GpuKernel>> emitTileGemm(func::FuncOp function,
     return std::optional<GpuKernel>();
   if (failed(mlir::verify(*tiles)))
     return failure();
-  FailureOr<KernelLaunch> launch = lowerTileKernelToSm90(gemm->kernel, target);
+  FailureOr<KernelLaunch> launch = lowerTileKernel(gemm->kernel, target);
   if (failed(launch))
     return failure();
   // From arguments of the tile.kernel to values of the kernel function.

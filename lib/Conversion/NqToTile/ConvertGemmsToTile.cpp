@@ -35,16 +35,17 @@ struct ConvertGemmsToTilePass
 
   LogicalResult convert(func::FuncOp kernel, ModuleOp tiles) {
     std::string why;
-    nibble::gpu::GpuTarget chip;
+    nibble::gpu::GpuTarget machine;
+    machine.chip = chip;
+    machine.multiprocessors = multiprocessors;
     std::optional<GemmSchedule> chosen =
-        schedule.empty()
-            ? estimateSchedule(kernel.front(), chip.multiprocessors, why)
-            : GemmSchedule::parse(schedule);
+        schedule.empty() ? estimateSchedule(kernel.front(), machine, why)
+                         : GemmSchedule::parse(schedule);
     if (!chosen && why.empty())
       why = "'" + schedule + "' is no schedule";
     FailureOr<TileGemm> gemm = failure();
     if (chosen)
-      gemm = buildTileGemm(kernel, *chosen, chip, tiles, why);
+      gemm = buildTileGemm(kernel, *chosen, machine, tiles, why);
     if (failed(gemm))
       return kernel.emitError() << "kernel '" << kernel.getSymName()
                                 << "' is no product on tensor cores: " << why;

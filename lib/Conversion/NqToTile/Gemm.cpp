@@ -3,6 +3,8 @@
 #include "nibble/Conversion/NqToTile/Gemm.h"
 #include "GemmEpilogue.h"
 
+#include "nibble/Dialect/Tile/TileTarget.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -34,7 +36,7 @@ public:
     return {kernel, args, 2 * problem.m * problem.n * problem.k * products};
   }
 
-private:
+protected:
   //===--------------------------------------------------------------------===//
   // Types and extents
   //===--------------------------------------------------------------------===//
@@ -146,6 +148,8 @@ private:
     if (problem.a.scaledRows)
       scalesOfA = addArgument(problem.a.scales, {problem.a.rows, blocksK()},
                               b.getF32Type());
+    if (problem.a.scaleBlock)
+      scalesOfA = addScaleTiles(problem.a);
     for (const GemmProblem::Factor &factor : problem.factors)
       addWeight(factor);
     for (const EpilogueOperand &operand : epilogue.operands)
@@ -160,10 +164,22 @@ private:
                                    cpu::storageType(result.tensor->element)));
   }
 
+  /// 128 x 4 in each; the copy engine takes rows of 256 bytes.
+  Value addScaleTiles(const MatrixOperand &operand) {
+    int64_t tiles = llvm::divideCeil(operand.rows, 128),
+            along = llvm::divideCeil(operand.k, 4 * operand.scaleBlock);
+    return addArgument(operand.scales, {tiles, along, 2, 256},
+                       operand.scaleElement);
+  }
+
   void addWeight(const GemmProblem::Factor &factor) {
     if (!factor.expanded) {
       factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
                                     factor.b.element));
+      if (factor.b.scaleBlock) {
+        scales.push_back(addScaleTiles(factor.b));
+        return;
+      }
       int64_t group = factor.b.scaledRows;
       scales.push_back(
           group ? addArgument(factor.b.scales,
@@ -476,10 +492,13 @@ private:
     SmallVector<Value> coords{m, n};
     if (schedule.swapped)
       std::swap(coords[0], coords[1]);
-    tile::StoreOp::create(b, fragment, result, coords,
-                          b.getI64IntegerAttr(getPanel(schedule, bytes)),
-                          b.getI64IntegerAttr(schedule.buffers),
-                          schedule.swapped ? b.getUnitAttr() : UnitAttr());
+    tile::StoreOp::create(
+        b, fragment, result, coords,
+        b.getI64IntegerAttr(problem.tensorMemory
+                                ? schedule.getSpan(problem.getShape())
+                                : getPanel(schedule, bytes)),
+        b.getI64IntegerAttr(schedule.buffers),
+        schedule.swapped ? b.getUnitAttr() : UnitAttr());
   }
 
   GemmProblem &problem;
@@ -493,11 +512,204 @@ private:
   std::vector<nibble::gpu::KernelArg> args;
 };
 
+/// The same for Blackwell: one thread loads, one multiplies into tensor memory,
+/// and four warps finish a tile while the next one is multiplied.
+class TensorGemmBuilder : public GemmBuilder {
+public:
+  using GemmBuilder::GemmBuilder;
+
+  TileGemm run(StringRef name) {
+    kernel = tile::KernelOp::create(b, name, chip.chip, getGrid(), getCluster(),
+                                    IntegerAttr());
+    b.createBlock(&kernel.getBody());
+    addArguments();
+    ring = tile::RingOp::create(b, getStages());
+    SmallVector<Type> accs(factors.size(), getAccType());
+    sums = tile::RingOp::create(
+        b,
+        tile::RingType::get(b.getContext(),
+                            schedule.getAccStages(problem.getShape()), accs));
+    addFinishRole();
+    addLoadTilesRole();
+    addMultiplyTilesRole();
+    int64_t products = problem.factors.size();
+    return {kernel, args, 2 * problem.m * problem.n * problem.k * products};
+  }
+
+private:
+  /// An operand in a stage: the slot of its codes, and those of its scales.
+  struct Side {
+    Value codes, scales;
+    bool isM;
+    int64_t rows;
+    unsigned slot;
+  };
+
+  /// A, then the weights.
+  SmallVector<Side> getSides() const {
+    SmallVector<Side> sides{{a, scalesOfA, !schedule.swapped, rowsOfA(), 0}};
+    for (auto [codes, scale] : llvm::zip(factors, scales))
+      sides.push_back({codes, scale, schedule.swapped, rowsOfB(), 0});
+    unsigned next = 0;
+    for (Side &side : sides) {
+      side.slot = next;
+      next += 1 + countScaleSlots(side);
+    }
+    return sides;
+  }
+  static unsigned countScaleSlots(const Side &side) {
+    if (!side.scales)
+      return 0;
+    return side.isM ? 1 : getScaleTiles(side.rows);
+  }
+
+  /// Tiles of scales along k in a stage.
+  int64_t getScalesAlongK() const {
+    return getTileK() / problem.a.scaleBlock / 4;
+  }
+
+  tile::RingType getStages() {
+    SmallVector<Type> slots;
+    for (const Side &side : getSides()) {
+      slots.push_back(getSlot(
+          side.rows, cast<MemRefType>(side.codes.getType()).getElementType()));
+      for (unsigned i = 0; i < countScaleSlots(side); ++i)
+        slots.push_back(tile::SlotType::get(b.getContext(),
+                                            {1, getScalesAlongK(), 2, 256},
+                                            problem.a.scaleElement, 0));
+    }
+    return tile::RingType::get(b.getContext(), schedule.stages, slots);
+  }
+
+  tile::RoleOp addPlainRole(StringRef name, int64_t warps) {
+    auto role = tile::RoleOp::create(b, b.getStringAttr(name),
+                                     b.getI64IntegerAttr(warps), IntegerAttr(),
+                                     IntegerAttr());
+    b.createBlock(&role.getBody());
+    return role;
+  }
+
+  void addFinishRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addPlainRole("finish", 4);
+    epilogue.emitUniform(b, loadUniforms());
+    tile::ForTilesOp tiles = addTiles();
+    auto stage = tile::WaitOp::create(b, sums);
+    addEpilogue(stage.getSlots(), tiles.getBody().getArgument(0),
+                tiles.getBody().getArgument(1));
+    tile::ReleaseOp::create(b, sums);
+  }
+
+  void addLoadTilesRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addPlainRole("load", 1);
+    if (!problem.passed.empty())
+      addPassed();
+    tile::ForTilesOp tiles = addTiles();
+    Value m = tiles.getBody().getArgument(0),
+          n = tiles.getBody().getArgument(1);
+    SmallVector<Value> firsts;
+    for (const Side &side : getSides())
+      firsts.push_back(getFirstScaleTile(side, side.isM ? m : n));
+    auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
+    b.setInsertionPoint(loop.getBody()->getTerminator());
+    Value k = loop.getInductionVar();
+    auto stage = tile::AcquireOp::create(b, ring);
+    for (auto [side, first] : llvm::zip(getSides(), firsts)) {
+      tile::LoadOp::create(b, side.codes, ValueRange{side.isM ? m : n, k},
+                           stage.getSlots()[side.slot], tile::AxisAttr());
+      loadScales(side, first, k, stage);
+    }
+    tile::PublishOp::create(b, ring, ValueRange());
+  }
+
+  /// The tile of 128 rows of scales in which the rows of a tile begin.
+  Value getFirstScaleTile(const Side &side, Value number) {
+    if (!side.scales || side.rows == 128)
+      return number;
+    Value row = arith::MulIOp::create(b, number, index(side.rows));
+    return arith::DivUIOp::create(b, row, index(128));
+  }
+
+  void loadScales(const Side &side, Value first, Value k,
+                  tile::AcquireOp stage) {
+    for (unsigned i = 0; i < countScaleSlots(side); ++i) {
+      Value at = i ? arith::AddIOp::create(b, first, index(i)) : first;
+      tile::LoadOp::create(
+          b, side.scales, ValueRange{at, k, index(0), index(0)},
+          stage.getSlots()[side.slot + 1 + i], tile::AxisAttr());
+    }
+  }
+
+  void addMultiplyTilesRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addPlainRole("multiply", 1);
+    tile::ForTilesOp tiles = addTiles();
+    Value n = tiles.getBody().getArgument(1);
+    auto empty = tile::AcquireOp::create(b, sums);
+    SmallVector<Value> zeros;
+    for (Value acc : empty.getSlots())
+      zeros.push_back(tile::ClearOp::create(b, acc));
+    Value row = getRowOfScales(n);
+    auto loop =
+        scf::ForOp::create(b, index(0), index(blocksK()), index(1), zeros);
+    {
+      OpBuilder::InsertionGuard inside(b);
+      b.setInsertionPointToEnd(loop.getBody());
+      addTensorProducts(loop, row);
+    }
+    tile::PublishOp::create(b, sums, loop.getResults());
+  }
+
+  /// Where the tile begins in its first 128 rows of scales, if not there.
+  Value getRowOfScales(Value n) {
+    if (!scalesOfA || schedule.tileN % 128 == 0)
+      return Value();
+    Value row = arith::MulIOp::create(b, n, index(schedule.tileN));
+    return arith::RemUIOp::create(b, row, index(128));
+  }
+
+  Value addScales(const Side &side, Value row, tile::WaitOp stage) {
+    auto type = tile::ScaleTileType::get(
+        b.getContext(),
+        {int64_t(llvm::alignTo(side.rows, 128)), 4 * getScalesAlongK()},
+        problem.a.scaleElement);
+    auto slots = stage.getSlots().slice(side.slot + 1, countScaleSlots(side));
+    return tile::ScalesOp::create(b, type, slots, side.isM ? Value() : row);
+  }
+
+  void addTensorProducts(scf::ForOp loop, Value row) {
+    auto stage = tile::WaitOp::create(b, ring);
+    SmallVector<Side> sides = getSides();
+    SmallVector<Value> factorScales;
+    if (scalesOfA)
+      for (const Side &side : sides)
+        factorScales.push_back(addScales(side, row, stage));
+    SmallVector<Value> next;
+    for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs())) {
+      Value left = stage.getSlots()[sides[0].slot],
+            right = stage.getSlots()[sides[1 + i].slot];
+      SmallVector<Value> both;
+      if (scalesOfA)
+        both = {factorScales[0], factorScales[1 + i]};
+      if (schedule.swapped) {
+        std::swap(left, right);
+        std::reverse(both.begin(), both.end());
+      }
+      next.push_back(tile::MmaOp::create(b, left, right, sum, both));
+    }
+    tile::ReleaseOp::create(b, ring);
+    scf::YieldOp::create(b, next);
+  }
+
+  Value sums;
+};
+
 } // namespace
 
-std::optional<GemmShape> nibble::getTileGemmShape(Block &body,
-                                                  std::string &why) {
-  GemmProblem problem(body.getParentOp()->getContext());
+std::optional<GemmShape>
+nibble::getTileGemmShape(Block &body, bool tensorMemory, std::string &why) {
+  GemmProblem problem(body.getParentOp()->getContext(), tensorMemory);
   if (failed(problem.read(body, why)))
     return std::nullopt;
   GemmEpilogue epilogue(problem);
@@ -506,13 +718,19 @@ std::optional<GemmShape> nibble::getTileGemmShape(Block &body,
   return epilogue.getShape();
 }
 
-std::optional<GemmSchedule> nibble::estimateSchedule(Block &body,
-                                                     int64_t multiprocessors,
-                                                     std::string &why) {
-  std::optional<GemmShape> shape = getTileGemmShape(body, why);
+static bool hasTensorMemory(const nibble::gpu::GpuTarget &chip) {
+  return tile::getTarget(chip.chip)->hasTensorMemory();
+}
+
+std::optional<GemmSchedule>
+nibble::estimateSchedule(Block &body, const nibble::gpu::GpuTarget &chip,
+                         std::string &why) {
+  std::optional<GemmShape> shape =
+      getTileGemmShape(body, hasTensorMemory(chip), why);
   if (!shape)
     return std::nullopt;
-  auto candidates = getCandidates(*shape, kSm90SharedBytes, multiprocessors);
+  auto candidates =
+      getCandidates(*shape, kSm90SharedBytes, chip.multiprocessors);
   if (!candidates.empty())
     return candidates.front();
   why = "no schedule fits the shape";
@@ -523,7 +741,7 @@ FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,
                                           const GemmSchedule &schedule,
                                           const nibble::gpu::GpuTarget &chip,
                                           ModuleOp target, std::string &why) {
-  GemmProblem problem(kernel.getContext());
+  GemmProblem problem(kernel.getContext(), hasTensorMemory(chip));
   if (failed(problem.read(kernel.front(), why)))
     return failure();
   GemmEpilogue epilogue(problem);
@@ -532,6 +750,10 @@ FailureOr<TileGemm> nibble::buildTileGemm(func::FuncOp kernel,
   why = whyNotSchedule(schedule, epilogue.getShape(), kSm90SharedBytes);
   if (!why.empty())
     return failure();
+  if (problem.tensorMemory)
+    return TensorGemmBuilder(problem, epilogue, schedule, chip, kernel.getLoc(),
+                             target)
+        .run(kernel.getSymName());
   return GemmBuilder(problem, epilogue, schedule, chip, kernel.getLoc(), target)
       .run(kernel.getSymName());
 }

@@ -1,5 +1,6 @@
 // Schedules of matrix products that are worth measuring.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmTensorSchedule.h"
 #include "GemmTiles.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -111,6 +112,11 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
                                                       int64_t sharedBytes,
                                                       int64_t multiprocessors) {
   llvm::SmallVector<GemmSchedule> list;
+  if (shape.tensorMemory) {
+    list = listTensorSchedules(shape, sharedBytes);
+    sortByTime(list, shape, multiprocessors);
+    return list;
+  }
   auto add = [&](GemmSchedule s) {
     // 256 rows pay where few tiles are left, which K is split for.
     if (s.tileM <= 128) {

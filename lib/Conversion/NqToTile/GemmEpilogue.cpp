@@ -75,6 +75,12 @@ static Node *multiply(Dag &dag, Node *x, Node *y) {
       });
 }
 
+/// The global scale of an operand, if it has one.
+Node *GemmEpilogue::getGlobal(Dag &dag, Value operand) {
+  Tensor *global = problem.graph.scaledOf(operand).global;
+  return global ? dag.pull(*global, Index(global->shape.size())) : nullptr;
+}
+
 /// What the sums of a factor are multiplied by for its weight. Scales of blocks
 /// are in the sums; the rest is a power of two and the global scale.
 Node *GemmEpilogue::getScaleOfB(Dag &dag, unsigned factor) {
@@ -82,6 +88,8 @@ Node *GemmEpilogue::getScaleOfB(Dag &dag, unsigned factor) {
   const auto &expanded = problem.factors[factor].expanded;
   if (problem.factors[factor].b.scaledRows)
     return nullptr;
+  if (problem.factors[factor].b.scaleBlock)
+    return getGlobal(dag, op.getB());
   if (!expanded)
     return getScale(dag, op.getB(), /*isRow=*/false,
                     op.getTransposeB() ? 1 : 0);
@@ -89,8 +97,8 @@ Node *GemmEpilogue::getScaleOfB(Dag &dag, unsigned factor) {
   if (!expanded->scale) {
     scale =
         getScale(dag, op.getB(), /*isRow=*/false, op.getTransposeB() ? 1 : 0);
-  } else if (Tensor *global = problem.graph.scaledOf(op.getB()).global) {
-    scale = dag.pull(*global, Index(global->shape.size()));
+  } else {
+    scale = getGlobal(dag, op.getB());
   }
   if (!expanded->exponent)
     return scale;
@@ -106,8 +114,9 @@ Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
                  !isDim(tensor.place->columnOf(index), kColumn, problem.n);
   nq::MatmulOp op = problem.factors[factor].op;
   int64_t aRank = cast<RankedTensorType>(op.getA().getType()).getRank();
-  Node *a = problem.a.scaledRows
-                ? nullptr
+  Node *a = problem.a.scaledRows ? nullptr
+            : problem.a.scaleBlock
+                ? getGlobal(dag, op.getA())
                 : getScale(dag, op.getA(), /*isRow=*/true, aRank - 1);
   Node *b = getScaleOfB(dag, factor);
   Node *sum = multiply(dag, accumulators[factor], multiply(dag, a, b));

@@ -53,6 +53,7 @@ private:
   cpu::Node *makeProduct(cpu::Dag &dag, unsigned factor, cpu::IndexRef index);
   cpu::Node *getScale(cpu::Dag &dag, mlir::Value operand, bool isRow,
                       int64_t kDim);
+  cpu::Node *getGlobal(cpu::Dag &dag, mlir::Value operand);
   cpu::Node *getScaleOfB(cpu::Dag &dag, unsigned factor);
   mlir::LogicalResult addLoads(cpu::Node *node, std::string &why);
   mlir::LogicalResult addLoad(cpu::Node *load, std::string &why);

@@ -23,7 +23,7 @@ static LogicalResult no(std::string &why, const Twine &reason) {
 // Operands
 //===----------------------------------------------------------------------===//
 
-/// Formats that the matrix unit of sm_90a multiplies.
+/// Formats that the matrix units of all targets multiply.
 static Type getMatrixElement(RankedTensorType type) {
   Type element = type.getElementType();
   if (nq::ScaledType scaled = nq::getScaledElement(type))
@@ -88,19 +88,62 @@ static LogicalResult readBlocks(RankedTensorType type, unsigned argument,
   return success();
 }
 
+/// Formats whose scales the matrix unit of Blackwell multiplies: NVFP4, and the
+/// MX formats.
+static int64_t getScaleBlock(RankedTensorType type, int64_t kDim) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (!scaled || scaled.getZeroPoint())
+    return 0;
+  Type storage = scaled.getStorage(), scale = scaled.getScale();
+  SmallVector<int64_t> block = scaled.getBlockFor(type.getShape());
+  for (auto [d, extent] : llvm::enumerate(block))
+    if (int64_t(d) != kDim && extent != 1)
+      return 0;
+  bool isFp4 = isa<Float4E2M1FNType>(storage);
+  if (isFp4 && isa<Float8E4M3FNType>(scale) && block[kDim] == 16)
+    return 16;
+  bool isMx = isFp4 || isa<Float8E4M3FNType, Float8E5M2Type>(storage);
+  return isMx && isa<Float8E8M0FNUType>(scale) && block[kDim] == 32 ? 32 : 0;
+}
+
+/// Codes K-major, scales in tiles of 128 x 4.
+static LogicalResult readBlockScaled(RankedTensorType type, unsigned argument,
+                                     MatrixDims dims, int64_t block,
+                                     MatrixOperand &operand, std::string &why) {
+  nq::ScaledType scaled = nq::getScaledElement(type);
+  if (nq::getLayout(type) != getBlockScaledLayout(type, dims))
+    return no(why, "scales of blocks are not stored in tiles of 128 x 4");
+  if (type.getNumElements() !=
+      type.getDimSize(dims.row) * type.getDimSize(dims.k))
+    return no(why, "several matrices with block scales in one operand");
+  operand.element = scaled.getStorage();
+  operand.scaleBlock = block;
+  operand.scaleElement = scaled.getScale();
+  operand.scales = {argument, nq::getStorageRegions(type).scales};
+  return success();
+}
+
 static LogicalResult readOperand(Value value, StringRef name, bool kLast,
-                                 MatrixOperand &operand, std::string &why) {
+                                 bool tensorMemory, MatrixOperand &operand,
+                                 std::string &why) {
   RankedTensorType type = typeOf(value);
   auto argument = dyn_cast<BlockArgument>(value);
   if (!argument)
     return no(why, name + " is computed in the same kernel");
   int64_t rank = type.getRank(), kDim = kLast ? rank - 1 : rank - 2;
   operand.element = getMatrixElement(type);
-  if (!operand.element)
+  MatrixDims dims{kLast ? rank - 2 : rank - 1, kDim};
+  int64_t block = tensorMemory ? getScaleBlock(type, kDim) : 0;
+  if (!operand.element && !block)
     return no(why, name + " has a format that the matrix unit does not take");
   bool isWeight = name == "B";
-  if (!isScaledByRows(type, kDim)) {
-    MatrixDims dims{kLast ? rank - 2 : rank - 1, kDim};
+  if (block) {
+    if (failed(readBlockScaled(type, argument.getArgNumber(), dims, block,
+                               operand, why)))
+      return no(why, name + ": " + why);
+  } else if (!isScaledByRows(type, kDim)) {
+    if (tensorMemory)
+      return no(why, name + " has scales along k that no instruction takes");
     if (failed(readBlocks(type, argument.getArgNumber(), dims, isWeight,
                           operand, why)))
       return no(why, name + " has scales along k: " + why);
@@ -165,20 +208,29 @@ static bool isNarrow(RankedTensorType type) {
   return scaled && scaled.getStorageBits() <= 8;
 }
 
-static LogicalResult readProduct(nq::MatmulOp op, MatrixOperand &a,
-                                 MatrixOperand &b,
+static LogicalResult readProduct(nq::MatmulOp op, bool tensorMemory,
+                                 MatrixOperand &a, MatrixOperand &b,
                                  std::optional<ExpandedWeight> &expanded,
                                  std::string &why) {
   if (!op.getEpilogue().empty())
     return no(why, "the matmul has an epilogue of its own");
   if (typeOf(op.getB()).getRank() != 2)
     return no(why, "B is batched");
-  if (failed(readOperand(op.getA(), "A", true, a, why)))
+  if (failed(readOperand(op.getA(), "A", true, tensorMemory, a, why)))
     return failure();
-  if (isNarrow(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16)
+  if (isNarrow(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16) {
+    if (tensorMemory)
+      return no(why, "weights next to 16-bit activations are not expanded yet");
     return readExpanded(op, a.element, b, expanded.emplace(), why);
-  if (failed(readOperand(op.getB(), "B", op.getTransposeB(), b, why)))
+  }
+  if (failed(readOperand(op.getB(), "B", op.getTransposeB(), tensorMemory, b,
+                         why)))
     return failure();
+  if (a.scaleBlock != b.scaleBlock || a.scaleElement != b.scaleElement)
+    return no(why, "A and B have scales of different blocks");
+  if (a.scaleBlock &&
+      (a.element.getIntOrFloatBitWidth() != b.element.getIntOrFloatBitWidth()))
+    return no(why, "products of 4 and 8 bits are not written yet");
   if ((a.scaledRows > 0) != (b.scaledRows > 0))
     return no(why, "one operand alone has scales along k");
   bool areBytes = a.element.getIntOrFloatBitWidth() == 8;
@@ -204,7 +256,7 @@ LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
   for (nq::MatmulOp op : group.products) {
     MatrixOperand left, right;
     std::optional<ExpandedWeight> expanded;
-    if (failed(readProduct(op, left, right, expanded, why)))
+    if (failed(readProduct(op, tensorMemory, left, right, expanded, why)))
       return failure();
     if (!factors.empty() && !(left.place == a.place))
       return no(why, "products have different A");
@@ -311,6 +363,8 @@ GemmShape GemmProblem::getShape() const {
   GemmShape shape{m, n, k};
   shape.operandBits = a.element.getIntOrFloatBitWidth();
   shape.products = factors.size();
+  shape.tensorMemory = tensorMemory;
+  shape.scaleBlock = a.scaleBlock;
   if (const auto &expanded = factors[0].expanded) {
     shape.tileK = expanded->format.stageK;
     shape.expandedBytes = expanded->getStageBytes();

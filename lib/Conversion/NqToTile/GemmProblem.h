@@ -29,6 +29,10 @@ struct MatrixOperand {
   /// Rows that share an f32 scale of each 128 k; 0: scales do not change along
   /// k. Those of A lie row by row, those of a weight block of k by block.
   int64_t scaledRows = 0;
+  /// Elements along k that share a scale of the matrix instruction (16, 32),
+  /// stored in tiles of 128 x 4; 0: there are none.
+  int64_t scaleBlock = 0;
+  mlir::Type scaleElement; ///< of these
   Place scales;
 };
 
@@ -60,7 +64,10 @@ struct PassedResult {
 /// themselves from accumulators (GemmEpilogue.h).
 class GemmProblem {
 public:
-  explicit GemmProblem(mlir::MLIRContext *context) : graph(context) {}
+  /// `tensorMemory`: for Blackwell, whose products take block scales, and no
+  /// operand from registers.
+  GemmProblem(mlir::MLIRContext *context, bool tensorMemory)
+      : graph(context), tensorMemory(tensorMemory) {}
 
   /// Fails with the reason in `why`.
   mlir::LogicalResult read(mlir::Block &body, std::string &why);
@@ -68,6 +75,7 @@ public:
   GemmShape getShape() const;
 
   cpu::KernelGraph graph;
+  bool tensorMemory;
   int64_t m = 0, n = 0, k = 0;
   MatrixOperand a;
   struct Factor {

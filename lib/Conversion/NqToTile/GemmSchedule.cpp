@@ -1,5 +1,6 @@
 // Schedules of matrix products: text, limits, estimates.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmTensorSchedule.h"
 #include "GemmTiles.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -92,6 +93,8 @@ static int64_t getReceivedBytes(const GemmSchedule &s, const GemmShape &shape) {
 }
 
 int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
+  if (shape.tensorMemory)
+    return getTensorSharedBytes(s, shape);
   int64_t ring = s.stages * (getStageBytes(s, shape) + 16);
   int64_t bytes = llvm::alignTo(ring, 1024);
   if (s.splits > 1)
@@ -138,6 +141,8 @@ static std::string whyNotLate(const GemmSchedule &s, const GemmShape &shape) {
 std::string nibble::whyNotSchedule(const GemmSchedule &s,
                                    const GemmShape &shape,
                                    int64_t sharedBytes) {
+  if (shape.tensorMemory)
+    return whyNotTensorSchedule(s, shape, sharedBytes);
   auto text = [](int64_t value) { return std::to_string(value); };
   if (s.pingPong && s.warpgroups < 2)
     return "one warpgroup has nobody to take turns with";
@@ -209,6 +214,8 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
 
 double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
                                int64_t multiprocessors) {
+  if (shape.tensorMemory)
+    return estimateTensorSeconds(s, shape, multiprocessors);
   // Per multiprocessor and second: multiply-adds of FP8 (H100: 1979 TFLOP/s
   // over 132, at the clocks that it holds), bytes from L2.
   constexpr double kClock = 1.6e9, kFp8PerClock = 4096, kL2PerClock = 40;

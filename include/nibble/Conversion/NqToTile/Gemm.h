@@ -18,12 +18,17 @@ namespace nibble {
 /// per tensor or per row, or, of FP8, per 128 k; or of f16 or bf16 and a weight
 /// of 4 bits in getFragmentLayout. What follows needs the same row and column
 /// only.
-std::optional<GemmShape> getTileGemmShape(mlir::Block &body, std::string &why);
+///
+/// With `tensorMemory` (Blackwell), of f16, bf16, FP8 with scales per tensor or
+/// per row, or NVFP4, MXFP4 and MXFP8 in getBlockScaledLayout.
+std::optional<GemmShape> getTileGemmShape(mlir::Block &body, bool tensorMemory,
+                                          std::string &why);
 
 /// The candidate with the best estimate for a kernel function, or nothing, with
 /// the reason in `why`.
-std::optional<GemmSchedule>
-estimateSchedule(mlir::Block &body, int64_t multiprocessors, std::string &why);
+std::optional<GemmSchedule> estimateSchedule(mlir::Block &body,
+                                             const gpu::GpuTarget &chip,
+                                             std::string &why);
 
 struct TileGemm {
   tile::KernelOp kernel;

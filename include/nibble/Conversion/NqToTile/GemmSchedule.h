@@ -30,6 +30,10 @@ struct GemmShape {
   /// Columns that share the scale of a block of K, if sums are scaled by such:
   /// 1, or what a tile must divide. 0: there is none.
   int64_t scaledColumns = 0;
+  /// Blackwell: accumulators are in tensor memory (GemmTensorSchedule.cpp).
+  bool tensorMemory = false;
+  /// Elements along K that share a scale of the matrix instruction, or 0.
+  int64_t scaleBlock = 0;
   /// Elements of K in a stage: 128 bytes of A, or less.
   int64_t tileK = 0;
   /// Bytes that an element of the product becomes, in all results.
@@ -71,6 +75,10 @@ struct GemmSchedule {
   bool late = false;
   int64_t splits = 1; ///< of K
 
+  /// On Blackwell: stages of the ring of accumulators, as many as fit.
+  int64_t getAccStages(const GemmShape &shape) const;
+  /// On Blackwell: columns of the product that a panel of the store has.
+  int64_t getSpan(const GemmShape &shape) const;
   /// Warpgroups that do one tile.
   int64_t getTeam() const { return pingPong ? 1 : warpgroups; }
   int64_t getClusterSize() const { return clusterM * clusterN * splits; }
@@ -91,6 +99,11 @@ std::string whyNotSchedule(const GemmSchedule &schedule, const GemmShape &shape,
 /// Bytes of shared memory: stages with their barriers, sums of other slices of
 /// K, panels of the store.
 int64_t getSharedBytes(const GemmSchedule &schedule, const GemmShape &shape);
+
+/// On Blackwell: tiles of 128 rows of scales that a tile of `rows` of an
+/// operand may touch, if tiles of 128 rows are aligned (`rows` divides 128, or
+/// is a multiple) or not.
+int64_t getScaleTiles(int64_t rows);
 
 /// Columns of a panel of a store of elements of `bytes`: rows of 128 bytes;
 /// swapped, rows of the result.

@@ -9,6 +9,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 static int64_t getLength(Value vector) {

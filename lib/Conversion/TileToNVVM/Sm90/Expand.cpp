@@ -4,6 +4,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 Int nibble::sm90::getSlotAddress(Kernel &kernel, const Slot &slot) {

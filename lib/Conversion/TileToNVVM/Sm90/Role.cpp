@@ -9,76 +9,36 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 Role::Role(Kernel &kernel, tile::RoleOp op)
-    : kernel(kernel), code(kernel.getCode()), op(op),
-      isSingle(isSingleThread(op)),
-      warp(code.sub(kernel.threads.warp, op.getFirstWarp())),
-      team(getTeam(code, op, warp)), warpgroup(getWarpgroup(code, op, warp)),
-      rings(kernel, op, isSingle), values(kernel.values) {
+    : RoleWriter(kernel, op), team(getTeam(code, op, warp)),
+      warpgroup(getWarpgroup(code, op, warp)) {
   mma = std::make_unique<Mma>(kernel, rings, op.getTeamWarps() / 4, warpgroup);
 }
 
 LogicalResult Role::write() {
-  LogicalResult result = success();
   // Named barriers: 1 and up for stores of warpgroups, 15 and down for teams.
   if (op.getTeams() > 4)
     return refuse(op) << "turns of " << op.getTeams() << " teams; 4 work";
   for (auto other : op->getBlock()->getOps<tile::RoleOp>())
     if (other != op && other.getTurns() && op.getTurns())
       return refuse(op) << "two roles that take turns";
-  if (!isSingle)
-    return writeBody();
-  code.when(code.equal(kernel.threads.warp, op.getFirstWarp()), [&] {
-    Value elected = NVVM::ElectSyncOp::create(code, code.getI1Type(), Value());
-    code.when(elected, [&] { result = writeBody(); });
-  });
-  return result;
-}
-
-LogicalResult Role::writeBody() {
-  if (failed(writeBlock(op.getBody().front())))
-    return failure();
-  settleBefore(nullptr);
-  bool stores = false;
-  op.walk([&](tile::StoreOp) { stores = true; });
-  // Memory that copies read goes away with the block.
-  if (stores)
-    code.when(code.equal(kernel.threads.lane, 0), [&] {
-      NVVM::CpAsyncBulkWaitGroupOp::create(code, 0u, UnitAttr());
-    });
-  return success();
-}
-
-LogicalResult Role::writeBlock(Block &block) {
-  for (Operation &inside : block) {
-    code.setLoc(inside.getLoc());
-    if (failed(writeOp(&inside)))
-      return failure();
-  }
-  return success();
-}
-
-/// The slots of a stage that was taken.
-template <typename TakeOp>
-static void addSlots(TakeOp take, Rings &rings, DenseMap<Value, Slot> &slots) {
-  for (auto [i, slot] : llvm::enumerate(take.getSlots()))
-    slots[slot] = rings.getSlot(take.getRing(), i);
+  return RoleWriter::write();
 }
 
 LogicalResult Role::writeOp(Operation *inside) {
   return TypeSwitch<Operation *, LogicalResult>(inside)
       .Case([&](tile::ForTilesOp loop) { return writeTiles(loop); })
-      .Case([&](tile::OnceOp once) { return writeOnce(once); })
       .Case([&](tile::AcquireOp take) {
         rings.acquire(rings.get(take.getRing()));
-        addSlots(take, rings, slots);
+        addSlots(take.getRing(), take.getSlots());
         return success();
       })
       .Case([&](tile::WaitOp take) {
         rings.wait(rings.get(take.getRing()));
-        addSlots(take, rings, slots);
+        addSlots(take.getRing(), take.getSlots());
         return success();
       })
       .Case([&](tile::PublishOp give) {
@@ -89,7 +49,6 @@ LogicalResult Role::writeOp(Operation *inside) {
         rings.release(rings.get(give.getRing()), !isSingle);
         return success();
       })
-      .Case([&](tile::LoadOp load) { return writeLoad(load); })
       .Case([&](tile::ZeroOp zero) {
         accs[zero.getAcc()] = mma->getZero(zero.getAcc().getType());
         return success();
@@ -111,46 +70,7 @@ LogicalResult Role::writeOp(Operation *inside) {
       .Case([&](tile::EpilogueOp epilogue) { return writeEpilogue(epilogue); })
       .Case([&](tile::StoreOp store) { return writeStore(store); })
       .Case([&](scf::ForOp loop) { return writeFor(loop); })
-      .Case([&](scf::YieldOp) { return success(); })
-      .Default([&](Operation *other) { return writeOther(other); });
-}
-
-/// Blocks that share a box load a part of its rows each, for all.
-LogicalResult Role::writeLoad(tile::LoadOp load) {
-  if (!isSingle)
-    return refuse(load) << "a role that loads and multiplies";
-  Slot slot = slots.find(load.getSlot())->second;
-  tile::SlotType type = load.getSlot().getType();
-  SmallVector<Value> coords;
-  for (auto [coord, extent] : llvm::zip(load.getCoords(), type.getShape()))
-    coords.push_back(code.get(code.mul(getInt(coord), extent)));
-  Int offset = code.add(code.mul(slot.stage, slot.ring->layout->stageBytes),
-                        slot.offset);
-  Box box = getLoadBox(load);
-  Value mask;
-  if (auto axis = load.getMulticast()) {
-    bool alongM = *axis == tile::Axis::m;
-    const Threads &t = kernel.threads;
-    Int index = alongM ? t.rankM : t.rankN;
-    coords[0] = code.get(code.add(coords[0], code.mul(index, box.extents[0])));
-    int64_t share = type.getBytes() / kernel.getBlocks(unsigned(*axis));
-    offset = code.add(offset, code.mul(index, share));
-    int64_t blocksM = kernel.getBlocks(0), bits = 0;
-    for (int64_t i = 0; i < kernel.getBlocks(unsigned(*axis)); ++i)
-      bits |= int64_t(1) << (alongM ? i : i * blocksM);
-    Int shift = alongM ? code.mul(t.rankN, blocksM) : t.rankM;
-    shift = code.add(shift, kernel.getFirstOfSlice());
-    mask = LLVM::TruncOp::create(code, code.i16(),
-                                 code.get(code.shl(bits, shift)));
-  }
-  Value target = LLVM::AddrSpaceCastOp::create(code, code.pointer(7),
-                                               code.at(kernel.memory, offset));
-  std::reverse(coords.begin(), coords.end());
-  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-      code, target, kernel.params.getMap(load.getSource(), box), coords,
-      rings.getFullBarrier(*slot.ring), ValueRange(), mask, Value(),
-      NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
-  return success();
+      .Default([&](Operation *other) { return writeCommon(other); });
 }
 
 LogicalResult Role::writeMma(tile::MmaOp product) {

@@ -5,23 +5,19 @@
 
 #include "Epilogue.h"
 #include "Mma.h"
-#include "Rings.h"
-
-#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "RoleWriter.h"
 
 namespace nibble {
 namespace sm90 {
 
-class Role {
+class Role : public RoleWriter {
 public:
   Role(Kernel &kernel, tile::RoleOp op);
   mlir::LogicalResult write();
 
 private:
-  mlir::LogicalResult writeBody();
-  mlir::LogicalResult writeBlock(mlir::Block &block);
-  mlir::LogicalResult writeOp(mlir::Operation *op);
-  mlir::LogicalResult writeLoad(tile::LoadOp op);
+  mlir::LogicalResult writeOp(mlir::Operation *op) override;
+  void writeEnd() override { settleBefore(nullptr); }
   mlir::LogicalResult writeMma(tile::MmaOp op);
   // Scales of sums (RolePromote.cpp).
   mlir::LogicalResult writePromote(tile::PromoteOp op);
@@ -44,21 +40,15 @@ private:
   Int getSlice(tile::SliceOp op);
   mlir::LogicalResult writeReduce(tile::ReduceOp op);
   Int getFirstColumn(tile::EpilogueOp epilogue);
-  mlir::LogicalResult writeOnce(tile::OnceOp op);
   mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(mlir::Operation *op,
                                                      mlir::ValueRange values);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
   mlir::LogicalResult writeStore(tile::StoreOp op);
-  /// arith, vector, math, scf without tile ops: cloned.
-  mlir::LogicalResult writeOther(mlir::Operation *op);
-  /// memref.load and memref.store of arguments of the kernel.
-  void writeMemoryOps(mlir::Operation *original, mlir::Operation *clone);
 
   // Loops (RoleLoops.cpp).
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);
   mlir::LogicalResult writeTurn(tile::ForTilesOp op, Int index,
                                 int64_t clusters, int64_t count);
-  void bindTile(tile::ForTilesOp op, Int index);
   mlir::LogicalResult writeFor(mlir::scf::ForOp op);
   mlir::LogicalResult writeRounds(mlir::scf::ForOp op, int64_t done,
                                   int64_t trips, int64_t lower, int64_t step);
@@ -66,21 +56,10 @@ private:
   void settleBefore(mlir::Operation *loop);
 
   void copyValue(mlir::Value from, mlir::Value to);
-  void mapOperands(mlir::Operation *op);
-  Int getInt(mlir::Value value);
 
-  Kernel &kernel;
-  Code &code;
-  tile::RoleOp op;
-  bool isSingle;
-  Int warp = 0;                ///< in the role
   Int team = 0, warpgroup = 0; ///< in the role, in the team
-  Rings rings;
   std::unique_ptr<Mma> mma;
-  mlir::IRMapping values;
-  llvm::DenseMap<mlir::Value, Int> ints; ///< index values
   llvm::DenseMap<mlir::Value, Acc> accs;
-  llvm::DenseMap<mlir::Value, Slot> slots;
   llvm::DenseMap<mlir::Value, ExpandedOperand> expanded;
   llvm::DenseMap<mlir::Value, Fragment> fragments;
   /// Sums of a round that are added in the next one, and their scales.

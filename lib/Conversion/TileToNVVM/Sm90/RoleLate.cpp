@@ -11,6 +11,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 /// Rounds of which all but the last are added behind products of the next. If

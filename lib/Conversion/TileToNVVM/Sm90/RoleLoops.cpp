@@ -6,41 +6,8 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
-
-/// Tile `index` of the raster, in clusters: group by group, in a group the
-/// fastest axis first. The last group may be smaller.
-static std::pair<Int, Int> getPlace(Code &code, Int index, int64_t fast,
-                                    int64_t slow, int64_t group) {
-  if (group >= fast)
-    return {code.rem(index, fast), code.div(index, fast)};
-  Int number = code.div(index, group * slow);
-  Int rest = code.rem(index, group * slow);
-  Int first = code.mul(number, group);
-  Int size = group;
-  if (fast % group)
-    size = code.min(group, code.sub(fast, first));
-  return {code.add(first, code.rem(rest, size)), code.div(rest, size)};
-}
-
-/// Groups count tiles, and are rounded up to whole clusters.
-void Role::bindTile(tile::ForTilesOp loop, Int index) {
-  bool alongM = loop.getRaster().getFastest() == tile::Axis::m;
-  unsigned fast = alongM ? 0 : 1;
-  int64_t blocks = kernel.getBlocks(fast);
-  int64_t group = llvm::divideCeil(loop.getRaster().getGroup(), blocks);
-  auto [x, y] =
-      getPlace(code, index, loop.getTiles()[fast] / blocks,
-               loop.getTiles()[1 - fast] / kernel.getBlocks(1 - fast), group);
-  Int m = alongM ? x : y, n = alongM ? y : x;
-  Block &body = loop.getBody().front();
-  ints.insert_or_assign(
-      body.getArgument(0),
-      code.add(code.mul(m, kernel.getBlocks(0)), kernel.threads.rankM));
-  ints.insert_or_assign(
-      body.getArgument(1),
-      code.add(code.mul(n, kernel.getBlocks(1)), kernel.threads.rankN));
-}
 
 /// Waits for products whose stages a loop could not carry.
 void Role::settleBefore(Operation *loop) {
@@ -192,7 +159,7 @@ LogicalResult Role::writeFor(scf::ForOp loop) {
                : WalkResult::advance();
   });
   if (!tiles.wasInterrupted())
-    return writeOther(loop);
+    return writeCommon(loop);
   auto trips = loop.getStaticTripCount();
   auto lower = getConstantIntValue(loop.getLowerBound());
   auto step = getConstantIntValue(loop.getStep());

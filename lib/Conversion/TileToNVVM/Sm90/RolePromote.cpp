@@ -6,6 +6,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 /// `count` f32 from element `index` of a matrix in global memory on.

@@ -12,6 +12,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 static constexpr int64_t kVectorBytes = 16;

@@ -7,6 +7,7 @@
 
 using namespace mlir;
 using namespace nibble;
+using namespace nibble::tilecode;
 using namespace nibble::sm90;
 
 /// What the swizzle exchanges 16-byte chunks of `row` with: bits above the 128

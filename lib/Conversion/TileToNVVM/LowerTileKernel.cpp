@@ -1,14 +1,17 @@
-// lowerTileKernelToSm90: the function and its launch.
+// lowerTileKernel: the function and its launch.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Kernel.h"
+#include "Sm100/Sm100Kernel.h"
+#include "Sm90/Sm90Kernel.h"
 
-#include "nibble/Conversion/TileToNVVM/Sm90.h"
+#include "nibble/Conversion/TileToNVVM/TileToNVVM.h"
+#include "nibble/Dialect/Tile/TileTarget.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
 static LLVM::LLVMFuncOp createFunction(Kernel &kernel,
                                        mlir::gpu::GPUModuleOp target) {
@@ -45,19 +48,22 @@ static nibble::gpu::KernelLaunch getLaunch(Kernel &kernel) {
   return launch;
 }
 
+static std::unique_ptr<Kernel> createKernel(tile::KernelOp op) {
+  return tile::getTarget(op.getTarget())->hasTensorMemory()
+             ? sm100::createKernel(op)
+             : sm90::createKernel(op);
+}
+
 FailureOr<nibble::gpu::KernelLaunch>
-nibble::lowerTileKernelToSm90(tile::KernelOp op,
-                              mlir::gpu::GPUModuleOp target) {
-  if (op.getTarget() != "sm_90a")
-    return refuse(op) << "a kernel for " << op.getTarget();
+nibble::lowerTileKernel(tile::KernelOp op, mlir::gpu::GPUModuleOp target) {
   if (SymbolTable::lookupSymbolIn(target, op.getSymName()))
     return refuse(op) << "the module has a symbol @" << op.getSymName();
-  Kernel kernel(op);
-  if (failed(kernel.params.collect(op)))
+  std::unique_ptr<Kernel> kernel = createKernel(op);
+  if (failed(kernel->params.collect(op)))
     return failure();
-  LLVM::LLVMFuncOp function = createFunction(kernel, target);
-  if (succeeded(kernel.write(function)))
-    return getLaunch(kernel);
+  LLVM::LLVMFuncOp function = createFunction(*kernel, target);
+  if (succeeded(kernel->write(function)))
+    return getLaunch(*kernel);
   function->dropAllReferences();
   function.erase();
   return failure();

@@ -2,15 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Kernel.h"
 
-#include "Role.h"
-
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
-LLVM::GlobalOp nibble::sm90::getDynamicMemory(LLVM::LLVMFuncOp function) {
+LLVM::GlobalOp nibble::tilecode::getDynamicMemory(LLVM::LLVMFuncOp function) {
   constexpr StringLiteral kName = "nibble_dynamic_memory";
   Operation *module = function->getParentOp();
   if (auto found = SymbolTable::lookupNearestSymbolFrom<LLVM::GlobalOp>(
@@ -24,11 +22,11 @@ LLVM::GlobalOp nibble::sm90::getDynamicMemory(LLVM::LLVMFuncOp function) {
                                 /*addrSpace=*/3);
 }
 
-Int nibble::sm90::getTeam(Code &code, tile::RoleOp role, Int warp) {
+Int nibble::tilecode::getTeam(Code &code, tile::RoleOp role, Int warp) {
   return role.getTeams() == 1 ? Int(0) : code.div(warp, role.getTeamWarps());
 }
 
-Int nibble::sm90::getWarpgroup(Code &code, tile::RoleOp role, Int warp) {
+Int nibble::tilecode::getWarpgroup(Code &code, tile::RoleOp role, Int warp) {
   int64_t warps = role.getTeamWarps();
   if (warps <= 4)
     return 0;
@@ -106,6 +104,7 @@ void Kernel::writeBarriers() {
         NVVM::SharedSpaceAttr::get(c.getContext(),
                                    NVVM::SharedSpace::shared_cta));
   });
+  writeSetUp();
   // All that went before is done; what is behind may start and come to here.
   for (auto kind : {NVVM::GridDepActionKind::wait,
                     NVVM::GridDepActionKind::launch_dependents})
@@ -114,6 +113,7 @@ void Kernel::writeBarriers() {
     writeClusterBarrier(/*aligned=*/true);
   else
     NVVM::Barrier0Op::create(c);
+  writeBegin();
 }
 
 LogicalResult Kernel::writeOutside() {
@@ -159,7 +159,7 @@ LogicalResult Kernel::writeRoles() {
                            ValueRange(), next, ValueRange());
     code->startBlock(inside);
     writeRegisters(role);
-    ok &= succeeded(Role(*this, role).write());
+    ok &= succeeded(writeRole(role));
     code->jump(end);
     code->startBlock(next);
   }
@@ -178,6 +178,7 @@ LogicalResult Kernel::write(LLVM::LLVMFuncOp function) {
   writeBarriers();
   if (failed(writeRoles()))
     return failure();
+  writeEnd();
   // A block's memory stays until nobody writes or arrives there.
   if (shared.usesOtherBlocks())
     writeClusterBarrier(/*aligned=*/false);

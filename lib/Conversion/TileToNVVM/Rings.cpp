@@ -7,7 +7,7 @@
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
 Rings::Rings(Kernel &kernel, tile::RoleOp role, bool isSingleThread)
     : kernel(kernel), code(kernel.getCode()), isSingleThread(isSingleThread) {
@@ -71,6 +71,11 @@ Value Rings::getFullBarrier(Ring &ring) {
                  code.shl(ring.stage, 3));
 }
 
+Value Rings::getEmptyBarrier(Ring &ring) {
+  return code.at(code.at(kernel.memory, ring.layout->empty),
+                 code.shl(ring.stage, 3));
+}
+
 void Rings::waitFor(Ring &ring, int64_t barriers) {
   Value barrier =
       code.at(code.at(kernel.memory, barriers), code.shl(ring.stage, 3));
@@ -80,8 +85,10 @@ void Rings::waitFor(Ring &ring, int64_t barriers) {
   });
 }
 
+void Rings::awaitEmpty(Ring &ring) { waitFor(ring, ring.layout->empty); }
+
 void Rings::acquire(Ring &ring) {
-  waitFor(ring, ring.layout->empty);
+  awaitEmpty(ring);
   NVVM::MBarrierArriveExpectTxOp::create(
       code, Type(), getFullBarrier(ring), code.get(ring.layout->loadBytes),
       NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());

@@ -6,17 +6,17 @@
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
-Type nibble::sm90::getStoredType(Type element) {
+Type nibble::tilecode::getStoredType(Type element) {
   return element.getIntOrFloatBitWidth() == 8
              ? Type(IntegerType::get(element.getContext(), 8))
              : element;
 }
 
-SmallVector<Value> nibble::sm90::copyBody(Code &code, tile::EpilogueOp op,
-                                          ArrayRef<Value> args,
-                                          const IRMapping &outside) {
+SmallVector<Value> nibble::tilecode::copyBody(Code &code, tile::EpilogueOp op,
+                                              ArrayRef<Value> args,
+                                              const IRMapping &outside) {
   IRMapping values(outside);
   Block &body = op.getBody().front();
   values.map(body.getArguments(), args);

@@ -1,12 +1,12 @@
 // Copies of the body of an epilogue, with FP8 conversions as instructions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_BODY_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_BODY_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_BODY_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_BODY_H
 
 #include "Kernel.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// The values that the body yields for `args`; `outside` has the values of
 /// what it takes from outside. FP8 vectors come back as vectors of i8.
@@ -18,7 +18,7 @@ llvm::SmallVector<mlir::Value> copyBody(Code &code, tile::EpilogueOp op,
 /// hold.
 mlir::Type getStoredType(mlir::Type element);
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_BODY_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_BODY_H

@@ -1,7 +1,7 @@
 // A kernel being written: what all its roles share.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_KERNEL_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_KERNEL_H
 
 #include "Code.h"
 #include "Params.h"
@@ -12,7 +12,7 @@
 #include <memory>
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// Indices of the running thread, and of its block in the cluster: rank =
 /// m + (blocks along m) * (n + (blocks along n) * k).
@@ -30,9 +30,11 @@ Int getWarpgroup(Code &code, tile::RoleOp role, Int warp);
 /// The array that dynamic shared memory is; one for all kernels of a module.
 mlir::LLVM::GlobalOp getDynamicMemory(mlir::LLVM::LLVMFuncOp function);
 
+/// Prologue, barriers and roles; targets write what a role does.
 class Kernel {
 public:
   explicit Kernel(tile::KernelOp op) : op(op), shared(op) {}
+  virtual ~Kernel() = default;
 
   /// Writes the function. On failure the caller erases it.
   mlir::LogicalResult write(mlir::LLVM::LLVMFuncOp function);
@@ -55,6 +57,14 @@ public:
   /// Scalars and constants outside of roles.
   mlir::IRMapping values;
 
+protected:
+  virtual mlir::LogicalResult writeRole(tile::RoleOp role) = 0;
+  /// Before the barrier behind which roles begin; behind it; and when all roles
+  /// are done.
+  virtual void writeSetUp() {}
+  virtual void writeBegin() {}
+  virtual void writeEnd() {}
+
 private:
   void writeThreads();
   void writeBarriers();
@@ -66,7 +76,7 @@ private:
   std::unique_ptr<Code> code;
 };
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_KERNEL_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_KERNEL_H

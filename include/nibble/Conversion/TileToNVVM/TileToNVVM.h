@@ -1,7 +1,7 @@
-// Kernels of the dialect `tile` as code for Hopper.
+// Kernels of the dialect `tile` as code for Hopper and Blackwell.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_CONVERSION_TILETONVVM_SM90_H
-#define NIBBLE_CONVERSION_TILETONVVM_SM90_H
+#ifndef NIBBLE_CONVERSION_TILETONVVM_TILETONVVM_H
+#define NIBBLE_CONVERSION_TILETONVVM_TILETONVVM_H
 
 #include "nibble/Conversion/NqToGpu/GpuKernel.h"
 #include "nibble/Dialect/Tile/TileOps.h"
@@ -10,8 +10,8 @@
 
 namespace nibble {
 
-/// Writes `kernel` (target "sm_90a") as an `llvm.func` of its name into
-/// `target`, and says how it is launched. The function is NVVM and LLVM ops;
+/// Writes `kernel` as an `llvm.func` of its name into `target`, and says how it
+/// is launched. The function is NVVM and LLVM ops;
 /// what stood in the kernel as arith, math, scf or vector ops, and the bodies
 /// of epilogues, still are such ops, for gpu::buildGpuLowerKernelsPipeline.
 ///
@@ -28,8 +28,8 @@ namespace nibble {
 /// Fails with an error that names the layer and the reason; nothing is left in
 /// `target` then.
 mlir::FailureOr<gpu::KernelLaunch>
-lowerTileKernelToSm90(tile::KernelOp kernel, mlir::gpu::GPUModuleOp target);
+lowerTileKernel(tile::KernelOp kernel, mlir::gpu::GPUModuleOp target);
 
 } // namespace nibble
 
-#endif // NIBBLE_CONVERSION_TILETONVVM_SM90_H
+#endif // NIBBLE_CONVERSION_TILETONVVM_TILETONVVM_H

@@ -1,6 +1,6 @@
 // Ops of a role that are not tile's, and tile.once around them.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "Role.h"
+#include "RoleWriter.h"
 
 #include "Body.h"
 
@@ -10,10 +10,10 @@
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
 /// The first thread of the role in block 0.
-LogicalResult Role::writeOnce(tile::OnceOp once) {
+LogicalResult RoleWriter::writeOnce(tile::OnceOp once) {
   const Threads &t = kernel.threads;
   auto isZero = [&](Int value, Value also) {
     Value is = code.equal(value, 0);
@@ -29,7 +29,7 @@ LogicalResult Role::writeOnce(tile::OnceOp once) {
   return result;
 }
 
-LogicalResult Role::writeOther(Operation *other) {
+LogicalResult RoleWriter::writeOther(Operation *other) {
   WalkResult inside = other->walk([&](Operation *nested) {
     return isa<tile::TileDialect>(nested->getDialect())
                ? WalkResult::interrupt()
@@ -44,7 +44,7 @@ LogicalResult Role::writeOther(Operation *other) {
 }
 
 /// Values from outside that were not needed as an index so far.
-void Role::mapOperands(Operation *other) {
+void RoleWriter::mapOperands(Operation *other) {
   other->walk([&](Operation *nested) {
     for (Value operand : nested->getOperands())
       if (auto it = ints.find(operand); it != ints.end())
@@ -52,7 +52,7 @@ void Role::mapOperands(Operation *other) {
   });
 }
 
-Int Role::getInt(Value value) {
+Int RoleWriter::getInt(Value value) {
   if (auto it = ints.find(value); it != ints.end())
     return it->second;
   APInt number;
@@ -101,7 +101,7 @@ static void replaceStore(Kernel &kernel, memref::StoreOp store) {
   store.erase();
 }
 
-void Role::writeMemoryOps(Operation *original, Operation *clone) {
+void RoleWriter::writeMemoryOps(Operation *original, Operation *clone) {
   SmallVector<Operation *> ops;
   clone->walk([&](Operation *inside) { ops.push_back(inside); });
   for (Operation *inside : ops) {

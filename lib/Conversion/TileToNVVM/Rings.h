@@ -1,12 +1,12 @@
 // Stages, phases and barriers of rings, as one role sees them.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_RINGS_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_RINGS_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_RINGS_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_RINGS_H
 
 #include "Kernel.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 struct Ring {
   const RingLayout *layout = nullptr;
@@ -34,8 +34,11 @@ public:
   Ring &get(mlir::Value ring) { return rings.find(ring)->second; }
   Slot getSlot(mlir::Value ring, unsigned slot);
   mlir::Value getFullBarrier(Ring &ring);
+  mlir::Value getEmptyBarrier(Ring &ring);
 
   void acquire(Ring &ring);
+  /// Waits only: for stages that no copy fills.
+  void awaitEmpty(Ring &ring);
   void wait(Ring &ring);
   void publish(Ring &ring) { advance(ring); }
   /// Without products, gives the stage back; with products that may still read
@@ -75,7 +78,7 @@ private:
   llvm::MapVector<mlir::Value, Ring> rings;
 };
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_RINGS_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_RINGS_H

@@ -1,14 +1,14 @@
 // Where rings, barriers and panels lie in shared memory.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SHAREDMEMORY_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_SHAREDMEMORY_H
 
 #include "nibble/Dialect/Tile/TileOps.h"
 
 #include "llvm/ADT/MapVector.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// Bytes from the begin of the block's shared memory, which is aligned to 1024.
 struct RingLayout {
@@ -29,15 +29,18 @@ struct SharedMemory {
   /// What blocks along k send, and a barrier behind it.
   llvm::MapVector<tile::ReduceOp, int64_t> reductions;
   llvm::DenseMap<mlir::Operation *, int64_t> panels; ///< by tile.store
+  /// Where the address of the block's tensor memory is, if it has some.
+  int64_t tensorAddress = -1;
   int64_t bytes = 0;
   /// Blocks of the cluster write into each other's memory.
   bool usesOtherBlocks() const;
 };
 
-/// True if one thread of the role does it all: it loads, and does not multiply.
+/// True if one thread of the role does it all: it loads, or multiplies into
+/// tensor memory.
 bool isSingleThread(tile::RoleOp role);
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_SHAREDMEMORY_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SHAREDMEMORY_H

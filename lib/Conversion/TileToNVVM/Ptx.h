@@ -1,13 +1,13 @@
 // Instructions of PTX, as text.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PTX_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PTX_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_PTX_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_PTX_H
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// Instructions with LLVM's constraints; one value for each result.
 llvm::SmallVector<mlir::Value>
@@ -22,7 +22,12 @@ llvm::SmallVector<mlir::Value> loadWords(mlir::ImplicitLocOpBuilder &b,
 /// 16 bits, zero-extended to 32.
 mlir::Value loadHalf(mlir::ImplicitLocOpBuilder &b, mlir::Value address);
 
+} // namespace tilecode
+
+/// Attention for Hopper is written with it, too (NqToGpu).
+namespace sm90 {
+using namespace tilecode;
 } // namespace sm90
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PTX_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_PTX_H

@@ -9,7 +9,7 @@
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
 Operands::Operands(Kernel &kernel, tile::EpilogueOp op, int64_t width, Int row,
                    Int column)

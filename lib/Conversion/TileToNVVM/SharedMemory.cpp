@@ -2,16 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "SharedMemory.h"
 
+#include "nibble/Dialect/Tile/TileTarget.h"
+
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 
-bool nibble::sm90::isSingleThread(tile::RoleOp role) {
-  WalkResult uses = role.walk([](Operation *op) {
-    return isa<tile::MmaOp, tile::EpilogueOp>(op) ? WalkResult::interrupt()
-                                                  : WalkResult::advance();
+bool nibble::tilecode::isSingleThread(tile::RoleOp role) {
+  // Products into tensor memory are one thread's, too.
+  bool byThread =
+      tile::getTarget(tile::getKernel(role).getTarget())->hasTensorMemory();
+  WalkResult uses = role.walk([&](Operation *op) {
+    bool byAll =
+        isa<tile::EpilogueOp>(op) || (isa<tile::MmaOp>(op) && !byThread);
+    return byAll ? WalkResult::interrupt() : WalkResult::advance();
   });
   return !uses.wasInterrupted();
 }
@@ -22,7 +28,9 @@ static RingLayout getLayout(tile::RingType type, int64_t begin) {
   ring.begin = begin;
   int64_t alignment = 1;
   for (Type slotType : type.getSlots()) {
-    auto slot = cast<tile::SlotType>(slotType);
+    auto slot = dyn_cast<tile::SlotType>(slotType);
+    if (!slot)
+      continue; // an accumulator
     ring.stageBytes = llvm::alignTo(ring.stageBytes, slot.getAlignment());
     ring.slots.push_back(ring.stageBytes);
     ring.stageBytes += slot.getBytes();
@@ -43,9 +51,10 @@ static void addUsers(RingLayout &ring, Value value) {
       roles.insert(tile::getRole(user));
     if (!isa<tile::AcquireOp>(user))
       continue;
-    for (Operation *load : user->getUsers())
-      if (auto multicast = cast<tile::LoadOp>(load).getMulticast())
-        ring.multicast[unsigned(*multicast)] = true;
+    for (Operation *inside : user->getUsers())
+      if (auto load = dyn_cast<tile::LoadOp>(inside))
+        if (auto multicast = load.getMulticast())
+          ring.multicast[unsigned(*multicast)] = true;
   }
   for (Operation *op : roles) {
     auto role = cast<tile::RoleOp>(op);
@@ -74,6 +83,10 @@ SharedMemory::SharedMemory(tile::KernelOp kernel) {
     panels[store] = bytes;
     bytes += store.getStagingBytes();
   });
+  if (kernel.getTensorColumns()) {
+    tensorAddress = llvm::alignTo(bytes, 16);
+    bytes = tensorAddress + 16;
+  }
 }
 
 bool SharedMemory::usesOtherBlocks() const {

@@ -1,12 +1,12 @@
 // Writes LLVM dialect code with structured control flow.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_CODE_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_CODE_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_CODE_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_CODE_H
 
 #include "Ptx.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// An i32: a value, or a constant (which folds).
 struct Int {
@@ -65,8 +65,8 @@ public:
                                          mlir::TypeRange results,
                                          mlir::ValueRange operands,
                                          bool hasEffects = false) {
-    return sm90::emitAsm(*this, text, constraints, results, operands,
-                         hasEffects);
+    return tilecode::emitAsm(*this, text, constraints, results, operands,
+                             hasEffects);
   }
 
   void when(mlir::Value condition, llvm::function_ref<void()> then);
@@ -93,7 +93,7 @@ private:
   llvm::DenseMap<std::pair<mlir::Type, int64_t>, mlir::Value> constants;
 };
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_CODE_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_CODE_H

@@ -3,44 +3,55 @@
 #include "Params.h"
 
 #include "nibble/Dialect/Exec/ExecOps.h"
+#include "nibble/Dialect/Tile/TileTarget.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 using namespace nibble;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 using nibble::gpu::KernelArg;
 using nibble::gpu::TensorMap;
 
-InFlightDiagnostic nibble::sm90::refuse(Operation *op) {
+InFlightDiagnostic nibble::tilecode::refuse(Operation *op) {
   StringRef layer = getLayerName(op->getLoc());
-  if (layer.empty())
-    if (auto kernel = isa<tile::KernelOp>(op) ? cast<tile::KernelOp>(op)
-                                              : tile::getKernel(op))
-      layer = kernel.getSymName();
-  return op->emitError() << "layer '" << layer << "': not lowered for sm_90a: ";
+  auto kernel =
+      isa<tile::KernelOp>(op) ? cast<tile::KernelOp>(op) : tile::getKernel(op);
+  if (layer.empty() && kernel)
+    layer = kernel.getSymName();
+  return op->emitError() << "layer '" << layer << "': not lowered for "
+                         << (kernel ? kernel.getTarget() : "this target")
+                         << ": ";
 }
 
 static int64_t getElementBytes(ShapedType type) {
   return type.getElementTypeBitWidth() / 8;
 }
 
-Box nibble::sm90::getLoadBox(tile::LoadOp load) {
+/// Elements of 4 bits are mapped as bytes, two in each.
+static int64_t getPerUnit(Type element) {
+  return element.getIntOrFloatBitWidth() == 4 ? 2 : 1;
+}
+
+Box nibble::tilecode::getLoadBox(tile::LoadOp load) {
   tile::SlotType slot = load.getSlot().getType();
   Box box{llvm::to_vector(slot.getShape()), slot.getSwizzle()};
+  box.extents.back() /= getPerUnit(slot.getElement());
   if (auto axis = load.getMulticast())
     box.extents[0] /= tile::getKernel(load).getBlocks(unsigned(*axis));
   return box;
 }
 
-Box nibble::sm90::getStoreBox(tile::StoreOp store) {
+Box nibble::tilecode::getStoreBox(tile::StoreOp store) {
   int64_t bytes = getElementBytes(store.getDest().getType());
   int64_t panel = store.getPanel();
+  // A warp has 32 lanes of tensor memory, or 16 rows of a product of wgmma.
+  bool isTensorMemory = tile::getTargetOf(store)->hasTensorMemory();
   if (!store.getTransposed())
-    return {{16, panel}, panel * bytes};
-  // Up to 128 bytes of the 64 rows of a warpgroup.
-  int64_t rows = std::min<int64_t>(64, 128 / bytes);
+    return {{isTensorMemory ? 32 : 16, panel}, panel * bytes};
+  // Or up to 128 bytes of the 64 rows of a warpgroup.
+  int64_t rows = isTensorMemory ? 32 : std::min<int64_t>(64, 128 / bytes);
   return {{panel, rows}, rows * bytes};
 }
 
@@ -53,11 +64,10 @@ static FailureOr<int64_t> getMapType(Operation *op, Type element) {
     return TensorMap::F32;
   if (element.isInteger(32))
     return TensorMap::U32;
-  if (element.getIntOrFloatBitWidth() == 8)
+  if (llvm::is_contained({4, 8}, element.getIntOrFloatBitWidth()))
     return TensorMap::U8;
   return refuse(op) << "tensor maps of " << element
-                    << "; f32, f16, bf16, i32 and 8 bits work (describe 4-bit "
-                       "data as one of them)";
+                    << "; f32, f16, bf16, i32, 4 and 8 bits work";
 }
 
 static int64_t getSwizzle(int64_t bytes) {
@@ -72,8 +82,9 @@ static TensorMap makeMap(MemRefType type, int64_t element, const Box &box) {
   map.type = element;
   map.swizzle = getSwizzle(box.swizzle);
   map.sizes = llvm::to_vector(llvm::reverse(type.getShape()));
+  map.sizes.front() /= getPerUnit(type.getElementType());
   map.box = llvm::to_vector(llvm::reverse(box.extents));
-  int64_t stride = getElementBytes(type);
+  int64_t stride = std::max<int64_t>(getElementBytes(type), 1);
   for (int64_t size : ArrayRef(map.sizes).drop_back())
     map.strides.push_back(stride *= size);
   return map;

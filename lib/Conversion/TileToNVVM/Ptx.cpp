@@ -5,7 +5,7 @@
 using namespace mlir;
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 SmallVector<Value> emitAsm(ImplicitLocOpBuilder &b, const Twine &text,
                            StringRef constraints, TypeRange results,
@@ -52,5 +52,5 @@ Value loadHalf(ImplicitLocOpBuilder &b, Value address) {
       .front();
 }
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble

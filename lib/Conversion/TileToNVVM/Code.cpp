@@ -6,7 +6,7 @@
 #include "mlir/IR/Matchers.h"
 
 using namespace mlir;
-using namespace nibble::sm90;
+using namespace nibble::tilecode;
 using LLVM::ICmpPredicate;
 
 Int::Int(Value value) : value(value) {

@@ -1,12 +1,12 @@
 // What an epilogue reads beside the accumulator.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_OPERANDS_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_OPERANDS_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_OPERANDS_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_OPERANDS_H
 
 #include "Kernel.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// Loads of `rows`, `cols` and `elements`, each once per tile and thread, from
 /// indices that are kept inside of the operand.
@@ -43,7 +43,7 @@ private:
       pitches;
 };
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_OPERANDS_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_OPERANDS_H

@@ -1,7 +1,7 @@
 // Parameters of a kernel: tensor maps, pointers, scalars.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PARAMS_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PARAMS_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_PARAMS_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_PARAMS_H
 
 #include "nibble/Conversion/NqToGpu/GpuKernel.h"
 #include "nibble/Dialect/Tile/TileOps.h"
@@ -9,9 +9,9 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
-/// Error at `op`: "layer 'L': not lowered for sm_90a: ".
+/// Error at `op`: "layer 'L': not lowered for TARGET: ".
 mlir::InFlightDiagnostic refuse(mlir::Operation *op);
 
 /// The part of a tensor that one copy moves: extents, outermost first, and the
@@ -58,7 +58,7 @@ private:
   mlir::LLVM::LLVMFuncOp function;
 };
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_PARAMS_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_PARAMS_H

@@ -1,7 +1,8 @@
-// convert-tile-to-nvvm-sm90: kernels of tile as functions of a gpu.module.
+// convert-tile-to-nvvm-*: kernels of tile as functions of a gpu.module.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/Passes.h"
-#include "nibble/Conversion/TileToNVVM/Sm90.h"
+#include "nibble/Conversion/TileToNVVM/TileToNVVM.h"
+#include "nibble/Dialect/Tile/TileTarget.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -9,6 +10,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace nibble {
+#define GEN_PASS_DEF_CONVERTTILETONVVMSM100
 #define GEN_PASS_DEF_CONVERTTILETONVVMSM90
 #include "lib/Conversion/Passes.h.inc"
 } // namespace nibble
@@ -50,27 +52,42 @@ static DictionaryAttr describe(Builder builder,
   return builder.getDictionaryAttr(attributes);
 }
 
+/// Kernels for targets with or without tensor memory.
+static LogicalResult convert(ModuleOp module, bool tensorMemory) {
+  SmallVector<tile::KernelOp> kernels;
+  for (auto kernel : module.getOps<tile::KernelOp>())
+    if (tile::getTarget(kernel.getTarget())->hasTensorMemory() == tensorMemory)
+      kernels.push_back(kernel);
+  if (kernels.empty())
+    return success();
+  OpBuilder builder(kernels.front());
+  auto target = mlir::gpu::GPUModuleOp::create(
+      builder, kernels.front().getLoc(), kGpuKernelsModule);
+  for (tile::KernelOp kernel : kernels) {
+    auto launch = lowerTileKernel(kernel, target);
+    if (failed(launch))
+      return failure();
+    target.lookupSymbol(kernel.getSymNameAttr())
+        ->setAttr("nibble.launch", describe(builder, *launch));
+    kernel.erase();
+  }
+  return success();
+}
+
 namespace {
 struct ConvertTileToNVVMSm90
     : nibble::impl::ConvertTileToNVVMSm90Base<ConvertTileToNVVMSm90> {
   void runOnOperation() override {
-    SmallVector<tile::KernelOp> kernels;
-    for (auto kernel : getOperation().getOps<tile::KernelOp>())
-      if (kernel.getTarget() == "sm_90a")
-        kernels.push_back(kernel);
-    if (kernels.empty())
-      return markAllAnalysesPreserved();
-    OpBuilder builder(kernels.front());
-    auto target = mlir::gpu::GPUModuleOp::create(
-        builder, kernels.front().getLoc(), "gpu_kernels");
-    for (tile::KernelOp kernel : kernels) {
-      auto launch = lowerTileKernelToSm90(kernel, target);
-      if (failed(launch))
-        return signalPassFailure();
-      target.lookupSymbol(kernel.getSymNameAttr())
-          ->setAttr("nibble.launch", describe(builder, *launch));
-      kernel.erase();
-    }
+    if (failed(convert(getOperation(), /*tensorMemory=*/false)))
+      signalPassFailure();
+  }
+};
+
+struct ConvertTileToNVVMSm100
+    : nibble::impl::ConvertTileToNVVMSm100Base<ConvertTileToNVVMSm100> {
+  void runOnOperation() override {
+    if (failed(convert(getOperation(), /*tensorMemory=*/true)))
+      signalPassFailure();
   }
 };
 } // namespace

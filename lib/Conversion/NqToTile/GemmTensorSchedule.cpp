@@ -1,0 +1,164 @@
+// Schedules of products into tensor memory (Blackwell): limits and estimate.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "GemmTensorSchedule.h"
+
+#include "GemmTiles.h"
+
+#include <numeric>
+
+using namespace nibble;
+using llvm::divideCeil;
+
+/// Columns of tensor memory, and tiles of 128 rows and 4 scales, in bytes.
+static constexpr int64_t kTensorColumns = 512;
+static constexpr int64_t kScaleTileBytes = 512;
+
+int64_t nibble::getScaleTiles(int64_t rows) {
+  int64_t step = std::gcd<int64_t>(rows, 128);
+  return divideCeil(128 - step + rows, 128);
+}
+
+static std::string text(int64_t value) { return std::to_string(value); }
+
+/// Scales of a stage along k, in tiles of 4.
+static int64_t getScalesAlongK(const GemmShape &shape) {
+  return shape.scaleBlock ? shape.getTileK() / shape.scaleBlock / 4 : 0;
+}
+
+/// Of both operands, in a stage.
+static int64_t countScaleTiles(const GemmSchedule &s, const GemmShape &shape) {
+  int64_t onM = 1, onN = getScaleTiles(s.tileN);
+  s.swapped ? onM *= shape.products : onN *= shape.products;
+  return (onM + onN) * getScalesAlongK(shape);
+}
+
+int64_t GemmSchedule::getAccStages(const GemmShape &shape) const {
+  int64_t left = kTensorColumns - 4 * countScaleTiles(*this, shape);
+  return std::min<int64_t>(2, left / (tileN * shape.products));
+}
+
+/// 64 columns where each is at most 2 bytes and the registers suffice, else
+/// 32; fewer where the tile has no more.
+int64_t GemmSchedule::getSpan(const GemmShape &shape) const {
+  int64_t most = *llvm::max_element(shape.results);
+  int64_t span = most <= 2 && tileN % 64 == 0 ? 64 : 32;
+  while (tileN % span)
+    span /= 2;
+  return span;
+}
+
+int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
+                                     const GemmShape &shape) {
+  int64_t rows = s.tileM * (s.swapped ? shape.products : 1) +
+                 s.tileN * (s.swapped ? 1 : shape.products);
+  int64_t stage =
+      rows * shape.getRowBytes() + countScaleTiles(s, shape) * kScaleTileBytes;
+  int64_t bytes = s.stages * (llvm::alignTo(stage, 1024) + 16);
+  bytes = llvm::alignTo(bytes, 1024) + 16 * s.getAccStages(shape);
+  for (int64_t result : shape.results)
+    bytes = llvm::alignTo(bytes, 1024) +
+            s.tileM * s.getSpan(shape) * result * s.buffers;
+  return llvm::alignTo(bytes, 16) + 16;
+}
+
+std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
+                                         const GemmShape &shape,
+                                         int64_t sharedBytes) {
+  if (s.tileM != 128)
+    return "tile M = " + text(s.tileM) +
+           "; 128 rows are the lanes of tensor "
+           "memory";
+  // PTX ISA: N is a multiple of 16 at M = 128, of 8 with block scales; scales
+  // of 32 rows share a column.
+  int64_t unit = shape.scaleBlock ? 32 : 16;
+  if (s.tileN % unit || s.tileN < unit || s.tileN > 256)
+    return "tile N = " + text(s.tileN) + "; multiples of " + text(unit) +
+           ", up to 256";
+  if (s.warpgroups != 1 || s.pingPong || s.late || s.splits != 1 ||
+      s.getClusterSize() != 1)
+    return "one warpgroup finishes tiles; no turns, slices or clusters yet";
+  if (s.swapped && shape.readsElements)
+    return "an operand that lies as the result does cannot be read transposed";
+  if (!s.swapped && s.getSpan(shape) * *llvm::min_element(shape.results) < 32)
+    return "rows of a panel are shorter than 32 bytes";
+  if (s.getAccStages(shape) < 1)
+    return text(s.tileN * shape.products) +
+           " columns of accumulators beside block scales, of " +
+           text(kTensorColumns);
+  if (s.stages < 2)
+    return "fewer than 2 stages";
+  if (int64_t bytes = getTensorSharedBytes(s, shape); bytes > sharedBytes)
+    return text(bytes) + " bytes of shared memory of " + text(sharedBytes);
+  return "";
+}
+
+//===----------------------------------------------------------------------===//
+// Estimate
+//===----------------------------------------------------------------------===//
+
+/// Jetson Thor at its locked clocks; a B200 has as much per multiprocessor, and
+/// more memory (research: published GEMMs, device copies).
+static constexpr double kClock = 1.575e9, kBandwidth = 250e9;
+/// Per multiprocessor and clock: bytes from L2, bytes of shared memory that the
+/// matrix unit reads.
+static constexpr double kL2PerClock = 64, kSharedPerClock = 128;
+
+double nibble::estimateTensorSeconds(const GemmSchedule &s,
+                                     const GemmShape &shape,
+                                     int64_t multiprocessors) {
+  int64_t waves = divideCeil(countTiles(s, shape), multiprocessors);
+  int64_t steps = divideCeil(shape.k * shape.operandBits, 32 * 8);
+  // Of one instruction, 32 bytes of K: 4096 multiply-adds of 16 bits a clock.
+  double macs = double(s.tileM) * s.tileN * 32 * 8 / shape.operandBits /
+                (4096.0 * 16 / shape.operandBits);
+  double reads = (s.tileM + s.tileN) * 32 / kSharedPerClock;
+  double loads = (s.tileM * (s.swapped ? shape.products : 1) +
+                  s.tileN * (s.swapped ? 1 : shape.products)) *
+                 32.0 / kL2PerClock;
+  double loop = steps * std::max(std::max(macs, reads) * shape.products, loads);
+  double epilogue = 600 + double(s.tileN) * (30 * shape.products +
+                                             4 * shape.getResultBytes());
+  double tile =
+      s.getAccStages(shape) > 1 ? std::max(loop, epilogue) : loop + epilogue;
+  double clocks = waves * tile + 1500 +
+                  (s.getAccStages(shape) > 1 ? std::min(loop, epilogue) : 0);
+  double weights =
+      double(shape.n) * shape.products * shape.k * shape.operandBits / 8;
+  return std::max(clocks / kClock, weights / kBandwidth);
+}
+
+/// Tiles of N that leave little of the last one empty.
+static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape) {
+  int64_t unit = shape.scaleBlock ? 32 : 16;
+  llvm::SmallVector<int64_t> list;
+  for (int64_t n = unit; n <= 256; n += unit)
+    if (n % 32 == 0 || n == 16 || n == 48 || n == 208 || n == 240)
+      list.push_back(n);
+  return list;
+}
+
+llvm::SmallVector<GemmSchedule>
+nibble::listTensorSchedules(const GemmShape &shape, int64_t sharedBytes) {
+  llvm::SmallVector<GemmSchedule> list;
+  for (bool swapped : {false, true})
+    for (int64_t tileN : getTileNs(shape)) {
+      GemmSchedule s;
+      s.swapped = swapped;
+      s.tileN = tileN;
+      s.warpgroups = 1;
+      s.stages = 2;
+      for (int64_t stages = 3; stages <= 8; ++stages) {
+        GemmSchedule more = s;
+        more.stages = stages;
+        if (getTensorSharedBytes(more, shape) <= sharedBytes)
+          s.stages = stages;
+      }
+      // Weights are read once: all tiles that need a panel of them, one behind
+      // the other.
+      s.fastestM = !swapped;
+      s.group = divideCeil(shape.m, swapped ? tileN : s.tileM);
+      if (whyNotTensorSchedule(s, shape, sharedBytes).empty())
+        list.push_back(s);
+    }
+  return list;
+}

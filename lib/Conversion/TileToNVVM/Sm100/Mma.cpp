@@ -1,0 +1,173 @@
+// Products of matrices in shared memory, into tensor memory.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Source of descriptors: PTX ISA 9.0, "tcgen05: instruction descriptor" and
+// "shared memory descriptor".
+#include "Mma.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm100;
+using NVVM::MMABlockScaleKind;
+using NVVM::Tcgen05MMAKind;
+
+/// Bytes of K of one instruction, of every kind.
+static constexpr int64_t kStepBytes = 32;
+/// Bytes of 128 x 4 scales.
+static constexpr int64_t kScaleTileBytes = 512;
+
+static bool isFloat4(Type type) { return isa<Float4E2M1FNType>(type); }
+
+/// 8-bit floats in f8f6f4 kinds, in the order of the descriptor's codes.
+static uint32_t getCode(Type type) {
+  if (type.isBF16() || isa<Float8E5M2Type>(type))
+    return 1;
+  return 0; // f16, E4M3
+}
+
+static Type getElementB(tile::MmaOp op) {
+  return op.getB().getType().getElement();
+}
+
+/// Along K, of one instruction.
+static int64_t getScalesPerStep(tile::MmaOp op) {
+  auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
+  int64_t stepK = kStepBytes * 8 / op.getElementA().getIntOrFloatBitWidth();
+  return scales.getShape()[1] * stepK / op.getShapeA()[1];
+}
+
+/// Kind f16 and f8f6f4: D is f32, A and B K-major.
+static uint32_t getPlainDescriptor(tile::MmaOp op) {
+  ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
+  return 1u << 4 | getCode(op.getElementA()) << 7 |
+         getCode(getElementB(op)) << 10 | uint32_t(shape[1] >> 3) << 17 |
+         uint32_t(shape[0] >> 4) << 24;
+}
+
+/// Kinds with block scales; `id` is the first of the 4 scales of a column that
+/// the instruction uses.
+static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id) {
+  ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
+  auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
+  bool isE8M0 = isa<Float8E8M0FNUType>(scales.getElement());
+  bool packed = isFloat4(op.getElementA());
+  uint32_t a = packed ? 1 : getCode(op.getElementA());
+  uint32_t b = packed ? 1 : getCode(getElementB(op));
+  return id << 4 | a << 7 | b << 10 | uint32_t(shape[1] >> 3) << 17 |
+         uint32_t(isE8M0) << 23 | uint32_t(shape[0] >> 7) << 27 | id << 29;
+}
+
+static NVVM::CTAGroupKindAttr oneBlock(Code &code) {
+  return NVVM::CTAGroupKindAttr::get(code.getContext(),
+                                     NVVM::CTAGroupKind::CTA_1);
+}
+
+LogicalResult Mma::check(tile::MmaOp op) {
+  tile::AccType acc = op.getAcc().getType();
+  if (op.isExpanded())
+    return refuse(op) << "operand A from codes";
+  if (!acc.getElement().isF32())
+    return refuse(op) << "sums in " << acc.getElement() << "; f32 works";
+  if (acc.getShape()[0] != 128)
+    return refuse(op) << "tiles of " << acc.getShape()[0] << " rows; 128 work";
+  if (!op.getScales().empty() &&
+      isFloat4(op.getElementA()) != isFloat4(getElementB(op)))
+    return refuse(op) << "products of 4 and 8 bits";
+  return success();
+}
+
+Int Mma::getAddress(const Slot &slot, int64_t bytes) {
+  Value base = LLVM::PtrToIntOp::create(code, code.i32(), kernel.memory);
+  Int address = code.add(code.shr(base, 4), (slot.offset + bytes) >> 4);
+  return code.add(address,
+                  code.mul(slot.stage, slot.ring->layout->stageBytes >> 4));
+}
+
+/// Rows of the swizzle's bytes, 8 of them one behind the other; K is
+/// contiguous.
+Value Mma::getDescriptor(const Slot &slot, tile::SlotType type, int64_t bytes) {
+  int64_t swizzle = type.getSwizzle();
+  uint64_t mode = swizzle == 128 ? 2 : swizzle == 64 ? 4 : 6;
+  uint64_t fixed = mode << 61 | 1ull << 46 | uint64_t(8 * swizzle / 16) << 32;
+  return LLVM::OrOp::create(code, code.extend64(getAddress(slot, bytes)),
+                            code.constant(code.i64(), int64_t(fixed)));
+}
+
+Value Mma::getScale(const Scales &scales, int64_t group) {
+  return kernel.getAddress(code.add(scales.column, group * 4 * scales.tiles));
+}
+
+Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
+                  ArrayRef<Scales> scales) {
+  auto typeA = cast<tile::SlotType>(op.getA().getType());
+  MLIRContext *context = code.getContext();
+  auto discard = NVVM::Tcgen05MMACollectorOpAttr::get(
+      context, NVVM::Tcgen05MMACollectorOp::DISCARD);
+  Value target = kernel.getAddress(acc.column), adds = acc.adds;
+  Value always = code.constant(code.getI1Type(), 1);
+  int64_t perStep = scales.empty() ? 0 : getScalesPerStep(op);
+  for (int64_t bytes = 0; bytes < typeA.getRowBytes(); bytes += kStepBytes) {
+    Value left = getDescriptor(a, typeA, bytes),
+          right = getDescriptor(b, op.getB().getType(), bytes);
+    if (scales.empty()) {
+      auto kind = op.getElementA().getIntOrFloatBitWidth() == 8
+                      ? Tcgen05MMAKind::F8F6F4
+                      : Tcgen05MMAKind::F16;
+      NVVM::Tcgen05MMAOp::create(
+          code, NVVM::Tcgen05MMAKindAttr::get(context, kind), oneBlock(code),
+          discard, UnitAttr(), target, left, right,
+          code.get(int32_t(getPlainDescriptor(op))), adds, Value(), Value());
+    } else {
+      int64_t first = bytes / kStepBytes * perStep;
+      auto kind = !isFloat4(op.getElementA()) ? MMABlockScaleKind::MXF8F6F4
+                  : perStep == 4              ? MMABlockScaleKind::MXF4NVF4
+                                              : MMABlockScaleKind::MXF4;
+      auto block = perStep == 4 ? NVVM::Tcgen05MMABlockScale::BLOCK16
+                                : NVVM::Tcgen05MMABlockScale::BLOCK32;
+      NVVM::Tcgen05MMABlockScaleOp::create(
+          code, NVVM::MMABlockScaleKindAttr::get(context, kind), oneBlock(code),
+          NVVM::Tcgen05MMABlockScaleAttr::get(context, block), discard, target,
+          left, right, code.get(int32_t(getScaledDescriptor(op, first % 4))),
+          adds, getScale(scales[0], first / 4), getScale(scales[1], first / 4));
+    }
+    adds = always;
+  }
+  return {acc.column, adds};
+}
+
+/// Tiles of 128 x 4, each a descriptor without swizzle: 8 rows of 16 bytes are
+/// 128 bytes apart. Tiles of rows are side by side in tensor memory.
+Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
+  MLIRContext *context = code.getContext();
+  constexpr uint64_t kFixed = 1ull << 46 | 8ull << 32;
+  Int begin = kernel.tensor.scales.lookup(op);
+  int64_t tiles = op.getRowTiles(),
+          along = op.getResult().getType().getShape()[1] / 4, row = 0;
+  for (auto [value, slot] : llvm::zip(op.getSlots(), slots)) {
+    int64_t rows = cast<tile::SlotType>(value.getType()).getShape()[0];
+    for (int64_t r = 0; r < rows; ++r, ++row)
+      for (int64_t k = 0; k < along; ++k) {
+        Int address = getAddress(slot, (r * along + k) * kScaleTileBytes);
+        Value descriptor =
+            LLVM::OrOp::create(code, code.extend64(address),
+                               code.constant(code.i64(), int64_t(kFixed)));
+        NVVM::Tcgen05CpOp::create(
+            code,
+            NVVM::Tcgen05CpShapeAttr::get(context,
+                                          NVVM::Tcgen05CpShape::SHAPE_32x128b),
+            oneBlock(code),
+            NVVM::Tcgen05CpMulticastAttr::get(context,
+                                              NVVM::Tcgen05CpMulticast::WARPX4),
+            NVVM::Tcgen05CpSrcFormatAttr(),
+            kernel.getAddress(code.add(begin, 4 * (k * tiles + row))),
+            descriptor);
+      }
+  }
+  return {code.add(begin, code.shr(from, 5)), tiles};
+}
+
+void Mma::commit(Value barrier) {
+  NVVM::Tcgen05CommitOp::create(code, barrier, Value(), oneBlock(code));
+}

@@ -1,0 +1,271 @@
+// From accumulators in tensor memory to global memory.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Results.h"
+
+#include "Body.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm100;
+
+/// Columns of one tcgen05.ld: registers of a thread.
+static constexpr int64_t kLoadColumns = 32;
+/// Columns of operands that are read at once.
+static constexpr int64_t kReadColumns = 8;
+
+static int64_t getElementBytes(tile::StoreOp store) {
+  return store.getDest().getType().getElementTypeBitWidth() / 8;
+}
+
+Results::Results(Sm100Kernel &kernel, tile::RoleOp role,
+                 tile::EpilogueOp epilogue, Int warp, const IRMapping &values)
+    : kernel(kernel), code(kernel.getCode()), epilogue(epilogue), warp(warp),
+      width(cast<VectorType>(epilogue.getBody().getArgument(0).getType())
+                .getNumElements()),
+      tileColumns(epilogue.getAccType().getShape()[1]) {
+  epilogue.getBody().walk([&](Operation *inside) {
+    for (Value operand : inside->getOperands())
+      if (values.contains(operand))
+        outside.map(operand, values.lookup(operand));
+  });
+}
+
+int64_t Results::getLength(unsigned result) {
+  Value yielded = epilogue.getBody().front().back().getOperand(result);
+  return cast<VectorType>(yielded.getType()).getNumElements();
+}
+
+/// Columns of accumulators that a panel of a store takes.
+int64_t Results::getSpan(tile::StoreOp store) {
+  unsigned result = cast<OpResult>(store.getValue()).getResultNumber();
+  return int64_t(store.getPanel()) * width / getLength(result);
+}
+
+LogicalResult Results::check() {
+  span = getSpan(stores.front().op);
+  for (Target target : stores) {
+    if (getSpan(target.op) != span ||
+        target.op.getBuffers() != stores.front().op.getBuffers())
+      return refuse(target.op) << "panels of other columns, or other buffers, "
+                                  "than of the epilogue's other results";
+    if (getElementBytes(target.op) == 0)
+      return refuse(target.op)
+             << "stores " << target.op.getDest().getType().getElementType();
+  }
+  bool fits = span % width == 0 && span <= tileColumns &&
+              span * int64_t(columns.size()) <= 128;
+  if (!fits || (span % kLoadColumns && kLoadColumns % span))
+    return refuse(epilogue) << "panels of " << span << " columns of "
+                            << tileColumns << ", by " << width;
+  if (width < 2 || (width % kReadColumns && kReadColumns % width))
+    return refuse(epilogue) << "an epilogue on " << width
+                            << " columns at once; powers of 2 from 2 work";
+  return success();
+}
+
+/// Of a panel; the last one overlaps where columns are no multiple.
+Int Results::getFirst(Int panel) {
+  Int first = code.mul(panel, span);
+  return tileColumns % span ? code.min(first, tileColumns - span) : first;
+}
+
+LogicalResult Results::write(function_ref<void()> release) {
+  if (failed(check()))
+    return failure();
+  int64_t panels = llvm::divideCeil(tileColumns, span);
+  Value panel = code.get(0);
+  code.loop({&panel}, [&] {
+    writePanel(panel);
+    panel = code.get(code.add(panel, 1));
+    return code.less(panel, panels);
+  });
+  release();
+  return success();
+}
+
+void Results::writePanel(Int panel) {
+  Int first = getFirst(panel);
+  Pieces results = evaluate(first);
+  waitForPanels();
+  for (Target target : stores)
+    stage(target,
+          results[cast<OpResult>(target.op.getValue()).getResultNumber()],
+          panel);
+  NVVM::FenceProxyOp::create(
+      code, NVVM::ProxyKind::async_shared,
+      NVVM::SharedSpaceAttr::get(code.getContext(),
+                                 NVVM::SharedSpace::shared_cta));
+  NVVM::SyncWarpOp::create(code, code.get(-1));
+  code.when(code.equal(kernel.threads.lane, 0), [&] {
+    for (Target target : stores)
+      copy(target, panel, first);
+    NVVM::CpAsyncBulkCommitGroupOp::create(code);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Arithmetic
+//===----------------------------------------------------------------------===//
+
+/// One instruction after the other and one wait for all, as one piece of text:
+/// registers have no values before the wait.
+Results::Pieces Results::loadAccumulators(Int first) {
+  int64_t count = std::min(span, kLoadColumns);
+  Int lanes = code.shl(warp, 21); // 32 lanes each, in the upper half
+  std::string text, constraints;
+  SmallVector<Type> types(span * columns.size(), code.i32());
+  SmallVector<Value> addresses;
+  int64_t number = 0;
+  for (Int column : columns)
+    for (int64_t at = 0; at < span; at += count) {
+      text +=
+          "tcgen05.ld.sync.aligned.32x32b.x" + std::to_string(count) + ".b32 {";
+      for (int64_t i = 0; i < count; ++i, ++number) {
+        text += (i ? ", $" : "$") + std::to_string(number);
+        constraints += number ? ",=r" : "=r";
+      }
+      text +=
+          "}, [$" + std::to_string(types.size() + addresses.size()) + "];\n";
+      addresses.push_back(code.get(
+          kernel.getColumn(code.add(code.add(column, first), at), lanes)));
+    }
+  for (size_t i = 0; i < addresses.size(); ++i)
+    constraints += ",r";
+  text += "tcgen05.wait::ld.sync.aligned;";
+  SmallVector<Value> bits =
+      code.emitAsm(text, constraints, types, addresses, /*hasEffects=*/true);
+  Pieces accs(columns.size());
+  for (auto [i, word] : llvm::enumerate(bits))
+    accs[i / span].push_back(
+        LLVM::BitcastOp::create(code, code.getF32Type(), word));
+  return accs;
+}
+
+/// Those of `width` columns, out of what is read at once.
+void Results::addOperands(Operands &operands, int64_t column,
+                          SmallVectorImpl<Value> &args) {
+  int64_t read = std::max(width, kReadColumns);
+  int64_t begin = column / read * read, skip = column - begin;
+  auto add = [&](Value vector) {
+    if (width != read)
+      vector = vector::ExtractStridedSliceOp::create(
+          code, vector, ArrayRef<int64_t>(skip), ArrayRef<int64_t>(width),
+          ArrayRef<int64_t>(1));
+    args.push_back(vector);
+  };
+  for (unsigned i = 0; i < epilogue.getRows().size(); ++i)
+    add(operands.getRow(i, 0));
+  for (unsigned i = 0; i < epilogue.getCols().size(); ++i)
+    add(operands.getColumns(i, begin));
+  for (unsigned i = 0; i < epilogue.getElements().size(); ++i)
+    add(operands.getElements(i, 0, begin));
+}
+
+/// Elements of each result, in order.
+Results::Pieces Results::evaluate(Int first) {
+  Pieces accs = loadAccumulators(first);
+  Int row = code.add(code.mul(m, epilogue.getTileShape()[0]),
+                     code.add(code.shl(warp, 5), kernel.threads.lane));
+  Int column = code.add(code.mul(n, tileColumns), first);
+  Operands operands(kernel, epilogue, std::max(width, kReadColumns), row,
+                    column);
+  Pieces results(epilogue.getNumResults());
+  for (int64_t at = 0; at < span; at += width) {
+    SmallVector<Value> args;
+    for (ArrayRef<Value> acc : accs)
+      args.push_back(vector::FromElementsOp::create(
+          code, VectorType::get(width, code.getF32Type()),
+          acc.slice(at, width)));
+    addOperands(operands, at, args);
+    for (auto [list, value] :
+         llvm::zip(results, copyBody(code, epilogue, args, outside)))
+      for (int64_t i = 0,
+                   length = cast<VectorType>(value.getType()).getNumElements();
+           i < length; ++i)
+        list.push_back(vector::ExtractOp::create(code, value, i));
+  }
+  return results;
+}
+
+//===----------------------------------------------------------------------===//
+// Panels
+//===----------------------------------------------------------------------===//
+
+/// Until copies have read the panels that are written next. They are taken in
+/// turn, from the first one in every tile.
+void Results::waitForPanels() {
+  int64_t buffers = stores.front().op.getBuffers();
+  int64_t panels = llvm::divideCeil(tileColumns, span);
+  int64_t others = panels % buffers ? 0 : buffers - 1;
+  code.when(code.equal(kernel.threads.lane, 0), [&] {
+    NVVM::CpAsyncBulkWaitGroupOp::create(code, uint32_t(others),
+                                         code.getUnitAttr());
+  });
+  NVVM::SyncWarpOp::create(code, code.get(-1));
+}
+
+/// The warp's panel in shared memory.
+Value Results::getPanel(Target target, Int panel) {
+  int64_t buffers = target.op.getBuffers();
+  int64_t bytes =
+      32 * int64_t(target.op.getPanel()) * getElementBytes(target.op);
+  Int number = code.add(code.mul(warp, buffers), code.rem(panel, buffers));
+  return code.at(code.at(kernel.memory, kernel.shared.panels.lookup(target.op)),
+                 code.mul(number, bytes));
+}
+
+/// What the swizzle exchanges 16-byte chunks of `row` with: bits above the 128
+/// bytes (PTX ISA, "swizzling modes"), for rows of 32, 64 or 128 bytes.
+static Int getSwizzle(Code &code, Int row, int64_t rowBytes) {
+  int64_t shift = rowBytes == 128 ? 0 : rowBytes == 64 ? 1 : 2;
+  return code.bitAnd(code.shr(row, shift), rowBytes / 16 - 1);
+}
+
+/// Straight: the thread's row, in chunks of 16 bytes. Transposed: a row for
+/// each column, with the elements of all lanes.
+void Results::stage(Target target, ArrayRef<Value> elements, Int panel) {
+  int64_t bytes = getElementBytes(target.op),
+          rowBytes = getStoreBox(target.op).swizzle;
+  Value begin = getPanel(target, panel);
+  Int lane = kernel.threads.lane;
+  if (target.op.getTransposed()) {
+    Int inRow = code.mul(lane, bytes);
+    for (auto [j, element] : llvm::enumerate(elements)) {
+      Int swizzle = code.shl(getSwizzle(code, int64_t(j), rowBytes), 4);
+      Int at = code.add(code.bitXor(inRow, swizzle), int64_t(j) * rowBytes);
+      LLVM::StoreOp::create(code, element, code.at(begin, at), bytes);
+    }
+    return;
+  }
+  int64_t perChunk = 16 / bytes;
+  Int line = code.mul(lane, rowBytes),
+      swizzle = getSwizzle(code, lane, rowBytes);
+  for (int64_t chunk = 0; chunk * perChunk < int64_t(elements.size());
+       ++chunk) {
+    Value vector = vector::FromElementsOp::create(
+        code, VectorType::get(perChunk, elements[0].getType()),
+        elements.slice(chunk * perChunk, perChunk));
+    Int at = code.add(line, code.shl(code.bitXor(swizzle, chunk), 4));
+    LLVM::StoreOp::create(code, vector, code.at(begin, at), 16);
+  }
+}
+
+void Results::copy(Target target, Int panel, Int first) {
+  tile::StoreOp op = target.op;
+  auto [tileRows, tileCols] = op.getTileShape();
+  unsigned result = cast<OpResult>(op.getValue()).getResultNumber();
+  bool transposed = op.getTransposed();
+  Int rows = code.add(code.mul(target.coords[transposed ? 1 : 0], tileRows),
+                      code.shl(warp, 5));
+  Int cols = code.mul(target.coords[transposed ? 0 : 1], tileCols);
+  cols = code.add(cols, code.div(code.mul(first, getLength(result)), width));
+  Value at[] = {code.get(transposed ? rows : cols),
+                code.get(transposed ? cols : rows)};
+  NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
+      code, kernel.params.getMap(op.getDest(), getStoreBox(op)),
+      getPanel(target, panel), at, Value(), NVVM::TMAStoreMode::TILE, Value());
+}

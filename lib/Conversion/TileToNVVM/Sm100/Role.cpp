@@ -1,0 +1,249 @@
+// One role of a kernel for Blackwell: loads, products, or results.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Role.h"
+
+#include "Results.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm100;
+
+LogicalResult Role::write() {
+  if (op.getTeams() > 1)
+    return refuse(op) << "roles that take turns";
+  if (!isSingle && op.getWarps() != 4)
+    return refuse(op) << "results of " << op.getWarps() << " warps; 4 work";
+  return RoleWriter::write();
+}
+
+LogicalResult Role::writeOp(Operation *inside) {
+  return TypeSwitch<Operation *, LogicalResult>(inside)
+      .Case([&](tile::ForTilesOp loop) { return writeTiles(loop); })
+      .Case([&](scf::ForOp loop) { return writeFor(loop); })
+      .Case([&](tile::AcquireOp take) { return acquire(take), success(); })
+      .Case([&](tile::WaitOp take) { return wait(take), success(); })
+      .Case([&](tile::PublishOp give) { return publish(give), success(); })
+      .Case([&](tile::ReleaseOp give) { return release(give), success(); })
+      .Case([&](tile::ClearOp clear) {
+        accs[clear.getResult()] = {accs.find(clear.getAcc())->second.column,
+                                   code.constant(code.getI1Type(), 0)};
+        return success();
+      })
+      .Case([&](tile::ScalesOp copy) { return writeScales(copy); })
+      .Case([&](tile::MmaOp product) { return writeMma(product); })
+      // Evaluated where the last of its results is stored.
+      .Case([&](tile::EpilogueOp) { return success(); })
+      .Case([&](tile::StoreOp store) { return writeStore(store); })
+      .Case<tile::SliceOp, tile::ReduceOp>(
+          [&](Operation *split) { return refuse(split) << "slices of K"; })
+      .Default([&](Operation *other) { return writeCommon(other); });
+}
+
+//===----------------------------------------------------------------------===//
+// Rings
+//===----------------------------------------------------------------------===//
+
+bool Role::isTensorMemory(Value ring) {
+  return cast<tile::RingType>(ring.getType()).isTensorMemory();
+}
+
+/// The accumulators of the stage that was taken.
+void Role::addAccs(Value ring, ValueRange results) {
+  auto type = cast<tile::RingType>(ring.getType());
+  Int column = code.add(
+      kernel.tensor.rings.lookup(ring),
+      code.mul(rings.get(ring).stage, type.getColumns() / type.getStages()));
+  for (Value result : results) {
+    accs[result] = {column, Value()};
+    column =
+        code.add(column, cast<tile::AccType>(result.getType()).getShape()[1]);
+  }
+}
+
+void Role::acquire(tile::AcquireOp take) {
+  Ring &ring = rings.get(take.getRing());
+  if (!isTensorMemory(take.getRing())) {
+    rings.acquire(ring);
+    return addSlots(take.getRing(), take.getSlots());
+  }
+  rings.awaitEmpty(ring);
+  fence(code, /*after=*/true);
+  addAccs(take.getRing(), take.getSlots());
+}
+
+void Role::wait(tile::WaitOp take) {
+  rings.wait(rings.get(take.getRing()));
+  fence(code, /*after=*/true);
+  isTensorMemory(take.getRing()) ? addAccs(take.getRing(), take.getSlots())
+                                 : addSlots(take.getRing(), take.getSlots());
+}
+
+void Role::publish(tile::PublishOp give) {
+  Ring &ring = rings.get(give.getRing());
+  if (isTensorMemory(give.getRing()))
+    mma.commit(rings.getFullBarrier(ring));
+  rings.publish(ring);
+}
+
+/// Stages that products read are given back by the tensor core; accumulators by
+/// the warps, when their stores have read them.
+void Role::release(tile::ReleaseOp give) {
+  Ring &ring = rings.get(give.getRing());
+  if (isSingle) {
+    mma.commit(rings.getEmptyBarrier(ring));
+    return rings.publish(ring);
+  }
+  pending.push_back(give.getRing());
+  for (Operation *user : give.getRing().getUsers())
+    for (Operation *reader : user->getUsers())
+      for (Operation *store : reader->getUsers())
+        if (isa<tile::StoreOp>(store) &&
+            store->getBlock() == give->getBlock() &&
+            give->isBeforeInBlock(store))
+          return;
+  releasePending();
+}
+
+void Role::releasePending() {
+  if (pending.empty())
+    return;
+  fence(code, /*after=*/false);
+  for (Value ring : pending)
+    rings.release(rings.get(ring), /*hasProducts=*/false);
+  pending.clear();
+}
+
+//===----------------------------------------------------------------------===//
+// Products and results
+//===----------------------------------------------------------------------===//
+
+LogicalResult Role::writeScales(tile::ScalesOp copy) {
+  SmallVector<Slot> from;
+  for (Value slot : copy.getSlots())
+    from.push_back(slots.find(slot)->second);
+  Int row = copy.getFrom() ? getInt(copy.getFrom()) : Int(0);
+  scales[copy.getResult()] = mma.copyScales(copy, from, row);
+  return success();
+}
+
+LogicalResult Role::writeMma(tile::MmaOp product) {
+  if (failed(mma.check(product)))
+    return failure();
+  SmallVector<Scales> factors;
+  for (Value operand : product.getScales())
+    factors.push_back(scales.find(operand)->second);
+  accs[product.getResult()] =
+      mma.multiply(product, accs.find(product.getAcc())->second,
+                   slots.find(product.getA())->second,
+                   slots.find(product.getB())->second, factors);
+  return success();
+}
+
+static bool isLastStore(tile::StoreOp store) {
+  for (Operation *next = store->getNextNode(); next; next = next->getNextNode())
+    if (auto other = dyn_cast<tile::StoreOp>(next);
+        other &&
+        other.getValue().getDefiningOp() == store.getValue().getDefiningOp())
+      return false;
+  return true;
+}
+
+LogicalResult Role::writeStore(tile::StoreOp store) {
+  if (!isLastStore(store))
+    return success();
+  auto epilogue = store.getValue().getDefiningOp<tile::EpilogueOp>();
+  mapOperands(epilogue);
+  Results results(kernel, op, epilogue, warp, values);
+  results.m = getInt(epilogue.getM());
+  results.n = getInt(epilogue.getN());
+  for (Value acc : epilogue.getAccs())
+    results.columns.push_back(accs.find(acc)->second.column);
+  for (Operation *user : epilogue->getUsers()) {
+    auto each = cast<tile::StoreOp>(user);
+    if (each->getBlock() != store->getBlock())
+      return refuse(each) << "a store elsewhere than others of its epilogue";
+    SmallVector<Int> coords;
+    for (Value coord : each.getCoords())
+      coords.push_back(getInt(coord));
+    results.stores.push_back({each, coords});
+  }
+  return results.write([&] { releasePending(); });
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
+  int64_t tiles = loop.getTiles()[0] * loop.getTiles()[1];
+  int64_t count = tiles / kernel.getClusterTiles();
+  int64_t clusters = kernel.op.getGrid() / kernel.getClusterSize();
+  Value index = code.get(kernel.threads.cluster);
+  LogicalResult result = success();
+  auto write = [&] {
+    SmallVector<Value *> cells = rings.getCells(loop);
+    cells.push_back(&index);
+    code.loop(cells, [&] {
+      bindTile(loop, index);
+      result = writeBlock(loop.getBody().front());
+      index = code.get(code.add(index, clusters));
+      return code.less(index, count);
+    });
+  };
+  if (clusters <= count)
+    write();
+  else
+    code.when(code.less(index, count), write);
+  return result;
+}
+
+/// Loops without ops of tile are cloned. Others carry rings, and whether
+/// accumulators have something.
+LogicalResult Role::writeFor(scf::ForOp loop) {
+  WalkResult tiles = loop.walk([](Operation *inside) {
+    return isa<tile::TileDialect>(inside->getDialect())
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  });
+  if (!tiles.wasInterrupted())
+    return writeCommon(loop);
+  auto trips = loop.getStaticTripCount();
+  auto lower = getConstantIntValue(loop.getLowerBound());
+  auto step = getConstantIntValue(loop.getStep());
+  if (!trips || trips->isZero() || !lower || !step || *lower < 0)
+    return refuse(loop) << "a loop over ops of tile whose bounds are not "
+                           "constants of at least 0, or that does not run";
+  SmallVector<Value> adds;
+  for (auto [init, argument] :
+       llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs())) {
+    if (!isa<tile::AccType>(init.getType()))
+      return refuse(loop) << "a loop over ops of tile that carries "
+                          << init.getType() << "; accumulators work";
+    Acc acc = accs.find(init)->second;
+    accs[argument] = acc;
+    adds.push_back(acc.adds);
+  }
+  LogicalResult result = success();
+  SmallVector<Value *> cells = rings.getCells(loop);
+  for (Value &flag : adds)
+    cells.push_back(&flag);
+  Value index = code.get(*lower);
+  cells.push_back(&index);
+  code.loop(cells, [&] {
+    for (auto [argument, flag] : llvm::zip(loop.getRegionIterArgs(), adds))
+      accs[argument].adds = flag;
+    ints.insert_or_assign(loop.getInductionVar(), index);
+    result = writeBlock(*loop.getBody());
+    for (auto [yield, flag] : llvm::zip(loop.getYieldedValues(), adds))
+      flag = accs.find(yield)->second.adds;
+    index = code.get(code.add(index, *step));
+    return code.less(index, *lower + trips->getSExtValue() * *step);
+  });
+  for (auto [argument, carried, flag] :
+       llvm::zip(loop.getRegionIterArgs(), loop.getResults(), adds))
+    accs[carried] = {accs.find(argument)->second.column, flag};
+  return result;
+}

@@ -1,0 +1,44 @@
+// One role of a kernel for Blackwell: loads, products, or results.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM100_ROLE_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM100_ROLE_H
+
+#include "Mma.h"
+#include "RoleWriter.h"
+
+namespace nibble {
+namespace sm100 {
+
+class Role : public RoleWriter {
+public:
+  Role(Sm100Kernel &kernel, tile::RoleOp op)
+      : RoleWriter(kernel, op), kernel(kernel), mma(kernel) {}
+  mlir::LogicalResult write();
+
+private:
+  mlir::LogicalResult writeOp(mlir::Operation *op) override;
+  bool isTensorMemory(mlir::Value ring);
+  void acquire(tile::AcquireOp op);
+  void wait(tile::WaitOp op);
+  void publish(tile::PublishOp op);
+  void release(tile::ReleaseOp op);
+  void releasePending();
+  void addAccs(mlir::Value ring, mlir::ValueRange results);
+  mlir::LogicalResult writeScales(tile::ScalesOp op);
+  mlir::LogicalResult writeMma(tile::MmaOp op);
+  mlir::LogicalResult writeStore(tile::StoreOp op);
+  mlir::LogicalResult writeTiles(tile::ForTilesOp op);
+  mlir::LogicalResult writeFor(mlir::scf::ForOp op);
+
+  Sm100Kernel &kernel;
+  Mma mma;
+  llvm::DenseMap<mlir::Value, Acc> accs;
+  llvm::DenseMap<mlir::Value, Scales> scales;
+  /// Rings of accumulators that are given back when they have been read.
+  llvm::SmallVector<mlir::Value> pending;
+};
+
+} // namespace sm100
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM100_ROLE_H
