@@ -27,15 +27,15 @@ tile.kernel @half target "sm_90a" grid 1 (%a: memref<64x64xf16>, %d: memref<64x6
 
 // -----
 
-!s = !tile.slot<64x256xf4E2M1FN, swizzle 128>
+!s = !tile.slot<64x64xi16, swizzle 128>
 !ring = !tile.ring<2, !s>
-tile.kernel @four target "sm_90a" grid 1 (%a: memref<64x256xf4E2M1FN>) {
+tile.kernel @short target "sm_90a" grid 1 (%a: memref<64x64xi16>) {
   %c0 = arith.constant 0 : index
   %ring = tile.ring : !ring
   tile.role @load warps 4 {
     %x = tile.acquire %ring : !ring
-    // expected-error @+1 {{layer 'four': not lowered for sm_90a: tensor maps of 'f4E2M1FN'; f32, f16, bf16, i32 and 8 bits work (describe 4-bit data as one of them)}}
-    tile.load %a[%c0, %c0] to %x : memref<64x256xf4E2M1FN>, !s
+    // expected-error @+1 {{layer 'short': not lowered for sm_90a: tensor maps of 'i16'; f32, f16, bf16, i32, 4 and 8 bits work}}
+    tile.load %a[%c0, %c0] to %x : memref<64x64xi16>, !s
     tile.publish %ring : !ring
   }
   tile.role @drop warps 4 {

@@ -6,7 +6,7 @@
 // RUN: nibble-opt %s --select-kernels=target=sm_90a --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=HOPPER-REMARK
 
 // 2 m n k = 2 * 4 * 32 * 64. Codes, scales from the next multiple of 64 on, then the global scale: 128 + 64 + 4 and 1024 + 128 + 4.
-// REMARK-DAG: select-kernels {{.*}}as_requested=true, bound=memory, bytes_read=1352, bytes_written=256, chosen=fp4,{{.*}}flops=16384,{{.*}}kernel=gemm.tcgen05.mxf4nvf4, layer=up,{{.*}}reason="the matrix unit multiplies these formats"{{.*}}rejected=[], requested=nvfp4,
+// REMARK-DAG: select-kernels {{.*}}as_requested=true, bound=memory, bytes_read=1352, bytes_written=256, chosen=fp4,{{.*}}flops=16384,{{.*}}kernel=gemm.tcgen05.mxf4nvf4, layer=up,{{.*}}reason="the matrix unit multiplies these formats; not one kernel on tensor cores: A: scales of blocks are not stored in tiles of 128 x 4"{{.*}}rejected=[], requested=nvfp4,
 // REMARK-DAG: select-kernels {{.*}}chosen=fp8,{{.*}}layer=f8,{{.*}}rejected="[{"kernel":"gemm.tcgen05.mxf4nvf4","reason":"operands are fp8, the instruction takes nvfp4 x nvfp4"}{{.*}}requested=fp8
 // REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f16,{{.*}}layer=w4a16,{{.*}}requested="f16 x nvfp4"
 // HOPPER-REMARK-DAG: select-kernels {{.*}}as_requested=true,{{.*}}chosen=f32,{{.*}}kernel=gemm.simt.expand, layer=up,{{.*}}reason="no matrix instruction of this target multiplies nvfp4; the codes are exact in f32"

@@ -318,7 +318,19 @@ tile.kernel @k target "sm_100a" grid 1 () {
   %r = tile.ring : !r
   tile.role @mma warps 4 {
     %s = tile.wait %r : !r
-    // expected-error @below {{comes from a slot of 2x4x2x256x'f8E4M3FN' without swizzle}}
+    // expected-error @below {{comes from slots of Tx8x2x256x'f8E4M3FN' without swizzle}}
+    %t = tile.scales %s : !s -> !tile.scales<128x32xf8E4M3FN>
+  }
+}
+
+// -----
+!s = !tile.slot<1x4x2x256xf8E4M3FN>
+!r = !tile.ring<2, !s>
+tile.kernel @k target "sm_100a" grid 1 () {
+  %r = tile.ring : !r
+  tile.role @mma warps 4 {
+    %s = tile.wait %r : !r
+    // expected-error @below {{has 128 rows of scales in its slots for '!tile.scales<256x16xf8E4M3FN>'}}
     %t = tile.scales %s : !s -> !tile.scales<256x16xf8E4M3FN>
   }
 }
