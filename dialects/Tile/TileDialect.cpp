@@ -75,13 +75,21 @@ LogicalResult RasterAttr::verify(EmitError emitError, Axis, int64_t group) {
   return emitError() << "a group of " << group << " rows of tiles; at least 1";
 }
 
+int64_t SlotType::getElementBits() const {
+  return getSpread() ? 8 : getElement().getIntOrFloatBitWidth();
+}
+
 int64_t SlotType::getBytes() const {
+  return ShapedType::getNumElements(getShape()) * getElementBits() / 8;
+}
+
+int64_t SlotType::getLoadedBytes() const {
   return ShapedType::getNumElements(getShape()) *
          getElement().getIntOrFloatBitWidth() / 8;
 }
 
 int64_t SlotType::getRowBytes() const {
-  return getShape().back() * getElement().getIntOrFloatBitWidth() / 8;
+  return getShape().back() * getElementBits() / 8;
 }
 
 /// What a tensor map can describe.
@@ -106,12 +114,16 @@ static LogicalResult verifyBox(EmitError emitError, ArrayRef<int64_t> shape,
 }
 
 LogicalResult SlotType::verify(EmitError emitError, ArrayRef<int64_t> shape,
-                               Type element, int64_t swizzle) {
+                               Type element, int64_t swizzle, int64_t spread) {
   if (failed(verifyBox(emitError, shape, element)))
     return failure();
+  // PTX ISA, "16b4 with padding": boxes of 128 elements.
+  if (spread && (!isa<Float4E2M1FNType>(element) || shape.back() != 128))
+    return emitError() << "rows of " << shape.back() << " elements of "
+                       << element << " are not spread; 128 of 4 bits are";
   if (!llvm::is_contained({0, 32, 64, 128}, swizzle))
     return emitError() << "swizzle " << swizzle << "; there are 32, 64 and 128";
-  int64_t bits = element.getIntOrFloatBitWidth();
+  int64_t bits = spread ? 8 : element.getIntOrFloatBitWidth();
   if (swizzle && shape.back() * bits != swizzle * 8)
     return emitError() << "rows of " << shape.back() * bits / 8
                        << " bytes in a swizzle that spans " << swizzle;
@@ -145,6 +157,14 @@ LogicalResult ExpandedType::verify(EmitError emitError, ArrayRef<int64_t> shape,
   return verifyMatrix(emitError, "an expanded operand", shape);
 }
 
+LogicalResult OperandType::verify(EmitError emitError, ArrayRef<int64_t> shape,
+                                  Type element) {
+  if (!element.isF16() && !element.isBF16())
+    return emitError() << "operands in tensor memory are f16 or bf16, not "
+                       << element;
+  return verifyMatrix(emitError, "an operand", shape);
+}
+
 LogicalResult FragmentType::verify(EmitError emitError, ArrayRef<int64_t> shape,
                                    Type element) {
   if (!element.isIntOrFloat())
@@ -165,13 +185,19 @@ LogicalResult ScaleTileType::verify(EmitError emitError,
   return success();
 }
 
-bool RingType::isTensorMemory() const { return isa<AccType>(getSlots()[0]); }
+bool RingType::isTensorMemory() const {
+  return isa<AccType, OperandType>(getSlots()[0]);
+}
+
+bool RingType::isOperands() const { return isa<OperandType>(getSlots()[0]); }
 
 int64_t RingType::getColumns() const {
   int64_t columns = 0;
   for (Type slot : getSlots())
     if (auto acc = dyn_cast<AccType>(slot))
       columns += acc.getShape()[1];
+    else if (auto operand = dyn_cast<OperandType>(slot))
+      columns += operand.getColumns();
   return getStages() * columns;
 }
 
@@ -192,8 +218,10 @@ LogicalResult RingType::verify(EmitError emitError, int64_t stages,
   if (stages < 1)
     return emitError() << "a ring of " << stages << " stages; at least 1";
   if (llvm::all_of(slots, llvm::IsaPred<SlotType>) ||
-      llvm::all_of(slots, llvm::IsaPred<AccType>))
+      llvm::all_of(slots, llvm::IsaPred<AccType>) ||
+      llvm::all_of(slots, llvm::IsaPred<OperandType>))
     return success();
-  return emitError() << "a ring holds boxes of shared memory (!tile.slot) or "
-                        "accumulators (!tile.acc), nothing else, not both";
+  return emitError() << "a ring holds boxes of shared memory (!tile.slot), "
+                        "accumulators (!tile.acc) or operands (!tile.operand), "
+                        "nothing else, of one kind";
 }

@@ -100,6 +100,68 @@ LogicalResult ExpandOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
+// tile.expand_into
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyExponent(ExpandIntoOp op) {
+  Type scale = op.getScales() ? op.getScales().getType().getElement() : Type();
+  if (scale && scale.isInteger(32))
+    return op.emitOpError() << "scales lie in elements of their own type";
+  auto exponent = ExpandOp::getExactExponent(
+      op.getFormat(), scale, op.getOperand().getType().getElement());
+  if (exponent && *exponent == int64_t(op.getExponent()))
+    return success();
+  return op.emitOpError() << op.getFormat() << " is not exact in "
+                          << op.getOperand().getType() << " times 2^"
+                          << int64_t(op.getExponent());
+}
+
+/// A slot that was waited for, of so many bytes.
+static LogicalResult verifyPacked(ExpandIntoOp op, Value value, StringRef what,
+                                  int64_t bytes) {
+  auto slot = cast<SlotType>(value.getType());
+  if (!value.getDefiningOp<WaitOp>())
+    return op.emitOpError()
+           << "reads " << what << " that were not waited for (tile.wait)";
+  if (slot.getBytes() == bytes && !slot.getSwizzle())
+    return success();
+  return op.emitOpError() << what << " are " << bytes
+                          << " bytes without swizzle, not " << slot;
+}
+
+LogicalResult ExpandIntoOp::verify() {
+  const Target *target = getTargetOf(*this);
+  if (!target)
+    return failure();
+  if (!target->hasTensorMemory())
+    return emitOpError() << target->name
+                         << " has no tensor memory; use tile.expand";
+  RoleOp role = getRole(*this);
+  if (!role.isWarpgroups() || role.getWarps() != 4)
+    return emitOpError() << "is the work of four warps, beginning at a "
+                            "multiple of 4; role @"
+                         << role.getSymName() << " has " << role.getWarps();
+  if (!getOperand().getDefiningOp<AcquireOp>())
+    return emitOpError() << "writes an operand that was not acquired";
+  ArrayRef<int64_t> shape = getOperand().getType().getShape();
+  if (shape[0] != 128 || shape[1] != 64)
+    return emitOpError() << "makes " << getOperand().getType()
+                         << "; 128 rows of 64 elements work";
+  if (failed(verifyExponent(*this)) ||
+      failed(verifyPacked(*this, getCodes(), "codes",
+                          shape[0] * shape[1] *
+                              getFormat().getIntOrFloatBitWidth() / 8)))
+    return failure();
+  if (!getScales())
+    return success();
+  int64_t per = getPer().value_or(0);
+  if (per != 16 && per != 32)
+    return emitOpError() << "has a scale per " << per
+                         << " elements of K; 16 and 32 work";
+  return verifyPacked(*this, getScales(), "scales", shape[0] * shape[1] / per);
+}
+
+//===----------------------------------------------------------------------===//
 // tile.promote
 //===----------------------------------------------------------------------===//
 

@@ -27,7 +27,20 @@ static int64_t getScaleBlock(Type a, Type b, Type scale) {
   bool isFp4 = isa<Float4E2M1FNType>(a) && isa<Float4E2M1FNType>(b);
   if (isa<Float8E4M3FNType>(scale))
     return isFp4 ? 16 : 0;
-  return isFp4 || (isFloat8(a) && isFloat8(b)) ? 32 : 0;
+  auto isSmall = [](Type type) {
+    return isFloat8(type) || isa<Float4E2M1FNType>(type);
+  };
+  return isSmall(a) && isSmall(b) ? 32 : 0;
+}
+
+/// Next to 8 bits, elements of 4 bits take a byte.
+static LogicalResult verifySpread(MmaOp op, const Target &target) {
+  auto a = dyn_cast<SlotType>(op.getA().getType());
+  SlotType b = op.getB().getType();
+  if (!a || a.getElementBits() == b.getElementBits())
+    return success();
+  return op.emitOpError() << target.name << " multiplies " << a << " and " << b
+                          << " where those of 4 bits are spread";
 }
 
 static InFlightDiagnostic refuse(MmaOp op, const Target &target) {
@@ -93,6 +106,8 @@ static LogicalResult verifyScales(MmaOp op, const Target &target) {
     return refuse(op, target)
            << "has no mma of " << a << " and " << b << " with scales of "
            << types[0].getElement() << " and " << types[1].getElement();
+  if (failed(verifySpread(op, target)))
+    return failure();
   Type operands[] = {op.getA().getType(), op.getB().getType()};
   ArrayRef<int64_t> shapes[] = {op.getShapeA(), op.getB().getType().getShape()};
   for (auto [operand, shape, scales] : llvm::zip(operands, shapes, types)) {
@@ -151,12 +166,16 @@ static LogicalResult verifyOperands(MmaOp op) {
 Type MmaOp::getElementA() {
   if (auto expanded = dyn_cast<ExpandedType>(getA().getType()))
     return expanded.getElement();
+  if (auto operand = dyn_cast<OperandType>(getA().getType()))
+    return operand.getElement();
   return cast<SlotType>(getA().getType()).getElement();
 }
 
 ArrayRef<int64_t> MmaOp::getShapeA() {
   if (auto expanded = dyn_cast<ExpandedType>(getA().getType()))
     return expanded.getShape();
+  if (auto operand = dyn_cast<OperandType>(getA().getType()))
+    return operand.getShape();
   return cast<SlotType>(getA().getType()).getShape();
 }
 

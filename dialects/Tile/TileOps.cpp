@@ -175,7 +175,7 @@ LogicalResult WaitOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
 LogicalResult PublishOp::verify() {
   RingType ring = getRing().getType();
   ArrayRef<Type> wanted = ring.getSlots();
-  if (!ring.isTensorMemory())
+  if (!ring.isTensorMemory() || ring.isOperands())
     wanted = {};
   if (llvm::equal(wanted, getAccs().getTypes()))
     return success();

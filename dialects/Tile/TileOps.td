@@ -130,7 +130,7 @@ def Tile_RingOp : Tile_Op<"ring", [HasParent<"KernelOp">]> {
 
 class Tile_TakeOp<string mnemonic> : Tile_Op<mnemonic, [InferTypeOpAdaptor]> {
   let arguments = (ins Tile_Ring:$ring);
-  let results = (outs Variadic<AnyTypeOf<[Tile_Slot, Tile_Acc]>>:$slots);
+  let results = (outs Variadic<AnyTypeOf<[Tile_Slot, Tile_Acc, Tile_Operand]>>:$slots);
   let assemblyFormat = "$ring attr-dict `:` qualified(type($ring))";
 }
 
@@ -264,11 +264,33 @@ def Tile_ExpandOp : Tile_Op<"expand"> {
   }];
 }
 
+def Tile_ExpandIntoOp : Tile_Op<"expand_into"> {
+  let summary = "codes of 4 or 8 bits in shared memory to an operand in tensor memory";
+  let description = [{
+    As tile.expand, into an acquired stage, by a role of four warps: a thread has
+    a row. Both slots are packed so that what a thread reads at once are 16
+    bytes, those of neighbouring rows side by side (LaneLayout.h): codes are
+    1 x 1 x C x 256 of i32 (512 bytes for each 4 k of 8 bits), scales 1 x 1 x S.
+
+    ```mlir
+    tile.expand_into %o, %c from f4E2M1FN scales(%s : !s) per 16 exponent -7 : !tile.operand<128x64xf16>, !c
+    ```
+  }];
+  let arguments = (ins Tile_Operand:$operand, Tile_Slot:$codes, TypeAttr:$format,
+                       Optional<Tile_Slot>:$scales, OptionalAttr<Tile_Count>:$per,
+                       I64Attr:$exponent);
+  let assemblyFormat = [{
+    $operand `,` $codes `from` $format (`scales` `(` $scales^ `:` qualified(type($scales)) `)` `per` $per)?
+    `exponent` $exponent attr-dict `:` qualified(type($operand)) `,` qualified(type($codes))
+  }];
+  let hasVerifier = 1;
+}
+
 def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
   let summary = "acc + A * transpose(B), over one K block";
   let description = [{
     A is M x K, B is N x K, both K-major, swizzled, from a waited stage; A may be
-    expanded instead. With
+    expanded, or in tensor memory, instead. With
     `scales`, of A and of B, elements count times the scale of their block
     (`f8E4M3FN` per 16, or `f8E8M0FNU` per 32, along K). Legal formats and
     shapes are the target's (TileMma.cpp).
@@ -278,7 +300,7 @@ def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
     %e = tile.mma %a, %b into %c scales(%sa, %sb : !sa, !sb) : !a, !b, !tile.acc<128x256xf32>
     ```
   }];
-  let arguments = (ins AnyTypeOf<[Tile_Slot, Tile_Expanded]>:$a, Tile_Slot:$b, Tile_Acc:$acc,
+  let arguments = (ins AnyTypeOf<[Tile_Slot, Tile_Expanded, Tile_Operand]>:$a, Tile_Slot:$b, Tile_Acc:$acc,
                        Variadic<Tile_ScaleTile>:$scales);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{

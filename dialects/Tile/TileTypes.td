@@ -23,15 +23,24 @@ def Tile_Slot : Tile_Type<"Slot", "slot"> {
     byte. With `swizzle S` (32, 64 or 128 bytes) rows are S bytes long and their
     16-byte chunks are exchanged as TMA does it; the slot is then aligned to 8
     rows. Every extent is at most 256, the last one a multiple of 16 bytes.
+
+    `spread 1`: each 16 elements of 4 bits take 8 bytes, and 8 bytes nothing, as
+    products of 4 and 8 bits want them.
   }];
   let parameters = (ins ArrayRefParameter<"int64_t">:$shape,
                         "::mlir::Type":$element,
-                        DefaultValuedParameter<"int64_t", "0">:$swizzle);
+                        DefaultValuedParameter<"int64_t", "0">:$swizzle,
+                        DefaultValuedParameter<"int64_t", "0">:$spread);
   let assemblyFormat = [{
-    `<` custom<Shaped>($shape, $element) (`,` `swizzle` $swizzle^)? `>`
+    `<` custom<Shaped>($shape, $element) (`,` `swizzle` $swizzle^)?
+    (`,` `spread` $spread^)? `>`
   }];
   let extraClassDeclaration = [{
     int64_t getBytes() const;
+    /// What a copy brings: without the bytes between spread elements.
+    int64_t getLoadedBytes() const;
+    /// Bits that an element takes.
+    int64_t getElementBits() const;
     /// Bytes of the last dimension.
     int64_t getRowBytes() const;
     /// In bytes: 8 rows of the swizzle, or 128.
@@ -56,6 +65,20 @@ def Tile_Expanded : Tile_Shaped<"Expanded", "expanded"> {
   }];
 }
 
+def Tile_Operand : Tile_Shaped<"Operand", "operand"> {
+  let summary = "operand A of an mma in tensor memory: M x K";
+  let description = [{
+    16-bit elements, two in a column; a row in each lane. A role of four warps writes
+    it (tile.expand_into).
+  }];
+  let extraClassDeclaration = [{
+    /// Columns of tensor memory.
+    int64_t getColumns() const {
+      return getShape()[1] * getElement().getIntOrFloatBitWidth() / 32;
+    }
+  }];
+}
+
 def Tile_ScaleTile : Tile_Shaped<"ScaleTile", "scales"> {
   let summary = "block scales in tensor memory: rows x scales along K";
   let description = [{
@@ -76,13 +99,16 @@ def Tile_Ring : Tile_Type<"Ring", "ring"> {
   let summary = "stages that one role fills while others read";
   let description = [{
     Each stage holds all slots, with one full and one empty barrier. Slots are
-    boxes in shared memory, or accumulators in tensor memory, not both.
+    boxes in shared memory, or accumulators in tensor memory, or operands there,
+    of one kind.
   }];
   let parameters = (ins "int64_t":$stages, ArrayRefParameter<"::mlir::Type">:$slots);
   let assemblyFormat = "`<` $stages `,` $slots `>`";
   let extraClassDeclaration = [{
-    /// True if the stages are accumulators in tensor memory.
+    /// True if the stages are accumulators or operands in tensor memory.
     bool isTensorMemory() const;
+    /// True if they are operands.
+    bool isOperands() const;
     /// Bytes of shared memory: all stages, and 16 bytes of barriers for each.
     int64_t getSharedBytes() const;
     /// Columns of tensor memory.

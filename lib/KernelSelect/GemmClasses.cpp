@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmClasses.h"
 
-#include "nibble/KernelSelect/FragmentLayout.h"
+#include "nibble/KernelSelect/LaneLayout.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/KernelSelect/StreamLayout.h"
 
@@ -101,38 +101,6 @@ static std::string whyNotF32(nq::RegionOp region) {
                        {Format::F32, Format::F16, Format::BF16});
 }
 
-/// Codes times block scale that are exact in f16: E2M1 x E4M3 has 6 significant
-/// bits and exponents from -10 to 11; E4M3, INT4 and INT8 codes are f16
-/// numbers. Per-tensor and per-channel scales wait for the epilogue.
-static constexpr Format kExactInF16[] = {Format::F16,        Format::Nvfp4,
-                                         Format::Nvfp4Wide,  Format::Fp8Tensor,
-                                         Format::Fp8Channel, Format::Int8};
-/// E8M0 scales need the exponents of bf16; four significant bits are exact.
-static constexpr Format kExactInBf16[] = {
-    Format::BF16,      Format::Mxfp4,     Format::Mxfp8,     Format::Nvfp4,
-    Format::Nvfp4Wide, Format::Fp8Tensor, Format::Fp8Channel};
-
-static std::string whyNotExpandedF16(nq::RegionOp region) {
-  std::string why = whyNotFormats(region, kExactInF16, kExactInF16);
-  // INT4 group scales are floats of the model: applied to partial sums.
-  if (!why.empty())
-    why = whyNotFormats(region, {Format::F16, Format::Fp8Tensor}, Format::Int4);
-  return why;
-}
-static std::string whyNotExpandedBf16(nq::RegionOp region) {
-  std::string why = whyNotFormats(region, kExactInBf16, kExactInBf16);
-  if (!why.empty())
-    why = whyNotFormats(region, Format::BF16, Format::Int4);
-  return why;
-}
-/// Mixed: f16 activations with E8M0 weights have no common exact 16-bit format;
-/// the weight's scale is applied to partial sums of 32.
-static std::string whyNotMixed(nq::RegionOp region) {
-  return orElse(whyNotFormats(region, {Format::F16, Format::Fp8Tensor},
-                              {Format::Mxfp4, Format::Mxfp8}),
-                [&] { return whyNotBlocks(region, 32); });
-}
-
 /// Codes times scales in f32, on the FMA units: everything but doubles.
 static std::string whyNotExpandedF32(nq::RegionOp region) {
   for (const Product &p : getProducts(region))
@@ -216,6 +184,29 @@ static std::string whyNotStreamedTo(nq::RegionOp region,
 /// (widen-activations).
 static constexpr Format kF16Numbers[] = {Format::F16, Format::F16Codes};
 static constexpr Format kBf16Numbers[] = {Format::BF16, Format::Bf16Codes};
+
+/// Weights of 4 or 8 bits next to 16-bit numbers; codes times block scale are
+/// exact in f16 (E2M1 x E4M3 has 6 significant bits and exponents from -10 to
+/// 11), and with E8M0 scales in bf16. Per-tensor and per-channel scales wait
+/// for the epilogue.
+static std::string whyNotExpandedF16(nq::RegionOp region) {
+  return whyNotFormats(region, kF16Numbers,
+                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Fp8Tensor,
+                        Format::Fp8Channel, Format::Int8, Format::Int4});
+}
+static std::string whyNotExpandedBf16(nq::RegionOp region) {
+  return whyNotFormats(region, kBf16Numbers,
+                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4,
+                        Format::Mxfp8, Format::Fp8Tensor, Format::Fp8Channel,
+                        Format::Int8, Format::Int4});
+}
+/// Mixed: f16 activations with E8M0 weights have no common exact 16-bit format;
+/// the weight's scale is applied to partial sums of 32.
+static std::string whyNotMixed(nq::RegionOp region) {
+  return orElse(
+      whyNotFormats(region, kF16Numbers, {Format::Mxfp4, Format::Mxfp8}),
+      [&] { return whyNotBlocks(region, 32); });
+}
 
 static std::string whyNotStreamedToF16(nq::RegionOp region) {
   return whyNotStreamedTo(region, kF16Numbers);
@@ -373,6 +364,13 @@ static nq::LayoutAttr getFragmentsBf16(RankedTensorType type, MatrixDims dims) {
   return getFragmentLayout(type, dims, BFloat16Type::get(type.getContext()));
 }
 
+static nq::LayoutAttr getLanesF16(RankedTensorType type, MatrixDims dims) {
+  return getLaneLayout(type, dims, Float16Type::get(type.getContext()));
+}
+static nq::LayoutAttr getLanesBf16(RankedTensorType type, MatrixDims dims) {
+  return getLaneLayout(type, dims, BFloat16Type::get(type.getContext()));
+}
+
 static nq::LayoutAttr getStreamF16(RankedTensorType type, MatrixDims dims) {
   return getStreamLayout(type, dims, Float16Type::get(type.getContext()));
 }
@@ -414,6 +412,17 @@ static nq::RequiredLayouts getFragmentOperands(nq::RegionOp region) {
                                                  : getFragmentsF16;
   });
 }
+/// Operands that kernels do not expand yet are stored as they are.
+static nq::RequiredLayouts getLaneOperands(nq::RegionOp region) {
+  return getOperandsWith(region, [](const Product &p) -> LayoutFn {
+    bool isBf16 = llvm::is_contained(kBf16Numbers, p.a);
+    nq::MatmulOp op = p.op;
+    auto type = cast<RankedTensorType>(op.getB().getType());
+    if (!(isBf16 ? getLanesBf16 : getLanesF16)(type, getRightDims(op)))
+      return getKMajorLayout;
+    return isBf16 ? getLanesBf16 : getLanesF16;
+  });
+}
 static nq::RequiredLayouts getPromotedOperands(nq::RegionOp region) {
   return getOperandsWith(region, [](const Product &) -> LayoutFn {
     return getKMajorScalesLayout;
@@ -445,15 +454,17 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
       {"gemm.tcgen05.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
        whyNotBf16, getKMajorOperands},
       {"gemm.tcgen05.f16.expand", F, "gemm", MathFormat::F16,
-       Fidelity::Expanded, whyNotExpandedF16, getKMajorOperands},
+       Fidelity::Expanded, whyNotExpandedF16, getLaneOperands},
       {"gemm.tcgen05.bf16.expand", F, "gemm", MathFormat::BF16,
-       Fidelity::Expanded, whyNotExpandedBf16, getKMajorOperands},
+       Fidelity::Expanded, whyNotExpandedBf16, getLaneOperands},
       {"gemm.tcgen05.f16.promote32", F, "gemm", MathFormat::F16,
        Fidelity::Expanded, whyNotMixed, getKMajorOperands},
       {"gemm.tcgen05.f8f6f4.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
        whyNotLossyFp8, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
        getPitchedOperands},
+      {"gemm.simt.expand", F, "gemm", MathFormat::F32, Fidelity::Expanded,
+       whyNotExpandedF32, getPitchedOperands},
   };
   return kClasses;
 }

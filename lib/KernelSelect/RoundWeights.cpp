@@ -296,7 +296,8 @@ struct RoundWeightsPass : nibble::impl::RoundWeightsBase<RoundWeightsPass> {
     if (!machine)
       return signalPassFailure();
     // Blackwell has a class of its own for it.
-    if (machine->family == TargetFamily::Sm100 || !getOperation()->hasAttr(kEntryAttr))
+    if (machine->family == TargetFamily::Sm100 ||
+        !getOperation()->hasAttr(kEntryAttr))
       return;
     IRRewriter rewriter(&getContext());
     auto regions = getOperation().front().getOps<nq::RegionOp>();

@@ -279,8 +279,7 @@ struct WidenActivationsPass
     std::optional<Machine> machine = getMachine(target, getOperation());
     if (!machine)
       return signalPassFailure();
-    if (machine->family != TargetFamily::Sm90 ||
-        !getOperation()->hasAttr(kEntryAttr))
+    if (!machine->isGpu() || !getOperation()->hasAttr(kEntryAttr))
       return;
     IRRewriter rewriter(&getContext());
     auto regions = getOperation().front().getOps<nq::RegionOp>();

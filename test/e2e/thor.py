@@ -22,11 +22,14 @@ from mlp import write_mlp  # noqa: E402
 # Format of a gated MLP, type of its activations, the class of its products, greatest relative error to the CPU's output.
 FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.tcgen05.bf16", 1e-2),
            ("fp8", "f16", "gemm.tcgen05.f8f6f4", 1e-2), ("nvfp4", "f16", "gemm.tcgen05.mxf4nvf4", 2e-2),
-           ("mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2)]
+           ("mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2), ("mxfp4-mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2),
+           ("nvfp4-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("nvfp4-weight", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
+           ("w4a8", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("fp8-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3),
+           ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
 
 
 def run(tools, engine, device, file):
-    tools.call("nibble-run", "run", engine, "--device", device, "--input", "x=outliers:seed=3", "--output", f"y=@{file}", expect=OK)
+    tools.call("nibble-run", "run", engine, "--device", device, "--input", "x=normal:seed=3", "--output", f"y=@{file}", expect=OK)
     array = np.load(file)
     if array.dtype.itemsize == 2 and array.dtype != np.float16:  # bits of bf16
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -52,9 +55,9 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance):
 
 def mlps(a, tools, goals):
     for fmt, dtype, kernel, tolerance in FORMATS:
-        for m in (1, 7, 50, 129):
+        for m in (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
-            write_mlp(model, fmt, m=m, k=320, n=448, dtype=dtype)
+            write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
             compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance)
 
 

@@ -266,6 +266,19 @@ def mxfp8(L, attributes=True):
     return L.matmul_nk(x, g.node("TRT_MXFP8DequantizeLinear", [w, s], domain=TRT, **dequant))
 
 
+def mxfp4_mxfp8(L):
+    """MXFP8 activations next to MXFP4 weights (Model Optimizer's W4A8_MXFP4_FP8); weights as standard ops write them."""
+    out, g = ELEM[L.dtype], L.at("input_quantizer")
+    q, s = g.node("TRT_MXFP8DynamicQuantize", [L.x.name], domain=TRT, n=2, axis=-1, block_size=32, output_dtype=17)
+    x = g.node("TRT_MXFP8DequantizeLinear", [q, s], domain=TRT, axis=-1, block_size=32, output_dtype=out)
+    codes, scales = F.mxfp4(L.w)
+    g = L.at("weight_quantizer")
+    w = g.init(L.weight + "_q", F.pack4(codes), "e2m1", list(L.w.shape))
+    s = g.init(L.weight + "_scale", scales, "e8m0")
+    w = g.node("DequantizeLinear", [w, s], axis=-1, block_size=32, output_dtype=out)
+    return L.matmul_nk(x, w)
+
+
 def onnx24_mx(L, bits=8):
     """Opset 24: MX weights with FLOAT8E8M0 scales; the activation stays as it is."""
     n, k = L.w.shape
@@ -380,6 +393,7 @@ FORMATS = {
     "onnx21": (onnx21, 21, "standard ops: FP8 activations, blocked INT4 weights"),
     "onnx23": (onnx23, 23, "standard ops: NVFP4 weights"),
     "onnx24-mxfp8": (onnx24_mx, 24, "standard ops: MXFP8 weights, FLOAT8E8M0 scales"),
+    "mxfp4-mxfp8": (mxfp4_mxfp8, 24, "MXFP4 weights, MXFP8 activations"),
     "onnx24-mxfp4": (variant(onnx24_mx, bits=4), 24, "standard ops: MXFP4 weights, FLOAT8E8M0 scales"),
     "onnx25": (variant(int4_cli, block=32), 25, "standard ops: blocked UINT4 weights with zero points"),
 }

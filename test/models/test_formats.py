@@ -20,7 +20,7 @@ GOLDEN_ONNX = "4aaaad3626135f44ffbd82c4327c64dc9a14db6b1ce360afd9945f6537f1d5fc"
 GOLDEN_TORCH = "4aaa9d3626135f34ffbd82c4327c64dc9a14db6b1ce360afd9945f6537f1d5fc"
 
 # Least cosine of a 64x256x512 MLP with outliers against float32, by what is quantized.
-FLOOR = {"dense": 0.999999, "nvfp4": 0.90, "w4a8": 0.95, "int4": 0.95, "onnx21": 0.95, "onnx23": 0.97, "onnx24-mxfp4": 0.95,
+FLOOR = {"dense": 0.999999, "nvfp4": 0.90, "w4a8": 0.95, "int4": 0.95, "onnx21": 0.95, "onnx23": 0.97, "onnx24-mxfp4": 0.95, "mxfp4-mxfp8": 0.95,
          "onnx24-mxfp8": 0.998, "onnx25": 0.96, "fp8": 0.99, "mxfp8": 0.995, "int8": 0.7}
 
 

@@ -80,12 +80,12 @@ protected:
 
   tile::SlotType getSlot(int64_t rows, Type element) {
     return tile::SlotType::get(b.getContext(), {rows, getTileK()}, element,
-                               problem.getShape().getRowBytes());
+                               problem.getShape().getRowBytes(), /*spread=*/0);
   }
   /// A part of the rows of a stage, packed: tiles of 16 rows.
   tile::SlotType getPackedSlot(int64_t perTile, Type element) {
     return tile::SlotType::get(b.getContext(), {rowsOfB() / 16, 1, perTile},
-                               element, 0);
+                               element, /*swizzle=*/0, /*spread=*/0);
   }
   static int64_t codesPerTile(const ExpandedWeight &weight) {
     return weight.format.stageK * weight.format.bits / 2;
@@ -189,6 +189,8 @@ protected:
                 : Value());
       return;
     }
+    if (problem.tensorMemory)
+      return addLanes(factor);
     const ExpandedWeight &weight = *factor.expanded;
     int64_t tiles = llvm::divideCeil(factor.b.rows, 16), blocks = blocksK();
     factors.push_back(addArgument(
@@ -199,6 +201,21 @@ protected:
                                        {tiles, blocks, scalesPerTile(weight)},
                                        weight.scale)
                          : Value());
+  }
+
+  /// LaneLayout.h: 128 rows of 64 k, codes in words.
+  void addLanes(const GemmProblem::Factor &factor) {
+    const ExpandedWeight &weight = *factor.expanded;
+    int64_t tiles = llvm::divideCeil(factor.b.rows, 128), blocks = blocksK();
+    factors.push_back(addArgument(factor.b.place,
+                                  {tiles, blocks, weight.format.bits, 256},
+                                  b.getI32Type()));
+    scales.push_back(
+        weight.scale
+            ? addArgument(weight.scales,
+                          {tiles, blocks, weight.format.stageBlocks(), 128},
+                          weight.scale)
+            : Value());
   }
 
   SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const {
@@ -529,7 +546,11 @@ public:
         b,
         tile::RingType::get(b.getContext(),
                             schedule.getAccStages(problem.getShape()), accs));
+    if (isExpanded())
+      operandRing = tile::RingOp::create(b, getOperands());
     addFinishRole();
+    if (isExpanded())
+      addExpandRole();
     addLoadTilesRole();
     addMultiplyTilesRole();
     int64_t products = problem.factors.size();
@@ -537,19 +558,36 @@ public:
   }
 
 private:
+  bool isExpanded() const { return problem.factors[0].expanded.has_value(); }
+
+  /// 64 k of each weight.
+  tile::RingType getOperands() {
+    SmallVector<Type> types(factors.size(),
+                            tile::OperandType::get(b.getContext(),
+                                                   {rowsOfB(), getTileK()},
+                                                   problem.a.element));
+    return tile::RingType::get(b.getContext(), GemmSchedule::kOperandStages,
+                               types);
+  }
+
   /// An operand in a stage: the slot of its codes, and those of its scales.
   struct Side {
     Value codes, scales;
     bool isM;
     int64_t rows;
-    unsigned slot;
+    bool spread;
+    const ExpandedWeight *expanded = nullptr;
+    unsigned slot = 0;
   };
 
   /// A, then the weights.
   SmallVector<Side> getSides() const {
-    SmallVector<Side> sides{{a, scalesOfA, !schedule.swapped, rowsOfA(), 0}};
+    SmallVector<Side> sides{
+        {a, scalesOfA, !schedule.swapped, rowsOfA(), problem.a.spread}};
     for (auto [codes, scale] : llvm::zip(factors, scales))
-      sides.push_back({codes, scale, schedule.swapped, rowsOfB(), 0});
+      sides.push_back({codes, scale, schedule.swapped, rowsOfB(),
+                       problem.factors[0].b.spread,
+                       isExpanded() ? &*problem.factors[0].expanded : nullptr});
     unsigned next = 0;
     for (Side &side : sides) {
       side.slot = next;
@@ -560,7 +598,7 @@ private:
   static unsigned countScaleSlots(const Side &side) {
     if (!side.scales)
       return 0;
-    return side.isM ? 1 : getScaleTiles(side.rows);
+    return side.isM || side.expanded ? 1 : getScaleTiles(side.rows);
   }
 
   /// Tiles of scales along k in a stage.
@@ -571,14 +609,33 @@ private:
   tile::RingType getStages() {
     SmallVector<Type> slots;
     for (const Side &side : getSides()) {
-      slots.push_back(getSlot(
-          side.rows, cast<MemRefType>(side.codes.getType()).getElementType()));
+      if (side.expanded) {
+        addLaneSlots(*side.expanded, slots);
+        continue;
+      }
+      slots.push_back(tile::SlotType::get(
+          b.getContext(), {side.rows, getTileK()},
+          cast<MemRefType>(side.codes.getType()).getElementType(),
+          problem.getShape().getRowBytes(), side.spread));
       for (unsigned i = 0; i < countScaleSlots(side); ++i)
         slots.push_back(tile::SlotType::get(b.getContext(),
                                             {1, getScalesAlongK(), 2, 256},
-                                            problem.a.scaleElement, 0));
+                                            problem.a.scaleElement,
+                                            /*swizzle=*/0, /*spread=*/0));
     }
     return tile::RingType::get(b.getContext(), schedule.stages, slots);
+  }
+
+  void addLaneSlots(const ExpandedWeight &weight,
+                    SmallVectorImpl<Type> &slots) {
+    auto add = [&](int64_t rows, int64_t columns, Type element) {
+      slots.push_back(tile::SlotType::get(b.getContext(), {1, 1, rows, columns},
+                                          element, /*swizzle=*/0,
+                                          /*spread=*/0));
+    };
+    add(weight.format.bits, 256, b.getI32Type());
+    if (weight.scale)
+      add(weight.format.stageBlocks(), 128, weight.scale);
   }
 
   tile::RoleOp addPlainRole(StringRef name, int64_t warps) {
@@ -616,11 +673,38 @@ private:
     Value k = loop.getInductionVar();
     auto stage = tile::AcquireOp::create(b, ring);
     for (auto [side, first] : llvm::zip(getSides(), firsts)) {
-      tile::LoadOp::create(b, side.codes, ValueRange{side.isM ? m : n, k},
-                           stage.getSlots()[side.slot], tile::AxisAttr());
+      SmallVector<Value> at{side.isM ? m : n, k};
+      if (side.expanded)
+        at.append({index(0), index(0)});
+      tile::LoadOp::create(b, side.codes, at, stage.getSlots()[side.slot],
+                           tile::AxisAttr());
       loadScales(side, first, k, stage);
     }
     tile::PublishOp::create(b, ring, ValueRange());
+  }
+
+  /// Codes of each stage become operands.
+  void addExpandRole() {
+    OpBuilder::InsertionGuard guard(b);
+    addPlainRole("expand", 4);
+    addTiles();
+    auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
+    b.setInsertionPoint(loop.getBody()->getTerminator());
+    auto stage = tile::WaitOp::create(b, ring);
+    auto empty = tile::AcquireOp::create(b, operandRing);
+    SmallVector<Side> sides = getSides();
+    for (auto [side, operand] :
+         llvm::zip(ArrayRef(sides).drop_front(), empty.getSlots())) {
+      const ExpandedWeight &weight = *side.expanded;
+      Value scale = weight.scale ? stage.getSlots()[side.slot + 1] : Value();
+      auto per = weight.scale ? b.getI64IntegerAttr(weight.format.block)
+                              : IntegerAttr();
+      tile::ExpandIntoOp::create(b, operand, stage.getSlots()[side.slot],
+                                 TypeAttr::get(weight.storage), scale, per,
+                                 b.getI64IntegerAttr(weight.exponent));
+    }
+    tile::PublishOp::create(b, operandRing, ValueRange());
+    tile::ReleaseOp::create(b, ring);
   }
 
   /// The tile of 128 rows of scales in which the rows of a tile begin.
@@ -681,6 +765,10 @@ private:
   void addTensorProducts(scf::ForOp loop, Value row) {
     auto stage = tile::WaitOp::create(b, ring);
     SmallVector<Side> sides = getSides();
+    SmallVector<Value> expanded;
+    if (isExpanded())
+      expanded = llvm::to_vector_of<Value>(
+          tile::WaitOp::create(b, operandRing).getSlots());
     SmallVector<Value> factorScales;
     if (scalesOfA)
       for (const Side &side : sides)
@@ -688,7 +776,8 @@ private:
     SmallVector<Value> next;
     for (auto [i, sum] : llvm::enumerate(loop.getRegionIterArgs())) {
       Value left = stage.getSlots()[sides[0].slot],
-            right = stage.getSlots()[sides[1 + i].slot];
+            right = isExpanded() ? expanded[i]
+                                 : stage.getSlots()[sides[1 + i].slot];
       SmallVector<Value> both;
       if (scalesOfA)
         both = {factorScales[0], factorScales[1 + i]};
@@ -698,11 +787,13 @@ private:
       }
       next.push_back(tile::MmaOp::create(b, left, right, sum, both));
     }
+    if (isExpanded())
+      tile::ReleaseOp::create(b, operandRing);
     tile::ReleaseOp::create(b, ring);
     scf::YieldOp::create(b, next);
   }
 
-  Value sums;
+  Value sums, operandRing;
 };
 
 } // namespace

@@ -172,18 +172,21 @@ int64_t ExpandedWeight::getStageBytes() const {
 }
 
 /// A weight of 4 or 8 bits, next to activations of 16.
-static LogicalResult readExpanded(nq::MatmulOp op, Type element,
-                                  MatrixOperand &b, ExpandedWeight &weight,
-                                  std::string &why) {
+static LogicalResult readExpanded(nq::MatmulOp op, bool tensorMemory,
+                                  Type element, MatrixOperand &b,
+                                  ExpandedWeight &weight, std::string &why) {
   RankedTensorType type = typeOf(op.getB());
   auto argument = dyn_cast<BlockArgument>(op.getB());
   if (!argument)
     return no(why, "B is computed in the same kernel");
   MatrixDims dims = op.getTransposeB() ? MatrixDims{0, 1} : MatrixDims{1, 0};
-  auto format = getFragmentFormat(type, dims, element, why);
+  auto format = tensorMemory ? getLaneFormat(type, dims, element, why)
+                             : getFragmentFormat(type, dims, element, why);
   if (!format)
     return failure();
-  if (nq::getLayout(type) != getFragmentLayout(type, dims, element))
+  if (nq::getLayout(type) != (tensorMemory
+                                  ? getLaneLayout(type, dims, element)
+                                  : getFragmentLayout(type, dims, element)))
     return no(why, "the weight is not stored for it");
   nq::ScaledType scaled = nq::getScaledElement(type);
   nq::StorageRegions regions = nq::getStorageRegions(type);
@@ -218,23 +221,28 @@ static LogicalResult readProduct(nq::MatmulOp op, bool tensorMemory,
     return no(why, "B is batched");
   if (failed(readOperand(op.getA(), "A", true, tensorMemory, a, why)))
     return failure();
-  if (isNarrow(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16) {
-    if (tensorMemory)
-      return no(why, "weights next to 16-bit activations are not expanded yet");
-    return readExpanded(op, a.element, b, expanded.emplace(), why);
-  }
+  if (isNarrow(typeOf(op.getB())) && a.element.getIntOrFloatBitWidth() == 16)
+    return readExpanded(op, tensorMemory, a.element, b, expanded.emplace(),
+                        why);
   if (failed(readOperand(op.getB(), "B", op.getTransposeB(), tensorMemory, b,
                          why)))
     return failure();
   if (a.scaleBlock != b.scaleBlock || a.scaleElement != b.scaleElement)
     return no(why, "A and B have scales of different blocks");
-  if (a.scaleBlock &&
-      (a.element.getIntOrFloatBitWidth() != b.element.getIntOrFloatBitWidth()))
-    return no(why, "products of 4 and 8 bits are not written yet");
+  for (MatrixOperand *operand : {&a, &b}) {
+    operand->spread = operand->element.getIntOrFloatBitWidth() == 4 &&
+                      (a.element.getIntOrFloatBitWidth() == 8 ||
+                       b.element.getIntOrFloatBitWidth() == 8);
+    // CUDA driver API, cuTensorMapEncodeTiled: 16U4_ALIGN16B.
+    if (operand->spread && operand->k % 128)
+      return no(why, "K = " + Twine(operand->k) +
+                         " is no multiple of 128: the copy engine spreads "
+                         "whole boxes of codes of 4 bits");
+  }
   if ((a.scaledRows > 0) != (b.scaledRows > 0))
     return no(why, "one operand alone has scales along k");
   bool areBytes = a.element.getIntOrFloatBitWidth() == 8;
-  if (a.element != b.element &&
+  if (a.element != b.element && !a.spread && !b.spread &&
       !(areBytes && b.element.getIntOrFloatBitWidth() == 8))
     return no(why, "A and B have different formats");
   return success();
@@ -361,7 +369,7 @@ LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
 
 GemmShape GemmProblem::getShape() const {
   GemmShape shape{m, n, k};
-  shape.operandBits = a.element.getIntOrFloatBitWidth();
+  shape.operandBits = a.spread ? 8 : a.element.getIntOrFloatBitWidth();
   shape.products = factors.size();
   shape.tensorMemory = tensorMemory;
   shape.scaleBlock = a.scaleBlock;

@@ -7,7 +7,7 @@
 #include "ProductSpace.h"
 
 #include "nibble/Conversion/NqToTile/GemmSchedule.h"
-#include "nibble/KernelSelect/FragmentLayout.h"
+#include "nibble/KernelSelect/LaneLayout.h"
 
 namespace nibble {
 namespace tilegen {
@@ -33,6 +33,8 @@ struct MatrixOperand {
   /// stored in tiles of 128 x 4; 0: there are none.
   int64_t scaleBlock = 0;
   mlir::Type scaleElement; ///< of these
+  /// Codes of 4 bits next to such of 8: they take a byte in a stage.
+  bool spread = false;
   Place scales;
 };
 

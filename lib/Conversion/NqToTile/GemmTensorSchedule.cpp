@@ -34,6 +34,8 @@ static int64_t countScaleTiles(const GemmSchedule &s, const GemmShape &shape) {
 
 int64_t GemmSchedule::getAccStages(const GemmShape &shape) const {
   int64_t left = kTensorColumns - 4 * countScaleTiles(*this, shape);
+  if (shape.expandedBytes)
+    left -= kOperandStages * shape.products * shape.getTileK() / 2;
   return std::min<int64_t>(2, left / (tileN * shape.products));
 }
 
@@ -49,10 +51,10 @@ int64_t GemmSchedule::getSpan(const GemmShape &shape) const {
 
 int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
                                      const GemmShape &shape) {
-  int64_t rows = s.tileM * (s.swapped ? shape.products : 1) +
-                 s.tileN * (s.swapped ? 1 : shape.products);
-  int64_t stage =
-      rows * shape.getRowBytes() + countScaleTiles(s, shape) * kScaleTileBytes;
+  int64_t weights = (s.swapped ? s.tileM : s.tileN) * shape.products;
+  int64_t stage = (s.swapped ? s.tileN : s.tileM) * shape.getRowBytes() +
+                  weights * shape.getWeightBytes() +
+                  countScaleTiles(s, shape) * kScaleTileBytes;
   int64_t bytes = s.stages * (llvm::alignTo(stage, 1024) + 16);
   bytes = llvm::alignTo(bytes, 1024) + 16 * s.getAccStages(shape);
   for (int64_t result : shape.results)
@@ -77,7 +79,9 @@ std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
   if (s.warpgroups != 1 || s.pingPong || s.late || s.splits != 1 ||
       s.getClusterSize() != 1)
     return "one warpgroup finishes tiles; no turns, slices or clusters yet";
-  if (s.swapped && shape.readsElements)
+  if (shape.expandedBytes && !s.swapped)
+    return "weights that are expanded are the M side";
+  if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
   if (!s.swapped && s.getSpan(shape) * *llvm::min_element(shape.results) < 32)
     return "rows of a panel are shorter than 32 bytes";
@@ -115,15 +119,18 @@ double nibble::estimateTensorSeconds(const GemmSchedule &s,
   double loads = (s.tileM * (s.swapped ? shape.products : 1) +
                   s.tileN * (s.swapped ? 1 : shape.products)) *
                  32.0 / kL2PerClock;
-  double loop = steps * std::max(std::max(macs, reads) * shape.products, loads);
+  // Four warps: about 60 instructions for each 16 k of a row.
+  double expands = shape.expandedBytes ? 60.0 : 0;
+  double loop = steps * std::max({std::max(macs, reads) * shape.products, loads,
+                                  expands * shape.products});
   double epilogue = 600 + double(s.tileN) * (30 * shape.products +
                                              4 * shape.getResultBytes());
   double tile =
       s.getAccStages(shape) > 1 ? std::max(loop, epilogue) : loop + epilogue;
   double clocks = waves * tile + 1500 +
                   (s.getAccStages(shape) > 1 ? std::min(loop, epilogue) : 0);
-  double weights =
-      double(shape.n) * shape.products * shape.k * shape.operandBits / 8;
+  double weights = double(shape.n) * shape.products * shape.k *
+                   shape.getWeightBytes() / shape.getTileK();
   return std::max(clocks / kClock, weights / kBandwidth);
 }
 

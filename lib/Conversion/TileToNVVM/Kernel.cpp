@@ -92,7 +92,7 @@ void Kernel::writeBarriers() {
                                NVVM::CacheEvictionPriorityAttr(), map, Value(),
                                c.getUnitAttr());
     for (auto &[value, ring] : shared.rings) {
-      initialize(c, memory, ring.full, ring.stages, 1);
+      initialize(c, memory, ring.full, ring.stages, ring.writers);
       initialize(c, memory, ring.empty, ring.stages,
                  ring.readers * getSharers(*this, ring));
     }

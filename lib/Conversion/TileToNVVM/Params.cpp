@@ -36,8 +36,10 @@ static int64_t getPerUnit(Type element) {
 
 Box nibble::tilecode::getLoadBox(tile::LoadOp load) {
   tile::SlotType slot = load.getSlot().getType();
-  Box box{llvm::to_vector(slot.getShape()), slot.getSwizzle()};
-  box.extents.back() /= getPerUnit(slot.getElement());
+  Box box{llvm::to_vector(slot.getShape()), slot.getSwizzle(),
+          slot.getSpread() != 0};
+  if (!box.spread)
+    box.extents.back() /= getPerUnit(slot.getElement());
   if (auto axis = load.getMulticast())
     box.extents[0] /= tile::getKernel(load).getBlocks(unsigned(*axis));
   return box;
@@ -79,20 +81,25 @@ static int64_t getSwizzle(int64_t bytes) {
 
 static TensorMap makeMap(MemRefType type, int64_t element, const Box &box) {
   TensorMap map;
-  map.type = element;
+  map.type = box.spread ? int64_t(TensorMap::U4x16Spread) : element;
   map.swizzle = getSwizzle(box.swizzle);
   map.sizes = llvm::to_vector(llvm::reverse(type.getShape()));
-  map.sizes.front() /= getPerUnit(type.getElementType());
+  int64_t perUnit = getPerUnit(type.getElementType());
+  if (!box.spread)
+    map.sizes.front() /= perUnit;
   map.box = llvm::to_vector(llvm::reverse(box.extents));
-  int64_t stride = std::max<int64_t>(getElementBytes(type), 1);
-  for (int64_t size : ArrayRef(map.sizes).drop_back())
-    map.strides.push_back(stride *= size);
+  int64_t stride = type.getShape().back() * type.getElementTypeBitWidth() / 8;
+  for (int64_t size : ArrayRef(map.sizes).drop_front()) {
+    map.strides.push_back(stride);
+    stride *= size;
+  }
   return map;
 }
 
 static bool fits(const KernelArg &arg, unsigned value, const Box &box) {
   return arg.kind == KernelArg::Map && arg.value == value &&
          arg.map.swizzle == getSwizzle(box.swizzle) &&
+         (arg.map.type == TensorMap::U4x16Spread) == box.spread &&
          llvm::equal(arg.map.box, llvm::reverse(box.extents));
 }
 

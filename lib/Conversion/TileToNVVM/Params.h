@@ -19,6 +19,7 @@ mlir::InFlightDiagnostic refuse(mlir::Operation *op);
 struct Box {
   llvm::SmallVector<int64_t> extents;
   int64_t swizzle = 0;
+  bool spread = false; ///< elements of 4 bits take a byte
 };
 /// What one block loads of the slot: with multicast, its share of the rows.
 Box getLoadBox(tile::LoadOp load);

@@ -94,6 +94,14 @@ void Rings::acquire(Ring &ring) {
       NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
 }
 
+void Rings::publishByWarp(Ring &ring) {
+  NVVM::SyncWarpOp::create(code, code.get(-1));
+  code.when(code.equal(kernel.threads.lane, 0), [&] {
+    NVVM::MBarrierArriveOp::create(code, Type(), getFullBarrier(ring), Value());
+  });
+  advance(ring);
+}
+
 void Rings::wait(Ring &ring) { waitFor(ring, ring.layout->full); }
 
 void Rings::advance(Ring &ring) {

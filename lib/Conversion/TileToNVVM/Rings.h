@@ -41,6 +41,8 @@ public:
   void awaitEmpty(Ring &ring);
   void wait(Ring &ring);
   void publish(Ring &ring) { advance(ring); }
+  /// What the warp wrote is there: one of the arrivals that fill a stage.
+  void publishByWarp(Ring &ring);
   /// Without products, gives the stage back; with products that may still read
   /// it, gives back the stage before it.
   void release(Ring &ring, bool hasProducts);

@@ -69,7 +69,7 @@ LogicalResult RoleWriter::writeLoad(tile::LoadOp load) {
   Slot slot = slots.find(load.getSlot())->second;
   tile::SlotType type = load.getSlot().getType();
   SmallVector<int64_t> extents(type.getShape());
-  if (type.getElement().getIntOrFloatBitWidth() == 4)
+  if (type.getElementBits() == 4)
     extents.back() /= 2; // bytes, as in the map
   SmallVector<Value> coords;
   for (auto [coord, extent] : llvm::zip(load.getCoords(), extents))

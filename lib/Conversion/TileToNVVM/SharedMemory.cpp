@@ -15,8 +15,8 @@ bool nibble::tilecode::isSingleThread(tile::RoleOp role) {
   bool byThread =
       tile::getTarget(tile::getKernel(role).getTarget())->hasTensorMemory();
   WalkResult uses = role.walk([&](Operation *op) {
-    bool byAll =
-        isa<tile::EpilogueOp>(op) || (isa<tile::MmaOp>(op) && !byThread);
+    bool byAll = isa<tile::EpilogueOp, tile::ExpandIntoOp>(op) ||
+                 (isa<tile::MmaOp>(op) && !byThread);
     return byAll ? WalkResult::interrupt() : WalkResult::advance();
   });
   return !uses.wasInterrupted();
@@ -34,7 +34,7 @@ static RingLayout getLayout(tile::RingType type, int64_t begin) {
     ring.stageBytes = llvm::alignTo(ring.stageBytes, slot.getAlignment());
     ring.slots.push_back(ring.stageBytes);
     ring.stageBytes += slot.getBytes();
-    ring.loadBytes += slot.getBytes();
+    ring.loadBytes += slot.getLoadedBytes();
     alignment = std::max(alignment, slot.getAlignment());
   }
   ring.stageBytes = llvm::alignTo(ring.stageBytes, alignment);
@@ -51,6 +51,8 @@ static void addUsers(RingLayout &ring, Value value) {
       roles.insert(tile::getRole(user));
     if (!isa<tile::AcquireOp>(user))
       continue;
+    if (cast<tile::RingType>(value.getType()).isOperands())
+      ring.writers = tile::getRole(user).getWarps();
     for (Operation *inside : user->getUsers())
       if (auto load = dyn_cast<tile::LoadOp>(inside))
         if (auto multicast = load.getMulticast())

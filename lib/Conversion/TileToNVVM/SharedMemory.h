@@ -21,6 +21,8 @@ struct RingLayout {
   bool multicast[2] = {false, false};
   /// Arrivals that make a stage empty, from one block.
   int64_t readers = 0;
+  /// Arrivals that make it full.
+  int64_t writers = 1;
 };
 
 struct SharedMemory {

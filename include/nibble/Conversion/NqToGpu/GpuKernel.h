@@ -35,7 +35,8 @@ struct TensorMap {
     F16 = 6,
     F32 = 7,
     BF16 = 9,
-    U4x16 = 13
+    U4x16 = 13,
+    U4x16Spread = 14 ///< 8 bytes of 16 elements, then 8 bytes nothing
   };
   enum Swizzle { None = 0, Bytes32 = 1, Bytes64 = 2, Bytes128 = 3 };
   int64_t type = U8, swizzle = None;

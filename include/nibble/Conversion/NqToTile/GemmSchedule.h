@@ -75,6 +75,8 @@ struct GemmSchedule {
   bool late = false;
   int64_t splits = 1; ///< of K
 
+  /// On Blackwell: stages of the ring of operands that are expanded.
+  static constexpr int64_t kOperandStages = 3;
   /// On Blackwell: stages of the ring of accumulators, as many as fit.
   int64_t getAccStages(const GemmShape &shape) const;
   /// On Blackwell: columns of the product that a panel of the store has.

@@ -24,17 +24,22 @@ static bool isFloat4(Type type) { return isa<Float4E2M1FNType>(type); }
 static uint32_t getCode(Type type) {
   if (type.isBF16() || isa<Float8E5M2Type>(type))
     return 1;
-  return 0; // f16, E4M3
+  return isFloat4(type) ? 5 : 0; // f16, E4M3
 }
 
 static Type getElementB(tile::MmaOp op) {
   return op.getB().getType().getElement();
 }
 
+/// Both operands have two elements in a byte.
+static bool isPacked(tile::MmaOp op) {
+  return op.getB().getType().getElementBits() == 4;
+}
+
 /// Along K, of one instruction.
 static int64_t getScalesPerStep(tile::MmaOp op) {
   auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
-  int64_t stepK = kStepBytes * 8 / op.getElementA().getIntOrFloatBitWidth();
+  int64_t stepK = kStepBytes * 8 / op.getB().getType().getElementBits();
   return scales.getShape()[1] * stepK / op.getShapeA()[1];
 }
 
@@ -52,7 +57,7 @@ static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id) {
   ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
   auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
   bool isE8M0 = isa<Float8E8M0FNUType>(scales.getElement());
-  bool packed = isFloat4(op.getElementA());
+  bool packed = isPacked(op);
   uint32_t a = packed ? 1 : getCode(op.getElementA());
   uint32_t b = packed ? 1 : getCode(getElementB(op));
   return id << 4 | a << 7 | b << 10 | uint32_t(shape[1] >> 3) << 17 |
@@ -72,9 +77,6 @@ LogicalResult Mma::check(tile::MmaOp op) {
     return refuse(op) << "sums in " << acc.getElement() << "; f32 works";
   if (acc.getShape()[0] != 128)
     return refuse(op) << "tiles of " << acc.getShape()[0] << " rows; 128 work";
-  if (!op.getScales().empty() &&
-      isFloat4(op.getElementA()) != isFloat4(getElementB(op)))
-    return refuse(op) << "products of 4 and 8 bits";
   return success();
 }
 
@@ -99,12 +101,38 @@ Value Mma::getScale(const Scales &scales, int64_t group) {
   return kernel.getAddress(code.add(scales.column, group * 4 * scales.tiles));
 }
 
+static NVVM::Tcgen05MMACollectorOpAttr discard(Code &code) {
+  return NVVM::Tcgen05MMACollectorOpAttr::get(
+      code.getContext(), NVVM::Tcgen05MMACollectorOp::DISCARD);
+}
+
+/// Without block scales.
+void Mma::issue(tile::MmaOp op, Value target, Value a, Value b, Value adds) {
+  auto kind = op.getElementA().getIntOrFloatBitWidth() == 8
+                  ? Tcgen05MMAKind::F8F6F4
+                  : Tcgen05MMAKind::F16;
+  NVVM::Tcgen05MMAOp::create(
+      code, NVVM::Tcgen05MMAKindAttr::get(code.getContext(), kind),
+      oneBlock(code), discard(code), UnitAttr(), target, a, b,
+      code.get(int32_t(getPlainDescriptor(op))), adds, Value(), Value());
+}
+
+/// 32 bytes of K are 8 columns.
+Acc Mma::multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b) {
+  Value target = kernel.getAddress(acc.column), adds = acc.adds;
+  tile::SlotType type = op.getB().getType();
+  for (int64_t bytes = 0; bytes < type.getRowBytes(); bytes += kStepBytes) {
+    issue(op, target, kernel.getAddress(code.add(a, bytes / 4)),
+          getDescriptor(b, type, bytes), adds);
+    adds = code.constant(code.getI1Type(), 1);
+  }
+  return {acc.column, adds};
+}
+
 Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
                   ArrayRef<Scales> scales) {
   auto typeA = cast<tile::SlotType>(op.getA().getType());
   MLIRContext *context = code.getContext();
-  auto discard = NVVM::Tcgen05MMACollectorOpAttr::get(
-      context, NVVM::Tcgen05MMACollectorOp::DISCARD);
   Value target = kernel.getAddress(acc.column), adds = acc.adds;
   Value always = code.constant(code.getI1Type(), 1);
   int64_t perStep = scales.empty() ? 0 : getScalesPerStep(op);
@@ -112,25 +140,20 @@ Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
     Value left = getDescriptor(a, typeA, bytes),
           right = getDescriptor(b, op.getB().getType(), bytes);
     if (scales.empty()) {
-      auto kind = op.getElementA().getIntOrFloatBitWidth() == 8
-                      ? Tcgen05MMAKind::F8F6F4
-                      : Tcgen05MMAKind::F16;
-      NVVM::Tcgen05MMAOp::create(
-          code, NVVM::Tcgen05MMAKindAttr::get(context, kind), oneBlock(code),
-          discard, UnitAttr(), target, left, right,
-          code.get(int32_t(getPlainDescriptor(op))), adds, Value(), Value());
+      issue(op, target, left, right, adds);
     } else {
       int64_t first = bytes / kStepBytes * perStep;
-      auto kind = !isFloat4(op.getElementA()) ? MMABlockScaleKind::MXF8F6F4
-                  : perStep == 4              ? MMABlockScaleKind::MXF4NVF4
-                                              : MMABlockScaleKind::MXF4;
+      auto kind = !isPacked(op)  ? MMABlockScaleKind::MXF8F6F4
+                  : perStep == 4 ? MMABlockScaleKind::MXF4NVF4
+                                 : MMABlockScaleKind::MXF4;
       auto block = perStep == 4 ? NVVM::Tcgen05MMABlockScale::BLOCK16
                                 : NVVM::Tcgen05MMABlockScale::BLOCK32;
       NVVM::Tcgen05MMABlockScaleOp::create(
           code, NVVM::MMABlockScaleKindAttr::get(context, kind), oneBlock(code),
-          NVVM::Tcgen05MMABlockScaleAttr::get(context, block), discard, target,
-          left, right, code.get(int32_t(getScaledDescriptor(op, first % 4))),
-          adds, getScale(scales[0], first / 4), getScale(scales[1], first / 4));
+          NVVM::Tcgen05MMABlockScaleAttr::get(context, block), discard(code),
+          target, left, right,
+          code.get(int32_t(getScaledDescriptor(op, first % 4))), adds,
+          getScale(scales[0], first / 4), getScale(scales[1], first / 4));
     }
     adds = always;
   }

@@ -33,6 +33,8 @@ public:
   /// Issues the products of a K block. `scales`: none, or of A and of B.
   Acc multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
                llvm::ArrayRef<Scales> scales);
+  /// The same with A in tensor memory, from a column on.
+  Acc multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b);
   /// Copies the scales in slots to tensor memory.
   Scales copyScales(tile::ScalesOp op, llvm::ArrayRef<Slot> slots, Int from);
   /// Everything issued so far arrives at the barrier when it is done.
@@ -43,6 +45,8 @@ private:
   mlir::Value getDescriptor(const Slot &slot, tile::SlotType type,
                             int64_t bytes);
   mlir::Value getScale(const Scales &scales, int64_t group);
+  void issue(tile::MmaOp op, mlir::Value target, mlir::Value a, mlir::Value b,
+             mlir::Value adds);
 
   Sm100Kernel &kernel;
   Code &code;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Role.h"
 
+#include "Expand.h"
 #include "Results.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -34,6 +35,9 @@ LogicalResult Role::writeOp(Operation *inside) {
       })
       .Case([&](tile::ScalesOp copy) { return writeScales(copy); })
       .Case([&](tile::MmaOp product) { return writeMma(product); })
+      .Case([&](tile::ExpandIntoOp expand) {
+        return writeExpand(expand), success();
+      })
       // Evaluated where the last of its results is stored.
       .Case([&](tile::EpilogueOp) { return success(); })
       .Case([&](tile::StoreOp store) { return writeStore(store); })
@@ -50,13 +54,18 @@ bool Role::isTensorMemory(Value ring) {
   return cast<tile::RingType>(ring.getType()).isTensorMemory();
 }
 
-/// The accumulators of the stage that was taken.
+/// The accumulators or operands of the stage that was taken.
 void Role::addAccs(Value ring, ValueRange results) {
   auto type = cast<tile::RingType>(ring.getType());
   Int column = code.add(
       kernel.tensor.rings.lookup(ring),
       code.mul(rings.get(ring).stage, type.getColumns() / type.getStages()));
   for (Value result : results) {
+    if (auto operand = dyn_cast<tile::OperandType>(result.getType())) {
+      operands.insert_or_assign(result, column);
+      column = code.add(column, operand.getColumns());
+      continue;
+    }
     accs[result] = {column, Value()};
     column =
         code.add(column, cast<tile::AccType>(result.getType()).getShape()[1]);
@@ -83,6 +92,10 @@ void Role::wait(tile::WaitOp take) {
 
 void Role::publish(tile::PublishOp give) {
   Ring &ring = rings.get(give.getRing());
+  if (cast<tile::RingType>(give.getRing().getType()).isOperands()) {
+    fence(code, /*after=*/false);
+    return rings.publishByWarp(ring);
+  }
   if (isTensorMemory(give.getRing()))
     mma.commit(rings.getFullBarrier(ring));
   rings.publish(ring);
@@ -96,6 +109,8 @@ void Role::release(tile::ReleaseOp give) {
     mma.commit(rings.getEmptyBarrier(ring));
     return rings.publish(ring);
   }
+  if (!isTensorMemory(give.getRing()))
+    return rings.release(ring, /*hasProducts=*/false);
   pending.push_back(give.getRing());
   for (Operation *user : give.getRing().getUsers())
     for (Operation *reader : user->getUsers())
@@ -135,11 +150,23 @@ LogicalResult Role::writeMma(tile::MmaOp product) {
   SmallVector<Scales> factors;
   for (Value operand : product.getScales())
     factors.push_back(scales.find(operand)->second);
-  accs[product.getResult()] =
-      mma.multiply(product, accs.find(product.getAcc())->second,
-                   slots.find(product.getA())->second,
-                   slots.find(product.getB())->second, factors);
+  const Acc &acc = accs.find(product.getAcc())->second;
+  const Slot &right = slots.find(product.getB())->second;
+  auto left = operands.find(product.getA());
+  Acc sum = left != operands.end()
+                ? mma.multiply(product, acc, left->second, right)
+                : mma.multiply(product, acc, slots.find(product.getA())->second,
+                               right, factors);
+  accs[product.getResult()] = sum;
   return success();
+}
+
+void Role::writeExpand(tile::ExpandIntoOp expand) {
+  Slot scales;
+  if (expand.getScales())
+    scales = slots.find(expand.getScales())->second;
+  expandInto(kernel, expand, slots.find(expand.getCodes())->second, scales,
+             operands.find(expand.getOperand())->second, warp);
 }
 
 static bool isLastStore(tile::StoreOp store) {

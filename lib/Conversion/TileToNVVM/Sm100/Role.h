@@ -24,6 +24,7 @@ private:
   void release(tile::ReleaseOp op);
   void releasePending();
   void addAccs(mlir::Value ring, mlir::ValueRange results);
+  void writeExpand(tile::ExpandIntoOp op);
   mlir::LogicalResult writeScales(tile::ScalesOp op);
   mlir::LogicalResult writeMma(tile::MmaOp op);
   mlir::LogicalResult writeStore(tile::StoreOp op);
@@ -33,6 +34,7 @@ private:
   Sm100Kernel &kernel;
   Mma mma;
   llvm::DenseMap<mlir::Value, Acc> accs;
+  llvm::DenseMap<mlir::Value, Int> operands; ///< columns
   llvm::DenseMap<mlir::Value, Scales> scales;
   /// Rings of accumulators that are given back when they have been read.
   llvm::SmallVector<mlir::Value> pending;

@@ -5,7 +5,7 @@
 using namespace mlir;
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 static Value constantOf(ImplicitLocOpBuilder &b, int64_t bits) {
   return LLVM::ConstantOp::create(b, b.getI32Type(),
@@ -169,5 +169,5 @@ Value powerOfTwo(ImplicitLocOpBuilder &b, Value x) {
   return bits;
 }
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble

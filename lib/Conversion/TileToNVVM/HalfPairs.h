@@ -1,12 +1,12 @@
 // Pairs of f16 or bf16 in registers, and the codes that become some.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_HALFPAIRS_H
-#define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_HALFPAIRS_H
+#ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_HALFPAIRS_H
+#define NIBBLE_LIB_CONVERSION_TILETONVVM_HALFPAIRS_H
 
 #include "Ptx.h"
 
 namespace nibble {
-namespace sm90 {
+namespace tilecode {
 
 /// Two f16 or bf16 in an i32. Codes come eight to a word: bits 4 i and 4 i + 16
 /// are pair i. What is exact is said by tile::ExpandOp::getExactExponent.
@@ -60,7 +60,7 @@ mlir::Value asFloat(mlir::ImplicitLocOpBuilder &b, mlir::Value bits);
 /// is NaN.
 mlir::Value powerOfTwo(mlir::ImplicitLocOpBuilder &b, mlir::Value x);
 
-} // namespace sm90
+} // namespace tilecode
 } // namespace nibble
 
-#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_HALFPAIRS_H
+#endif // NIBBLE_LIB_CONVERSION_TILETONVVM_HALFPAIRS_H
