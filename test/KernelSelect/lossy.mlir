@@ -1,11 +1,12 @@
 // FP8 activations times NVFP4 weights: exact in f16, faster in FP8, which rounds weights and needs a permission. Stages layout and
 // select agree on the class.
-// RUN: nibble-opt %s --select-kernels=target=sm_110a | FileCheck %s --check-prefix=EXACT
+// RUN: nibble-opt %s --widen-activations=target=sm_110a --select-kernels=target=sm_110a | FileCheck %s --check-prefix=EXACT
 // RUN: nibble-opt %s --permit-fallbacks='permissions=*down*:fp8' --assign-layouts=target=sm_110a --select-kernels=target=sm_110a 2>%t | FileCheck %s --check-prefix=LOSSY
 // RUN: FileCheck %s --check-prefix=TOLD < %t
-// RUN: nibble-opt %s --permit-fallbacks='permissions=*up*:fp8,*down*:bf16' --select-kernels=target=sm_110a | FileCheck %s --check-prefix=EXACT
+// RUN: nibble-opt %s --permit-fallbacks='permissions=*up*:fp8,*down*:bf16' --widen-activations=target=sm_110a --select-kernels=target=sm_110a | FileCheck %s --check-prefix=EXACT
 // RUN: not nibble-opt %s --permit-fallbacks='permissions=down' 2>&1 | FileCheck %s --check-prefix=BAD
 
+// EXACT: nq.widen
 // EXACT: nq.region "gemm"
 // EXACT: nibble.kernel_class = "gemm.tcgen05.f16.expand", nibble.math = "f16"
 // LOSSY: nq.region "gemm"

@@ -13,8 +13,8 @@ func.func @format(%x: tensor<4x64x!nq.scaled<f4E2M1FN, f32 per 1x16>>, %w: tenso
 }
 
 // -----
-// K = 40 has a partial block: the tensor core cannot, f16 could, but that is not what the model asks for.
-// CHECK: error: {{.*}}'partial'{{.*}}sm_110a has no kernel for gemm of nvfp4; pad K to 48 in the model, or permit it with --allow-fallback 'partial:f16'
+// K = 40 has a partial block: the tensor core cannot, the FMA units could, but that is not what the model asks for.
+// CHECK: error: {{.*}}'partial'{{.*}}sm_110a has no kernel for gemm of nvfp4; pad K to 48 in the model, or permit it with --allow-fallback 'partial:f32'
 // CHECK: note: {{.*}}gemm.tcgen05.mxf4nvf4: K = 40 is not a multiple of the block 16
 func.func @partial(%x: tensor<4x40x!nq.nvfp4>) -> tensor<4x32xf16> attributes {nibble.entry} {
   %w = nq.constant codes(dense<1> : tensor<640xi8>) scales(dense<56> : tensor<96xi8>) global(dense<0.5> : tensor<f32>) : tensor<32x40x!nq.nvfp4>

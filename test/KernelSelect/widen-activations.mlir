@@ -3,7 +3,8 @@
 // RUN: nibble-opt %s --widen-activations --split-input-file --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=TOLD
 // RUN: nibble-opt %s --widen-activations=target=sm_110a --split-input-file | FileCheck %s --check-prefix=THOR
 
-// THOR-NOT: nq.widen
+// THOR-LABEL: func.func @only_reader
+// THOR: nq.widen
 
 // TOLD: widen-activations {{.*}}bytes=8324, chosen="activations as f16 numbers", instead=4164, kernel=gemm.wgmma.f16.expand, layer=down, reason="{{.*}}stored by the kernel that makes them"
 // CHECK-LABEL: func.func @only_reader

@@ -89,7 +89,7 @@ def WidenActivations : Pass<"widen-activations", "::mlir::func::FuncOp"> {
     A remark says how many bytes that takes. No value changes.
 
     Leaves products alone that run on tensor cores as they are, and says of others why
-    widening does not help. Does nothing for targets but sm_90a. Refuses nothing but names that
+    widening does not help. Does nothing on the CPU. Refuses nothing but names that
     are no target. Example:
     test/KernelSelect/widen-activations.mlir.
   }];

@@ -61,7 +61,7 @@ func.func private @f(!tile.scales<208x16xf8E4M3FN>)
 func.func private @f(!tile.ring<0, !tile.slot<8x128xi8>>)
 
 // -----
-// expected-error @below {{a ring holds boxes of shared memory (!tile.slot) or accumulators (!tile.acc), nothing else, not both}}
+// expected-error @below {{a ring holds boxes of shared memory (!tile.slot), accumulators (!tile.acc) or operands (!tile.operand), nothing else, of one kind}}
 func.func private @f(!tile.ring<2, !tile.slot<8x128xi8>, !tile.acc<64x64xf32>>)
 
 // -----
