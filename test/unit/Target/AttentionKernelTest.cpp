@@ -1,6 +1,7 @@
 // Attention as one kernel, compiled and compared with the reference
 // interpreter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionSizes.h"
 #include "FusedRun.h"
 
 using namespace nibble::test;
@@ -9,25 +10,18 @@ using std::to_string;
 
 namespace {
 
-struct Shape {
-  int64_t batch, heads, kvHeads, queries, keys, depth, width;
-};
-
 /// Attention and `tail`, which computes %y of type `type` from %a; further
 /// arguments as the tail names them.
 struct Text {
-  Shape s;
+  AttentionSizes s;
   string element = "f32", result = "f32", options = "", mask = "";
   string tail = "", type = "", arguments = "";
   string scale = "0.125";
 
-  string heads() const {
-    return tensor({s.batch, s.heads, s.queries, s.width}, result);
-  }
+  string heads() const { return s.resultType(result); }
   string str() const {
-    string q = tensor({s.batch, s.heads, s.queries, s.depth}, element),
-           k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, element),
-           v = tensor({s.batch, s.kvHeads, s.keys, s.width}, element);
+    string q = s.queryType(element), k = s.keyType(element),
+           v = s.valueType(element);
     string y = tail.empty() ? "%a" : "%y", out = tail.empty() ? heads() : type;
     return "func.func @k(%q: " + q + ", %k: " + k + ", %v: " + v +
            (mask.empty() ? "" : ", %m: " + mask) + arguments + ") -> " + out +
@@ -53,7 +47,7 @@ void check(const Text &text) { check(text, limitOf(text.result)); }
 
 /// Heads and positions change places, heads merge.
 void mergeHeads(Text &text) {
-  const Shape &s = text.s;
+  const AttentionSizes &s = text.s;
   string swapped = tensor({s.batch, s.queries, s.heads, s.width}, text.result);
   text.type = tensor({s.batch, s.queries, s.heads * s.width}, text.result);
   text.tail = "%e = tensor.empty() : " + swapped +
@@ -65,10 +59,12 @@ void mergeHeads(Text &text) {
 }
 
 TEST(AttentionKernel, ComputesAllSizes) {
-  for (Shape s :
-       {Shape{1, 2, 2, 64, 64, 32, 32}, Shape{2, 3, 3, 37, 53, 72, 72},
-        Shape{1, 1, 1, 1, 1, 1, 1}, Shape{1, 2, 2, 7, 17, 20, 12},
-        Shape{1, 1, 1, 130, 259, 16, 24}, Shape{1, 4, 4, 3, 8, 5, 40}})
+  for (AttentionSizes s : {AttentionSizes{1, 2, 2, 64, 64, 32, 32},
+                           AttentionSizes{2, 3, 3, 37, 53, 72, 72},
+                           AttentionSizes{1, 1, 1, 1, 1, 1, 1},
+                           AttentionSizes{1, 2, 2, 7, 17, 20, 12},
+                           AttentionSizes{1, 1, 1, 130, 259, 16, 24},
+                           AttentionSizes{1, 4, 4, 3, 8, 5, 40}})
     check({s});
 }
 
@@ -114,9 +110,9 @@ TEST(AttentionKernel, PacksLongKeysInChunks) {
 
 TEST(AttentionKernel, MasksTheFuture) {
   for (const char *options : {", causal", ", causal, bottom_right"})
-    for (Shape s :
-         {Shape{1, 2, 2, 50, 50, 16, 16}, Shape{2, 1, 1, 9, 41, 16, 16},
-          Shape{1, 1, 1, 41, 9, 16, 16}})
+    for (AttentionSizes s : {AttentionSizes{1, 2, 2, 50, 50, 16, 16},
+                             AttentionSizes{2, 1, 1, 9, 41, 16, 16},
+                             AttentionSizes{1, 1, 1, 41, 9, 16, 16}})
       check({s, "f32", "f32", options});
 }
 
@@ -155,8 +151,9 @@ TEST(AttentionKernel, GivesZerosWhereNothingIsSeen) {
 }
 
 TEST(AttentionKernel, StoresInTheOrderOfTheNextReader) {
-  for (Shape s : {Shape{2, 4, 2, 21, 30, 16, 16}, Shape{1, 4, 1, 1, 30, 16, 24},
-                  Shape{1, 3, 3, 100, 30, 16, 72}}) {
+  for (AttentionSizes s : {AttentionSizes{2, 4, 2, 21, 30, 16, 16},
+                           AttentionSizes{1, 4, 1, 1, 30, 16, 24},
+                           AttentionSizes{1, 3, 3, 100, 30, 16, 72}}) {
     Text text{s, "f16", "f16"};
     mergeHeads(text);
     check(text);
@@ -165,7 +162,7 @@ TEST(AttentionKernel, StoresInTheOrderOfTheNextReader) {
 
 TEST(AttentionKernel, Quantizes) {
   struct {
-    Shape s;
+    AttentionSizes s;
     const char *type, *operands;
   } cases[] = {
       // One scale: a head at a time.

@@ -1,6 +1,7 @@
 // Attention on the filled part of a cache, compared with the reference: what
 // slots hold that are not filled does not matter.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionSizes.h"
 #include "FusedRun.h"
 
 using namespace nibble::test;
@@ -10,12 +11,8 @@ using Lengths = std::vector<int64_t>;
 
 namespace {
 
-struct Shape {
-  int64_t batch, heads, kvHeads, queries, keys, depth, width;
-};
-
 struct Text {
-  Shape s;
+  AttentionSizes s;
   string element = "f16", options = "", mask = "", number = "i64";
   int64_t count = 1;  ///< of lengths
   string cached = ""; ///< keys and values, if others than queries
@@ -30,10 +27,8 @@ struct Text {
 };
 
 string Text::str() const {
-  string q = tensor({s.batch, s.heads, s.queries, s.depth}, element),
-         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, ofCache()),
-         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, ofCache()),
-         y = tensor({s.batch, s.heads, s.queries, s.width}, ofResult()),
+  string q = s.queryType(element), k = s.keyType(ofCache()),
+         v = s.valueType(ofCache()), y = s.resultType(ofResult()),
          n = tensor({count}, number);
   return "func.func @k(%q: " + q + ", %k: " + k + ", %v: " + v + ", %n: " + n +
          (mask.empty() ? "" : ", %m: " + mask) + ") -> " + y +
@@ -88,7 +83,7 @@ private:
 
   /// NaN behind the last key of each head; codes come first.
   void poison(const Lengths &lengths) {
-    const Shape &s = text.s;
+    const AttentionSizes &s = text.s;
     for (size_t operand : {1, 2}) {
       int64_t row = (operand == 1 ? s.depth : s.width) * text.bytesOfCache();
       for (int64_t head = 0; head < s.batch * s.kvHeads; ++head) {
@@ -220,7 +215,8 @@ TEST(AttentionLengths, Clusters) {
 
 /// FP8 values are expanded before those behind the last key are cleared.
 TEST(AttentionLengths, Float8) {
-  auto float8 = [](Shape s, const string &element, const string &options = "") {
+  auto float8 = [](AttentionSizes s, const string &element,
+                   const string &options = "") {
     Text text{s, element, options};
     text.cached = "!nq.fp8";
     text.result = "f16";

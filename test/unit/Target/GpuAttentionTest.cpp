@@ -1,6 +1,7 @@
 // Attention on tensor cores, on the emulated GPU, compared with the reference
 // interpreter row by row.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionSizes.h"
 #include "GpuFusedHarness.h"
 
 using namespace nibble::test;
@@ -9,12 +10,8 @@ using std::to_string;
 
 namespace {
 
-struct Shape {
-  int64_t batch, heads, kvHeads, queries, keys, depth, width;
-};
-
 struct Text {
-  Shape s;
+  AttentionSizes s;
   string element = "f16", options = "", mask = "";
   string scale = "0.125";
   bool interleaved = false; ///< q, k and v are [b, s, h, d]
@@ -31,8 +28,8 @@ struct Text {
 };
 
 /// `name` as [b, h, s, d], from [b, s, h, d] in memory.
-string transposed(const string &name, Shape s, int64_t heads, int64_t rows,
-                  int64_t width, const string &element) {
+string transposed(const string &name, AttentionSizes s, int64_t heads,
+                  int64_t rows, int64_t width, const string &element) {
   string from = tensor({s.batch, rows, heads, width}, element),
          to = tensor({s.batch, heads, rows, width}, element);
   return "%e" + name + " = tensor.empty() : " + to + "\n%" + name +
@@ -41,10 +38,8 @@ string transposed(const string &name, Shape s, int64_t heads, int64_t rows,
 }
 
 string Text::str() const {
-  string q = tensor({s.batch, s.heads, s.queries, s.depth}, element),
-         k = tensor({s.batch, s.kvHeads, s.keys, s.depth}, ofCache()),
-         v = tensor({s.batch, s.kvHeads, s.keys, s.width}, ofCache()),
-         y = tensor({s.batch, s.heads, s.queries, s.width}, ofResult());
+  string q = s.queryType(element), k = s.keyType(ofCache()),
+         v = s.valueType(ofCache()), y = s.resultType(ofResult());
   string head = "%q: " + q + ", %k: " + k + ", %v: " + v, body;
   if (interleaved) {
     head =
@@ -354,7 +349,7 @@ TEST(GpuAttention, KeepsSmallWeightsOfLargeValues) {
 // FP8 operands
 //===----------------------------------------------------------------------===//
 
-Text float8(Shape s, const string &q, const string &cached = "!nq.fp8",
+Text float8(AttentionSizes s, const string &q, const string &cached = "!nq.fp8",
             const string &result = "f16") {
   Text text{s, q};
   text.cached = cached, text.result = result;
@@ -449,7 +444,8 @@ TEST(GpuAttention, LeavesOtherCodesToFmaUnits) {
 // Results as codes
 //===----------------------------------------------------------------------===//
 
-Text quantized(Shape s, const string &element, const string &codes = "!nq.fp8",
+Text quantized(AttentionSizes s, const string &element,
+               const string &codes = "!nq.fp8",
                const string &codesScale = "f32") {
   Text text{s, element};
   text.codes = codes, text.codesScale = codesScale;
@@ -475,8 +471,9 @@ TEST(GpuAttention, QuantizesInClusters) {
 
 /// What tensor cores do not take still runs.
 TEST(GpuAttention, LeavesTheRestToFmaUnits) {
-  for (Shape s : {Shape{1, 1, 1, 9, 20, 20, 16}, Shape{1, 1, 1, 9, 20, 16, 12},
-                  Shape{1, 1, 1, 9, 20, 264, 16}}) {
+  for (AttentionSizes s : {AttentionSizes{1, 1, 1, 9, 20, 20, 16},
+                           AttentionSizes{1, 1, 1, 9, 20, 16, 12},
+                           AttentionSizes{1, 1, 1, 9, 20, 264, 16}}) {
     Text text{s};
     GpuFusedRun run(text.str(), /*onCpu=*/false);
     EXPECT_EQ(run.ptx.find("wgmma"), string::npos);
