@@ -4,6 +4,7 @@
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Support/StableSort.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/Support/Format.h"
@@ -113,7 +114,7 @@ std::vector<unsigned> MemoryPlan::getLive(int64_t step) const {
   for (auto [i, buffer] : llvm::enumerate(buffers))
     if (buffer.first <= step && step <= buffer.last)
       live.push_back(i);
-  llvm::stable_sort(live, [&](unsigned a, unsigned b) {
+  stableSort(live, [&](unsigned a, unsigned b) {
     return buffers[a].size > buffers[b].size;
   });
   return live;
@@ -140,9 +141,8 @@ nibble::getConstantsBySize(ModuleOp module) {
         constants.push_back({&op, getBytes(type)});
     }
   }
-  llvm::stable_sort(constants, [](const auto &a, const auto &b) {
-    return a.second > b.second;
-  });
+  stableSort(constants,
+             [](const auto &a, const auto &b) { return a.second > b.second; });
   return constants;
 }
 

@@ -1,6 +1,7 @@
 // Three orders of steps, and the peak of an order.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Analysis/OrderSteps.h"
+#include "nibble/Support/StableSort.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -154,7 +155,7 @@ private:
   /// As if the graph were a tree.
   void estimate(unsigned i) {
     operands[i] = edges.before[i];
-    llvm::stable_sort(operands[i], [&](unsigned a, unsigned b) {
+    stableSort(operands[i], [&](unsigned a, unsigned b) {
       return need[a] - result[a] > need[b] - result[b];
     });
     int64_t held = 0;

@@ -1,6 +1,7 @@
 // Places buffers in several orders, then improves the best one.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Analysis/PackBuffers.h"
+#include "nibble/Support/StableSort.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
@@ -66,8 +67,7 @@ private:
   template <typename Key> Order makeOrder(Key key) const {
     Order order(buffers.size());
     std::iota(order.begin(), order.end(), 0);
-    llvm::stable_sort(order,
-                      [&](unsigned a, unsigned b) { return key(a) > key(b); });
+    stableSort(order, [&](unsigned a, unsigned b) { return key(a) > key(b); });
     return order;
   }
 

@@ -3,6 +3,7 @@
 #include "nibble/Report/Explain.h"
 
 #include "nibble/KernelSelect/Machine.h"
+#include "nibble/Support/StableSort.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -141,8 +142,8 @@ private:
       return std::make_pair(*layer.getString("entry"),
                             *layer.getInteger("region"));
     };
-    llvm::stable_sort(
-        layers, [&](const auto &a, const auto &b) { return key(a) < key(b); });
+    stableSort(layers,
+               [&](const auto &a, const auto &b) { return key(a) < key(b); });
   }
 
   json::Object *findLayer(llvm::StringRef entry, int64_t region) {
@@ -189,7 +190,7 @@ private:
 
   /// Their passes run in parallel: the order in which remarks came is chance.
   static void sortForSeveralEntries(std::vector<const Decision *> &list) {
-    llvm::stable_sort(list, [](const Decision *a, const Decision *b) {
+    stableSort(list, [](const Decision *a, const Decision *b) {
       return std::tie(a->layer, a->pass, a->args) <
              std::tie(b->layer, b->pass, b->args);
     });
