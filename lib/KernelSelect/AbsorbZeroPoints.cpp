@@ -3,13 +3,10 @@
 #include "ConstantWeight.h"
 
 #include "nibble/KernelSelect/FragmentLayout.h"
-#include "nibble/KernelSelect/Machine.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Reference/RefTensor.h"
 #include "nibble/Transforms/Quantize/Layers.h"
 #include "nibble/Transforms/Remarks.h"
-
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_ABSORBZEROPOINTS
@@ -58,25 +55,16 @@ struct AbsorbZeroPointsPass
       AbsorbZeroPointsPass>::AbsorbZeroPointsBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target, getOperation());
-    if (!machine)
-      return signalPassFailure();
-    if (machine->family != TargetFamily::Sm90 ||
-        !getOperation()->hasAttr(kEntryAttr))
-      return;
-    auto regions = getOperation().front().getOps<nq::RegionOp>();
-    for (nq::RegionOp region : llvm::to_vector(regions))
-      for (const Product &product : getProducts(region))
-        if (isCandidate(product) && failed(replace(region, product.op)))
-          return signalPassFailure();
+    if (failed(replaceSm90Weights(
+            getOperation(), target, isCandidate,
+            [&](auto region, auto op) { return replace(region, op); })))
+      signalPassFailure();
   }
 
   static bool isCandidate(const Product &product) {
     nq::MatmulOp op = product.op;
-    RankedTensorType type = tensorOf(op.getB());
-    nq::ScaledType scaled = nq::getScaledElement(type);
-    return scaled && scaled.getZeroPoint() && type.getRank() == 2 &&
-           isa<BlockArgument>(op.getB()) && getConstantWeight(op);
+    nq::ScaledType scaled = nq::getScaledElement(op.getB().getType());
+    return scaled && scaled.getZeroPoint();
   }
 
   static void refuse(nq::MatmulOp op, const Twine &why) {

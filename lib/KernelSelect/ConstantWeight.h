@@ -6,6 +6,7 @@
 #include "nibble/KernelSelect/Product.h"
 #include "nibble/Transforms/Fuse/Regions.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -16,6 +17,23 @@ namespace nibble {
 inline nq::ConstantOp getConstantWeight(nq::MatmulOp op) {
   return fuse::getSource(op.getB()).getDefiningOp<nq::ConstantOp>();
 }
+
+/// Whether B is a constant matrix that comes into the region from outside.
+inline bool hasConstantWeight(nq::MatmulOp op) {
+  return llvm::isa<mlir::BlockArgument>(op.getB()) &&
+         llvm::cast<mlir::RankedTensorType>(op.getB().getType()).getRank() ==
+             2 &&
+         getConstantWeight(op);
+}
+
+/// Calls `replace` for all products of an entry for which hasConstantWeight
+/// and `isCandidate` hold, until it fails; nothing if `target`, which must be
+/// one, is not of the family sm_90a.
+mlir::LogicalResult replaceSm90Weights(
+    mlir::func::FuncOp entry, llvm::StringRef target,
+    llvm::function_ref<bool(const Product &)> isCandidate,
+    llvm::function_ref<mlir::LogicalResult(nq::RegionOp, nq::MatmulOp)>
+        replace);
 
 /// Bytes of a part of a constant, copied.
 inline mlir::ElementsAttr makeBytes(mlir::OpBuilder &builder,

@@ -2,11 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ConstantWeight.h"
 
-#include "nibble/KernelSelect/Machine.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Transforms/Remarks.h"
-
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace nibble {
 #define GEN_PASS_DEF_REPEATSCALES
@@ -27,9 +24,7 @@ static bool isCandidate(const Product &product) {
   RankedTensorType type = tensorOf(op.getB());
   constexpr Format kWide[] = {Format::F16, Format::BF16, Format::F16Codes,
                               Format::Bf16Codes};
-  if (product.b != Format::Fp8Block || !llvm::is_contained(kWide, product.a) ||
-      type.getRank() != 2 || !isa<BlockArgument>(op.getB()) ||
-      !getConstantWeight(op))
+  if (product.b != Format::Fp8Block || !llvm::is_contained(kWide, product.a))
     return false;
   nq::ScaledType scaled = nq::getScaledElement(type);
   int64_t row = op.getTransposeB() ? 0 : 1;
@@ -73,17 +68,10 @@ struct RepeatScalesPass : nibble::impl::RepeatScalesBase<RepeatScalesPass> {
   using nibble::impl::RepeatScalesBase<RepeatScalesPass>::RepeatScalesBase;
 
   void runOnOperation() override {
-    std::optional<Machine> machine = getMachine(target, getOperation());
-    if (!machine)
-      return signalPassFailure();
-    if (machine->family != TargetFamily::Sm90 ||
-        !getOperation()->hasAttr(kEntryAttr))
-      return;
-    auto regions = getOperation().front().getOps<nq::RegionOp>();
-    for (nq::RegionOp region : llvm::to_vector(regions))
-      for (const Product &product : getProducts(region))
-        if (isCandidate(product) && failed(replace(region, product.op)))
-          return signalPassFailure();
+    if (failed(replaceSm90Weights(
+            getOperation(), target, isCandidate,
+            [&](auto region, auto op) { return replace(region, op); })))
+      signalPassFailure();
   }
 
   LogicalResult replace(nq::RegionOp region, nq::MatmulOp op) {

@@ -217,9 +217,8 @@ private:
     nq::MatmulOp op = product.op;
     bool isByte =
         product.a == Format::Fp8Tensor || product.a == Format::Fp8Channel;
-    return isByte && isFourBit(product.b) && isa<BlockArgument>(op.getB()) &&
-           isa<Float8E4M3FNType>(getCodeType(tensorOf(op.getA()))) &&
-           tensorOf(op.getB()).getRank() == 2 && getConstantWeight(op);
+    return isByte && isFourBit(product.b) && hasConstantWeight(op) &&
+           isa<Float8E4M3FNType>(getCodeType(tensorOf(op.getA())));
   }
 
   /// "" if FP8 on the matrix unit is faster than 16 bits, with twice the bytes
