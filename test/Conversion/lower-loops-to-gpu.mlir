@@ -51,9 +51,13 @@ func.func private @softmax(%a: tensor<970x970xf32>) -> tensor<970x970xf32> {
 }
 
 // One launch: the last block writes the scale that goes on. 16 bytes per read.
+// The sum waits for gains and scale: they are not read behind the barrier.
 // CHECK-LABEL: gpu.func @norm_quantize(
 // CHECK-SAME: known_block_size = array<i32: 256, 1, 1>, nibble.blocks = 971 : i64
 // CHECK: vector.load %arg0{{.*}} {alignment = 16 : i64} : memref<1986560xf16>, vector<8xf16>
+// CHECK: vector.load %arg1{{.*}} {alignment = 16 : i64} : memref<2048xf16>, vector<8xf16>
+// CHECK: llvm.inline_asm {{.*}}mul.lo.u32
+// CHECK: gpu.shuffle
 // CHECK: gpu.barrier
 // CHECK-NOT: vector.load %arg
 // CHECK: vector.store {{.*}} {alignment = 8 : i64} : memref<1986560xi8>, vector<8xi8>

@@ -1,11 +1,11 @@
 // Writes the units of jobs as code of a thread.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "LoopsEmit.h"
+#include "HiddenUse.h"
 #include "LaneMath.h"
 #include "LoopEmitter.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -60,48 +60,23 @@ private:
   }
 
   /// What guards depend on comes from memory, too: that and what is stored
-  /// shall be read at the same time. Compilers, the assembler among them, move
-  /// reads behind the branch on the guard, unless it depends on them: on
-  /// something that is always true, which they do not know.
+  /// shall be read at the same time, not behind the branch on the guard.
   void readBeforeGuards() {
-    Value all;
+    HiddenUse reads(b);
     for (cpu::Node &node : nest.dag.getNodes()) {
       if (node.kind != cpu::Node::Kind::Load || !node.lin.terms.empty())
         continue;
-      Value word = firstWord(loops.emit(&node));
-      if (word)
-        all = all ? arith::OrIOp::create(b, all, word).getResult() : word;
+      Value value = loops.emit(&node);
+      if (!isa<VectorType>(value.getType()))
+        continue;
+      loops.moveInside();
+      reads.add(value);
     }
-    if (all)
-      loops.setCondition(isSquareRest(all));
-  }
-
-  /// 32 bits of a vector.
-  Value firstWord(Value value) {
-    auto type = dyn_cast<VectorType>(value.getType());
-    int64_t bits =
-        type ? type.getNumElements() * type.getElementTypeBitWidth() : 0;
-    if (bits == 0 || bits % 32)
-      return {};
-    loops.moveInside();
-    value = vector::BitCastOp::create(
-        b, VectorType::get(bits / 32, b.getI32Type()), value);
-    return vector::ExtractOp::create(b, value, 0);
-  }
-
-  /// Squares are 0 or 1 modulo 4.
-  Value isSquareRest(Value x) {
-    Value rest =
-        LLVM::InlineAsmOp::create(
-            b, b.getI32Type(), x,
-            "{ .reg .b32 a; mul.lo.u32 a, $1, $1; and.b32 $0, a, 2; }", "=r,r",
-            /*has_side_effects=*/false, /*is_align_stack=*/false,
-            LLVM::tailcallkind::TailCallKind::None,
-            LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
-            ArrayAttr())
-            .getResult(0);
+    if (reads.empty())
+      return;
     Value zero = arith::ConstantOp::create(b, b.getI32IntegerAttr(0));
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, rest, zero);
+    loops.setCondition(
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, reads.zero(), zero));
   }
 
   void set(ArrayRef<Value> results) {

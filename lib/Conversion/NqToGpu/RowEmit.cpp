@@ -1,6 +1,7 @@
 // Code of rows whose elements stay in registers.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "RowEmit.h"
+#include "HiddenUse.h"
 #include "LoopEmitter.h"
 #include "LoopsTeam.h"
 
@@ -29,7 +30,7 @@ constexpr auto kNoOverflow =
 class RowEmitter : public LoadCache {
 public:
   RowEmitter(GpuFunction &f, const KernelStages &stages, const RowPlan &plan)
-      : f(f), b(f.b), stages(stages), plan(plan) {}
+      : f(f), b(f.b), stages(stages), plan(plan), early(f.b) {}
 
   void run(ArrayRef<int64_t> rowShape, Value block) {
     // Or the assembler keeps a few variables in memory, so that registers are
@@ -221,8 +222,15 @@ private:
       for (Node &node : nest.nest->dag.getNodes())
         if (node.kind == Node::Kind::Load && node.lin.terms.empty() &&
             !findWritten(node.buffer))
-          loops.emit(&node);
+          noteEarly(nest, loops.emit(&node));
     }
+  }
+
+  /// What folds before `nest` do not use anyway, they wait for.
+  void noteEarly(const RowNest &nest, Value value) {
+    bool isNew = known.insert(value).second;
+    if (isNew && &nest != &plan.nests.front())
+      early.add(value);
   }
 
   //===--------------------------------------------------------------------===//
@@ -307,8 +315,13 @@ private:
       value = foldLanes(b, *nest.nest->reduction, i, value);
   }
 
-  Values foldThreads(const RowNest &nest, ArrayRef<Value> sums) {
+  Values foldThreads(const RowNest &nest, Values sums) {
     const Reduction &reduction = *nest.nest->reduction;
+    Type type = sums.front().getType();
+    if (!early.empty() && (type.isF32() || type.isInteger(32))) {
+      sums.front() = early.tie(sums.front());
+      early.clear();
+    }
     if (plan.team <= 32)
       return foldWarp(b, reduction, plan.team, sums);
     return foldWarps(f, reduction, plan.team / 32, sums);
@@ -373,6 +386,8 @@ private:
   Value lane, hasRow;
   RowNest current;
   int64_t turn = 0;
+  HiddenUse early; ///< reads for later stages than the first
+  llvm::DenseSet<Value> known;
   std::map<Key, Value> registers;
 };
 
