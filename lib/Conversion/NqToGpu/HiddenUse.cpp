@@ -39,17 +39,25 @@ void HiddenUse::add(Value value) {
   addWord(value);
 }
 
-/// Squares are 0 or 1 modulo 4.
-Value HiddenUse::zero() const {
+static Value assemble(ImplicitLocOpBuilder &b, StringRef text, Value operand) {
   return LLVM::InlineAsmOp::create(
-             b, b.getI32Type(), all,
-             "{ .reg .b32 a; mul.lo.u32 a, $1, $1; and.b32 $0, a, 2; }", "=r,r",
+             b, b.getI32Type(), operand, text, "=r,r",
              /*has_side_effects=*/false, /*is_align_stack=*/false,
              LLVM::tailcallkind::TailCallKind::None,
              LLVM::AsmDialectAttr::get(b.getContext(),
                                        LLVM::AsmDialect::AD_ATT),
              ArrayAttr())
       .getResult(0);
+}
+
+/// Squares are 0 or 1 modulo 4.
+Value HiddenUse::zero() const {
+  return assemble(b, "{ .reg .b32 a; mul.lo.u32 a, $1, $1; and.b32 $0, a, 2; }",
+                  all);
+}
+
+Value HiddenUse::hide(Value number) const {
+  return assemble(b, "mov.b32 $0, $1;", number);
 }
 
 Value HiddenUse::tie(Value number) const {

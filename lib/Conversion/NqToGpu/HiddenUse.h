@@ -25,6 +25,8 @@ public:
   mlir::Value zero() const;
   /// The same number of 32 bits, which depends on that as well.
   mlir::Value tie(mlir::Value number) const;
+  /// The same i32, of which LLVM knows nothing.
+  mlir::Value hide(mlir::Value number) const;
 
 private:
   void addWord(mlir::Value word);

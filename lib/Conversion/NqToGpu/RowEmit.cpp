@@ -82,7 +82,7 @@ private:
     Value number = block;
     lane = f.threadId();
     if (plan.rowsPerBlock > 1) {
-      lane = rest(f.threadId(), plan.team);
+      lane = hideBits(rest(f.threadId(), plan.team));
       Value team = divide(f.threadId(), plan.team);
       number = arith::MulIOp::create(b, block, index(plan.rowsPerBlock));
       number = arith::AddIOp::create(b, number, team);
@@ -97,6 +97,17 @@ private:
       row[d] = d ? rest(number, rowShape[d]) : number;
     for (int64_t j = 0; j < plan.runs; ++j)
       placeRun(j);
+  }
+
+  /// A number below the team's size. If compilers knew its bits, they would
+  /// compute positions of runs by bitwise operations of their own, not as one
+  /// address and constants.
+  Value hideBits(Value number) {
+    if (plan.runs == 1 || !llvm::isPowerOf2_64(plan.team))
+      return number;
+    Value word = arith::IndexCastOp::create(b, b.getI32Type(), number);
+    return arith::IndexCastUIOp::create(b, b.getIndexType(),
+                                        HiddenUse(b).hide(word));
   }
 
   void placeRun(int64_t j) {
