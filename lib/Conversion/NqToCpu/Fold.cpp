@@ -1,7 +1,10 @@
 // How the accumulators of a reduction are combined.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Fold.h"
+#include "GpuCode.h"
 #include "LaneMath.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using vector::CombiningKind;
@@ -23,7 +26,10 @@ Value combine(ImplicitLocOpBuilder &b, const Reduction &reduction, unsigned i,
     if (arith::MulFOp product = findFusedProduct(term))
       return math::FmaOp::create(b, product.getLhs(), product.getRhs(),
                                  accumulator);
+  // What is one instruction: of GPUs, without the NaN cases of arith.
   if (kind == CombiningKind::MAXNUMF && reduction.looseMaximum) {
+    if (isGpuCode(b))
+      return LLVM::MaxNumOp::create(b, term, accumulator);
     Value larger =
         arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, term, accumulator);
     return arith::SelectOp::create(b, larger, term, accumulator);
