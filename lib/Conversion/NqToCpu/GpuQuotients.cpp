@@ -43,16 +43,17 @@ static int64_t bitsOf(double number) {
   return int64_t(llvm::bit_cast<uint32_t>(float(number)));
 }
 
-/// What `fast` gives if s is in [least, above), numbers of which none is
-/// negative, else what `slow` does.
-static ValueRange choosePath(Lanes s, double least, double above,
-                             TypeRange types,
+/// s in [least, above), numbers of which none is negative.
+static Lanes isIn(Lanes s, double least, double above) {
+  return compareInt(arith::CmpIPredicate::ult, s.asInt() - bitsOf(least),
+                    bitsOf(above) - bitsOf(least));
+}
+
+/// What `fast` gives if `inRange`, else what `slow` does.
+static ValueRange choosePath(Lanes inRange, TypeRange types,
                              llvm::function_ref<SmallVector<Value>()> fast,
                              llvm::function_ref<SmallVector<Value>()> slow) {
-  ImplicitLocOpBuilder &b = *s.b;
-  Lanes inRange =
-      compareInt(arith::CmpIPredicate::ult, s.asInt() - bitsOf(least),
-                 bitsOf(above) - bitsOf(least));
+  ImplicitLocOpBuilder &b = *inRange.b;
   auto branch = scf::IfOp::create(b, types, inRange.v, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
@@ -148,7 +149,7 @@ static Reciprocal reciprocal(Lanes s) {
     return SmallVector<Value>{r.high.v, r.low.v};
   };
   ValueRange results = choosePath(
-      s, kLeast, kMost, {s.type(), s.type()},
+      isIn(s, kLeast, kMost), {s.type(), s.type()},
       [&] { return parts(quickReciprocal(s)); },
       [&] { return parts(anyReciprocal(s)); });
   return {s.wrap(results[0]), s.wrap(results[1])};
@@ -162,6 +163,33 @@ static Reciprocal reciprocal(Lanes s) {
 Lanes divideForCode(Lanes x, Lanes scale) {
   auto s = sharedScale(x, scale);
   return s ? reciprocal(*s).times(x) : x / scale;
+}
+
+/// x / s, rounded, with r = 1 / s to an ulp or better: what compilers make of a
+/// quotient, without the cases that need care. By 6, too (all fractions were
+/// tried).
+static Lanes quickQuotient(Lanes x, Lanes s, Lanes r) {
+  Lanes q = x * r;
+  return fma(fma(negate(q), s, x), r, q);
+}
+
+/// Where x / 6 is denormal and not rounded like that, the code is 0. The
+/// reciprocal of s is there before x, as a rule.
+Lanes sixthForCode(Lanes x, Lanes s) {
+  if (!isGpuCode(*x.b) || !mayBranch(*x.b) || isa<VectorType>(x.type()) ||
+      isa<VectorType>(s.type()))
+    return x / 6.0 / s;
+  Lanes rough = roughReciprocal(s);
+  Lanes r = fma(rough, residual(s, rough), rough);
+  Lanes inRange = x.wrap(arith::AndIOp::create(*x.b, isIn(s, kLeast, kMost).v,
+                                               isIn(x, 0, kMost).v));
+  return x.wrap(choosePath(
+      inRange, x.type(),
+      [&]() -> SmallVector<Value> {
+        Lanes sixth = quickQuotient(x, x.c(6.0), x.c(1.0f / 6.0f));
+        return {quickQuotient(sixth, s, r).v};
+      },
+      [&]() -> SmallVector<Value> { return {(x / 6.0 / s).v}; })[0]);
 }
 
 //===----------------------------------------------------------------------===//
@@ -200,7 +228,8 @@ static Lanes e2m1OfPairs(const PackedHalves &pairs, Lanes x, Lanes s,
   auto type = VectorType::get(cast<VectorType>(x.type()).getNumElements() / 8,
                               b.getI32Type());
   ValueRange words = choosePath(
-      s, pairs.isBf16 ? 0x1p-80 : 0, std::numeric_limits<float>::infinity(),
+      isIn(s, pairs.isBf16 ? 0x1p-80 : 0,
+           std::numeric_limits<float>::infinity()),
       type,
       [&]() -> SmallVector<Value> {
         return {vector::FromElementsOp::create(b, type, e2m1Words(pairs, s))};
@@ -218,7 +247,7 @@ std::optional<Lanes> e2m1CodeOnGpu(Lanes x, Lanes scale,
     return e2m1OfPairs(*pairs, x, *s, byDivision);
   // A scale in this range has no NaN in its block.
   ValueRange codes = choosePath(
-      *s, kLeast, kMost, x.intType(32),
+      isIn(*s, kLeast, kMost), x.intType(32),
       [&]() -> SmallVector<Value> { return {e2m1Code(x, *s).v}; },
       [&]() -> SmallVector<Value> { return {byDivision().v}; });
   return (x.wrap(codes[0]) & 15).resize(8);

@@ -12,6 +12,9 @@ namespace cpu {
 /// x / scale, unless all lanes of a GPU have one scale.
 Lanes divideForCode(Lanes x, Lanes scale);
 
+/// A number with the same E4M3 code as x / 6 / scale; x is not negative.
+Lanes sixthForCode(Lanes x, Lanes scale);
+
 /// The E2M1 codes (i8) of x / scale; any code of NaN. Nothing if that is not
 /// worth code of its own: on CPUs, and where lanes have scales of their own.
 /// `byDivision` gives them (as i32) for scales that are no numbers or not

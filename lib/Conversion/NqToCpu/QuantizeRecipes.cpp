@@ -55,7 +55,7 @@ static Lanes scaleTarget(Lanes amax, Lanes global, Nvfp4Recipe recipe) {
     return select(isZero(a), a.c(1.0), a / global);
   }
   case Nvfp4Recipe::TrtDynamic:
-    return amax / 6.0 / global;
+    return sixthForCode(amax, global);
   case Nvfp4Recipe::CompressedTensors:
     return global * (amax / 6.0);
   case Nvfp4Recipe::TransformerEngine:
@@ -63,7 +63,7 @@ static Lanes scaleTarget(Lanes amax, Lanes global, Nvfp4Recipe recipe) {
   case Nvfp4Recipe::Torchao:
     break;
   }
-  return minFloat(maxFloat(amax / 6.0 / global, 0x1p-6), 448);
+  return minFloat(maxFloat(sixthForCode(amax, global), 0x1p-6), 448);
 }
 
 Lanes nvfp4ScaleCode(Lanes amax, Lanes global, Nvfp4Recipe recipe) {

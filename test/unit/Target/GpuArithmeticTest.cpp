@@ -325,6 +325,52 @@ TEST(GpuArithmetic, Nvfp4Codes) {
   }
 }
 
+/// By a sixth, then the scale of all blocks: both quotients rounded.
+TEST(GpuArithmetic, Nvfp4Scales) {
+  Pairs pairs(
+      [](Lanes x, Lanes scale) -> Value {
+        ImplicitLocOpBuilder &b = *x.b;
+        auto at = [&](Lanes lanes, int64_t i) {
+          return lanes.wrap(vector::ExtractOp::create(b, lanes.v, i));
+        };
+        SmallVector<Value> codes;
+        for (int64_t i : {0, 1})
+          codes.push_back(cpu::nvfp4ScaleCode(at(x, i), at(scale, 0),
+                                              rt::Nvfp4Recipe::TrtDynamic)
+                              .v);
+        return vector::FromElementsOp::create(
+            b, VectorType::get(2, b.getI8Type()), codes);
+      },
+      "f32", "i8");
+  std::vector<float> globals{1,      0x1p-60f, 0x1.8p59f, 0x1p60f, 0x1p-61f,
+                             1e-30f, 1e-40f,   0,         kInf,    kNan};
+  std::mt19937 random(11);
+  for (int i = 0; i < 40; ++i)
+    globals.push_back(fromBits((117 + i % 20) << 23 | (random() & 0x7fffff)));
+  std::vector<float> maxima, x, s;
+  for (float number : manyNumbers())
+    if (!std::signbit(number))
+      maxima.push_back(number);
+  for (float global : globals) {
+    // Quotients that are ties of codes, and next to them.
+    std::vector<float> ties;
+    addTies(ties, rt::StorageFormat::E4M3FN);
+    for (float tie : ties)
+      if (tie >= 0 && std::isfinite(tie * 6 * global))
+        x.push_back(tie * 6 * global);
+    for (size_t i = random() % 13; i < maxima.size(); i += 13)
+      x.push_back(maxima[i]);
+    x.resize(llvm::alignTo(x.size(), 2));
+    s.resize(x.size(), global);
+  }
+  auto codes = pairs.run<uint8_t>(x, s);
+  for (size_t i = 0; i < x.size(); ++i)
+    ASSERT_TRUE(isSameCode(
+        rt::StorageFormat::E4M3FN, codes[i],
+        rt::encode(rt::StorageFormat::E4M3FN, x[i] / 6.0f / s[i]) & 0x7f))
+        << x[i] << " / 6 / " << s[i] << ": " << int(codes[i]);
+}
+
 /// Scales for all numbers of 16 bits: quotients of them that are the borders of
 /// codes and their neighbours, others of all sizes, and those that have a path
 /// of their own.
