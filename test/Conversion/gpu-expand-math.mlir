@@ -45,12 +45,24 @@ func.func @logistic(%x: f32) -> f32 {
 // CHECK-LABEL: func.func @inverse_root
 // CHECK: llvm.call_intrinsic "llvm.nvvm.rsqrt.approx.f"
 // CHECK: math.fma
-// CHECK: arith.minnumf
+// CHECK: llvm.intr.minnum
 // CHECK: math.fma
 // CHECK-NOT: arith.divf
 func.func @inverse_root(%x: f32) -> f32 {
   %one = arith.constant 1.0 : f32
   %s = math.sqrt %x : f32
+  %y = arith.divf %one, %s : f32
+  return %y : f32
+}
+
+// As norms have it: no denormal numbers.
+// CHECK-LABEL: func.func @inverse_root_of_sum
+// CHECK: llvm.call_intrinsic "llvm.nvvm.rsqrt.approx.ftz.f"
+func.func @inverse_root_of_sum(%x: f32) -> f32 {
+  %one = arith.constant 1.0 : f32
+  %small = arith.constant 1.0e-6 : f32
+  %v = arith.addf %x, %small : f32
+  %s = math.sqrt %v : f32
   %y = arith.divf %one, %s : f32
   return %y : f32
 }

@@ -48,9 +48,17 @@ Fx reciprocal(Fx x) {
   });
 }
 
+/// A sum with a constant like this is zero or at least 2^-124.
+bool isNeverDenormal(Fx x) {
+  auto sum = matchConstant<arith::AddFOp>(x.v);
+  return sum && sum->second >= 0x1p-100;
+}
+
 /// 1 / sqrt(x) to 2^-22.9 (PTX ISA).
 Fx roughInverseRoot(Fx x) {
-  auto name = x.b->getStringAttr("llvm.nvvm.rsqrt.approx.f");
+  auto name =
+      x.b->getStringAttr(isNeverDenormal(x) ? "llvm.nvvm.rsqrt.approx.ftz.f"
+                                            : "llvm.nvvm.rsqrt.approx.f");
   return perElement(x, [&](Value of) -> Value {
     return LLVM::CallIntrinsicOp::create(*x.b, of.getType(), name,
                                          ValueRange{of})
@@ -200,7 +208,8 @@ struct ExpandLogistic : OpRewritePattern<arith::DivFOp> {
 Fx inverseRootOf(Fx x) {
   Fx root = roughInverseRoot(x);
   Fx error = fma(-(x * root), root, x.c(1));
-  error = x.wrap(arith::MinNumFOp::create(*x.b, error.v, x.c(1).v));
+  // Not that of arith, which becomes three instructions.
+  error = x.wrap(LLVM::MinNumOp::create(*x.b, error.v, x.c(1).v));
   return fma(root * 0.5, error, root);
 }
 
