@@ -85,6 +85,21 @@ func.func private @norm_nvfp4(%x: tensor<970x2048xf16>, %g: tensor<2048xf16>, %s
   return %q : tensor<970x2048x!nq.nvfp4>
 }
 
+// 72 threads have such a row: four rows on nine warps, parts of eight threads.
+// CHECK-LABEL: gpu.func @norm_nvfp4_narrow(
+// CHECK-SAME: workgroup(%{{.*}} : memref<36xf32
+// CHECK-SAME: known_block_size = array<i32: 288, 1, 1>, nibble.blocks = 244 : i64
+// CHECK-COUNT-3: gpu.shuffle
+// CHECK-NOT: gpu.shuffle
+// CHECK: gpu.barrier
+// CHECK-NOT: gpu.barrier
+// CHECK: gpu.return
+func.func private @norm_nvfp4_narrow(%x: tensor<970x1152xf16>, %g: tensor<1152xf16>, %s: tensor<f32>) -> tensor<970x1152x!nq.nvfp4> {
+  %n = nq.norm rms %x scale(%g : tensor<1152xf16>) {axis = 1 : i64, epsilon = 1.0e-6 : f64} : tensor<970x1152xf16> -> tensor<970x1152xf16>
+  %q = nq.quantize %n recipe("trt-dynamic") global(%s : tensor<f32>) : tensor<970x1152xf16> -> tensor<970x1152x!nq.nvfp4>
+  return %q : tensor<970x1152x!nq.nvfp4>
+}
+
 // Both halves of a pair are read once.
 // CHECK-LABEL: gpu.func @rope(
 // CHECK-COUNT-4: vector.load %{{.*}} {alignment = 16 : i64} : {{.*}} vector<8xf16>

@@ -239,41 +239,39 @@ static Value combineAll(ImplicitLocOpBuilder &b,
   return values.front();
 }
 
-Values foldWarps(GpuFunction &f, const cpu::Reduction &reduction, int64_t warps,
-                 ArrayRef<Value> values) {
+Values foldGroups(GpuFunction &f, const cpu::Reduction &reduction,
+                  int64_t lanes, int64_t groups, Value first,
+                  ArrayRef<Value> values) {
   ImplicitLocOpBuilder &b = f.b;
-  Values mine = foldWarp(b, reduction, 32, values), memory, result;
-  Value lane = arith::RemUIOp::create(b, f.threadId(), f.index(32));
-  Value warp = arith::DivUIOp::create(b, f.threadId(), f.index(32));
+  Values mine = foldWarp(b, reduction, lanes, values), memory, result;
+  Value lane = arith::RemUIOp::create(b, f.threadId(), f.index(lanes));
+  Value group = arith::DivUIOp::create(b, f.threadId(), f.index(lanes));
   for (Value value : mine)
-    memory.push_back(f.makeShared(value.getType(), f.getThreads() / 32));
+    memory.push_back(f.makeShared(value.getType(), f.getThreads() / lanes));
   Value isFirst =
       arith::CmpIOp::create(b, arith::CmpIPredicate::eq, lane, f.index(0));
-  auto first = scf::IfOp::create(b, isFirst, /*withElseRegion=*/false);
-  b.setInsertionPoint(first.thenYield());
+  auto leave = scf::IfOp::create(b, isFirst, /*withElseRegion=*/false);
+  b.setInsertionPoint(leave.thenYield());
   for (auto [value, buffer] : llvm::zip(mine, memory))
-    memref::StoreOp::create(b, value, buffer, warp);
-  b.setInsertionPointAfter(first);
+    memref::StoreOp::create(b, value, buffer, group);
+  b.setInsertionPointAfter(leave);
   mlir::gpu::BarrierOp::create(b);
-  Value base = f.index(0);
-  if (f.getThreads() > warps * 32)
-    base = arith::SubIOp::create(
-        b, warp, arith::RemUIOp::create(b, warp, f.index(warps)).getResult());
   auto at = [&](Value buffer, Value number) -> Value {
-    return memref::LoadOp::create(
-        b, buffer, arith::AddIOp::create(b, base, number).getResult());
+    if (first)
+      number = arith::AddIOp::create(b, first, number);
+    return memref::LoadOp::create(b, buffer, number);
   };
-  if (warps <= 8) {
+  if (groups <= 8 || lanes < 32) {
     for (auto [i, buffer] : llvm::enumerate(memory)) {
       Values all;
-      for (int64_t k = 0; k < warps; ++k)
+      for (int64_t k = 0; k < groups; ++k)
         all.push_back(at(buffer, f.index(k)));
       result.push_back(combineAll(b, reduction, i, all));
     }
     return result;
   }
-  Value has =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ult, lane, f.index(warps));
+  Value has = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, lane,
+                                    f.index(groups));
   Value safe = arith::SelectOp::create(b, has, lane, f.index(0));
   for (auto [i, buffer] : llvm::enumerate(memory)) {
     Value other = at(buffer, safe);

@@ -42,12 +42,14 @@ llvm::SmallVector<mlir::Value> foldWarp(mlir::ImplicitLocOpBuilder &b,
                                         int64_t lanes,
                                         llvm::ArrayRef<mlir::Value> values);
 
-/// The same for teams of `warps` warps of which a block is made, by memory that
-/// nothing else uses, with one barrier.
-llvm::SmallVector<mlir::Value> foldWarps(GpuFunction &f,
-                                         const cpu::Reduction &reduction,
-                                         int64_t warps,
-                                         llvm::ArrayRef<mlir::Value> values);
+/// The same for a team of `groups` groups of `lanes` threads, by memory that
+/// nothing else uses, with one barrier. `first` is the number of the team's
+/// first group in the block; null is 0.
+llvm::SmallVector<mlir::Value> foldGroups(GpuFunction &f,
+                                          const cpu::Reduction &reduction,
+                                          int64_t lanes, int64_t groups,
+                                          mlir::Value first,
+                                          llvm::ArrayRef<mlir::Value> values);
 
 } // namespace gpu
 } // namespace nibble

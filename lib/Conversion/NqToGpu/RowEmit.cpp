@@ -83,7 +83,7 @@ private:
     lane = f.threadId();
     if (plan.rowsPerBlock > 1) {
       lane = hideBits(rest(f.threadId(), plan.team));
-      Value team = divide(f.threadId(), plan.team);
+      team = divide(f.threadId(), plan.team);
       number = arith::MulIOp::create(b, block, index(plan.rowsPerBlock));
       number = arith::AddIOp::create(b, number, team);
     }
@@ -335,7 +335,11 @@ private:
     }
     if (plan.team <= 32)
       return foldWarp(b, reduction, plan.team, sums);
-    return foldWarps(f, reduction, plan.team / 32, sums);
+    Value first;
+    if (plan.rowsPerBlock > 1)
+      first = arith::MulIOp::create(b, team, index(plan.team / plan.group));
+    return foldGroups(f, reduction, plan.group, plan.team / plan.group, first,
+                      sums);
   }
 
   /// Every warp, or team if that is smaller, has all elements.
@@ -394,7 +398,7 @@ private:
   const KernelStages &stages;
   const RowPlan &plan;
   Values row, runs, hasRun;
-  Value lane, hasRow;
+  Value team, lane, hasRow; ///< team: which one of the block, if it has more
   RowNest current;
   int64_t turn = 0;
   HiddenUse early; ///< reads for later stages than the first

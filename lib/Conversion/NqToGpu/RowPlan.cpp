@@ -4,6 +4,8 @@
 
 #include "llvm/Support/MathExtras.h"
 
+#include <numeric>
+
 using namespace mlir;
 
 namespace nibble {
@@ -22,6 +24,9 @@ static constexpr int64_t kMostElements = 32, kMostOfBlocks = 24,
 static constexpr int64_t kWidestBlock = 16;
 /// Threads of a block that does several rows.
 static constexpr int64_t kBlock = 128;
+/// Threads of a block whose warps share rows, and of the part of a warp that
+/// has one row; parts of a row.
+static constexpr int64_t kMostShared = 512, kLeastGroup = 8, kMostGroups = 16;
 
 SmallVector<unsigned> RowNest::loops() const {
   SmallVector<unsigned> result(outer);
@@ -277,6 +282,7 @@ private:
       return false;
     }
     plan.rowsPerBlock = std::max<int64_t>(kBlock / plan.team, 1);
+    shareWarps(all);
     // A granule is of one warp.
     for (const RowNest &row : plan.nests) {
       int64_t lanes = row.granule / plan.width;
@@ -286,6 +292,22 @@ private:
         return false;
     }
     return true;
+  }
+
+  /// If a row leaves much of its last warp idle, warps have the end of one row
+  /// and the beginning of the next. Granules that threads have alone only.
+  void shareWarps(int64_t all) {
+    if (!plan.hasOwnBlocks || plan.runs != 1 || plan.team <= 32 ||
+        (plan.team - all) * 5 < plan.team ||
+        llvm::any_of(plan.nests, [](auto &row) { return row.isSmall; }))
+      return;
+    int64_t group = std::gcd(all, int64_t(32)), rows = 32 / group;
+    if (group < kLeastGroup || all / group > kMostGroups ||
+        all * rows > kMostShared)
+      return;
+    plan.team = all;
+    plan.group = group;
+    plan.rowsPerBlock = rows;
   }
 
   /// Long runs per thread, if there are threads enough. Blocks of more than 512

@@ -38,7 +38,8 @@ using ElementKey = llvm::SmallVector<int64_t>;
 struct RowPlan {
   unsigned rowDims = 0;
   int64_t rows = 1, size = 1, width = 1;
-  int64_t team = 32;         ///< a power of two, or a multiple of 32
+  int64_t team = 32;         ///< a power of two, or a multiple of `group`
+  int64_t group = 32;        ///< threads of a warp that have one row, at most
   int64_t runs = 1;          ///< per thread
   int64_t rowsPerBlock = 1;  ///< block = team * rowsPerBlock threads
   bool hasOwnBlocks = false; ///< a thread folds blocks of a row alone

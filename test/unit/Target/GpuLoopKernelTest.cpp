@@ -132,7 +132,8 @@ void checkNormAndQuantize(const std::string &kind, const std::string &shape,
 
 TEST(GpuLoopKernel, NormAndQuantize) {
   for (std::string kind : {"rms", "layer"})
-    for (std::string shape : {"9x2048", "5x1152", "7x96", "150x352", "2x16384"})
+    for (std::string shape :
+         {"9x2048", "5x1152", "7x96", "6x640", "150x352", "2x16384"})
       for (std::string element : {"f32", "f16", "bf16"}) {
         checkNormAndQuantize(
             kind, shape, element, "!nq.nvfp4",
