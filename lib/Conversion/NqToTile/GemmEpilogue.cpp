@@ -1,6 +1,7 @@
 // From tensors as functions of an index to arithmetic on accumulators.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmEpilogue.h"
+#include "nibble/Support/StableSort.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -197,7 +198,7 @@ GemmShape GemmEpilogue::getShape() const {
 void GemmEpilogue::sortOperands() {
   SmallVector<unsigned> order =
       llvm::to_vector(llvm::seq<unsigned>(0, operands.size()));
-  llvm::stable_sort(order, [&](unsigned a, unsigned b) {
+  stableSort(order, [&](unsigned a, unsigned b) {
     return operands[a].kind < operands[b].kind;
   });
   SmallVector<EpilogueOperand> sorted;
