@@ -453,6 +453,34 @@ static LogicalResult verifyLengths(AttentionOp op) {
   return success();
 }
 
+std::optional<AttentionOp::WeightCodes> AttentionOp::getWeightCodes() {
+  if (!getWeightType())
+    return std::nullopt;
+  return WeightCodes{*getWeightType(), getWeightScale()->convertToFloat()};
+}
+
+std::string AttentionOp::whyNoWeightCodes(Type type, const APFloat &scale) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (!isa<Float8E4M3FNType, Float8E5M2Type>(type))
+    stream << "weights are quantized to f8E4M3FN or f8E5M2, not " << type;
+  else if (!scale.isNormal() || scale.isNegative())
+    stream << "the scale of weights, " << scale.convertToDouble()
+           << ", is no positive normal number";
+  return text;
+}
+
+static LogicalResult verifyWeights(AttentionOp op) {
+  if (op.getWeightType().has_value() != op.getWeightScale().has_value())
+    return op.emitOpError()
+           << "has a type or a scale of its weights, but not both";
+  if (!op.getWeightType())
+    return success();
+  std::string why =
+      AttentionOp::whyNoWeightCodes(*op.getWeightType(), *op.getWeightScale());
+  return why.empty() ? success() : op.emitOpError() << why;
+}
+
 LogicalResult AttentionOp::verify() {
   auto q = tensorOf(getQ()), k = tensorOf(getK()), v = tensorOf(getV());
   for (RankedTensorType type : {q, k, v, tensorOf(getResult())})
@@ -486,6 +514,8 @@ LogicalResult AttentionOp::verify() {
         return emitOpError()
                << "mask " << mask << " does not broadcast to the scores";
   }
+  if (failed(verifyWeights(*this)))
+    return failure();
   return verifyLengths(*this);
 }
 

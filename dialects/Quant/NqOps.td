@@ -308,6 +308,12 @@ def Nq_AttentionOp : Nq_Op<"attention", [Pure, AttrSizedOperandSegments]> {
     than T means all T (with `bottom_right`, query s sees the first
     min(T, lengths[b] - S + 1 + s)).
 
+    `weight_type` and `weight_scale`, both or neither: the graph quantizes the weights,
+    as FP8 attention of Model Optimizer does. A weight is what the softmax gives in f32,
+    divided by the sum of its row; its code is that of nq.quantize to one scale
+    (divided by the scale in f32, RNE, saturating), and code times scale is what the values
+    are multiplied by. The type is f8E4M3FN or f8E5M2, the scale positive and normal.
+
     ```mlir
     %y = nq.attention %q, %k, %v lengths(%n : tensor<1xi64>) {scale = 0.125 : f64}
            : (tensor<1x8x1x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x4096x64xf16>) -> tensor<1x8x1x64xf16>
@@ -317,7 +323,9 @@ def Nq_AttentionOp : Nq_Op<"attention", [Pure, AttrSizedOperandSegments]> {
                        Optional<Nq_AnyTensor>:$mask,
                        Optional<Nq_AnyTensor>:$lengths, F64Attr:$scale,
                        DefaultValuedAttr<F64Attr, "0.0">:$softcap,
-                       UnitAttr:$causal, UnitAttr:$bottom_right);
+                       UnitAttr:$causal, UnitAttr:$bottom_right,
+                       OptionalAttr<TypeAttr>:$weight_type,
+                       OptionalAttr<F32Attr>:$weight_scale);
   let results = (outs Nq_FloatTensor:$result);
   let assemblyFormat = [{
     $q `,` $k `,` $v (`mask` `(` $mask^ `:` type($mask) `)`)?
@@ -325,6 +333,18 @@ def Nq_AttentionOp : Nq_Op<"attention", [Pure, AttrSizedOperandSegments]> {
     `:` `(` type($q) `,` type($k) `,` type($v) `)` `->` type($result)
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// What the graph rounds weights to.
+    struct WeightCodes {
+      ::mlir::Type type;
+      float scale;
+    };
+    /// Nothing if they are not quantized.
+    std::optional<WeightCodes> getWeightCodes();
+    /// "" if weights can have codes of that type and scale, or the reason.
+    static std::string whyNoWeightCodes(::mlir::Type type,
+                                        const ::llvm::APFloat &scale);
+  }];
 }
 
 def Nq_StatisticsOp : Nq_Op<"statistics", [Pure]> {

@@ -226,40 +226,61 @@ static std::string getRequested(nq::RegionOp region,
       return getFormatName(classifyOperand(type, /*kDim=*/3)).str();
     };
     std::string q = nameOf(op.getQ()), k = nameOf(op.getK());
-    return q == k ? q : q + " x " + k;
+    return (q == k ? q : q + " x " + k) +
+           (op.getWeightCodes() ? ", weights fp8" : "");
   }
   return "";
 }
 
+/// How values are multiplied by weights that the graph quantizes.
+static std::string explainWeights(const KernelClass &kernel, bool areCodes) {
+  bool isWgmma = kernel.math == MathFormat::F16;
+  return std::string("; weights are divided by the sum of their row and "
+                     "rounded to codes, as the graph says, ") +
+         (isWgmma ? areCodes ? "and multiplied with values as f16, both exactly"
+                             : "and multiplied in the type of the values"
+                  : "and multiplied in f32") +
+         (kernel.family == TargetFamily::Cpu
+              ? ""
+              : "; keys are read twice, as the sum is known before");
+}
+
 /// What an attention multiplies, if that is not what its operands are.
-static std::string explainAttention(nq::RegionOp region) {
+static std::string explainAttention(const KernelClass &kernel,
+                                    nq::RegionOp region) {
   std::string text = "scores stay on chip, softmax in f32";
   nq::AttentionOp op = getAttention(region);
-  if (op && op.getLengths())
+  if (!op)
+    return text;
+  if (op.getLengths())
     text += "; keys end at the length that is loaded: bytes and flops are at "
             "most these";
   auto isCode = [](Value value) {
     return isFloat8(cast<RankedTensorType>(value.getType()).getElementType());
   };
-  if (!op || !isCode(op.getV()))
-    return text;
-  return text +
-         (isCode(op.getQ())
-              ? "; codes of queries and keys are multiplied as they are, "
-                "those of values expanded, exactly, as weights have 16 "
-                "bits"
-              : "; codes of keys and values are expanded, exactly");
+  bool areCodes = isCode(op.getV());
+  std::string weights =
+      op.getWeightCodes() ? explainWeights(kernel, areCodes) : "";
+  if (!areCodes)
+    return text + weights;
+  if (!isCode(op.getQ()))
+    return text + "; codes of keys and values are expanded, exactly" + weights;
+  text += "; codes of queries and keys are multiplied as they are";
+  return text + (weights.empty() ? ", those of values expanded, exactly, as "
+                                   "weights have 16 bits"
+                                 : weights);
 }
 
 /// Why a region without a product is a kernel: what its loops do, or, for a
 /// reformat, why it could not be avoided.
-static std::string explainLoops(nq::RegionOp region) {
+static std::string explainLoops(const KernelClass &kernel,
+                                nq::RegionOp region) {
   if (region.getKind() == "reformat")
     for (auto op : region.getBlock().getOps<nq::ReformatOp>())
       if (op.getReason())
         return op.getReason()->str();
   if (region.getKind() == "attention")
-    return explainAttention(region);
+    return explainAttention(kernel, region);
   if (region.getKind() == "rowwise")
     return "one pass over rows";
   for (auto norm : region.getBlock().getOps<nq::NormOp>())
@@ -292,7 +313,7 @@ static std::string explainCpuProduct(const KernelClass &kernel,
 static std::string explainChoice(const KernelClass &kernel, nq::RegionOp region,
                                  ArrayRef<Product> products) {
   if (products.empty())
-    return explainLoops(region);
+    return explainLoops(kernel, region);
   if (kernel.fidelity == Fidelity::Lossy)
     return explainRounding(products);
   if (kernel.family == TargetFamily::Cpu)

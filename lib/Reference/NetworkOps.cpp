@@ -5,6 +5,8 @@
 #include "LoopNest.h"
 #include "Threads.h"
 
+#include "nibble/rt/quantize.h"
+
 #include <cmath>
 #include <numeric>
 
@@ -169,7 +171,7 @@ public:
         keys(k.getShape()[2]), depth(q.getShape()[3]), width(v.getShape()[3]),
         scale(op.getScale().convertToDouble()),
         softcap(op.getSoftcap().convertToDouble()), causal(op.getCausal()),
-        bottomRight(op.getBottomRight()) {
+        bottomRight(op.getBottomRight()), codes(op.getWeightCodes()) {
     int64_t scores[] = {q.getShape()[0], heads, queries, keys};
     if (mask)
       maskStrides = broadcastStrides(mask->getShape(), scores);
@@ -184,6 +186,7 @@ private:
   void runRows(int64_t head, int64_t row, int64_t rows, double *out) const;
   void softmaxRow(int64_t head, int64_t row, double *scores) const;
   void addMask(int64_t head, int64_t row, double *scores) const;
+  double quantized(double weight) const;
 
   const OpCall &call;
   RefTensor q, k, v;
@@ -192,6 +195,7 @@ private:
   int64_t heads, kvHeads, queries, keys, depth, width;
   double scale, softcap;
   bool causal, bottomRight;
+  std::optional<nq::AttentionOp::WeightCodes> codes;
 };
 
 constexpr double minusInfinity = -std::numeric_limits<double>::infinity();
@@ -223,6 +227,13 @@ void Attention::addMask(int64_t head, int64_t row, double *scores) const {
   }
 }
 
+/// As nq.quantize, which is defined in f32, and nq.dequantize.
+double Attention::quantized(double weight) const {
+  rt::StorageFormat format = getFormat(codes->type);
+  uint64_t code = rt::staticCode(float(weight), codes->scale, 0, format);
+  return rt::decode(format, code) * codes->scale;
+}
+
 /// A row with every position masked becomes zero.
 void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
   int64_t keys = std::min(lengthOf(head), this->keys);
@@ -244,6 +255,8 @@ void Attention::softmaxRow(int64_t head, int64_t row, double *scores) const {
     sum += scores[t] = std::exp(scores[t] - largest);
   for (int64_t t = 0; t < keys; ++t)
     scores[t] /= sum;
+  for (int64_t t = 0; codes && t < keys; ++t)
+    scores[t] = quantized(scores[t]);
 }
 
 void Attention::runRows(int64_t head, int64_t row, int64_t rows,

@@ -57,18 +57,31 @@ static Type getJudgedType(func::FuncOp kernel, unsigned r) {
 /// Attention on tensor cores rounds its weights to the type of the values, or,
 /// if these are codes, of the queries, before it sums (docs/numerics.md): 2^-10
 /// with f16, 2^-7.5 with bf16. Scores of codes have fewer bits on devices.
+static double getWeightTolerance(nq::AttentionOp op) {
+  auto isBf16 = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getElementType().isBF16();
+  };
+  bool areCodes = bool(nq::getScaledElement(op.getV().getType()));
+  return isBf16(areCodes ? op.getQ() : op.getV())    ? std::exp2(-7.5)
+         : nq::getScaledElement(op.getQ().getType()) ? 0x1p-9
+                                                     : 0x1p-10;
+}
+
+/// Where the graph quantizes weights, one on a boundary of codes has either
+/// code, as with other quantizers; more of them, as scores of codes are off by
+/// up to 2^-12.7 of their products on devices (docs/numerics.md).
+static double getCodeTolerance(nq::AttentionOp op, bool isWgmma) {
+  bool areCodes = bool(nq::getScaledElement(op.getQ().getType()));
+  return isWgmma && areCodes ? std::exp2(-5.5) : 1e-2;
+}
+
 static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-  if (!name || name.getValue() != "attention.wgmma")
-    return;
+  bool isWgmma = name && name.getValue() == "attention.wgmma";
   for (auto op : kernel.getOps<nq::AttentionOp>()) {
-    auto isBf16 = [](Value value) {
-      return cast<RankedTensorType>(value.getType()).getElementType().isBF16();
-    };
-    bool areCodes = bool(nq::getScaledElement(op.getV().getType()));
-    double bound = isBf16(areCodes ? op.getQ() : op.getV())    ? std::exp2(-7.5)
-                   : nq::getScaledElement(op.getQ().getType()) ? 0x1p-9
-                                                               : 0x1p-10;
+    double bound = isWgmma ? getWeightTolerance(op) : 0;
+    if (op.getWeightCodes())
+      bound = getCodeTolerance(op, isWgmma);
     if (tolerance.frobenius)
       tolerance.frobenius = std::max(*tolerance.frobenius, bound);
   }
@@ -109,8 +122,12 @@ static StringRef getPortName(func::FuncOp entry, unsigned i, bool isInput) {
 }
 
 /// The same graph with activations left as they are: quantize ops give way to
-/// their inputs.
+/// their inputs, weights of attention have no codes.
 static void dropActivationQuantization(ModuleOp module) {
+  module.walk([](nq::AttentionOp op) {
+    op.removeWeightTypeAttr();
+    op.removeWeightScaleAttr();
+  });
   SmallVector<nq::QuantizeOp> ops;
   module.walk([&](nq::QuantizeOp op) { ops.push_back(op); });
   for (nq::QuantizeOp op : ops) {

@@ -104,6 +104,8 @@ private:
   void softmaxRow(mlir::Value row);
   mlir::Value visibleKeys(mlir::Value row);
   void normalizeRow(mlir::Value at, mlir::Value end);
+  void quantizeRow(mlir::Value at, mlir::Value end, mlir::Value total,
+                   mlir::Value nothing);
   mlir::Value placeOfMask(mlir::Value row);
   mlir::Value adjust(mlir::Value scores, mlir::Value key, mlir::Value maskAt);
   mlir::Value loadMask(mlir::Value at, int64_t lanes);

@@ -87,6 +87,7 @@ AttentionPlan::AttentionPlan(nq::AttentionOp op) : op(op) {
   shift = op.getBottomRight() ? keys - queries : 0;
   lengths = op.getLengths() ? typeOf(op.getLengths()).getNumElements() : 0;
   followsLength = lengths && op.getBottomRight();
+  codes = op.getWeightCodes();
   if (op.getMask())
     maskStrides = broadcastStrides(typeOf(op.getMask()).getShape());
 

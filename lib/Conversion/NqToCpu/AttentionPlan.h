@@ -42,6 +42,8 @@ struct AttentionPlan {
   bool followsLength;
   int64_t lengths; ///< numbers of keys, loaded: one, one per batch entry, or 0
   llvm::SmallVector<int64_t, 4> maskStrides; ///< over [B, Hq, S, T]
+  /// What weights are rounded to, if they are.
+  std::optional<nq::AttentionOp::WeightCodes> codes;
 
   /// Multiplications of all rows.
   int64_t work() const {

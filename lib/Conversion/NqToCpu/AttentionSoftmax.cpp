@@ -1,6 +1,7 @@
 // Softcap, mask and softmax of the score rows of a block, in place.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionEmitter.h"
+#include "QuantizeRecipes.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -209,11 +210,26 @@ void AttentionEmitter::normalizeRow(Value at, Value end) {
   Value sum = exponentials(at, end, unlessNothing(top));
   Value total = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum,
                                             arith::FastMathFlags::reassoc);
+  if (plan.codes)
+    return quantizeRow(at, end, code.broadcast(total), nothing);
   Value factor =
       unlessNothing(arith::DivFOp::create(b, constantF32(code, 1), total));
   code.loop(code.index(0), end, 8, [&](Value i) {
     Value place = code.add(at, i);
     code.store(code.mulF(code.load(scores, place, 8), factor), scores, place);
+  });
+}
+
+/// What codes of the weights stand for. Quotients, and not products with a
+/// reciprocal, so that weights with an exact value have its code.
+void AttentionEmitter::quantizeRow(Value at, Value end, Value total,
+                                   Value nothing) {
+  double scale = plan.codes->scale;
+  code.loop(code.index(0), end, 8, [&](Value i) {
+    Value place = code.add(at, i);
+    Lanes x{&code.b, code.load(scores, place, 8)};
+    x = codeNumber(x / x.wrap(total) / scale, plan.codes->type) * scale;
+    code.store(select(x.wrap(nothing), x.c(0.0), x).v, scores, place);
   });
 }
 

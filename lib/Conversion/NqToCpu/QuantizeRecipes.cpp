@@ -249,5 +249,19 @@ Lanes staticCode(Lanes x, Lanes scale, Value zeroPoint, Type storage,
   return code.resize(8);
 }
 
+/// Adding a number with ulp = the step of codes near x rounds x to a multiple
+/// of that step, ties to even.
+Lanes codeNumber(Lanes x, Type storage) {
+  const llvm::fltSemantics &format =
+      cast<FloatType>(storage).getFloatSemantics();
+  x = minFloat(x, APFloat::getLargest(format).convertToDouble());
+  Lanes power = (x.asInt() & 0x7f800000).asF32();
+  power =
+      maxFloat(power, APFloat::getSmallestNormalized(format).convertToDouble());
+  int digits = APFloat::semanticsPrecision(format);
+  Lanes big = power * std::ldexp(1.5, 24 - digits);
+  return (x + big) - big;
+}
+
 } // namespace cpu
 } // namespace nibble

@@ -35,6 +35,10 @@ Lanes symmetricScale(Lanes amax, mlir::Type storage);
 Lanes staticCode(Lanes x, Lanes scale, mlir::Value zeroPoint,
                  mlir::Type storage, bool saturate);
 
+/// What the saturating code of x >= 0 in f8E4M3FN or f8E5M2 stands for; NaN
+/// stays.
+Lanes codeNumber(Lanes x, mlir::Type storage);
+
 } // namespace cpu
 } // namespace nibble
 

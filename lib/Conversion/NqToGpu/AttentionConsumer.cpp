@@ -5,8 +5,6 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/MathExtras.h"
 
-#include <limits>
-
 using namespace mlir;
 using llvm::divideCeil;
 
@@ -194,7 +192,10 @@ void AttentionKernel::passTurn() {
     syncThreads("arrive", code.sub(2, getGroup()), 256);
 }
 
+/// Weights that become codes are those of the whole row from the begin.
 void AttentionKernel::fade(Values &sums, const AttentionRows &rows) {
+  if (shape.weightCodes)
+    return;
   for (auto [i, sum] : llvm::enumerate(sums))
     sum = LLVM::FMulOp::create(code, sum, rows.fade[i / 2 % 2]);
 }
@@ -220,7 +221,7 @@ void AttentionKernel::writeRound(Values &sums, Values &weights,
   scores = pass(scores, "wgmma.wait_group.sync.aligned 1;");
   release(keySlot);
   tile = code.get(code.sub(tile, 1));
-  softmax(scores, tile, rows);
+  weigh(scores, tile, rows);
   Values all(sums);
   llvm::append_range(all, weights);
   llvm::append_range(all, scores);
@@ -255,12 +256,7 @@ void AttentionKernel::findRows() {
   }
 }
 
-SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
-                                               AttentionRing &ring) {
-  for (int64_t r : {0, 1}) {
-    rows.top[r] = number(-std::numeric_limits<double>::infinity());
-    rows.exponent[r] = rows.total[r] = number(0);
-  }
+SmallVector<Value> AttentionKernel::writeScores(AttentionRing &ring) {
   waitFull(ring);
   Value slot = ring.stage;
   advance(ring);
@@ -269,7 +265,31 @@ SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
   passTurn();
   scores = pass(scores, "wgmma.wait_group.sync.aligned 0;");
   release(slot);
-  softmax(scores, lastTile, rows);
+  return scores;
+}
+
+void AttentionKernel::writeFirstPass(AttentionRows &rows, AttentionRing &ring) {
+  sm90::Code &c = code;
+  begin(rows);
+  Value left = c.get(tiles), tile = c.get(lastTile);
+  SmallVector<Value *> cells{&left, &tile, &ring.stage, &ring.phase};
+  for (int64_t r : {0, 1})
+    cells.append({&rows.top[r], &rows.exponent[r], &rows.total[r]});
+  c.loop(cells, [&]() -> Value {
+    Values scores = writeScores(ring);
+    weigh(scores, tile, rows);
+    tile = c.get(c.sub(tile, 1));
+    left = c.get(c.sub(left, 1));
+    return c.compare(LLVM::ICmpPredicate::ne, left, 0);
+  });
+  findShares(rows);
+}
+
+SmallVector<Value> AttentionKernel::writeFirst(AttentionRows &rows,
+                                               AttentionRing &ring) {
+  shape.weightCodes ? writeFirstPass(rows, ring) : begin(rows);
+  Values scores = writeScores(ring);
+  weigh(scores, lastTile, rows);
   return pack(scores);
 }
 
@@ -327,8 +347,9 @@ void AttentionKernel::writeRounds(Values &sums, Values &weights,
   Value left = hide(c, c.sub(tiles, 1)), tile = c.get(lastTile);
   SmallVector<Value *> cells{&left, &tile, &ring.stage, &ring.phase};
   for (int64_t r : {0, 1})
-    cells.append(
-        {&rows.top[r], &rows.exponent[r], &rows.total[r], &rows.fade[r]});
+    if (!shape.weightCodes)
+      cells.append(
+          {&rows.top[r], &rows.exponent[r], &rows.total[r], &rows.fade[r]});
   for (Value &value : weights)
     cells.push_back(&value);
   for (Value &value : sums)

@@ -84,8 +84,27 @@ void AttentionKernel::copyQueries(Value phase) {
   }
 }
 
+/// All key tiles but the first one, which was copied, and that once more: it is
+/// the first one of the second pass.
+void AttentionKernel::copyFirstPass(AttentionRing &ring, AttentionRing &raw) {
+  sm90::Code &c = code;
+  Value number = c.get(0), yes = c.constant(c.getI1Type(), 1);
+  SmallVector<Value *> cells{&number, &ring.stage, &ring.phase};
+  if (schedule.expands())
+    cells.append({&raw.stage, &raw.phase});
+  c.loop(cells, [&]() -> Value {
+    number = c.get(c.add(number, 1));
+    Value isLast = c.equal(number, tiles);
+    Int tile = c.select(isLast, lastTile, c.sub(lastTile, number));
+    copyTile(true, tile, ring, raw);
+    advance(ring), advanceRaw(raw, yes);
+    return c.less(number, tiles);
+  });
+}
+
 /// In the order in which consumers take them: key tile 0, then key tile i and
-/// value tile i - 1, at last the values of the last one.
+/// value tile i - 1, at last the values of the last one. Before, if there are
+/// two passes, all key tiles.
 void AttentionKernel::writeProducer() {
   sm90::Code &c = code;
   // A fresh barrier lets through who waits for the phase before the first.
@@ -105,6 +124,8 @@ void AttentionKernel::writeProducer() {
       clusterWait();
     copyQueries(queriesPhase);
     queriesPhase = c.get(c.bitXor(queriesPhase, 1));
+    if (shape.weightCodes)
+      copyFirstPass(ring, raw);
     Value number = c.get(1);
     Int last = c.sub(c.mul(tiles, 2), 1);
     ofTile.assign(cells);

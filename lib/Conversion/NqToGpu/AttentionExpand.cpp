@@ -38,6 +38,8 @@ void AttentionKernel::writeExpander() {
   isCluster() ? clusterWait() : syncThreads("sync", 0, schedule.threads());
   AttentionRing ring{code.get(0), code.get(1)}, raw{code.get(0), code.get(0)};
   forItems({&ring.stage, &ring.phase, &raw.stage, &raw.phase}, [&] {
+    if (shape.weightCodes)
+      passFirstTiles(ring, raw);
     schedule.rawKeys ? expandAllTiles(ring, raw) : expandValueTiles(ring, raw);
   });
   meetExpanders("arrive");
@@ -51,6 +53,22 @@ void AttentionKernel::meetExpanders(StringRef how) {
   if (schedule.expands() && schedule.splits > 1)
     syncThreads(how, kExpandedBarrier,
                 32 * (schedule.warps() + AttentionSchedule::kExpanders));
+}
+
+/// Those of the first pass are keys: they are expanded, or passed by.
+void AttentionKernel::passFirstTiles(AttentionRing &ring, AttentionRing &raw) {
+  sm90::Code &c = code;
+  Value left = c.get(tiles), yes = c.constant(c.getI1Type(), 1);
+  SmallVector<Value *> cells{&left, &ring.stage, &ring.phase};
+  if (schedule.rawKeys)
+    cells.append({&raw.stage, &raw.phase});
+  c.loop(cells, [&]() -> Value {
+    if (schedule.rawKeys)
+      expandTile(true, ring, raw);
+    advance(ring), advanceRaw(raw, yes);
+    left = c.get(c.sub(left, 1));
+    return c.compare(LLVM::ICmpPredicate::ne, left, 0);
+  });
 }
 
 /// In the order of writeProducer.

@@ -404,13 +404,19 @@ void AttentionKernel::writeBarriers() {
                                  NVVM::SharedSpace::shared_cta));
   if (s.splits == 1)
     return;
+  // Totals come with the sums, or before.
+  Int bytes = s.factorBytes();
+  expect(at(received()), shape.weightCodes ? bytes : c.add(sumBytes(), bytes));
+}
+
+/// That the other splits send to this one.
+Int AttentionKernel::sumBytes() {
+  const AttentionSchedule &s = schedule;
   auto end = [&](Int part) {
-    return c.div(c.mul(part, s.columns / 8), s.splits);
+    return code.div(code.mul(part, s.columns / 8), s.splits);
   };
-  Int mine = c.sub(end(c.add(split, 1)), end(split));
-  expect(at(received()),
-         c.get(c.add(c.mul(mine, (s.splits - 1) * s.vectorBytes()),
-                     s.factorBytes())));
+  Int mine = code.sub(end(code.add(split, 1)), end(split));
+  return code.mul(mine, (s.splits - 1) * s.vectorBytes());
 }
 
 /// What it orders are barriers and reads of products, which are done: with

@@ -20,6 +20,9 @@ struct AttentionRows {
   mlir::Value exponent[2]; ///< see above
   mlir::Value total[2];    ///< of the weights of this thread
   mlir::Value fade[2];     ///< what the sums before the last weights become
+  /// Of weights that become codes: what makes numbers of codes of them. All
+  /// keys of the row have been seen then, and the rest stays as it is.
+  mlir::Value share[2];
 };
 
 /// Stage and phase of the ring, as one role sees them.
@@ -105,6 +108,7 @@ private:
   // AttentionCopy.cpp: the thread that copies.
   void writeProducer();
   void copyQueries(mlir::Value phase);
+  void copyFirstPass(AttentionRing &ring, AttentionRing &raw);
   void copyTile(bool isKey, Int tile, const AttentionRing &ring,
                 const AttentionRing &raw);
   void copyPanels(bool isKey, Int tile, const AttentionRing &ring);
@@ -116,6 +120,7 @@ private:
   // AttentionExpand.cpp: FP8 tiles as the products take them.
   void writeExpander();
   void expandValueTiles(AttentionRing &ring, AttentionRing &raw);
+  void passFirstTiles(AttentionRing &ring, AttentionRing &raw);
   void expandAllTiles(AttentionRing &ring, AttentionRing &raw);
   void meetExpanders(llvm::StringRef how);
   void expandTile(bool isKey, const AttentionRing &ring,
@@ -132,6 +137,10 @@ private:
   /// there, these become zeros.
   void clearBeyond(const AttentionRing &ring);
   mlir::Value getGroup() { return code.get(code.shr(warp, 2)); }
+  /// Scores of a tile, alone on the tensor cores of the warpgroup.
+  Values writeScores(AttentionRing &ring);
+  /// A walk over all keys, for maximum and sum of the rows.
+  void writeFirstPass(AttentionRows &rows, AttentionRing &ring);
   /// Weights of the first tile.
   Values writeFirst(AttentionRows &rows, AttentionRing &ring);
   void writeRounds(Values &sums, Values &weights, AttentionRows &rows,
@@ -161,7 +170,12 @@ private:
   mlir::Value bounded(mlir::Value mask);
   mlir::Value masked(mlir::Value score, int64_t r, Int key);
   void hideBeyond(Values &scores, Int tile);
-  void softmax(Values &scores, Int tile, AttentionRows &rows);
+  void begin(AttentionRows &rows);
+  /// Scores become weights, of all that was seen so far or, if they become
+  /// codes, of the whole row.
+  void weigh(Values &scores, Int tile, AttentionRows &rows);
+  void softmax(Values &scores, AttentionRows &rows);
+  Values packCodes(llvm::ArrayRef<mlir::Value> weights);
   Values pack(llvm::ArrayRef<mlir::Value> weights);
   void findTop(llvm::ArrayRef<mlir::Value> scores, mlir::Value factor,
                unsigned r, AttentionRows &rows);
@@ -184,21 +198,39 @@ private:
   // AttentionResult.cpp: merge and store.
   void writeResult(Values &sums, AttentionRows &rows);
   void writeWhole(Values &sums, const AttentionRows &rows);
+  void sumTotals(AttentionRows &rows);
+  /// Over threads and splits, when all keys were seen, and what follows.
+  void findShares(AttentionRows &rows);
+  void exchangeTotals(AttentionRows &rows);
   /// Tells the other splits that they can send.
   void tellReady();
+  /// To split `part`, which counts senders by their distance.
+  Int numberAt(int64_t part);
+  Int placeAt(int64_t part, Int bytes);
+  void sendTotals(int64_t part, const AttentionRows &rows);
   void sendPart(int64_t part, llvm::ArrayRef<mlir::Value> sums,
                 const AttentionRows &rows);
   void send(llvm::ArrayRef<mlir::Value> values, Int address, int64_t offset,
             Int barrier);
   void mergePart(int64_t part, llvm::ArrayRef<mlir::Value> sums,
                  const AttentionRows &rows);
-  /// Of the blocks' sums of row r, this block's first.
+  /// Exponents and totals that the other splits sent.
+  llvm::SmallVector<Values> loadTotals();
+  /// What sums of the blocks are worth in row r, this block's first.
+  struct MergedRow {
+    Values factors;
+    mlir::Value exponent, total; ///< of all
+  };
+  MergedRow merge(llvm::ArrayRef<Values> others, const AttentionRows &rows,
+                  unsigned r);
+  /// Of the blocks' sums of row r.
   Values getFactors(llvm::ArrayRef<Values> others, const AttentionRows &rows,
                     unsigned r);
   /// Of the thread, or of its rows, in vectors of all.
   Int placeOfThread() { return code.shl(thread, 4); }
   Int placeOfRows() { return code.shl(code.shr(thread, 2), 4); }
   Values loadFloats(mlir::Value address, int64_t count);
+  Int sumBytes();
   mlir::Value valueFactor();
   void storeRow(llvm::ArrayRef<mlir::Value> sums, unsigned r,
                 int64_t firstChunk);

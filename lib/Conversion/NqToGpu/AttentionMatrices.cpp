@@ -19,7 +19,8 @@ static ArrayRef<int64_t> shapeOf(Value value) {
 AttentionMatrices::AttentionMatrices(cpu::KernelGraph &graph,
                                      nq::AttentionOp op)
     : scale(op.getScale().convertToDouble()),
-      softcap(op.getSoftcap().convertToDouble()), causal(op.getCausal()) {
+      softcap(op.getSoftcap().convertToDouble()), causal(op.getCausal()),
+      codes(op.getWeightCodes()) {
   ArrayRef<int64_t> shapeQ = shapeOf(op.getQ()), shapeV = shapeOf(op.getV());
   batch = shapeQ[0], heads = shapeQ[1], queries = shapeQ[2], depth = shapeQ[3];
   kvHeads = shapeV[1], keys = shapeV[2], width = shapeV[3];

@@ -18,11 +18,31 @@ static Value isZero(sm90::Code &code, Value x) {
   return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, zero);
 }
 
-void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
+/// Of the threads of a row.
+void AttentionKernel::sumTotals(AttentionRows &rows) {
   for (Value &total : rows.total)
     total = reduce(total, [&](Value x, Value y) -> Value {
       return LLVM::FAddOp::create(code, x, y);
     });
+}
+
+/// Weights of rows that saw nothing are zeros.
+void AttentionKernel::findShares(AttentionRows &rows) {
+  sumTotals(rows);
+  if (isCluster())
+    exchangeTotals(rows);
+  for (unsigned r : {0, 1}) {
+    Value whole = LLVM::FMulOp::create(code, rows.total[r],
+                                       number(shape.weightCodes->scale));
+    Value share = LLVM::FDivOp::create(code, number(1), whole);
+    rows.share[r] =
+        code.selectAny(isZero(code, rows.total[r]), number(0), share);
+  }
+}
+
+void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
+  if (!shape.weightCodes)
+    sumTotals(rows);
   if (schedule.splits == 1)
     return writeWhole(sums, rows);
   meetExpanders("sync");
@@ -39,16 +59,24 @@ void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
     code.when(code.equal(split, part), [&] { mergePart(part, sums, rows); });
 }
 
-/// Of values and so of results, as f32.
-Value AttentionKernel::valueFactor() { return loadFactor(shape.v.factor); }
+/// Of values, and of codes of weights, and so of results, as f32.
+Value AttentionKernel::valueFactor() {
+  Value factor = loadFactor(shape.v.factor);
+  if (!shape.weightCodes)
+    return factor;
+  return LLVM::FMulOp::create(code, factor, number(shape.weightCodes->scale));
+}
 
 /// The block has all keys. Rows that saw nothing have a total of zero, and are
 /// zero.
 void AttentionKernel::writeWhole(Values &sums, const AttentionRows &rows) {
   Value factor = valueFactor();
   for (unsigned r : {0, 1}) {
-    Value inverse = LLVM::FDivOp::create(code, factor, rows.total[r]);
-    inverse = code.selectAny(isZero(code, rows.total[r]), number(0), inverse);
+    Value inverse = factor;
+    if (!shape.weightCodes) {
+      inverse = LLVM::FDivOp::create(code, factor, rows.total[r]);
+      inverse = code.selectAny(isZero(code, rows.total[r]), number(0), inverse);
+    }
     for (size_t i = 2 * r; i < sums.size(); i += 4)
       for (size_t e : {0, 1})
         sums[i + e] = LLVM::FMulOp::create(code, sums[i + e], inverse);
@@ -95,28 +123,59 @@ void AttentionKernel::send(ArrayRef<Value> values, Int address, int64_t offset,
       ArrayAttr());
 }
 
+Int AttentionKernel::numberAt(int64_t part) {
+  return code.rem(code.add(split, schedule.splits - 1 - part), schedule.splits);
+}
+
+Int AttentionKernel::placeAt(int64_t part, Int bytes) {
+  Value place = ofBlock(code.at(memory, bytes), part);
+  return Int(LLVM::PtrToIntOp::create(code, code.i32(), place).getResult());
+}
+
+void AttentionKernel::sendTotals(int64_t part, const AttentionRows &rows) {
+  Int barrier = placeAt(part, received());
+  Int ofSender = code.mul(numberAt(part), schedule.vectorBytes() / 4);
+  code.when(code.equal(keyOfThread, 0), [&] {
+    Int place = placeAt(part, code.add(code.add(ofSender, placeOfRows()),
+                                       schedule.factorsBegin()));
+    send({rows.exponent[0], rows.total[0], rows.exponent[1], rows.total[1]},
+         place, 0, barrier);
+  });
+}
+
 void AttentionKernel::sendPart(int64_t part, ArrayRef<Value> sums,
                                const AttentionRows &rows) {
   const AttentionSchedule &s = schedule;
-  auto remote = [&](Int bytes) -> Int {
-    Value place = ofBlock(code.at(memory, bytes), part);
-    return Int(LLVM::PtrToIntOp::create(code, code.i32(), place).getResult());
-  };
-  // Senders by their distance.
-  Int number = code.rem(code.add(split, s.splits - 1 - part), s.splits);
-  Int barrier = remote(received());
-  Int place = remote(code.add(
-      code.mul(number, s.mostChunks() * s.vectorBytes()), placeOfThread()));
+  Int barrier = placeAt(part, received());
+  Int place = placeAt(
+      part, code.add(code.mul(numberAt(part), s.mostChunks() * s.vectorBytes()),
+                     placeOfThread()));
   int64_t first = s.firstChunk(part), end = s.firstChunk(part + 1);
   for (int64_t i = first; i < end; ++i)
     send(sums.slice(4 * i, 4), place, (i - first) * s.vectorBytes(), barrier);
-  code.when(code.equal(keyOfThread, 0), [&] {
-    Int factors = remote(
-        code.add(code.add(code.mul(number, s.vectorBytes() / 4), placeOfRows()),
-                 s.factorsBegin()));
-    send({rows.exponent[0], rows.total[0], rows.exponent[1], rows.total[1]},
-         factors, 0, barrier);
-  });
+  if (!shape.weightCodes)
+    sendTotals(part, rows);
+}
+
+/// Weights that become codes are those of the whole row: the splits tell each
+/// other before they make them. What is received then is two phases: totals,
+/// for which the barrier waits from the begin, and sums, which nobody sends
+/// before all warps here have passed by.
+void AttentionKernel::exchangeTotals(AttentionRows &rows) {
+  for (int64_t part = 0; part < schedule.splits; ++part) {
+    Value isOther = LLVM::ICmpOp::create(code, LLVM::ICmpPredicate::ne,
+                                         code.get(split), code.get(part));
+    code.when(isOther, [&] { sendTotals(part, rows); });
+  }
+  waitFor(at(received()), code.get(0));
+  code.when(code.equal(thread, 0), [&] { expect(at(received()), sumBytes()); });
+  SmallVector<Values> others = loadTotals();
+  for (unsigned r : {0, 1}) {
+    MergedRow row = merge(others, rows, r);
+    Value isEmpty = isZero(code, row.total);
+    rows.exponent[r] = code.selectAny(isEmpty, number(0), row.exponent);
+    rows.total[r] = row.total;
+  }
 }
 
 SmallVector<Value> AttentionKernel::loadFloats(Value address, int64_t count) {
@@ -128,14 +187,26 @@ SmallVector<Value> AttentionKernel::loadFloats(Value address, int64_t count) {
   return values;
 }
 
+SmallVector<SmallVector<Value>> AttentionKernel::loadTotals() {
+  Value ofRows = code.at(memory, placeOfRows());
+  SmallVector<Values> others;
+  for (int64_t n = 0; n + 1 < schedule.splits; ++n)
+    others.push_back(
+        loadFloats(code.at(ofRows, schedule.factorsBegin() +
+                                       n * schedule.vectorBytes() / 4),
+                   4));
+  return others;
+}
+
 /// Exponents are brought to the lowest one of splits that saw something.
-SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
-                                               const AttentionRows &rows,
-                                               unsigned r) {
-  Values exponents{rows.exponent[r]}, totals{rows.total[r]}, factors;
+AttentionKernel::MergedRow AttentionKernel::merge(ArrayRef<Values> others,
+                                                  const AttentionRows &rows,
+                                                  unsigned r) {
+  MergedRow row;
+  Values exponents{rows.exponent[r]}, totals{rows.total[r]};
   for (const Values &other : others)
     exponents.push_back(other[2 * r]), totals.push_back(other[2 * r + 1]);
-  Value lowest, all;
+  Value &lowest = row.exponent, &all = row.total;
   for (auto [exponent, total] : llvm::zip(exponents, totals)) {
     exponent = code.selectAny(isZero(code, total),
                               number(std::numeric_limits<float>::infinity()),
@@ -146,27 +217,34 @@ SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
   for (auto [exponent, total] : llvm::zip(exponents, totals)) {
     Value factor = exp2(LLVM::FSubOp::create(code, lowest, exponent));
     factor = code.selectAny(isZero(code, total), number(0), factor);
-    factors.push_back(factor);
+    row.factors.push_back(factor);
     all = all ? LLVM::FMAOp::create(code, factor, total, all).getResult()
               : LLVM::FMulOp::create(code, factor, total).getResult();
   }
-  Value inverse = LLVM::FDivOp::create(code, valueFactor(), all);
-  inverse = code.selectAny(isZero(code, all), number(0), inverse);
-  for (Value &factor : factors)
+  return row;
+}
+
+SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
+                                               const AttentionRows &rows,
+                                               unsigned r) {
+  if (shape.weightCodes)
+    return Values(schedule.splits, valueFactor());
+  MergedRow row = merge(others, rows, r);
+  Value inverse = LLVM::FDivOp::create(code, valueFactor(), row.total);
+  inverse = code.selectAny(isZero(code, row.total), number(0), inverse);
+  for (Value &factor : row.factors)
     factor = LLVM::FMulOp::create(code, factor, inverse);
-  return factors;
+  return row.factors;
 }
 
 void AttentionKernel::mergePart(int64_t part, ArrayRef<Value> sums,
                                 const AttentionRows &rows) {
   const AttentionSchedule &s = schedule;
-  waitFor(at(received()), code.get(0));
+  waitFor(at(received()), code.get(shape.weightCodes ? 1 : 0));
   Value place = code.at(memory, placeOfThread());
-  Value ofRows = code.at(memory, placeOfRows());
   SmallVector<Values> others;
-  for (int64_t n = 0; n + 1 < s.splits; ++n)
-    others.push_back(loadFloats(
-        code.at(ofRows, s.factorsBegin() + n * s.vectorBytes() / 4), 4));
+  if (!shape.weightCodes)
+    others = loadTotals();
   Values factors[] = {getFactors(others, rows, 0), getFactors(others, rows, 1)};
   Values merged;
   int64_t first = s.firstChunk(part), chunks = s.firstChunk(part + 1) - first;

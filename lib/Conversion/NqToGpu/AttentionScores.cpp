@@ -246,21 +246,58 @@ void AttentionKernel::findTop(ArrayRef<Value> scores, Value factor, unsigned r,
   rows.exponent[r] = exponent;
 }
 
+void AttentionKernel::begin(AttentionRows &rows) {
+  for (int64_t r : {0, 1}) {
+    rows.top[r] = number(kMinusInfinity);
+    rows.exponent[r] = rows.total[r] = number(0);
+  }
+}
+
+/// Four at a time: two pairs of codes, as they are converted.
+SmallVector<Value> AttentionKernel::packCodes(ArrayRef<Value> weights) {
+  Type storage = shape.weightCodes->type;
+  std::string convert = std::string("cvt.rn.satfinite.") +
+                        (isa<Float8E5M2Type>(storage) ? "e5m2x2" : "e4m3x2") +
+                        ".f32 ";
+  std::string text = "{\n.reg .b16 l, h;\n" + convert + "l, $2, $1;\n" +
+                     convert + "h, $4, $3;\nmov.b32 $0, {l, h};\n}";
+  Values operands;
+  for (size_t i = 0; i < weights.size(); i += 4) {
+    Value codes = code.emitAsm(text, "=r,f,f,f,f", code.i32(),
+                               Values(weights.slice(i, 4)))
+                      .front();
+    llvm::append_range(operands, expandCodes(codes, storage, shape.narrow));
+  }
+  return operands;
+}
+
 /// Weights as left operands of products: register pairs (row, columns 2 c..),
 /// (row + 8, ..), (row, columns 8 + 2 c..), (row + 8, ..) for 16 keys (PTX ISA,
 /// "wgmma register fragment A").
 SmallVector<Value> AttentionKernel::pack(ArrayRef<Value> weights) {
+  if (shape.weightCodes)
+    return packCodes(weights);
   Values operands;
   for (size_t i = 0; i < weights.size(); i += 2)
     operands.push_back(pack(weights[i], weights[i + 1], shape.narrow));
   return operands;
 }
 
-/// Scores become weights.
-void AttentionKernel::softmax(Values &scores, Int tile, AttentionRows &rows) {
+void AttentionKernel::weigh(Values &scores, Int tile, AttentionRows &rows) {
   turnScores(scores);
   adjust(scores, tile);
   hideBeyond(scores, tile);
+  if (!rows.share[0])
+    return softmax(scores, rows);
+  Value factor = scoreFactor();
+  for (auto [i, score] : llvm::enumerate(scores)) {
+    unsigned r = i / 2 % 2;
+    score = exp2(LLVM::FMAOp::create(code, score, factor, rows.exponent[r]));
+    score = LLVM::FMulOp::create(code, score, rows.share[r]);
+  }
+}
+
+void AttentionKernel::softmax(Values &scores, AttentionRows &rows) {
   Value factor = scoreFactor();
   for (unsigned r : {0, 1}) {
     findTop(scores, factor, r, rows);

@@ -366,10 +366,10 @@ static std::string whyNotTypes(AttentionShape &s) {
   if (s.expandsKeys() && !isV8)
     return "FP8 keys with values that are not FP8";
   // Who asks for f32 next to 16 bits does not want weights rounded to 16 bits.
-  if (s.rounded.isF32() && !isV8)
+  if (s.rounded.isF32() && !isV8 && !s.weightCodes)
     return "the result is f32, and weights of 16 bits would not be";
   Type f16 = Float16Type::get(s.q.element.getContext());
-  s.narrow = !isV8 ? s.v.element : isQ8 ? f16 : s.q.element;
+  s.narrow = !isV8 ? s.v.element : isQ8 || s.weightCodes ? f16 : s.q.element;
   return "";
 }
 
@@ -401,6 +401,7 @@ std::optional<AttentionShape> getAttentionShape(ProductGraph &graph,
   s.causal = op.getCausal();
   s.shift = op.getBottomRight() ? s.keys - s.queries : 0;
   s.followsLength = op.getLengths() && op.getBottomRight();
+  s.weightCodes = op.getWeightCodes();
   if (s.batch * s.heads * s.queries * s.keys * s.depth * s.width == 0)
     why = "there is nothing to compute";
   if (!why.empty() || !findOperands(graph, op, s, why))

@@ -61,7 +61,8 @@ enum class RowOrder {
 /// What a kernel with TMA loads and products of f16, bf16 or FP8 needs to know.
 /// Q and K are multiplied as they are, if they have elements of the same size;
 /// FP8 is expanded next to 16 bits. Values are multiplied in 16 bits, as they
-/// or the weights would lose digits: FP8 is expanded, exactly.
+/// or the weights would lose digits: FP8 is expanded, exactly, and so are codes
+/// of weights.
 struct AttentionShape {
   int64_t batch, heads, kvHeads, queries, keys, depth, width;
   double scale, softcap;
@@ -76,6 +77,8 @@ struct AttentionShape {
   /// What sums are rounded to: that of the result, or before it has codes.
   mlir::Type rounded;
   std::optional<ResultCodes> codes;
+  /// What weights are rounded to, after they are divided by their sum.
+  std::optional<nq::AttentionOp::WeightCodes> weightCodes;
   std::optional<StridedTensor> mask;    ///< f32, f16, bf16 or i1
   std::optional<StridedTensor> lengths; ///< [batch], i32 or i64
   RowOrder order;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "AttentionSimt.h"
 
+#include "QuantizeRecipes.h"
+
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -129,12 +131,42 @@ private:
     state.total.assign(tile.rowsEach, f.zero());
     state.sums.assign(tile.rowsEach * 4 * tile.fours, f.zero());
     Value tiles = code.div(code.add(keyEnd, Tile::kKeys - 1), Tile::kKeys);
+    if (matrices.codes)
+      return emitTwice(f, tiles, state);
     SmallVector<Value> done =
         code.loop(code.index(0), tiles, 1, state.all(),
                   [&](Value step, ValueRange carried) {
                     return emitTile(f, step, stateOf(carried)).all();
                   });
     emitResult(f, stateOf(f.pin(done)));
+  }
+
+  /// Weights become codes when maximum and sum of their row are known.
+  void emitTwice(ProductFunction &f, Value tiles, State state) {
+    GemmCode &code = f.code;
+    SmallVector<Value> sums;
+    std::swap(sums, state.sums);
+    SmallVector<Value> found = code.loop(code.index(0), tiles, 1, state.all(),
+                                         [&](Value step, ValueRange carried) {
+                                           State next = stateOf(carried);
+                                           SmallVector<Value> scores =
+                                               multiplyKeys(f, step);
+                                           adjust(f, step, scores);
+                                           softmax(f, scores, next);
+                                           return next.all();
+                                         });
+    state = stateOf(f.pin(found));
+    SmallVector<Value> done = code.loop(
+        code.index(0), tiles, 1, sums, [&](Value step, ValueRange carried) {
+          SmallVector<Value> scores = multiplyKeys(f, step);
+          adjust(f, step, scores);
+          quantize(f, scores, state);
+          storeWeights(code, scores);
+          f.barrier();
+          return multiplyValues(f, step, SmallVector<Value>(carried));
+        });
+    state.sums = f.pin(done);
+    emitResult(f, state);
   }
 
   /// Longer ones let all queries see all keys; indices have 32 bits.
@@ -320,6 +352,42 @@ private:
     return x;
   }
 
+  /// The row has no maximum: zero, next to which exp(-inf) is zero.
+  Value baseOf(ProductFunction &f, Value top) {
+    Value isEmpty = arith::CmpFOp::create(f.code.b, arith::CmpFPredicate::OEQ,
+                                          top, f.constant(kMinusInfinity));
+    return arith::SelectOp::create(f.code.b, isEmpty, f.zero(), top);
+  }
+
+  /// 1 / total, or zero for a row that saw nothing.
+  Value inverseOf(ProductFunction &f, Value total) {
+    Value isEmpty = arith::CmpFOp::create(f.code.b, arith::CmpFPredicate::OEQ,
+                                          total, f.zero());
+    Value inverse = arith::DivFOp::create(f.code.b, f.constant(1), total);
+    return arith::SelectOp::create(f.code.b, isEmpty, f.zero(), inverse);
+  }
+
+  Value exponential(GemmCode &code, Value x, Value base) {
+    return math::ExpOp::create(code.b, arith::SubFOp::create(code.b, x, base));
+  }
+
+  /// Scores become numbers of codes.
+  void quantize(ProductFunction &f, SmallVector<Value> &scores,
+                const State &state) {
+    GemmCode &code = f.code;
+    for (int64_t i = 0; i < tile.rowsEach; ++i) {
+      Value base = baseOf(f, state.top[i]);
+      Value share = arith::DivFOp::create(code.b, inverseOf(f, state.total[i]),
+                                          f.constant(matrices.codes->scale));
+      for (int64_t j = 0; j < 4; ++j) {
+        Value &score = scores[i * 4 + j];
+        Value weight = arith::MulFOp::create(
+            code.b, exponential(code, score, base), share);
+        score = cpu::codeNumber({&code.b, weight}, matrices.codes->type).v;
+      }
+    }
+  }
+
   static Value larger(GemmCode &code, Value x, Value y) {
     // One of two may be NaN: then so is the sum, whatever the maximum.
     return arith::MaxNumFOp::create(code.b, x, y);
@@ -327,7 +395,6 @@ private:
 
   void softmax(ProductFunction &f, SmallVector<Value> &scores, State &state) {
     GemmCode &code = f.code;
-    Value nothing = f.constant(kMinusInfinity);
     for (int64_t i = 0; i < tile.rowsEach; ++i) {
       Value top = state.top[i];
       Value best = scores[i * 4];
@@ -336,13 +403,8 @@ private:
       best = reduce(code, best,
                     [&](Value x, Value y) { return larger(code, x, y); });
       Value next = larger(code, top, best);
-      Value isEmpty = arith::CmpFOp::create(code.b, arith::CmpFPredicate::OEQ,
-                                            next, nothing);
-      Value base = arith::SelectOp::create(code.b, isEmpty, f.zero(), next);
-      auto weight = [&](Value x) -> Value {
-        return math::ExpOp::create(code.b,
-                                   arith::SubFOp::create(code.b, x, base));
-      };
+      Value base = baseOf(f, next);
+      auto weight = [&](Value x) { return exponential(code, x, base); };
       Value sum;
       for (int64_t j = 0; j < 4; ++j) {
         Value &score = scores[i * 4 + j];
@@ -356,7 +418,7 @@ private:
       Value fade = weight(top);
       state.top[i] = next;
       state.total[i] = math::FmaOp::create(code.b, state.total[i], fade, sum);
-      for (int64_t c = 0; c < 4 * tile.fours; ++c) {
+      for (int64_t c = 0; c < 4 * tile.fours && !state.sums.empty(); ++c) {
         Value &element = state.sums[i * 4 * tile.fours + c];
         element = arith::MulFOp::create(code.b, element, fade);
       }
@@ -426,11 +488,9 @@ private:
   void emitResult(ProductFunction &f, const State &state) {
     GemmCode &code = f.code;
     for (int64_t i = 0; i < tile.rowsEach; ++i) {
-      Value row = rowOf(code, i), total = state.total[i];
-      Value isEmpty = arith::CmpFOp::create(code.b, arith::CmpFPredicate::OEQ,
-                                            total, f.zero());
-      Value inverse = arith::DivFOp::create(code.b, f.constant(1), total);
-      inverse = arith::SelectOp::create(code.b, isEmpty, f.zero(), inverse);
+      Value row = rowOf(code, i);
+      Value inverse = matrices.codes ? f.constant(matrices.codes->scale)
+                                     : inverseOf(f, state.total[i]);
       code.ifElse(code.less(row, code.index(matrices.rows())), [&] {
         for (int64_t g = 0; g < tile.fours; ++g)
           emitFour(

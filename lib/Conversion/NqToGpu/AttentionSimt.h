@@ -28,6 +28,8 @@ struct AttentionMatrices {
   /// if it `followsLength`.
   int64_t shift;
   bool followsLength = false;
+  /// What weights are rounded to, after they are divided by their sum.
+  std::optional<nq::AttentionOp::WeightCodes> codes;
 
   int64_t group() const { return heads / kvHeads; }
   int64_t rows() const { return group() * queries; }
@@ -47,6 +49,7 @@ struct AttentionTile {
 
 /// A launch that computes the nq.attention of a part (ProductCut.h): scores and
 /// sums in f32, softmax online over tiles of keys in order; exp as on the CPU.
+/// If weights become codes, a first walk finds maximum and sum of each row.
 /// Keys behind the causal limit of a block of rows, and behind the length that
 /// is loaded, are not read, but for the rest of a tile.
 mlir::FailureOr<GpuKernel> emitAttention(mlir::func::FuncOp part,

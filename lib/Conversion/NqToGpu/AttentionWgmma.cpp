@@ -115,17 +115,19 @@ double AttentionSchedule::estimate(const AttentionShape &shape,
   int64_t tiles = divideCeil(divideCeil(shape.keys, keys), splits);
   double sums = double(rows()) * keys;
   double ofKeys = double(llvm::alignTo(shape.depth * shape.q.bytes(), 32)) / 2;
-  double products = 2 * sums * (ofKeys + columns) / kFlopsPerClock;
+  // Keys are taken twice if weights become codes.
+  int64_t passes = shape.weightCodes ? 2 : 1;
+  double products = 2 * sums * (passes * ofKeys + columns) / kFlopsPerClock;
   if (keys < 80)
     products *= kFewKeys;
-  double weights = sums / kExp2PerClock;
+  double weights = passes * sums / kExp2PerClock;
   double tile = warpgroups == 1 ? products + weights
                                 : std::max(products, weights) / kReached;
-  double bytes = double(keys) * (rawKeys ? rawKeys : 128 * panelsQK) +
+  double bytes = double(keys) * passes * (rawKeys ? rawKeys : 128 * panelsQK) +
                  double(keys) * (rawValues ? rawValues : 128 * panelsV);
   tile = std::max(tile, bytes / kBytesPerClock);
-  tile =
-      std::max(tile, double(keys) * (rawKeys + rawValues) / kExpandedPerClock);
+  tile = std::max(tile, double(keys) * (passes * rawKeys + rawValues) /
+                            kExpandedPerClock);
   int64_t waves = divideCeil(items(shape), getClusters(target, splits));
   return waves * tiles * tile + kLaunchClocks +
          (waves - 1) * (walks(shape) ? kNextClocks : kBlockClocks) +

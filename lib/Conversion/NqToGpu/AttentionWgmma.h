@@ -95,7 +95,8 @@ bool isAttentionWgmma(mlir::func::FuncOp part);
 /// A launch that computes the nq.attention of a part (ProductCut.h), or
 /// nothing, and in `why` the reason, if tensor cores cannot. Scores, softmax
 /// and sums are f32; weights are rounded to 16 bits as they are multiplied with
-/// the values (docs/numerics.md). An error, if one was reported.
+/// the values, or, in a second walk over the keys, to the codes that the graph
+/// quantizes them to (docs/numerics.md). An error, if one was reported.
 mlir::FailureOr<std::optional<GpuKernel>>
 emitAttentionWgmma(mlir::func::FuncOp part, mlir::gpu::GPUModuleOp target,
                    const GpuTarget &options, std::string &why);

@@ -312,7 +312,8 @@ static Tensor emitFused(GraphBuilder &b, const Attention &a, bool causalFlag) {
   auto op = nq::AttentionOp::create(
       b.builder, b.loc, b.tensorType(shape, a.q.type), a.q.value, a.k.value,
       a.v.value, a.mask.value, getLengths(b, a), APFloat(a.scale),
-      APFloat(a.softcap), causalFlag, causalFlag && (a.nonpad || a.past > 0));
+      APFloat(a.softcap), causalFlag, causalFlag && (a.nonpad || a.past > 0),
+      /*weight_type=*/TypeAttr(), /*weight_scale=*/FloatAttr());
   return {op.getResult(), a.q.type};
 }
 

@@ -32,6 +32,20 @@ static std::optional<double> readFactor(const Arith &node, Value &next) {
   return std::nullopt;
 }
 
+/// Of the numbers of FP8 codes.
+static double getLargest8(nq::ScaledType type) {
+  auto storage = cast<FloatType>(type.getStorage());
+  return APFloat::getLargest(storage.getFloatSemantics()).convertToDouble();
+}
+
+/// FP8 with one scale in all, which attention kernels read as it is.
+static bool isFloat8(Value value) {
+  nq::ScaledType type = nq::getScaledElement(value.getType());
+  return type && type.isPerTensor() && !type.getGlobal() &&
+         !type.getZeroPoint() &&
+         isa<Float8E4M3FNType, Float8E5M2Type>(type.getStorage());
+}
+
 //===----------------------------------------------------------------------===//
 // From the output to the scores
 //===----------------------------------------------------------------------===//
@@ -60,6 +74,8 @@ private:
   bool readSelectedMask(const Arith &node);
   bool readSoftcap(const Arith &node, Value &next);
   bool readReshape(Value &value);
+  bool readCodes(Value &value);
+  std::string whyNoCodes(nq::QuantizeOp op);
   bool isPrivate(Value value);
   bool fail(StringRef reason) {
     match.refusal = reason.str();
@@ -118,6 +134,47 @@ bool Reader::readReshape(Value &value) {
   return true;
 }
 
+/// Why nq.attention has no such weights, or "".
+std::string Reader::whyNoCodes(nq::QuantizeOp op) {
+  if (match.codes)
+    return "the weights are quantized twice";
+  nq::ScaledType type = nq::getScaledElement(op.getResult().getType());
+  if (!isFloat8(op.getResult()))
+    return "the weights are quantized to something else than FP8 with one "
+           "scale";
+  auto scale = op.getScale() ? getConstantTensor(op.getScale()) : std::nullopt;
+  if (!scale || scale->size() != 1)
+    return "the scale of the weights is no constant";
+  APFloat number(float(scale->toFloats()[0]));
+  std::string why =
+      getTensor(op.getScale()).getElementType() != type.getScale()
+          ? "the scale of the weights is rounded"
+          : nq::AttentionOp::whyNoWeightCodes(type.getStorage(), number);
+  match.codes = {type.getStorage(), number.convertToFloat()};
+  // What cannot overflow need not saturate.
+  bool overflows = double(match.codes->scale) * getLargest8(type) < 1;
+  if (why.empty() && !op.getSaturate() && overflows)
+    why = "the weights become NaN or infinite where they do not fit codes";
+  return why;
+}
+
+/// Passes through the quantization of the weights, one op.
+bool Reader::readCodes(Value &value) {
+  if (auto op = value.getDefiningOp<nq::DequantizeOp>()) {
+    match.trace.locations.push_back(op.getLoc());
+    value = op.getInput();
+    return true;
+  }
+  auto op = value.getDefiningOp<nq::QuantizeOp>();
+  if (!op)
+    return false;
+  if (std::string why = whyNoCodes(op); !why.empty())
+    fail(why);
+  match.trace.locations.push_back(op.getLoc());
+  value = op.getInput();
+  return true;
+}
+
 bool Reader::readWeights() {
   Value value = match.output.getA();
   noteHeads(value);
@@ -125,7 +182,8 @@ bool Reader::readWeights() {
   for (Value before; value != before;) {
     chain.push_back(before = value);
     value = stripNanGuard(match.trace.strip(value));
-    readReshape(value);
+    if (!readReshape(value))
+      readCodes(value);
   }
   softmax = value.getDefiningOp<linalg::SoftmaxOp>();
   if (!softmax ||
@@ -307,14 +365,6 @@ static int64_t countHeads(ArrayRef<int64_t> own, ArrayRef<int64_t> scores,
   return getProduct(own) == batch && oneEach ? 1 : 0;
 }
 
-/// FP8 with one scale in all, which attention kernels read as it is.
-static bool isFloat8(Value value) {
-  nq::ScaledType type = nq::getScaledElement(value.getType());
-  return type && type.isPerTensor() && !type.getGlobal() &&
-         !type.getZeroPoint() &&
-         isa<Float8E4M3FNType, Float8E5M2Type>(type.getStorage());
-}
-
 /// As a matmul reads codes (fold-qdq), but also behind a repeat.
 static Value stripDequantize(Value value) {
   auto op = value.getDefiningOp<nq::DequantizeOp>();
@@ -423,8 +473,7 @@ static bool readOperands(AttentionMatch &m) {
 //===----------------------------------------------------------------------===//
 
 std::optional<AttentionMatch> nibble::readAttention(nq::MatmulOp output) {
-  if (!output.getEpilogue().empty() ||
-      nq::getScaledElement(output.getA().getType()))
+  if (!output.getEpilogue().empty())
     return std::nullopt;
   Reader reader(output);
   if (!reader.readWeights())

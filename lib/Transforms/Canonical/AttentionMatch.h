@@ -31,13 +31,15 @@ struct HeadsOperand {
   int64_t getColumns() const { return transposed ? rows : columns; }
 };
 
-/// softmax(softcap(scale * q k^T) + masks) v.
+/// softmax(softcap(scale * q k^T) + masks) v, the softmax maybe quantized.
 struct AttentionMatch {
   nq::MatmulOp scores, output;
   HeadsOperand q, k, v;
   double scale = 1, softcap = 0;
   /// Innermost first.
   llvm::SmallVector<ScoreMask, 2> masks;
+  /// What the softmax is quantized to, if it is.
+  std::optional<nq::AttentionOp::WeightCodes> codes;
   /// B and H.
   int64_t batch = 0, heads = 0;
   /// Element type of the scores where the masks meet them.
@@ -48,7 +50,7 @@ struct AttentionMatch {
 };
 
 /// The attention that ends in `output`; nothing if its left operand is not a
-/// softmax.
+/// softmax, or codes of one.
 std::optional<AttentionMatch> readAttention(nq::MatmulOp output);
 
 /// The operand as nq.attention takes it: [batch, heads, rows, columns].

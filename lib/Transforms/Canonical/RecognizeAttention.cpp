@@ -290,14 +290,17 @@ void RecognizeAttentionPass::rewrite(AttentionMatch &m, const FinalMask &mask,
   auto attention = nq::AttentionOp::create(
       rewriter, loc, type, q, k, v, mask.value, /*lengths=*/Value(),
       APFloat(m.scale), APFloat(m.softcap), mask.causal,
-      mask.causal && mask.bottomRight);
+      mask.causal && mask.bottomRight,
+      m.codes ? TypeAttr::get(m.codes->type) : TypeAttr(),
+      m.codes ? rewriter.getF32FloatAttr(m.codes->scale) : FloatAttr());
   Value whole =
       reshapeTo(rewriter, loc, attention.getResult(), result.getShape());
   rewriter.replaceOp(output, whole);
   remarkRecognized(
       loc, getArgument(),
       "nq.attention, " + Twine(m.heads) + " heads on " + Twine(m.k.heads) +
-          (mask.causal ? ", causal" : "") + (mask.value ? ", masked" : ""),
+          (mask.causal ? ", causal" : "") + (mask.value ? ", masked" : "") +
+          (m.codes ? ", weights in FP8" : ""),
       m.trace.rounds ? "softmax between two products; scores and weights are "
                        "not rounded to f16 or bf16 any more"
                      : "softmax between two products");

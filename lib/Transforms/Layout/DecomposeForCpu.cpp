@@ -393,6 +393,23 @@ struct AttentionSteps {
         });
   }
 
+  /// Through codes, if the graph quantizes them.
+  Value quantize(Value weights) {
+    auto codes = op.getWeightCodes();
+    if (!codes)
+      return weights;
+    RankedTensorType type = tensorOf(weights);
+    auto element = ScaledType::get(b.getContext(), codes->type, b.getF32Type(),
+                                   {}, Type(), /*zeroPoint=*/false);
+    auto one = RankedTensorType::get({}, b.getF32Type());
+    Value scale = arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(one, codes->scale));
+    Value coded = QuantizeOp::create(
+        b, loc, RankedTensorType::get(type.getShape(), element), weights, scale,
+        Value(), Value(), StringAttr(), b.getBoolAttr(true));
+    return DequantizeOp::create(b, loc, type, coded);
+  }
+
   Value run() {
     SmallVector<Value> inputs = {scores()};
     if (op.getMask())
@@ -406,6 +423,7 @@ struct AttentionSteps {
     Value weights = softmax(adjusted);
     if (op.getMask() || op.getCausal() || op.getLengths())
       weights = zeroMaskedRows(weights);
+    weights = quantize(weights);
     weights = regroup(weights, kvHeads, heads / kvHeads * rows);
     RankedTensorType result = tensorOf(op.getResult());
     auto type = RankedTensorType::get(
