@@ -227,7 +227,7 @@ static std::string getRequested(nq::RegionOp region,
     };
     std::string q = nameOf(op.getQ()), k = nameOf(op.getK());
     return (q == k ? q : q + " x " + k) +
-           (op.getWeightCodes() ? ", weights fp8" : "");
+           (op.getWeightCodes() ? ", p fp8" : "");
   }
   return "";
 }
@@ -242,7 +242,7 @@ static std::string explainWeights(const KernelClass &kernel, bool areCodes) {
                   : "and multiplied in f32") +
          (kernel.family == TargetFamily::Cpu
               ? ""
-              : "; keys are read twice, as the sum is known before");
+              : "; keys are read twice, first for that sum");
 }
 
 /// What an attention multiplies, if that is not what its operands are.

@@ -72,7 +72,7 @@ static double getWeightTolerance(nq::AttentionOp op) {
 /// up to 2^-12.7 of their products on devices (docs/numerics.md).
 static double getCodeTolerance(nq::AttentionOp op, bool isWgmma) {
   bool areCodes = bool(nq::getScaledElement(op.getQ().getType()));
-  return isWgmma && areCodes ? std::exp2(-5.5) : 1e-2;
+  return isWgmma && areCodes ? 0x1p-6 : 1e-2;
 }
 
 static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {

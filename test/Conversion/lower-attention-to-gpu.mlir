@@ -112,3 +112,21 @@ func.func @dynamic(%q: tensor<1x8x970x128xf16>, %k: tensor<1x1x970x128xf16>, %v:
   %y = nq.quantize %0 recipe("ocp") : tensor<1x8x970x128xf16> -> tensor<1x8x970x128x!nq.mxfp8>
   return %y : tensor<1x8x970x128x!nq.mxfp8>
 }
+
+// Weights are codes: keys are multiplied in a first pass for maximum and sum, and again for the weights, whose codes become f16. Blocks of a cluster send
+// each other what they found before, and sums behind.
+// CHECK: func.func @weights
+// CHECK-SAME: "weights_product0_flash grid
+// PTX: .visible .entry weights_product0_flash
+// PTX: m64n128k32.f32.e4m3.e4m3
+// PTX: st.async.weak.shared::cluster
+// PTX: m64n128k32.f32.e4m3.e4m3
+// PTX: cvt.rn.satfinite.e4m3x2.f32
+// PTX: cvt.rn.f16x2.e4m3x2
+// PTX: m64n128k32.f32.e4m3.e4m3
+// PTX: m64n128k16.f32.f16.f16
+// PTX: st.async.weak.shared::cluster
+func.func @weights(%q: tensor<1x8x1x128x!nq.fp8>, %k: tensor<1x1x4096x128x!nq.fp8>, %v: tensor<1x1x4096x128x!nq.fp8>) -> tensor<1x8x1x128xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64, weight_type = f8E4M3FN, weight_scale = 0.00390625 : f32} : (tensor<1x8x1x128x!nq.fp8>, tensor<1x1x4096x128x!nq.fp8>, tensor<1x1x4096x128x!nq.fp8>) -> tensor<1x8x1x128xf16>
+  return %0 : tensor<1x8x1x128xf16>
+}

@@ -120,6 +120,7 @@ func.func @rows_of_a_state(%x: tensor<1x1x32xf16>, %pos: tensor<1xi64>) -> tenso
 // HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.wgmma, layer=codes,{{.*}}reason="scores stay on chip, softmax in f32; codes of queries and keys are multiplied as they are, those of values expanded, exactly, as weights have 16 bits"
 // HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.wgmma, layer=cached,{{.*}}reason="scores stay on chip, softmax in f32; codes of keys and values are expanded, exactly"{{.*}}requested="f16 x fp8"
 // HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.simt.f32, layer=mixed,{{.*}}"kernel":"attention.wgmma","reason":"queries and keys are of different types"
+// HOPPER-REMARK-DAG: select-kernels {{.*}}kernel=attention.wgmma, layer=weights,{{.*}}reason="scores stay on chip, softmax in f32; codes of queries and keys are multiplied as they are; weights are divided by the sum of their row and rounded to codes, as the graph says, and multiplied with values as f16, both exactly; keys are read twice, first for that sum"{{.*}}requested="fp8, p fp8"
 // CHECK-LABEL: func.func @attention
 // HOPPER-COUNT-2: nibble.kernel_class = "attention.wgmma", nibble.math = "f16"
 // HOPPER: nibble.kernel_class = "attention.simt.f32", nibble.math = "f32"
@@ -140,4 +141,13 @@ func.func @attention(%q: tensor<1x2x4x64xf16>, %c: tensor<1x2x4x64x!nq.fp8>) -> 
     nq.yield %3 : tensor<1x2x4x64xf16>
   } loc("mixed")
   return %0, %1, %2 : tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>
+}
+
+func.func @quantized_weights(%c: tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> attributes {nibble.entry} {
+  %0 = nq.region "attention"(%c) : (tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> {
+  ^bb0(%a: tensor<1x2x4x64x!nq.fp8>):
+    %3 = nq.attention %a, %a, %a {scale = 1.0 : f64, weight_type = f8E4M3FN, weight_scale = 0.01 : f32} : (tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64x!nq.fp8>, tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> loc("weights")
+    nq.yield %3 : tensor<1x2x4x64xf16>
+  } loc("weights")
+  return %0 : tensor<1x2x4x64xf16>
 }

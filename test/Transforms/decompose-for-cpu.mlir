@@ -115,3 +115,15 @@ func.func @codes(%q: tensor<1x8x4x16xf16>, %k: tensor<1x2x6x16x!nq.fp8>) -> tens
   %a = nq.attention %q, %k, %k {scale = 0.25 : f64} : (tensor<1x8x4x16xf16>, tensor<1x2x6x16x!nq.fp8>, tensor<1x2x6x16x!nq.fp8>) -> tensor<1x8x4x16xf16> loc("codes")
   return %a : tensor<1x8x4x16xf16>
 }
+
+// -----
+// Weights that the graph quantizes go through their codes.
+// CHECK-LABEL: @weights
+func.func @weights(%q: tensor<1x2x4x16xf16>, %k: tensor<1x2x6x16xf8E4M3FN>, %v: tensor<1x2x6x16xf16>) -> tensor<1x2x4x16xf16> {
+  // CHECK-DAG: %[[S:.*]] = arith.constant dense<3.906250e-03> : tensor<f32>
+  // CHECK: linalg.softmax dimension(3)
+  // CHECK: %[[C:.*]] = nq.quantize %{{.*}} scale(%[[S]] : tensor<f32>) : tensor<1x2x4x6xf32> -> tensor<1x2x4x6x!nq.fp8>
+  // CHECK: nq.matmul
+  %a = nq.attention %q, %k, %v {scale = 0.25 : f64, weight_type = f8E4M3FN, weight_scale = 0.00390625 : f32} : (tensor<1x2x4x16xf16>, tensor<1x2x6x16xf8E4M3FN>, tensor<1x2x6x16xf16>) -> tensor<1x2x4x16xf16> loc("steps")
+  return %a : tensor<1x2x4x16xf16>
+}

@@ -207,3 +207,77 @@ func.func @codes_of_queries(%q: tensor<1x4x3x16x!nq.fp8>, %k: tensor<1x4x5x16xf1
   %3 = nq.matmul %2, %v : (tensor<1x4x3x5xf16>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x16xf16>
   return %3 : tensor<1x4x3x16xf16>
 }
+
+// -----
+// CHECK-LABEL: @scale_at_run_time
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="the scale of the weights is no constant", rejected=nq.attention
+func.func @scale_at_run_time(%q: tensor<1x4x3x16xf32>, %v: tensor<1x4x5x16xf32>, %s: tensor<f32>) -> tensor<1x4x3x16xf16> {
+  %0 = nq.matmul %q, %v transpose_b : (tensor<1x4x3x16xf32>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x5xf32>
+  %1 = tensor.empty() : tensor<1x4x3x5xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf32>) outs(%1 : tensor<1x4x3x5xf32>) -> tensor<1x4x3x5xf32>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) : tensor<1x4x3x5xf32> -> tensor<1x4x3x5x!nq.fp8>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.fp8>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// CHECK-LABEL: @weights_of_int8
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="the weights are quantized to something else than FP8 with one scale", rejected=nq.attention
+func.func @weights_of_int8(%q: tensor<1x4x3x16xf32>, %v: tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16> {
+  %s = arith.constant dense<0.01> : tensor<f32>
+  %0 = nq.matmul %q, %v transpose_b : (tensor<1x4x3x16xf32>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x5xf32>
+  %1 = tensor.empty() : tensor<1x4x3x5xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf32>) outs(%1 : tensor<1x4x3x5xf32>) -> tensor<1x4x3x5xf32>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) : tensor<1x4x3x5xf32> -> tensor<1x4x3x5x!nq.scaled<si8, f32 per tensor>>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.scaled<si8, f32 per tensor>>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// CHECK-LABEL: @zero_scale
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="the scale of weights, 0.000000e+00, is no positive normal number", rejected=nq.attention
+func.func @zero_scale(%q: tensor<1x4x3x16xf32>, %v: tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16> {
+  %s = arith.constant dense<0.0> : tensor<f32>
+  %0 = nq.matmul %q, %v transpose_b : (tensor<1x4x3x16xf32>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x5xf32>
+  %1 = tensor.empty() : tensor<1x4x3x5xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf32>) outs(%1 : tensor<1x4x3x5xf32>) -> tensor<1x4x3x5xf32>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) : tensor<1x4x3x5xf32> -> tensor<1x4x3x5x!nq.fp8>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.fp8>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// CHECK-LABEL: @weights_that_overflow
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="the weights become NaN or infinite where they do not fit codes", rejected=nq.attention
+func.func @weights_that_overflow(%q: tensor<1x4x3x16xf32>, %v: tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16> {
+  %s = arith.constant dense<0.001> : tensor<f32>
+  %0 = nq.matmul %q, %v transpose_b : (tensor<1x4x3x16xf32>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x5xf32>
+  %1 = tensor.empty() : tensor<1x4x3x5xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf32>) outs(%1 : tensor<1x4x3x5xf32>) -> tensor<1x4x3x5xf32>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) {saturate = false} : tensor<1x4x3x5xf32> -> tensor<1x4x3x5x!nq.fp8>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.fp8>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// CHECK-LABEL: @codes_used_elsewhere
+// CHECK-NOT: nq.attention
+// CHECK: return
+// REMARK: [Missed] recognize-attention {{.*}}reason="scores or weights are used elsewhere, too", rejected=nq.attention
+func.func @codes_used_elsewhere(%q: tensor<1x4x3x16xf32>, %v: tensor<1x4x5x16xf32>) -> (tensor<1x4x3x16xf16>, tensor<1x4x3x5x!nq.fp8>) {
+  %s = arith.constant dense<0.01> : tensor<f32>
+  %0 = nq.matmul %q, %v transpose_b : (tensor<1x4x3x16xf32>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x5xf32>
+  %1 = tensor.empty() : tensor<1x4x3x5xf32>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf32>) outs(%1 : tensor<1x4x3x5xf32>) -> tensor<1x4x3x5xf32>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) : tensor<1x4x3x5xf32> -> tensor<1x4x3x5x!nq.fp8>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.fp8>, tensor<1x4x5x16xf32>) -> tensor<1x4x3x16xf16>
+  return %4, %3 : tensor<1x4x3x16xf16>, tensor<1x4x3x5x!nq.fp8>
+}

@@ -338,3 +338,42 @@ func.func @keys_alone(%q: tensor<1x4x3x16xf16>, %k: tensor<1x4x5x16x!nq.fp8>, %v
   %4 = nq.matmul %3, %v : (tensor<1x4x3x5xf16>, tensor<1x4x5x16xf16>) -> tensor<1x4x3x16xf16>
   return %4 : tensor<1x4x3x16xf16>
 }
+
+// -----
+// The softmax is quantized: its codes are those of nq.attention, as the values may be.
+// CHECK-LABEL: @weights
+// CHECK-SAME: (%[[Q:.*]]: tensor<1x4x3x16x!nq.fp8>, %[[K:.*]]: tensor<1x4x5x16x!nq.fp8>, %[[V:.*]]: tensor<1x4x5x16x!nq.fp8>
+// CHECK-NEXT: %[[Y:.*]] = nq.attention %[[Q]], %[[K]], %[[V]] {scale = 1.000000e+00 : f64, weight_scale = 3.906250e-03 : f32, weight_type = f8E4M3FN}
+// CHECK-NEXT: return %[[Y]]
+func.func @weights(%q: tensor<1x4x3x16x!nq.fp8>, %k: tensor<1x4x5x16x!nq.fp8>, %v: tensor<1x4x5x16x!nq.fp8>) -> tensor<1x4x3x16xf16> {
+  %s = arith.constant dense<3.906250e-03> : tensor<f32>
+  %0 = nq.matmul %q, %k transpose_b : (tensor<1x4x3x16x!nq.fp8>, tensor<1x4x5x16x!nq.fp8>) -> tensor<1x4x3x5xf16>
+  %1 = tensor.empty() : tensor<1x4x3x5xf16>
+  %2 = linalg.softmax dimension(3) ins(%0 : tensor<1x4x3x5xf16>) outs(%1 : tensor<1x4x3x5xf16>) -> tensor<1x4x3x5xf16>
+  %3 = nq.quantize %2 scale(%s : tensor<f32>) : tensor<1x4x3x5xf16> -> tensor<1x4x3x5x!nq.fp8>
+  %4 = nq.matmul %3, %v : (tensor<1x4x3x5x!nq.fp8>, tensor<1x4x5x16x!nq.fp8>) -> tensor<1x4x3x16xf16>
+  return %4 : tensor<1x4x3x16xf16>
+}
+
+// -----
+// The same for heads that share keys and values, dequantized in front of their repeat; the scale is an f16.
+// CHECK-LABEL: @weights_of_a_group
+// CHECK: nq.attention %{{.*}} {scale = 1.000000e+00 : f64, weight_scale = 3.906250e-03 : f32, weight_type = f8E5M2} : (tensor<1x8x3x16x!nq.fp8>, tensor<1x1x5x16x!nq.fp8>, tensor<1x1x5x16x!nq.fp8>)
+// CHECK-NEXT: return
+func.func @weights_of_a_group(%q: tensor<1x8x3x16x!nq.fp8>, %k: tensor<1x1x5x16x!nq.fp8>, %v: tensor<1x1x5x16x!nq.fp8>) -> tensor<1x8x3x16xf16> {
+  %s = arith.constant dense<3.906250e-03> : tensor<f16>
+  %0 = nq.dequantize %k : tensor<1x1x5x16x!nq.fp8> -> tensor<1x1x5x16xf16>
+  %1 = nq.dequantize %v : tensor<1x1x5x16x!nq.fp8> -> tensor<1x1x5x16xf16>
+  %2 = tensor.empty() : tensor<1x1x8x5x16xf16>
+  %3 = linalg.broadcast ins(%0 : tensor<1x1x5x16xf16>) outs(%2 : tensor<1x1x8x5x16xf16>) dimensions = [2]
+  %4 = linalg.broadcast ins(%1 : tensor<1x1x5x16xf16>) outs(%2 : tensor<1x1x8x5x16xf16>) dimensions = [2]
+  %5 = tensor.collapse_shape %3 [[0], [1, 2], [3], [4]] : tensor<1x1x8x5x16xf16> into tensor<1x8x5x16xf16>
+  %6 = tensor.collapse_shape %4 [[0], [1, 2], [3], [4]] : tensor<1x1x8x5x16xf16> into tensor<1x8x5x16xf16>
+  %7 = nq.matmul %q, %5 transpose_b : (tensor<1x8x3x16x!nq.fp8>, tensor<1x8x5x16xf16>) -> tensor<1x8x3x5xf16>
+  %8 = tensor.empty() : tensor<1x8x3x5xf16>
+  %9 = linalg.softmax dimension(3) ins(%7 : tensor<1x8x3x5xf16>) outs(%8 : tensor<1x8x3x5xf16>) -> tensor<1x8x3x5xf16>
+  %10 = nq.quantize %9 scale(%s : tensor<f16>) : tensor<1x8x3x5xf16> -> tensor<1x8x3x5x!nq.scaled<f8E5M2, f16 per tensor>>
+  %11 = nq.dequantize %10 : tensor<1x8x3x5x!nq.scaled<f8E5M2, f16 per tensor>> -> tensor<1x8x3x5xf16>
+  %12 = nq.matmul %11, %6 : (tensor<1x8x3x5xf16>, tensor<1x8x5x16xf16>) -> tensor<1x8x3x16xf16>
+  return %12 : tensor<1x8x3x16xf16>
+}

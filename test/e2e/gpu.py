@@ -164,11 +164,12 @@ def decoding(a, tools, goals):
 def attention(a, tools, goals):
     """FP8 queries, keys, values and results are those of the kernel on tensor cores: no launch but it, and those that quantize
     inputs of the graph or dequantize its output."""
-    for codes, others in (("qkv", 3), ("kv", 2), ("y", 1), ("qkvy", 4)):
-        for size, kv_heads in ((64, 2), (72, 4)):
+    for codes, others in (("qkv", 3), ("kv", 2), ("y", 1), ("qkvy", 4), ("qkvp", 3), ("kvp", 2), ("p", 0), ("qkvpy", 4)):
+        for size, kv_heads in ((64, 1), (72, 4), (128, 1), (256, 4)) if codes == "qkvp" else ((64, 2), (72, 4)):
             name, folder = f"attention, codes of {codes}, heads of {size}", Path(a.work)
             model, gpu, cpu = (folder / f"attention{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
-            write_attention(model, heads=4, queries=70, keys=90, size=size, dtype="f16", kv_heads=kv_heads, codes=codes)
+            write_attention(model, heads=4, queries=70, keys=90, size=size, dtype="f16", kv_heads=kv_heads, codes=codes,
+                            casts=codes == "qkvp" and size != 64)
             compile_gpu(tools, model, gpu)
             tools.compile(model, cpu, expect=OK)
             explained = json.loads(tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", expect=OK).stdout)["layers"]
@@ -181,7 +182,8 @@ def attention(a, tools, goals):
             for engine, device in ((gpu, a.device), (cpu, "cpu")):
                 arrays.append(Runtime(a.build, engine, device=device).context().run(feeds)["y"].astype(np.float64))
             error = np.linalg.norm(arrays[0] - arrays[1]) / np.linalg.norm(arrays[1])
-            goals.check(f"{name}: relative error to the CPU", error, 1e-2 if "y" in codes else 1e-3)
+            # Weights on a border of codes have either one; without codes, results would be 2e-2 apart.
+            goals.check(f"{name}: relative error to the CPU", error, 1e-2 if "y" in codes else 4e-3 if "p" in codes else 1e-3)
 
 
 def layer_of_codes(a, tools, goals):
@@ -189,14 +191,16 @@ def layer_of_codes(a, tools, goals):
     model, gpu, cpu, plain = (Path(a.work) / f"coded{end}" for end in (".onnx", ".nbl", ".cpu.nbl", ".plain.nbl"))
     write_decoder(model, "fp8", layers=1, **SIZE)
     compile_gpu(tools, model, plain)
-    write_decoder(model, "fp8", layers=1, codes="qkv", **SIZE)
-    compile_gpu(tools, model, gpu)
-    tools.compile(model, cpu, expect=OK)
-    goals.check("layer with FP8 attention: launches more", launches(tools, gpu) - launches(tools, plain), 0)
-    done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only")
-    goals.check("layer with FP8 attention: nibble verify, exit code", done.returncode, 0)
-    mine, theirs = (outputs(tools, engine, device, Path(a.work) / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
-    goals.check("layer with FP8 attention: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 2e-2)
+    for codes in ("qkv", "qkvp"):
+        name = f"layer with attention on codes of {codes}"
+        write_decoder(model, "fp8", layers=1, codes=codes, **SIZE)
+        compile_gpu(tools, model, gpu)
+        tools.compile(model, cpu, expect=OK)
+        goals.check(f"{name}: launches more", launches(tools, gpu) - launches(tools, plain), 0)
+        done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only")
+        goals.check(f"{name}: nibble verify, exit code", done.returncode, 0)
+        mine, theirs = (outputs(tools, engine, device, Path(a.work) / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
+        goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 2e-2)
 
 
 def decoding_codes(a, tools, goals):

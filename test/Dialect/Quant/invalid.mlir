@@ -243,6 +243,41 @@ func.func @lengths_type(%q: tensor<1x2x4x16xf16>, %n: tensor<1xf32>) -> tensor<1
 }
 
 // -----
+func.func @weights_without_scale(%q: tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{has a type or a scale of its weights, but not both}}
+  %a = nq.attention %q, %q, %q {scale = 0.25 : f64, weight_type = f8E4M3FN} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
+func.func @weights_without_type(%q: tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{has a type or a scale of its weights, but not both}}
+  %a = nq.attention %q, %q, %q {scale = 0.25 : f64, weight_scale = 0.01 : f32} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
+func.func @weights_of_f16(%q: tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{weights are quantized to f8E4M3FN or f8E5M2, not f16}}
+  %a = nq.attention %q, %q, %q {scale = 0.25 : f64, weight_type = f16, weight_scale = 0.01 : f32} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
+func.func @weights_of_no_scale(%q: tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{the scale of weights, 0.000000e+00, is no positive normal number}}
+  %a = nq.attention %q, %q, %q {scale = 0.25 : f64, weight_type = f8E5M2, weight_scale = 0.0 : f32} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
+func.func @weights_of_negative_scale(%q: tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16> {
+  // expected-error @below {{the scale of weights, -1.000000e+00, is no positive normal number}}
+  %a = nq.attention %q, %q, %q {scale = 0.25 : f64, weight_type = f8E5M2, weight_scale = -1.0 : f32} : (tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>, tensor<1x2x4x16xf16>) -> tensor<1x2x4x16xf16>
+  return %a : tensor<1x2x4x16xf16>
+}
+
+// -----
 func.func @widen_e8m0_to_f16(%x: tensor<4x32x!nq.mxfp4>) {
   // expected-error @below {{codes times E8M0 scales are exact for floats in bf16 only}}
   %0 = nq.widen %x : tensor<4x32x!nq.mxfp4> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>

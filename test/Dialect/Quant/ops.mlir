@@ -85,6 +85,13 @@ func.func @lengths(%q: tensor<2x8x4x16xf16>, %k: tensor<2x2x6x16xf16>, %m: tenso
   return %a, %b : tensor<2x8x4x16xf16>, tensor<2x8x4x16xf16>
 }
 
+// CHECK-LABEL: @weights
+func.func @weights(%q: tensor<1x8x4x16x!nq.fp8>, %k: tensor<1x2x6x16x!nq.fp8>) -> tensor<1x8x4x16xf16> {
+  // CHECK: nq.attention %{{.*}} {scale = 2.500000e-01 : f64, weight_scale = 3.906250e-03 : f32, weight_type = f8E4M3FN} :
+  %a = nq.attention %q, %k, %k {scale = 0.25 : f64, weight_type = f8E4M3FN, weight_scale = 0.00390625 : f32} : (tensor<1x8x4x16x!nq.fp8>, tensor<1x2x6x16x!nq.fp8>, tensor<1x2x6x16x!nq.fp8>) -> tensor<1x8x4x16xf16>
+  return %a : tensor<1x8x4x16xf16>
+}
+
 // CHECK-LABEL: @wide
 func.func @wide(%q: tensor<4x32x!nq.fp8>, %f: tensor<4x32x!nq.nvfp4>) -> tensor<4x32x!nq.scaled<f16, f32 per tensor>> {
   // CHECK: nq.widen %{{.*}} : tensor<4x32x!nq.fp8> -> tensor<4x32x!nq.scaled<f16, f32 per tensor>>

@@ -130,6 +130,20 @@ public:
     return {op->getResult(0), x.type};
   }
 
+  /// QuantizeLinear to E4M3 and DequantizeLinear.
+  Tensor coded(Tensor x, double scale) {
+    auto element = nq::ScaledType::get(
+        &context, mlir::Float8E4M3FNType::get(&context),
+        build.elementType(x.type), {}, mlir::Type(), /*zeroPoint=*/false);
+    auto type = mlir::RankedTensorType::get(x.shape(), element);
+    mlir::Value code = nq::QuantizeOp::create(
+        builder, build.loc, type, x.value, scalar(scale, x.type).value,
+        mlir::Value(), mlir::Value(), mlir::StringAttr(),
+        builder.getBoolAttr(true));
+    return {nq::DequantizeOp::create(builder, build.loc, x.getType(), code),
+            x.type};
+  }
+
   //===--- Evaluation -----------------------------------------------------===//
 
   void finish(Tensor result) {
@@ -177,6 +191,13 @@ public:
   int64_t countLengths() {
     int64_t result = 0;
     module->walk([&](nq::AttentionOp op) { result += bool(op.getLengths()); });
+    return result;
+  }
+
+  int64_t countWeightCodes() {
+    int64_t result = 0;
+    module->walk(
+        [&](nq::AttentionOp op) { result += op.getWeightCodes().has_value(); });
     return result;
   }
 

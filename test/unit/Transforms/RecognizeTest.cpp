@@ -299,6 +299,7 @@ struct AttentionCase {
   /// 0: Mul on scores, 1: Div on scores, 2: on q, 3: root on q and k.
   int64_t scaling;
   double scale, softcap = 0;
+  double codes = 0; ///< scale of the weights' codes, if they have any
 
   AttentionCase(Net &n)
       : batch(n.pick(1, 2)), kvHeads(n.pick(1, 3)), queries(n.pick(1, 6)),
@@ -368,6 +369,8 @@ Tensor attend(Net &n, const AttentionCase &c, ElemType type) {
   Tensor p = n.softmax(n.build.cast(s, ElemType::Float));
   if (c.mask == AttentionCase::guarded)
     p = n.where(n.isNan(p), n.scalar(0, p.type), p);
+  if (c.codes != 0)
+    p = n.coded(p, c.codes);
   return n.build.matmul(n.build.cast(p, type), repeatHeads(n, v, c), type);
 }
 
@@ -381,6 +384,20 @@ TEST(RecognizeAttention, KeepsValuesOfF32) {
     EXPECT_EQ(n.count("nq.attention"), 1) << "seed " << seed;
     EXPECT_EQ(n.count("nq.matmul"), 0);
     EXPECT_EQ(n.count("linalg.broadcast"), 0) << "heads stay repeated";
+  }
+}
+
+/// The reference makes codes of the same weights.
+TEST(RecognizeAttention, KeepsCodesOfWeights) {
+  for (unsigned seed = 0; seed < 80; ++seed) {
+    Net n(seed);
+    AttentionCase c(n);
+    c.codes = n.flip() ? 1 / 448.0 : 0.0003;
+    n.finish(attend(n, c, ElemType::Float));
+    auto before = n.evaluate({"recognize-attention"}), after = n.evaluate({});
+    EXPECT_LE(relativeDifference(after, before), exact) << "seed " << seed;
+    EXPECT_EQ(n.countWeightCodes(), 1) << "seed " << seed;
+    EXPECT_EQ(n.count("nq.quantize"), 0);
   }
 }
 
