@@ -1,8 +1,5 @@
 // Products of matrices in shared memory, into tensor memory.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-//
-// Source of descriptors: PTX ISA 9.0, "tcgen05: instruction descriptor" and
-// "shared memory descriptor".
 #include "Mma.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -11,21 +8,11 @@ using namespace mlir;
 using namespace nibble;
 using namespace nibble::sm100;
 using NVVM::MMABlockScaleKind;
-using NVVM::Tcgen05MMAKind;
 
-/// Bytes of K of one instruction, of every kind.
-static constexpr int64_t kStepBytes = 32;
 /// Bytes of 128 x 4 scales.
 static constexpr int64_t kScaleTileBytes = 512;
 
 static bool isFloat4(Type type) { return isa<Float4E2M1FNType>(type); }
-
-/// 8-bit floats in f8f6f4 kinds, in the order of the descriptor's codes.
-static uint32_t getCode(Type type) {
-  if (type.isBF16() || isa<Float8E5M2Type>(type))
-    return 1;
-  return isFloat4(type) ? 5 : 0; // f16, E4M3
-}
 
 static Type getElementB(tile::MmaOp op) {
   return op.getB().getType().getElement();
@@ -43,12 +30,9 @@ static int64_t getScalesPerStep(tile::MmaOp op) {
   return scales.getShape()[1] * stepK / op.getShapeA()[1];
 }
 
-/// Kind f16 and f8f6f4: D is f32, A and B K-major.
 static uint32_t getPlainDescriptor(tile::MmaOp op) {
   ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
-  return 1u << 4 | getCode(op.getElementA()) << 7 |
-         getCode(getElementB(op)) << 10 | uint32_t(shape[1] >> 3) << 17 |
-         uint32_t(shape[0] >> 4) << 24;
+  return getProductForm(op.getElementA(), getElementB(op), shape[0], shape[1]);
 }
 
 /// Kinds with block scales; `id` is the first of the 4 scales of a column that
@@ -58,15 +42,10 @@ static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id) {
   auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
   bool isE8M0 = isa<Float8E8M0FNUType>(scales.getElement());
   bool packed = isPacked(op);
-  uint32_t a = packed ? 1 : getCode(op.getElementA());
-  uint32_t b = packed ? 1 : getCode(getElementB(op));
+  uint32_t a = packed ? 1 : getTypeCode(op.getElementA());
+  uint32_t b = packed ? 1 : getTypeCode(getElementB(op));
   return id << 4 | a << 7 | b << 10 | uint32_t(shape[1] >> 3) << 17 |
          uint32_t(isE8M0) << 23 | uint32_t(shape[0] >> 7) << 27 | id << 29;
-}
-
-static NVVM::CTAGroupKindAttr oneBlock(Code &code) {
-  return NVVM::CTAGroupKindAttr::get(code.getContext(),
-                                     NVVM::CTAGroupKind::CTA_1);
 }
 
 LogicalResult Mma::check(tile::MmaOp op) {
@@ -91,8 +70,7 @@ Int Mma::getAddress(const Slot &slot, int64_t bytes) {
 /// contiguous.
 Value Mma::getDescriptor(const Slot &slot, tile::SlotType type, int64_t bytes) {
   int64_t swizzle = type.getSwizzle();
-  uint64_t mode = swizzle == 128 ? 2 : swizzle == 64 ? 4 : 6;
-  uint64_t fixed = mode << 61 | 1ull << 46 | uint64_t(8 * swizzle / 16) << 32;
+  uint64_t fixed = getMatrixForm(swizzle, 8 * swizzle);
   return LLVM::OrOp::create(code, code.extend64(getAddress(slot, bytes)),
                             code.constant(code.i64(), int64_t(fixed)));
 }
@@ -106,24 +84,15 @@ static NVVM::Tcgen05MMACollectorOpAttr discard(Code &code) {
       code.getContext(), NVVM::Tcgen05MMACollectorOp::DISCARD);
 }
 
-/// Without block scales.
-void Mma::issue(tile::MmaOp op, Value target, Value a, Value b, Value adds) {
-  auto kind = op.getElementA().getIntOrFloatBitWidth() == 8
-                  ? Tcgen05MMAKind::F8F6F4
-                  : Tcgen05MMAKind::F16;
-  NVVM::Tcgen05MMAOp::create(
-      code, NVVM::Tcgen05MMAKindAttr::get(code.getContext(), kind),
-      oneBlock(code), discard(code), UnitAttr(), target, a, b,
-      code.get(int32_t(getPlainDescriptor(op))), adds, Value(), Value());
-}
-
 /// 32 bytes of K are 8 columns.
 Acc Mma::multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b) {
   Value target = kernel.getAddress(acc.column), adds = acc.adds;
   tile::SlotType type = op.getB().getType();
   for (int64_t bytes = 0; bytes < type.getRowBytes(); bytes += kStepBytes) {
-    issue(op, target, kernel.getAddress(code.add(a, bytes / 4)),
-          getDescriptor(b, type, bytes), adds);
+    sm100::multiply(code, op.getElementA(), target,
+                    kernel.getAddress(code.add(a, bytes / 4)),
+                    getDescriptor(b, type, bytes), getPlainDescriptor(op),
+                    adds);
     adds = code.constant(code.getI1Type(), 1);
   }
   return {acc.column, adds};
@@ -140,7 +109,8 @@ Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
     Value left = getDescriptor(a, typeA, bytes),
           right = getDescriptor(b, op.getB().getType(), bytes);
     if (scales.empty()) {
-      issue(op, target, left, right, adds);
+      sm100::multiply(code, op.getElementA(), target, left, right,
+                      getPlainDescriptor(op), adds);
     } else {
       int64_t first = bytes / kStepBytes * perStep;
       auto kind = !isPacked(op)  ? MMABlockScaleKind::MXF8F6F4
@@ -164,7 +134,7 @@ Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
 /// 128 bytes apart. Tiles of rows are side by side in tensor memory.
 Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
   MLIRContext *context = code.getContext();
-  constexpr uint64_t kFixed = 1ull << 46 | 8ull << 32;
+  const uint64_t fixed = getMatrixForm(/*swizzle=*/16, 128);
   Int begin = kernel.tensor.scales.lookup(op);
   int64_t tiles = op.getRowTiles(),
           along = op.getResult().getType().getShape()[1] / 4, row = 0;
@@ -175,7 +145,7 @@ Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
         Int address = getAddress(slot, (r * along + k) * kScaleTileBytes);
         Value descriptor =
             LLVM::OrOp::create(code, code.extend64(address),
-                               code.constant(code.i64(), int64_t(kFixed)));
+                               code.constant(code.i64(), int64_t(fixed)));
         NVVM::Tcgen05CpOp::create(
             code,
             NVVM::Tcgen05CpShapeAttr::get(context,
@@ -189,8 +159,4 @@ Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
       }
   }
   return {code.add(begin, code.shr(from, 5)), tiles};
-}
-
-void Mma::commit(Value barrier) {
-  NVVM::Tcgen05CommitOp::create(code, barrier, Value(), oneBlock(code));
 }

@@ -37,16 +37,12 @@ public:
   Acc multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b);
   /// Copies the scales in slots to tensor memory.
   Scales copyScales(tile::ScalesOp op, llvm::ArrayRef<Slot> slots, Int from);
-  /// Everything issued so far arrives at the barrier when it is done.
-  void commit(mlir::Value barrier);
 
 private:
   Int getAddress(const Slot &slot, int64_t bytes);
   mlir::Value getDescriptor(const Slot &slot, tile::SlotType type,
                             int64_t bytes);
   mlir::Value getScale(const Scales &scales, int64_t group);
-  void issue(tile::MmaOp op, mlir::Value target, mlir::Value a, mlir::Value b,
-             mlir::Value adds);
 
   Sm100Kernel &kernel;
   Code &code;

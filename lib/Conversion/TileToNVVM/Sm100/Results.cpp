@@ -111,35 +111,16 @@ void Results::writePanel(Int panel) {
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
-/// One instruction after the other and one wait for all, as one piece of text:
-/// registers have no values before the wait.
 Results::Pieces Results::loadAccumulators(Int first) {
   int64_t count = std::min(span, kLoadColumns);
   Int lanes = code.shl(warp, 21); // 32 lanes each, in the upper half
-  std::string text, constraints;
-  SmallVector<Type> types(span * columns.size(), code.i32());
-  SmallVector<Value> addresses;
-  int64_t number = 0;
+  SmallVector<Int> addresses;
   for (Int column : columns)
-    for (int64_t at = 0; at < span; at += count) {
-      text +=
-          "tcgen05.ld.sync.aligned.32x32b.x" + std::to_string(count) + ".b32 {";
-      for (int64_t i = 0; i < count; ++i, ++number) {
-        text += (i ? ", $" : "$") + std::to_string(number);
-        constraints += number ? ",=r" : "=r";
-      }
-      text +=
-          "}, [$" + std::to_string(types.size() + addresses.size()) + "];\n";
-      addresses.push_back(code.get(
-          kernel.getColumn(code.add(code.add(column, first), at), lanes)));
-    }
-  for (size_t i = 0; i < addresses.size(); ++i)
-    constraints += ",r";
-  text += "tcgen05.wait::ld.sync.aligned;";
-  SmallVector<Value> bits =
-      code.emitAsm(text, constraints, types, addresses, /*hasEffects=*/true);
+    for (int64_t at = 0; at < span; at += count)
+      addresses.push_back(
+          kernel.getColumn(code.add(code.add(column, first), at), lanes));
   Pieces accs(columns.size());
-  for (auto [i, word] : llvm::enumerate(bits))
+  for (auto [i, word] : llvm::enumerate(loadColumns(code, addresses, count)))
     accs[i / span].push_back(
         LLVM::BitcastOp::create(code, code.getF32Type(), word));
   return accs;

@@ -97,7 +97,7 @@ void Role::publish(tile::PublishOp give) {
     return rings.publishByWarp(ring);
   }
   if (isTensorMemory(give.getRing()))
-    mma.commit(rings.getFullBarrier(ring));
+    commit(code, rings.getFullBarrier(ring));
   rings.publish(ring);
 }
 
@@ -106,7 +106,7 @@ void Role::publish(tile::PublishOp give) {
 void Role::release(tile::ReleaseOp give) {
   Ring &ring = rings.get(give.getRing());
   if (isSingle) {
-    mma.commit(rings.getEmptyBarrier(ring));
+    commit(code, rings.getEmptyBarrier(ring));
     return rings.publish(ring);
   }
   if (!isTensorMemory(give.getRing()))

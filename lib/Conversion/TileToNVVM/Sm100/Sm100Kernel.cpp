@@ -25,26 +25,13 @@ TensorMemory::TensorMemory(tile::KernelOp kernel) {
     columns = std::max<int64_t>(32, llvm::PowerOf2Ceil(next));
 }
 
-static NVVM::CTAGroupKindAttr oneBlock(Code &code) {
-  return NVVM::CTAGroupKindAttr::get(code.getContext(),
-                                     NVVM::CTAGroupKind::CTA_1);
-}
-
-void nibble::sm100::fence(Code &code, bool after) {
-  auto kind = after ? NVVM::Tcgen05FenceKind::AFTER_THREAD_SYNC
-                    : NVVM::Tcgen05FenceKind::BEFORE_THREAD_SYNC;
-  NVVM::Tcgen05FenceOp::create(
-      code, NVVM::Tcgen05FenceKindAttr::get(code.getContext(), kind));
-}
-
 Int Sm100Kernel::getColumn(Int column, Int lanes) {
   Code &c = getCode();
   return c.add(c.add(base, lanes), column);
 }
 
 Value Sm100Kernel::getAddress(Int column) {
-  Code &c = getCode();
-  return LLVM::IntToPtrOp::create(c, c.pointer(6), c.get(getColumn(column)));
+  return getPointer(getCode(), getColumn(column));
 }
 
 /// The block's first warp, all of it.
@@ -61,11 +48,7 @@ void Sm100Kernel::writeSetUp() {
   if (!tensor.columns)
     return;
   Code &c = getCode();
-  whenAllocator([&] {
-    NVVM::Tcgen05AllocOp::create(c, getSlot(), c.get(tensor.columns),
-                                 oneBlock(c));
-    NVVM::Tcgen05RelinquishAllocPermitOp::create(c, oneBlock(c));
-  });
+  whenAllocator([&] { allocate(c, getSlot(), tensor.columns); });
   fence(c, /*after=*/false);
 }
 
@@ -86,10 +69,7 @@ void Sm100Kernel::writeEnd() {
   NVVM::SyncWarpOp::create(c, c.get(-1));
   NVVM::Barrier0Op::create(c);
   fence(c, /*after=*/true);
-  whenAllocator([&] {
-    NVVM::Tcgen05DeallocOp::create(c, getAddress(0), c.get(tensor.columns),
-                                   oneBlock(c));
-  });
+  whenAllocator([&] { release(c, getColumn(0), tensor.columns); });
 }
 
 LogicalResult Sm100Kernel::writeRole(tile::RoleOp role) {

@@ -4,10 +4,10 @@
 #define NIBBLE_LIB_CONVERSION_TILETONVVM_SM100_SM100KERNEL_H
 
 #include "Kernel.h"
+#include "Tcgen05.h"
 
 namespace nibble {
 namespace sm100 {
-using namespace tilecode;
 
 /// Where accumulators and block scales lie in tensor memory: columns from the
 /// begin of what the block has.
@@ -41,9 +41,6 @@ private:
 };
 
 std::unique_ptr<tilecode::Kernel> createKernel(tile::KernelOp op);
-
-/// tcgen05.fence: before or after threads synchronize.
-void fence(Code &code, bool after);
 
 } // namespace sm100
 } // namespace nibble

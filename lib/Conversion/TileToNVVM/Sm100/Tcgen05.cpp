@@ -1,0 +1,129 @@
+// Instructions of tcgen05 and their descriptors.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Source of descriptors: PTX ISA 9.0, "tcgen05: instruction descriptor" and
+// "shared memory descriptor".
+#include "Tcgen05.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm100;
+using NVVM::Tcgen05MMAKind;
+
+NVVM::CTAGroupKindAttr sm100::oneBlock(Code &code) {
+  return NVVM::CTAGroupKindAttr::get(code.getContext(),
+                                     NVVM::CTAGroupKind::CTA_1);
+}
+
+//===----------------------------------------------------------------------===//
+// Tensor memory
+//===----------------------------------------------------------------------===//
+
+void sm100::allocate(Code &code, Value slot, int64_t columns) {
+  NVVM::Tcgen05AllocOp::create(code, slot, code.get(columns), oneBlock(code));
+  NVVM::Tcgen05RelinquishAllocPermitOp::create(code, oneBlock(code));
+}
+
+void sm100::release(Code &code, Int address, int64_t columns) {
+  NVVM::Tcgen05DeallocOp::create(code, getPointer(code, address),
+                                 code.get(columns), oneBlock(code));
+}
+
+Value sm100::getPointer(Code &code, Int address) {
+  return LLVM::IntToPtrOp::create(code, code.pointer(6), code.get(address));
+}
+
+/// "$first, $first+1, ..."
+static std::string listRegisters(int64_t first, int64_t count) {
+  std::string list;
+  for (int64_t i = first; i < first + count; ++i)
+    list += (i > first ? ", $" : "$") + std::to_string(i);
+  return list;
+}
+
+SmallVector<Value> sm100::loadColumns(Code &code, ArrayRef<Int> addresses,
+                                      int64_t count) {
+  std::string text, constraints;
+  int64_t words = count * int64_t(addresses.size());
+  SmallVector<Value> operands;
+  for (auto [i, address] : llvm::enumerate(addresses)) {
+    text += "tcgen05.ld.sync.aligned.32x32b.x" + std::to_string(count) +
+            ".b32 {" + listRegisters(int64_t(i) * count, count) + "}, [$" +
+            std::to_string(words + int64_t(i)) + "];\n";
+    operands.push_back(code.get(address));
+  }
+  text += "tcgen05.wait::ld.sync.aligned;";
+  for (int64_t i = 0; i < words; ++i)
+    constraints += i ? ",=r" : "=r";
+  for (size_t i = 0; i < addresses.size(); ++i)
+    constraints += ",r";
+  return code.emitAsm(text, constraints, SmallVector<Type>(words, code.i32()),
+                      operands, /*hasEffects=*/true);
+}
+
+void sm100::storeColumns(Code &code, Int address, ValueRange words) {
+  int64_t count = words.size();
+  SmallVector<Value> operands{code.get(address)};
+  llvm::append_range(operands, words);
+  std::string constraints = "r";
+  for (int64_t i = 0; i < count; ++i)
+    constraints += ",r";
+  code.emitAsm("tcgen05.st.sync.aligned.32x32b.x" + std::to_string(count) +
+                   ".b32 [$0], {" + listRegisters(1, count) + "};",
+               constraints + ",~{memory}", {}, operands, /*hasEffects=*/true);
+}
+
+void sm100::waitForStores(Code &code) {
+  code.emitAsm("tcgen05.wait::st.sync.aligned;", "~{memory}", {}, {},
+               /*hasEffects=*/true);
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+uint32_t sm100::getTypeCode(Type type) {
+  if (type.isBF16() || isa<Float8E5M2Type>(type))
+    return 1;
+  return isa<Float4E2M1FNType>(type) ? 5 : 0; // f16, E4M3
+}
+
+uint32_t sm100::getProductForm(Type a, Type b, int64_t rows, int64_t columns,
+                               bool hasColumnsTogether) {
+  return 1u << 4 | getTypeCode(a) << 7 | getTypeCode(b) << 10 |
+         uint32_t(hasColumnsTogether) << 16 | uint32_t(columns >> 3) << 17 |
+         uint32_t(rows >> 4) << 24;
+}
+
+uint64_t sm100::getMatrixForm(int64_t swizzle, int64_t stride,
+                              int64_t leading) {
+  uint64_t mode = swizzle == 128  ? 2
+                  : swizzle == 64 ? 4
+                  : swizzle == 32 ? 6
+                                  : 0;
+  return mode << 61 | 1ull << 46 | uint64_t(stride / 16) << 32 |
+         uint64_t(leading / 16) << 16;
+}
+
+void sm100::multiply(Code &code, Type elementA, Value target, Value left,
+                     Value right, uint32_t form, Value adds) {
+  auto kind = elementA.getIntOrFloatBitWidth() == 8 ? Tcgen05MMAKind::F8F6F4
+                                                    : Tcgen05MMAKind::F16;
+  auto discard = NVVM::Tcgen05MMACollectorOpAttr::get(
+      code.getContext(), NVVM::Tcgen05MMACollectorOp::DISCARD);
+  NVVM::Tcgen05MMAOp::create(
+      code, NVVM::Tcgen05MMAKindAttr::get(code.getContext(), kind),
+      oneBlock(code), discard, UnitAttr(), target, left, right,
+      code.get(int32_t(form)), adds, Value(), Value());
+}
+
+void sm100::commit(Code &code, Value barrier) {
+  NVVM::Tcgen05CommitOp::create(code, barrier, Value(), oneBlock(code));
+}
+
+void sm100::fence(Code &code, bool after) {
+  auto kind = after ? NVVM::Tcgen05FenceKind::AFTER_THREAD_SYNC
+                    : NVVM::Tcgen05FenceKind::BEFORE_THREAD_SYNC;
+  NVVM::Tcgen05FenceOp::create(
+      code, NVVM::Tcgen05FenceKindAttr::get(code.getContext(), kind));
+}
