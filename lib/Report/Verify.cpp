@@ -70,18 +70,19 @@ static double getWeightTolerance(nq::AttentionOp op) {
 /// Where the graph quantizes weights, one on a boundary of codes has either
 /// code, as with other quantizers; more of them, as scores of codes are off by
 /// up to 2^-12.7 of their products on devices (docs/numerics.md).
-static double getCodeTolerance(nq::AttentionOp op, bool isWgmma) {
+static double getCodeTolerance(nq::AttentionOp op, bool onTensorCores) {
   bool areCodes = bool(nq::getScaledElement(op.getQ().getType()));
-  return isWgmma && areCodes ? 0x1p-6 : 1e-2;
+  return onTensorCores && areCodes ? 0x1p-6 : 1e-2;
 }
 
 static void allowRoundedWeights(func::FuncOp kernel, rt::Tolerance &tolerance) {
   auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-  bool isWgmma = name && name.getValue() == "attention.wgmma";
+  bool isOnTensorCores = name && (name.getValue() == "attention.wgmma" ||
+                                  name.getValue() == "attention.tcgen05");
   for (auto op : kernel.getOps<nq::AttentionOp>()) {
-    double bound = isWgmma ? getWeightTolerance(op) : 0;
+    double bound = isOnTensorCores ? getWeightTolerance(op) : 0;
     if (op.getWeightCodes())
-      bound = getCodeTolerance(op, isWgmma);
+      bound = getCodeTolerance(op, isOnTensorCores);
     if (tolerance.frobenius)
       tolerance.frobenius = std::max(*tolerance.frobenius, bound);
   }

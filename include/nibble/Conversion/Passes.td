@@ -140,7 +140,9 @@ def LowerProductsToGpu : Pass<"lower-products-to-gpu", "::mlir::ModuleOp"> {
     the op. Example: test/Conversion/lower-products-to-gpu.mlir.
   }];
   let options = [Option<"multiprocessors", "multiprocessors", "int64_t", /*default=*/"132",
-                        "of the machine: how finely products are cut">];
+                        "of the machine: how finely products are cut">,
+                 Option<"chip", "chip", "std::string", /*default=*/"\"sm_90a\"",
+                        "sm_90a, sm_100a or sm_110a: what attention runs on">];
   let dependentDialects = [
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",

@@ -47,7 +47,9 @@ public:
 
   KernelLaunch write();
 
-private:
+protected:
+  // Kernels for Blackwell have parameters, places, masks and scales of scores
+  // from here, and products and results of their own (AttentionTcgen05Kernel).
   using Values = llvm::SmallVector<mlir::Value>;
 
   // AttentionKernel.cpp: the function, its roles, barriers.

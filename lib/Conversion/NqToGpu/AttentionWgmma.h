@@ -82,6 +82,10 @@ struct AttentionSchedule {
     return barriers() + barrierBytes(slots + rawSlots);
   }
 
+protected:
+  /// For a kernel with a schedule of its own, which sets all.
+  AttentionSchedule() = default;
+
 private:
   bool walks(const AttentionShape &shape) const;
   bool fits(const AttentionShape &shape, const GpuTarget &target);

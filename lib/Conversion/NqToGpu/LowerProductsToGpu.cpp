@@ -50,6 +50,7 @@ struct LowerProductsToGpuPass
         mlir::gpu::GPUModuleOp::create(b, module.getLoc(), "gpu_kernels");
     nibble::gpu::GpuTarget machine;
     machine.multiprocessors = multiprocessors;
+    machine.chip = chip;
     for (func::FuncOp kernel : kernels) {
       auto lowered = nibble::gpu::lowerProductsToGpu(kernel, target, machine);
       if (failed(lowered))

@@ -3,6 +3,7 @@
 #include "nibble/Conversion/NqToGpu/Products.h"
 
 #include "AttentionSimt.h"
+#include "AttentionTcgen05.h"
 #include "AttentionWgmma.h"
 #include "ChosenClass.h"
 #include "ProductCut.h"
@@ -10,6 +11,7 @@
 #include "StreamGemm.h"
 #include "TileGemm.h"
 #include "nibble/Conversion/NqToGpu/Loops.h"
+#include "nibble/Dialect/Tile/TileTarget.h"
 #include "nibble/KernelSelect/Passes.h"
 #include "nibble/Transforms/Remarks.h"
 
@@ -38,7 +40,7 @@ public:
       : chosen(getProductClass(kernel)),
         onTensorCores(mayUseTensorCores(kernel, options)),
         cut(kernel, chosen.plainOperands,
-            onTensorCores ? chooseEnd(kernel) : AttentionEnd::Result),
+            onTensorCores ? chooseEnd(kernel, options) : AttentionEnd::Result),
         target(target), options(options), name(kernel.getSymName()),
         chosenName(getClassName(kernel)),
         workspace(kernel.getNumArguments() + kernel.getNumResults()) {
@@ -121,23 +123,32 @@ private:
     return name ? name.getValue() : "";
   }
 
+  static bool hasTensorMemory(const GpuTarget &options) {
+    const tile::Target *chip = tile::getTarget(options.chip);
+    return chip && chip->hasTensorMemory();
+  }
+
   /// Of a class, or of no class at all, that does not say otherwise.
   static bool mayUseTensorCores(func::FuncOp kernel, const GpuTarget &options) {
-    auto name = kernel->getAttrOfType<StringAttr>(kKernelClassAttr);
-    return options.chip == "sm_90a" &&
-           (!name || name.getValue() != "attention.simt.f32");
+    return (options.chip == "sm_90a" || hasTensorMemory(options)) &&
+           getClassName(kernel) != "attention.simt.f32";
+  }
+
+  static bool isAttentionTaken(func::FuncOp part, const GpuTarget &options) {
+    return hasTensorMemory(options) ? whyNotAttentionTcgen05(part).empty()
+                                    : isAttentionWgmma(part);
   }
 
   /// The most of what follows that kernels for tensor cores take; those on FMA
   /// units store their results as they are.
-  static AttentionEnd chooseEnd(func::FuncOp kernel) {
+  static AttentionEnd chooseEnd(func::FuncOp kernel, const GpuTarget &options) {
     if (kernel.getOps<nq::AttentionOp>().empty())
       return AttentionEnd::Result;
     for (AttentionEnd end : {AttentionEnd::Codes, AttentionEnd::Moves}) {
       ProductCut cut(kernel, /*plainOperands=*/false, end);
-      bool areTaken = llvm::all_of(cut.parts, [](KernelPart &part) {
+      bool areTaken = llvm::all_of(cut.parts, [&](KernelPart &part) {
         return part.function.getOps<nq::AttentionOp>().empty() ||
-               isAttentionWgmma(part.function);
+               isAttentionTaken(part.function, options);
       });
       if (areTaken)
         return end;
@@ -146,19 +157,20 @@ private:
   }
 
   FailureOr<GpuKernel> emitAnyAttention(func::FuncOp function) {
-    if (!onTensorCores) {
-      if (options.chip != "sm_90a" && chosenName.starts_with("attention.tc"))
-        emitWarning(function.getLoc())
-            << "kernel '" << this->name << "' was to run on tensor cores, and "
-            << "runs on FMA units: attention by tcgen05 is not written yet";
+    if (!onTensorCores)
       return emitAttention(function, target, options);
-    }
     std::string why;
-    auto kernel = emitAttentionWgmma(function, target, options, why);
+    auto kernel = hasTensorMemory(options)
+                      ? emitAttentionTcgen05(function, target, why)
+                      : emitAttentionWgmma(function, target, options, why);
     if (failed(kernel))
       return failure();
     if (*kernel)
       return std::move(**kernel);
+    if (chosenName == "attention.tcgen05")
+      emitWarning(function.getLoc())
+          << "kernel '" << this->name << "' was to run on tensor cores, and "
+          << "runs on FMA units: " << why;
     auto op = *function.getOps<nq::AttentionOp>().begin();
     remarkMissed(op.getLoc(), "lower-kernels-to-gpu")
         << RemarkArg("chosen", "attention on FMA units")

@@ -1,0 +1,115 @@
+// The code of attention on Blackwell's tensor cores, being written.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#ifndef NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONTCGEN05KERNEL_H
+#define NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONTCGEN05KERNEL_H
+
+#include "AttentionKernel.h"
+#include "AttentionTcgen05.h"
+
+namespace nibble {
+namespace gpu {
+
+/// What a thread carries for its row from tile to tile of keys. A weight is
+/// 2^(score * factor + exponent).
+struct AttentionRow {
+  mlir::Value top;      ///< largest score; -inf: nothing was seen
+  mlir::Value exponent; ///< such that no weight is above 2^kMostExponent
+  mlir::Value total;    ///< of the weights
+};
+
+/// Writes the function. Row i of the block is lane i of tensor memory and
+/// belongs to thread i, so that maxima and sums of rows need no other thread.
+///
+/// In the order of the thread that multiplies: scores of tile 0; then, for each
+/// further tile, its scores and the values of the one before; at last values of
+/// the last one. Weights take the place of their scores. So the softmax of a
+/// tile runs beside the values of the one before and the scores of the next.
+///
+/// Barriers, one phase for each tile: scores (one for even and one for odd
+/// tiles) say that scores are there, and that all products before are done;
+/// weights, from four warps, that weights are stored, scores were read, and
+/// sums may be added to; sums, that the products with values are done.
+class AttentionTcgen05Kernel : AttentionKernel {
+public:
+  AttentionTcgen05Kernel(const AttentionShape &shape,
+                         const AttentionTcgen05Schedule &plan,
+                         mlir::Location loc, mlir::gpu::GPUModuleOp target,
+                         const llvm::Twine &symbol);
+
+  KernelLaunch write();
+
+private:
+  // AttentionTcgen05Kernel.cpp: the function, barriers, the thread that copies.
+  void initializeBarriers();
+  void setUp();
+  void finish();
+  void writeCopies();
+  void copyRows();
+  void copyPieces(bool isKey, Int tile, AttentionRing &ring);
+  /// Runs `body` for piece after piece of a tile.
+  void forPieces(bool isKey, AttentionRing &ring,
+                 llvm::function_ref<void(int64_t piece, Int slot)> body);
+  mlir::Value fullBarrier(mlir::Value stage) {
+    return barrierAt(plan.fullBegin(), stage);
+  }
+  mlir::Value emptyBarrier(mlir::Value stage) {
+    return barrierAt(plan.emptyBegin(), stage);
+  }
+  mlir::Value queriesBarrier() { return at(plan.barrierBegin()); }
+  mlir::Value scoresBarrier(Int buffer);
+  mlir::Value weightsBarrier() { return at(plan.barrierBegin() + 24); }
+  mlir::Value sumsBarrier() { return at(plan.barrierBegin() + 32); }
+  /// And for tensor memory, too.
+  void await(mlir::Value barrier, Int phase);
+
+  // AttentionTcgen05Products.cpp: the thread that multiplies.
+  void writeProducts();
+  void multiplyTileKeys(Int number, AttentionRing &ring);
+  void multiplyTileValues(Int number, mlir::Value adds, AttentionRing &ring);
+  mlir::Value getMatrix(Int bytes, uint64_t form);
+
+  // AttentionTcgen05Rows.cpp: weights of scores.
+  void writeRows();
+  void clearBehindKeys();
+  void clearRows(Int slot, Int keys, int64_t panels);
+  void writeTile(Int number, AttentionRow &row);
+  Values loadFloats(llvm::ArrayRef<Int> columns, int64_t count);
+  Values loadScores(Int buffer);
+  void adjustRow(Values &scores, Int firstKey);
+  void hideRow(Values &scores, Int firstKey);
+  /// The factor for earlier sums of the row; `grows`, if it is not 1.
+  mlir::Value findExponent(llvm::ArrayRef<mlir::Value> scores,
+                           mlir::Value factor, AttentionRow &row,
+                           mlir::Value &grows);
+  /// Returns their sum.
+  mlir::Value storeWeights(llvm::ArrayRef<mlir::Value> scores,
+                           mlir::Value factor, const AttentionRow &row,
+                           Int buffer);
+  void fadeSums(mlir::Value factor);
+  mlir::Value isAny(mlir::Value condition);
+  mlir::Value
+  fold(llvm::ArrayRef<mlir::Value> values,
+       llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
+  /// Of scores of tile `number`, or of sums, in the warp's lanes.
+  Int scoresOf(Int buffer) {
+    return code.add(lanesBase, code.mul(buffer, plan.keys));
+  }
+  Int sumsOf() { return code.add(lanesBase, plan.sumsColumn()); }
+
+  // AttentionTcgen05Result.cpp.
+  void writeRowResult(const AttentionRow &row);
+  void stageSums(llvm::ArrayRef<mlir::Value> sums, mlir::Value place);
+  Values roundSums(llvm::ArrayRef<mlir::Value> sums);
+  void copyResults();
+  Int resultOffset(Int row);
+  int64_t resultBytes() { return shape.result.bytes(); }
+
+  const AttentionTcgen05Schedule &plan;
+  Int tensorBase = 0; ///< address of the first column
+  Int lanesBase = 0;  ///< and of the warp's 32 lanes
+};
+
+} // namespace gpu
+} // namespace nibble
+
+#endif // NIBBLE_LIB_CONVERSION_NQTOGPU_ATTENTIONTCGEN05KERNEL_H

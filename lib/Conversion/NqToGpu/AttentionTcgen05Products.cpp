@@ -1,0 +1,106 @@
+// Attention on Blackwell's tensor cores: the thread that multiplies.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "AttentionTcgen05Kernel.h"
+
+#include "Sm100/Tcgen05.h"
+
+using namespace mlir;
+using llvm::divideCeil;
+
+namespace nibble {
+namespace gpu {
+
+using Schedule = AttentionTcgen05Schedule;
+using sm100::kStepBytes;
+
+/// Keys of one product with values, and columns of tensor memory that their
+/// weights take: 16 bits each.
+static constexpr int64_t kStepKeys = kStepBytes / 2,
+                         kStepColumns = kStepBytes / 4;
+/// Bytes between groups of 8 rows of a panel.
+static constexpr int64_t kGroupBytes = 8 * 128;
+
+Value AttentionTcgen05Kernel::getMatrix(Int bytes, uint64_t form) {
+  Value base = LLVM::PtrToIntOp::create(code, code.i32(), memory);
+  Int address = code.add(code.shr(base, 4), code.shr(bytes, 4));
+  return LLVM::OrOp::create(code, code.extend64(address),
+                            code.constant(code.i64(), int64_t(form)));
+}
+
+/// S = Q K^T, of all elements of a head.
+void AttentionTcgen05Kernel::multiplyTileKeys(Int number, AttentionRing &ring) {
+  uint64_t form = sm100::getMatrixForm(128, kGroupBytes);
+  uint32_t product = sm100::getProductForm(shape.q.element, shape.k.element,
+                                           plan.rows(), plan.keys);
+  Int buffer = code.bitAnd(number, 1);
+  Value target = sm100::getPointer(
+      code, code.add(tensorBase, code.mul(buffer, plan.keys)));
+  int64_t left = divideCeil(shape.depth * shape.q.bytes(), kStepBytes);
+  Value adds = code.constant(code.getI1Type(), 0);
+  forPieces(true, ring, [&](int64_t piece, Int slot) {
+    await(fullBarrier(ring.stage), ring.phase);
+    int64_t steps = std::min(left, 4 * Schedule::kPiecePanels);
+    for (int64_t step = 0; step < steps; ++step) {
+      int64_t panel = step / 4, inRow = step % 4 * kStepBytes;
+      int64_t ofQ = (piece * Schedule::kPiecePanels + panel) * plan.rows();
+      sm100::multiply(
+          code, shape.q.element, target, getMatrix(ofQ * 128 + inRow, form),
+          getMatrix(code.add(slot, panel * plan.panelBytes() + inRow), form),
+          product, adds);
+      adds = code.constant(code.getI1Type(), 1);
+    }
+    left -= steps;
+    sm100::commit(code, emptyBarrier(ring.stage));
+  });
+  sm100::commit(code, scoresBarrier(buffer));
+}
+
+/// O += P V, a piece of the columns after the other. Weights come from tensor
+/// memory; values as they lie, columns together.
+void AttentionTcgen05Kernel::multiplyTileValues(Int number, Value adds,
+                                                AttentionRing &ring) {
+  uint64_t form = sm100::getMatrixForm(128, kGroupBytes, plan.panelBytes());
+  Value always = code.constant(code.getI1Type(), 1);
+  Int weights =
+      code.add(tensorBase, code.mul(code.bitAnd(number, 1), plan.keys));
+  await(weightsBarrier(), code.bitAnd(number, 1));
+  forPieces(false, ring, [&](int64_t piece, Int slot) {
+    int64_t first = piece * Schedule::kPiecePanels * 64;
+    int64_t columns =
+        std::min(plan.columns - first, Schedule::kPiecePanels * 64);
+    uint32_t product =
+        sm100::getProductForm(shape.narrow, shape.narrow, plan.rows(), columns,
+                              /*hasColumnsTogether=*/true);
+    Value target = sm100::getPointer(
+        code, code.add(tensorBase, plan.sumsColumn() + first));
+    await(fullBarrier(ring.stage), ring.phase);
+    for (int64_t step = 0; step < plan.keys / kStepKeys; ++step)
+      sm100::multiply(
+          code, shape.narrow, target,
+          sm100::getPointer(code, code.add(weights, step * kStepColumns)),
+          getMatrix(code.add(slot, step * kStepKeys * 128), form), product,
+          step ? always : adds);
+    sm100::commit(code, emptyBarrier(ring.stage));
+  });
+  sm100::commit(code, sumsBarrier());
+}
+
+void AttentionTcgen05Kernel::writeProducts() {
+  AttentionRing ring{code.get(0), code.get(0)};
+  await(queriesBarrier(), 0);
+  multiplyTileKeys(0, ring);
+  Value number = code.get(1), adds = code.constant(code.getI1Type(), 0);
+  whileLoop(
+      {&ring.stage, &ring.phase, &number, &adds},
+      [&] { return code.less(number, tiles); },
+      [&] {
+        multiplyTileKeys(number, ring);
+        multiplyTileValues(code.sub(number, 1), adds, ring);
+        adds = code.constant(code.getI1Type(), 1);
+        number = code.get(code.add(number, 1));
+      });
+  multiplyTileValues(code.sub(number, 1), adds, ring);
+}
+
+} // namespace gpu
+} // namespace nibble
