@@ -35,6 +35,8 @@ AttentionTcgen05Schedule::AttentionTcgen05Schedule(
 }
 
 static std::string whyNot(const AttentionShape &shape) {
+  if (shape.weightCodes)
+    return "the graph quantizes the weights, which this kernel does not";
   if (shape.expandsKeys() || shape.expandsValues())
     return "FP8 " + std::string(shape.expandsKeys() ? "keys" : "values") +
            " would have to be expanded to 16 bits on the way, which is not "
