@@ -239,7 +239,8 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
     Assumes matmuls with transposes absorbed (fold-qdq). Between the products, from the inside:
     factors by Mul or Div on scores, q or k (so also sqrt-split on both); c * tanh(x / c);
     masks that are added or select the score; Softmax over the last
-    dimension, with casts around it, and where(isnan(p), 0, p). Batch dimensions [B, H],
+    dimension, with casts around it, where(isnan(p), 0, p), and QuantizeLinear and
+    DequantizeLinear (or codes that the product reads). Batch dimensions [B, H],
     [B * H] with reshapes between, or none. K may be transposed anywhere.
 
     Guarantees: one `nq.attention`; repeated key and value heads (Unsqueeze, Expand,
@@ -262,9 +263,14 @@ def RecognizeAttention : Pass<"recognize-attention", "::mlir::func::FuncOp"> {
     repeat, too) are operands as they are: what their notation rounds to f16 is not rounded,
     as where a matmul reads codes; and so are queries, next to those.
 
+    Weights that are quantized to E4M3 or E5M2 with one constant scale (FP8 attention of Model
+    Optimizer) make `weight_type` and `weight_scale`: in f32 the codes are the same. Where a rounding to f16 or
+    bf16 goes, those of weights that lie within (e^(2 d) - 1 + u) of a border of codes may be a step off.
+
     Refuses, with a remark: scores or weights with other users, masks inside of
-    the scale, other scaled operands or weights (a quantized product stays what the
-    model says), shared queries, keys or values that are
+    the scale, other scaled operands (a quantized product stays what the
+    model says), weights in other formats, with a scale that is computed, or with codes that
+    overflow instead of saturating, shared queries, keys or values that are
     constants (linear layers), f64; select masks of a finite value: rows without visible
     position would have equal weights, unless the mask is constant and the
     bound above holds. `trust-large-masks` (`--allow-rewrite trust-large-masks`)
