@@ -188,7 +188,7 @@ TEST(AttentionLengths, BesideMasks) {
         {1, 17, 64, 90});
 }
 
-#ifdef NIBBLE_TEST_GPU_PRODUCTS
+#if defined(NIBBLE_TEST_GPU_PRODUCTS) && !defined(NIBBLE_TEST_CHIP)
 
 /// Splits without keys still take part in merging. Tiles of 64 and 128 keys.
 TEST(AttentionLengths, Clusters) {

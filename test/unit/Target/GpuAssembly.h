@@ -11,6 +11,15 @@
 namespace nibble {
 namespace test {
 
+/// What the kernels of a test program are for: NIBBLE_TEST_CHIP, or Hopper.
+inline gpu::GpuTarget getTestTarget() {
+  gpu::GpuTarget target;
+#ifdef NIBBLE_TEST_CHIP
+  target.chip = NIBBLE_TEST_CHIP;
+#endif
+  return target;
+}
+
 /// ptxas takes it without a warning (it serializes wgmma where code is not what
 /// it wants), and every variable has a register. Nothing is checked if there is
 /// no ptxas.
@@ -18,7 +27,7 @@ inline void expectAssembles(const std::string &ptx) {
   std::string ptxas = gpu::findPtxas();
   if (ptxas.empty())
     return;
-  auto assembled = gpu::assemble(ptx, gpu::GpuTarget().chip, ptxas);
+  auto assembled = gpu::assemble(ptx, getTestTarget().chip, ptxas);
   ASSERT_TRUE(bool(assembled)) << llvm::toString(assembled.takeError());
   for (const std::string &warning : assembled->warnings)
     ADD_FAILURE() << warning;

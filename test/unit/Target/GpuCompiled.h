@@ -84,7 +84,9 @@ private:
     llvm::raw_string_ostream(gpuCode) << *code;
     if (mlir::failed(mlir::verify(*code)))
       return mlir::failure();
-    auto text = gpu::emitPtx(module, {});
+    gpu::GpuCodeOptions options;
+    options.chip = getTestTarget().chip;
+    auto text = gpu::emitPtx(module, options);
     if (!text) {
       gpuError += llvm::toString(text.takeError());
       return mlir::failure();

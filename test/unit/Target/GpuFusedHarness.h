@@ -15,7 +15,7 @@ namespace test {
 class GpuFusedRun : public FusedKernelRun, public GpuCompiled {
 public:
   explicit GpuFusedRun(const std::string &text, bool onCpu = false,
-                       const gpu::GpuTarget &target = {})
+                       const gpu::GpuTarget &target = getTestTarget())
       : GpuFusedRun(text, onCpu, [target](auto kernel, auto module) {
           return gpu::lowerProductsToGpu(kernel, module, target);
         }) {}

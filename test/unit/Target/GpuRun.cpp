@@ -19,6 +19,10 @@ static std::shared_ptr<const DriverTable> openDriver(std::string &error) {
       return nullptr;
     }
     driver = *opened;
+#ifdef NIBBLE_TEST_CHIP
+    if (auto status = driver->selectMachine(NIBBLE_TEST_CHIP); !status.ok())
+      error = status.str();
+#endif
   }
   if (context && driver->cuCtxSynchronize() != CUDA_SUCCESS) {
     driver->cuDevicePrimaryCtxReset_v2(0);
