@@ -412,8 +412,8 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
     `elements` at the same place (`transposed`: at [n, m]). It may use scalars from outside, and has no
     side effects. `[m, n]` is the tile, of which accumulators from a `reduce` are a
     part. A result `vector<VxU>` of the body makes
-    a fragment of N / W * V columns: V = W / 2 joins gate and up, V = 1 is a
-    scale per block.
+    a fragment of N / W * V columns: V = W / 2 joins gate and up, or packs codes
+    of 4 bits. What neighbours have in common is a `block_max`.
   }];
   let arguments = (ins Variadic<Tile_Acc>:$accs, Index:$m, Index:$n,
                        Variadic<AnyStaticShapeMemRef>:$rows,
@@ -437,7 +437,31 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
     ReduceOp getReduce();
     /// Rows and columns of the tile.
     ::llvm::ArrayRef<int64_t> getTileShape();
+    /// Bytes of shared memory where warps find each other's maxima.
+    int64_t getStagingBytes();
   }];
+}
+
+def Tile_BlockMaxOp : Tile_Op<"block_max", [Pure, HasParent<"EpilogueOp">, AllTypesMatch<["value", "result"]>]> {
+  let summary = "the largest number of each block of neighbours (sm_90a)";
+  let description = [{
+    Blocks are `block` neighbouring columns (along n) or rows (along m) of the
+    tile, from its first one on. Each element becomes the largest of its block,
+    as unsigned numbers: of bits of magnitudes, where a NaN is the largest. An
+    epilogue has blocks of one kind, and no maximum of what follows from one.
+
+    What depends on maxima alone is computed once per block, by one of the
+    threads that have it.
+
+    ```mlir
+    %amax = tile.block_max %bits along n block 16 : vector<2xi32>
+    ```
+  }];
+  let arguments = (ins VectorOfRankAndType<[1], [I16, I32]>:$value,
+                       Tile_AxisAttr:$axis, Tile_Count:$block);
+  let results = (outs VectorOfRankAndType<[1], [I16, I32]>:$result);
+  let assemblyFormat = "$value `along` `` $axis `block` $block attr-dict `:` type($value)";
+  let hasVerifier = 1;
 }
 
 def Tile_YieldOp : Tile_Op<"yield", [HasParent<"EpilogueOp">, Pure, Terminator]> {
@@ -473,6 +497,26 @@ def Tile_StoreOp : Tile_Op<"store"> {
     /// Rows and columns that the fragments of a tile make, of all blocks along k.
     std::array<int64_t, 2> getTileShape();
   }];
+}
+
+def Tile_StoreBlocksOp : Tile_Op<"store_blocks"> {
+  let summary = "one element of each block of a result, from registers (sm_90a)";
+  let description = [{
+    `block` neighbouring columns of what an epilogue gives are equal, in each
+    row: scales of what a `block_max` was taken of. The element for [m, n] of all
+    tiles goes to dest[m, n / block]; those beyond the end are not written. These
+    are few bytes of a row, which no tensor map could write.
+
+    `transposed`: `block` neighbouring rows are equal, and the element goes to
+    dest[n, m / block].
+  }];
+  let arguments = (ins Tile_Fragment:$value, AnyStaticShapeMemRef:$dest,
+                       Tile_Count:$block, UnitAttr:$transposed);
+  let assemblyFormat = [{
+    $value `to` $dest (`transposed` $transposed^)? `block` $block attr-dict
+    `:` qualified(type($value)) `,` qualified(type($dest))
+  }];
+  let hasVerifier = 1;
 }
 
 #endif // NIBBLE_TILE_OPS_TD

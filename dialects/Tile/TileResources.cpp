@@ -18,6 +18,7 @@ int64_t KernelOp::getSharedBytes() {
     bytes = llvm::alignTo(bytes, kAlignment) + more;
   };
   walk([&](ReduceOp reduce) { add(reduce.getStagingBytes()); });
+  walk([&](EpilogueOp epilogue) { add(epilogue.getStagingBytes()); });
   walk([&](StoreOp store) { add(store.getStagingBytes()); });
   // Where the address of tensor memory is written.
   if (getTensorColumns())

@@ -187,6 +187,8 @@ public:
 private:
   LogicalResult runStatic();
   LogicalResult runDynamic();
+  void quantizeSymmetric(const float *x, int64_t count, int64_t at,
+                         uint8_t *codes);
   template <typename QuantizeBlock> void forRows(QuantizeBlock quantizeBlock);
 
   const OpCall &call;
@@ -235,6 +237,19 @@ LogicalResult Quantizer::runStatic() {
   return success();
 }
 
+/// A scale in float is amax over the largest code, as it is stored.
+void Quantizer::quantizeSymmetric(const float *x, int64_t count, int64_t at,
+                                  uint8_t *codes) {
+  float amax;
+  rt::blockAmax(x, {1, count, 1, count}, &amax);
+  double value = rt::symmetricScale(amax, storage);
+  float scale;
+  rt::encodeArray(scaleFormat, &value, at, 1, parts->scales.data());
+  rt::decodeArray(scaleFormat, parts->scales.data(), at, 1, &scale);
+  for (int64_t i = 0; i < count; ++i)
+    codes[i] = rt::staticCode(x[i], scale, 0, storage, rt::Overflow::Saturate);
+}
+
 /// Recipes are defined on blocks along the last dimension.
 LogicalResult Quantizer::runDynamic() {
   std::string name = op.getRecipe()->str();
@@ -244,15 +259,19 @@ LogicalResult Quantizer::runDynamic() {
                  scaleFormat == StorageFormat::E4M3FN && scaled.getGlobal();
   bool isMx = scaleFormat == StorageFormat::E8M0 && !scaled.getGlobal() &&
               rt::isFloatFormat(storage);
+  bool isFloat = rt::formatBits(scaleFormat) >= 16 && !scaled.getGlobal() &&
+                 !scaled.getZeroPoint();
   bool flat =
       llvm::all_of(ArrayRef<int64_t>(block).drop_back(block.empty() ? 0 : 1),
                    [](int64_t extent) { return extent == 1; });
-  if (!flat || block.empty() || !((isNvfp4 && nvfp4) || (isMx && mx)))
-    return call.error() << "has no recipe '" << name << "' for " << scaled
-                        << "; recipes are " << rt::nvfp4RecipeNames()
-                        << " (E2M1 with E4M3 and global scales), "
-                        << rt::mxRecipeNames()
-                        << " (E8M0 scales), in blocks along the last dimension";
+  if (!flat || block.empty() ||
+      !((isNvfp4 && nvfp4) || (isMx && mx) || isFloat))
+    return call.error()
+           << "has no recipe '" << name << "' for " << scaled
+           << "; recipes are " << rt::nvfp4RecipeNames()
+           << " (E2M1 with E4M3 and global scales), " << rt::mxRecipeNames()
+           << " (E8M0 scales), any with scales in float; in blocks "
+              "along the last dimension";
   // The operand is what dequantizing multiplies by; two recipes divide.
   auto factor = static_cast<float>(global);
   if (isNvfp4 && rt::globalDivides(*nvfp4))
@@ -261,6 +280,10 @@ LogicalResult Quantizer::runDynamic() {
   forRows([&](const float *row, int64_t gridRow, uint8_t *codes) {
     for (int64_t i = 0, at = gridRow; i < width; i += extent, ++at) {
       int64_t count = std::min(extent, width - i);
+      if (isFloat) {
+        quantizeSymmetric(row + i, count, at, codes + i);
+        continue;
+      }
       parts->scales[at] =
           isNvfp4
               ? rt::quantizeNvfp4Block(row + i, count, factor, *nvfp4,

@@ -90,3 +90,38 @@ tile.kernel @scalar target "sm_90a" grid 1 (%a: i1) {
   tile.role @all warps 4 {
   }
 }
+
+// -----
+
+!w = !tile.slot<128x64xf16, swizzle 128>
+!x = !tile.slot<64x64xf16, swizzle 128>
+!stages = !tile.ring<2, !w, !x>
+!acc = !tile.acc<128x64xf32>
+tile.kernel @far target "sm_90a" grid 1 (%x: memref<128x64xf16>, %y: memref<64x64xf16>, %d: memref<64x128xf32>) {
+  %c0 = arith.constant 0 : index
+  %ring = tile.ring : !stages
+  tile.role @load warps 4 {
+    tile.for_tiles [1, 1] raster <m, group 1> (%m: index, %n: index) {
+      %sx, %sy = tile.acquire %ring : !stages
+      tile.load %x[%m, %c0] to %sx : memref<128x64xf16>, !w
+      tile.load %y[%n, %c0] to %sy : memref<64x64xf16>, !x
+      tile.publish %ring : !stages
+    }
+  }
+  tile.role @multiply warps 4 {
+    tile.for_tiles [1, 1] raster <m, group 1> (%m: index, %n: index) {
+      %zero = tile.zero : !acc
+      %sx, %sy = tile.wait %ring : !stages
+      %sum = tile.mma %sx, %sy into %zero : !w, !x, !acc
+      tile.release %ring : !stages
+      %out = tile.epilogue %sum at [%m, %n] (%v: vector<2xf32>) {
+        %bits = arith.bitcast %v : vector<2xf32> to vector<2xi32>
+        // expected-error @+1 {{layer 'far': not lowered for sm_90a: blocks of 128 rows; 16, 32 and 64, of one warpgroup, work}}
+        %most = tile.block_max %bits along m block 128 : vector<2xi32>
+        %f = arith.bitcast %most : vector<2xi32> to vector<2xf32>
+        tile.yield %f : vector<2xf32>
+      } : !acc -> !tile.fragment<128x64xf32>
+      tile.store %out to %d[%n, %m] transposed panel 64 buffers 1 : !tile.fragment<128x64xf32>, memref<64x128xf32>
+    }
+  }
+}

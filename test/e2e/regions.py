@@ -71,6 +71,8 @@ def check_mlp(a, tools, goals):
             goals.check(f"{name}: standalone quantizers", count["quantize"], 1)
             goals.check(f"{name}: kernels", totals["kernels"], 3)
             goals.check(f"{name}: reformats at run time", totals["runtime_reformats"], 0)
+            cut = [layer["name"] for layer in report["layers"] if "not one kernel" in layer["reason"]]
+            goals.check(f"{name}: kernels that are several launches {' '.join(cut)}", len(cut), 0)
             ratio = totals["predicted_bytes"] / compulsory(target, fmt, a.m, a.k, a.n)
             goals.check(f"{name}: predicted / compulsory bytes", ratio, 1.02)
             goals.check(f"{name}: predicted / compulsory bytes", ratio, 0.98, at_least=True)

@@ -44,7 +44,8 @@ def ConvertGemmsToTile : Pass<"convert-gemms-to-tile", "::mlir::ModuleOp"> {
   let dependentDialects = [
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::math::MathDialect",
-    "::mlir::arith::ArithDialect", "::nibble::tile::TileDialect"];
+    "::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+    "::nibble::tile::TileDialect"];
 }
 
 def LowerLoopsToGpu : Pass<"lower-loops-to-gpu", "::mlir::ModuleOp"> {

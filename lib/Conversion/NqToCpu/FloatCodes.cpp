@@ -4,6 +4,7 @@
 #include "GpuCode.h"
 #include "LaneMath.h"
 #include "LoopExpr.h"
+#include "PackedHalves.h"
 
 using namespace mlir;
 
@@ -191,6 +192,9 @@ Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
   Lanes x{&b, bits};
   if (hasInstructions(b, element))
     return decodeByInstruction(element, x).v;
+  if (isa<Float4E2M1FNType>(element))
+    if (auto values = decodePairCodes(x))
+      return values->v;
   if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type,
           Float8E4M3FNUZType, Float8E5M2FNUZType>(element))
     return decodeSmall(describe(element), x).v;

@@ -27,6 +27,8 @@ static Lanes isLess(Lanes x, Lanes y) {
   return compareFloat(arith::CmpFPredicate::OLT, x, y);
 }
 static Lanes widen(Lanes scalar, Type type) {
+  if (scalar.type() == type)
+    return scalar;
   return scalar.wrap(vector::BroadcastOp::create(*scalar.b, type, scalar.v));
 }
 
@@ -37,6 +39,29 @@ static std::optional<Lanes> sharedScale(Lanes x, Lanes scale) {
       isa<VectorType>(uniform.getSource().getType()))
     return std::nullopt;
   return x.wrap(uniform.getSource());
+}
+
+/// True in an epilogue on tensor cores for what follows from maxima of blocks
+/// alone: it is computed once per block, quotients once per element.
+static bool isOfBlock(Lanes x) {
+  Operation *op = x.v.getDefiningOp();
+  Block *body = op && !mayBranch(*x.b) ? op->getBlock() : nullptr;
+  llvm::DenseSet<Value> seen;
+  SmallVector<Value> todo{x.v};
+  bool found = false;
+  while (body && !todo.empty()) {
+    Value next = todo.pop_back_val();
+    if (next.getParentBlock() != body || !seen.insert(next).second)
+      continue;
+    Operation *from = next.getDefiningOp();
+    if (!from)
+      return false;
+    if (from->getName().getStringRef() == "tile.block_max")
+      found = true;
+    else
+      llvm::append_range(todo, from->getOperands());
+  }
+  return found;
 }
 
 static int64_t bitsOf(double number) {
@@ -161,6 +186,8 @@ static Reciprocal reciprocal(Lanes s) {
 /// have the same codes (GpuArithmetic.DivisionForCodes tries all). Parts of one
 /// sign make infinity of infinity, never NaN.
 Lanes divideForCode(Lanes x, Lanes scale) {
+  if (isOfBlock(scale))
+    return anyReciprocal(scale).times(x);
   auto s = sharedScale(x, scale);
   return s ? reciprocal(*s).times(x) : x / scale;
 }
@@ -240,6 +267,8 @@ static Lanes e2m1OfPairs(const PackedHalves &pairs, Lanes x, Lanes s,
 
 std::optional<Lanes> e2m1CodeOnGpu(Lanes x, Lanes scale,
                                    llvm::function_ref<Lanes()> byDivision) {
+  if (isOfBlock(scale))
+    return e2m1PairCodes(x, scale);
   auto s = sharedScale(x, scale);
   if (!s)
     return std::nullopt;

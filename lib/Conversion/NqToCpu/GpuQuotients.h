@@ -9,7 +9,7 @@ namespace nibble {
 namespace cpu {
 
 /// A quotient that encodes to the same 4- or 8-bit float as x / scale. It is
-/// x / scale, unless all lanes of a GPU have one scale.
+/// x / scale, unless all lanes of a GPU have one scale, or those of blocks.
 Lanes divideForCode(Lanes x, Lanes scale);
 
 /// A number with the same E4M3 code as x / 6 / scale; x is not negative.

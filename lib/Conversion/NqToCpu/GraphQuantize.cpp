@@ -1,6 +1,7 @@
 // Quantization, its inverse, and casts as tensors of a kernel.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "KernelGraph.h"
+#include "PackedHalves.h"
 #include "QuantizeRecipes.h"
 
 using namespace mlir;
@@ -317,6 +318,14 @@ LogicalResult KernelGraph::readDequantize(nq::DequantizeOp op) {
   return success();
 }
 
+/// A code times a scale, which is exact in `element`.
+static Lanes multiplyExactly(Lanes code, Lanes scale, Type element) {
+  if (element.isF16())
+    if (auto product = multiplyAsF16(code, scale))
+      return *product;
+  return code * scale;
+}
+
 /// Codes, times block scales that become part of them: exact in the wider
 /// format.
 LogicalResult KernelGraph::readWiden(nq::WidenOp op) {
@@ -335,7 +344,9 @@ LogicalResult KernelGraph::readWiden(nq::WidenOp op) {
       value = laneNode(
           dag, f32(dag),
           {value, pullGrid(dag, *source.scales, source.gridIndex(dag, index))},
-          [](ArrayRef<Lanes> x) { return x[0] * x[1]; });
+          [=](ArrayRef<Lanes> x) {
+            return multiplyExactly(x[0], x[1], element);
+          });
     return dag.roundTo(element, value);
   });
   if (!taken)

@@ -58,10 +58,19 @@ public:
                 "=r,r,r", b.getI32Type(), {x, limit});
   }
 
-  /// x rounded toward zero, in both halves.
-  Value roundDown(Value x) const {
-    return emit("cvt.rz." + type + ".f32 $0, $1, $1;", "=r,f", b.getI32Type(),
-                x);
+  /// Both rounded toward zero.
+  Value roundDown(Value low, Value high) const {
+    if (low == high)
+      return emit("cvt.rz." + type + ".f32 $0, $1, $1;", "=r,f", b.getI32Type(),
+                  low);
+    return emit("cvt.rz." + type + ".f32 $0, $1, $2;", "=r,f,f", b.getI32Type(),
+                {high, low});
+  }
+
+  /// Both products.
+  Value times(Value x, Value y) const {
+    return emit("mul.rn." + type + " $0, $1, $2;", "=r,r,r", b.getI32Type(),
+                {x, y});
   }
 
   /// x y + z, rounded toward zero.
@@ -69,9 +78,11 @@ public:
     return emit("fma.rz.f32 $0, $1, $2, $3;", "=f,f,f,f", b.getF32Type(),
                 {x, splatConstant(b, b.getF32Type(), y), z});
   }
+  Value timesDown(Value x, Value y) const {
+    return emit("mul.rz.f32 $0, $1, $2;", "=f,f,f", b.getF32Type(), {x, y});
+  }
   Value timesDown(Value x, double y) const {
-    return emit("mul.rz.f32 $0, $1, $2;", "=f,f,f", b.getF32Type(),
-                {x, splatConstant(b, b.getF32Type(), y)});
+    return timesDown(x, splatConstant(b, b.getF32Type(), y));
   }
 
   /// The bits of an f32 that is one half of a word.
@@ -251,22 +262,46 @@ namespace {
 /// what was rounded.
 class E2m1Borders {
 public:
-  E2m1Borders(const PairCode &code, Lanes s) {
-    Value ulp = (s * 0x1p-24).v, minus = (s * -0x1p-24).v;
-    Value five = code.fmaDown(s.v, 1.25, ulp),
-          six = code.fmaDown(s.v, 1.5, minus),
-          seven = code.fmaDown(s.v, 1.75, minus);
-    borders = {code.roundDown((s * 0.25).v),
-               code.roundDown(code.timesDown(six, 0.5)),
-               code.roundDown(five),
-               code.roundDown(seven),
-               code.roundDown(code.timesDown(five, 2)),
-               code.roundDown(code.timesDown(seven, 2)),
-               code.roundDown(code.timesDown(five, 4))};
+  /// Of both scales, which may be one. `anySize`: bf16 has numbers next to
+  /// which scales below 2^-80 have to be made larger first.
+  E2m1Borders(const PairCode &code, Lanes low, Lanes high,
+              bool anySize = false) {
+    auto of = [&](Lanes s) {
+      return anySize ? getAnyBorders(code, s) : getBorders(code, s);
+    };
+    SmallVector<Value> ofLow = of(low),
+                       ofHigh = low.v == high.v ? ofLow : of(high);
+    for (auto [x, y] : llvm::zip(ofLow, ofHigh))
+      borders.push_back(code.roundDown(x, y));
   }
   Value below(int k) const { return borders[k - 1]; }
 
 private:
+  static SmallVector<Value> getBorders(const PairCode &code, Lanes s) {
+    Value ulp = (s * 0x1p-24).v, minus = (s * -0x1p-24).v;
+    Value five = code.fmaDown(s.v, 1.25, ulp),
+          six = code.fmaDown(s.v, 1.5, minus),
+          seven = code.fmaDown(s.v, 1.75, minus);
+    return {(s * 0.25).v,
+            code.timesDown(six, 0.5),
+            five,
+            seven,
+            code.timesDown(five, 2),
+            code.timesDown(seven, 2),
+            code.timesDown(five, 4)};
+  }
+
+  /// What is rounded down twice is rounded down.
+  static SmallVector<Value> getAnyBorders(const PairCode &code, Lanes s) {
+    Lanes isTiny = compareFloat(arith::CmpFPredicate::OLT, s, s.c(0x1p-80));
+    Lanes back = select(isTiny, s.c(0x1p-64), s.c(1.0));
+    SmallVector<Value> borders =
+        getBorders(code, select(isTiny, s * 0x1p64, s));
+    for (Value &border : borders)
+      border = code.timesDown(border, back.v);
+    return borders;
+  }
+
   SmallVector<Value, 7> borders;
 };
 
@@ -323,7 +358,8 @@ SmallVector<Value> e2m1Words(const PackedHalves &pairs, Lanes s) {
   // Nothing is above NaN.
   Lanes isZero = compareFloat(arith::CmpFPredicate::OEQ, s, s.c(0.0));
   Lanes nan = s.c(std::numeric_limits<double>::quiet_NaN());
-  E2m1Borders borders(code, select(isZero, nan, s));
+  Lanes divisor = select(isZero, nan, s);
+  E2m1Borders borders(code, divisor, divisor);
   Value signs = arith::SelectOp::create(b, isZero.v, constant(b, 0),
                                         constant(b, 0x88888888));
   SmallVector<Value> result;
@@ -331,6 +367,95 @@ SmallVector<Value> e2m1Words(const PackedHalves &pairs, Lanes s) {
     result.push_back(encodeGroup(b, code, borders,
                                  ArrayRef(pairs.words).slice(group, 4), signs));
   return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Pairs of codes
+//===----------------------------------------------------------------------===//
+
+static Value wordOf(ImplicitLocOpBuilder &b, Value pair) {
+  auto type = VectorType::get(1, b.getI32Type());
+  return vector::ExtractOp::create(b, vector::BitCastOp::create(b, type, pair),
+                                   0);
+}
+
+static Value pairOf(ImplicitLocOpBuilder &b, Value word, Type element) {
+  Value one = vector::FromElementsOp::create(
+      b, VectorType::get(1, b.getI32Type()), word);
+  return vector::BitCastOp::create(b, VectorType::get(2, element), one);
+}
+
+/// The code is the bits 9 to 11 and 15: those of a number of f16 that is 2^-14
+/// times what the code stands for.
+static constexpr int kCodeShift = 9, kSignShift = 12;
+
+std::optional<Lanes> e2m1PairCodes(Lanes x, Lanes s) {
+  auto type = dyn_cast<VectorType>(x.type());
+  auto from = findWidened(x.v);
+  if (!type || type.getNumElements() != 2 || s.type() != type || !from ||
+      !isGpuCode(*x.b))
+    return std::nullopt;
+  ImplicitLocOpBuilder &b = *x.b;
+  PackedHalves pairs{x.b, {wordOf(b, from->halves)}, from->isBf16};
+  PairCode code(pairs);
+  // Nothing is above NaN; codes of unusable scales are 0, without signs.
+  Lanes usable = compareFloat(arith::CmpFPredicate::OGT, s, s.c(0.0));
+  Lanes divisor =
+      select(usable, s, s.c(std::numeric_limits<double>::quiet_NaN()));
+  auto at = [&](int64_t i) {
+    return x.wrap(vector::ExtractOp::create(b, divisor.v, i));
+  };
+  CodeBits bits = search(b, code, E2m1Borders(code, at(0), at(1), pairs.isBf16),
+                         pairs.words[0]);
+  Lanes half{&b, splatConstant(b, VectorType::get(2, b.getI16Type()), 0x8000)};
+  Value result = arith::AndIOp::create(
+      b, pairs.words[0], wordOf(b, select(usable, half, half.c(0)).v));
+  auto add = [&](Value mask, uint32_t bit) {
+    Value part = arith::AndIOp::create(b, mask, constant(b, bit | bit << 16));
+    result = arith::OrIOp::create(b, result, part);
+  };
+  add(bits.one, 1 << kCodeShift);
+  add(bits.two, 2 << kCodeShift);
+  add(bits.four, 4 << kCodeShift);
+  Lanes halves = x.wrap(pairOf(b, result, b.getI16Type()));
+  return (((halves >> kCodeShift) & 7) | ((halves >> kSignShift) & 8))
+      .resize(8);
+}
+
+/// The halves that e2m1PairCodes made codes of.
+static Value findCodeHalves(Value codes) {
+  auto narrow = codes.getDefiningOp<arith::TruncIOp>();
+  auto both = narrow ? narrow.getIn().getDefiningOp<arith::OrIOp>() : nullptr;
+  auto code = both ? both.getLhs().getDefiningOp<arith::AndIOp>() : nullptr;
+  auto shift = code ? code.getLhs().getDefiningOp<arith::ShRUIOp>() : nullptr;
+  auto bits =
+      shift ? shift.getLhs().getDefiningOp<vector::BitCastOp>() : nullptr;
+  return bits ? shift.getLhs() : Value();
+}
+
+/// Products of two pairs of f16, as f32.
+static Lanes multiplyPairs(Lanes like, Value x, Value y) {
+  ImplicitLocOpBuilder &b = *like.b;
+  Value product = PairCode({&b, {}, /*isBf16=*/false}).times(x, y);
+  return like.wrap(pairOf(b, product, b.getF16Type())).extend(b.getF32Type());
+}
+
+std::optional<Lanes> decodePairCodes(Lanes codes) {
+  Value halves = findCodeHalves(codes.v);
+  if (!halves)
+    return std::nullopt;
+  constexpr uint32_t kPower = 0x7400; // 2^14
+  return multiplyPairs(codes, wordOf(*codes.b, halves),
+                       constant(*codes.b, kPower | kPower << 16));
+}
+
+std::optional<Lanes> multiplyAsF16(Lanes x, Lanes y) {
+  auto type = dyn_cast<VectorType>(x.type());
+  if (!type || type.getNumElements() != 2 || mayBranch(*x.b))
+    return std::nullopt;
+  Type half = x.b->getF16Type();
+  return multiplyPairs(x, wordOf(*x.b, x.truncate(half).v),
+                       wordOf(*x.b, y.truncate(half).v));
 }
 
 } // namespace cpu

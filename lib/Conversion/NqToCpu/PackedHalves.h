@@ -33,6 +33,19 @@ mlir::Value largestMagnitude(const PackedHalves &pairs);
 /// No NaN; s is 0, where all codes are 0, or finite and above 2^-80 (f16: 0).
 llvm::SmallVector<mlir::Value> e2m1Words(const PackedHalves &pairs, Lanes s);
 
+/// The E2M1 codes (i8) of x / s for two numbers that were widened from f16,
+/// with scales of their own: positive ones, others make codes of 0; any code of
+/// NaN. Nothing if they are no such numbers.
+std::optional<Lanes> e2m1PairCodes(Lanes x, Lanes s);
+
+/// What such codes stand for, as f32, without taking codes apart. Nothing for
+/// other codes.
+std::optional<Lanes> decodePairCodes(Lanes codes);
+
+/// x y of two numbers, all of which f16 has, as f32. Nothing but in epilogues
+/// of products on tensor cores.
+std::optional<Lanes> multiplyAsF16(Lanes x, Lanes y);
+
 } // namespace cpu
 } // namespace nibble
 

@@ -156,9 +156,10 @@ protected:
       operands.push_back(
           addArgument(operand.place, getShape(operand.kind), operand.element));
     for (const GemmResult &result : problem.results)
-      results.push_back(
-          addArgument(result.place, {problem.m, problem.n},
-                      GemmEpilogue::getStoredType(result.tensor->element)));
+      results.push_back(addArgument(
+          result.place,
+          {problem.m, problem.n / (result.isPacked() ? 2 : result.block)},
+          GemmEpilogue::getStoredType(result.tensor->element)));
     for (const PassedResult &result : problem.passed)
       passed.push_back(addArgument(result.place, {result.tensor->size()},
                                    cpu::storageType(result.tensor->element)));
@@ -447,10 +448,11 @@ protected:
 
   void addEpilogue(ValueRange sums, Value m, Value n) {
     SmallVector<Type> types;
-    for (Value result : results)
+    for (auto [memref, result] : llvm::zip(results, problem.results))
       types.push_back(tile::FragmentType::get(
-          b.getContext(), {schedule.tileM, schedule.getPartN()},
-          cast<MemRefType>(result.getType()).getElementType()));
+          b.getContext(),
+          {schedule.tileM, schedule.getPartN() / (result.isPacked() ? 2 : 1)},
+          cast<MemRefType>(memref.getType()).getElementType()));
     auto op = tile::EpilogueOp::create(
         b, types, sums, m, n, getOperands(getKinds()[0]),
         getOperands(getKinds()[1]), getOperands(getKinds()[2]),
@@ -459,8 +461,14 @@ protected:
       OpBuilder::InsertionGuard guard(b);
       addBody(op);
     }
-    for (auto [fragment, result] : llvm::zip(op.getResults(), results))
-      store(fragment, result, m, n);
+    for (auto [fragment, memref, result] :
+         llvm::zip(op.getResults(), results, problem.results)) {
+      if (result.block == 1)
+        store(fragment, memref, m, n);
+      else
+        tile::StoreBlocksOp::create(b, fragment, memref, result.block,
+                                    schedule.swapped);
+    }
   }
 
   /// Of the operands in the order in which the body gets them.
@@ -499,23 +507,26 @@ protected:
         if (operand.kind == kind)
           add(operand.element);
     SmallVector<Value> values =
-        epilogue.emitBody(b, inOrder(body->getArguments()));
+        epilogue.emitBody(b, inOrder(body->getArguments()), schedule.swapped);
     tile::YieldOp::create(b, values);
   }
 
   void store(Value fragment, Value result, Value m, Value n) {
     auto type = cast<tile::FragmentType>(fragment.getType());
-    int64_t bytes = type.getElement().getIntOrFloatBitWidth() / 8;
+    int64_t bits = type.getElement().getIntOrFloatBitWidth();
+    if (type.getShape()[1] != schedule.getPartN())
+      bits = 4;
     SmallVector<Value> coords{m, n};
     if (schedule.swapped)
       std::swap(coords[0], coords[1]);
-    tile::StoreOp::create(
-        b, fragment, result, coords,
-        b.getI64IntegerAttr(problem.tensorMemory
-                                ? schedule.getSpan(problem.getShape())
-                                : getPanel(schedule, bytes)),
-        b.getI64IntegerAttr(schedule.buffers),
-        schedule.swapped ? b.getUnitAttr() : UnitAttr());
+    int64_t span = schedule.getSpan(problem.getShape());
+    int64_t panel = !problem.tensorMemory ? getPanel(schedule, bits)
+                    : bits == 4           ? span / 2
+                                          : span;
+    tile::StoreOp::create(b, fragment, result, coords,
+                          b.getI64IntegerAttr(panel),
+                          b.getI64IntegerAttr(schedule.buffers),
+                          schedule.swapped ? b.getUnitAttr() : UnitAttr());
   }
 
   GemmProblem &problem;

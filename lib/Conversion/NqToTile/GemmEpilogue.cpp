@@ -18,8 +18,7 @@ using cpu::Lin;
 using cpu::Node;
 using cpu::Tensor;
 
-/// Dimensions of the dag.
-enum : unsigned { kRow = 0, kColumn = 1 };
+constexpr unsigned kRow = GemmEpilogue::kRow, kColumn = GemmEpilogue::kColumn;
 enum : uint64_t { kRowBit = 1, kColumnBit = 2 };
 
 static LogicalResult no(std::string &why, const Twine &reason) {
@@ -128,10 +127,10 @@ Node *GemmEpilogue::makeProduct(Dag &dag, unsigned factor, IndexRef index) {
 // Plan
 //===----------------------------------------------------------------------===//
 
-/// Index of the element of `tensor` at (row, column) of the product.
-static Index indexAt(Dag &dag, const Tensor &tensor) {
+Index tilegen::indexAt(Dag &dag, const cpu::Placement &place,
+                       ArrayRef<int64_t> shape) {
   Index index;
-  for (auto [digit, extent] : llvm::zip(tensor.place->digits, tensor.shape)) {
+  for (auto [digit, extent] : llvm::zip(place.digits, shape)) {
     if (!digit.stride) {
       index.push_back(Lin());
       continue;
@@ -140,15 +139,6 @@ static Index indexAt(Dag &dag, const Tensor &tensor) {
     index.push_back(dag.mod(dag.floorDiv(lin, digit.stride), extent));
   }
   return index;
-}
-
-static bool readsReduction(const Tensor &tensor) {
-  if (tensor.stored)
-    return false;
-  return tensor.reduction ||
-         llvm::any_of(tensor.sources, [](const Tensor *source) {
-           return readsReduction(*source);
-         });
 }
 
 LogicalResult GemmEpilogue::make(std::string &why) {
@@ -160,15 +150,17 @@ LogicalResult GemmEpilogue::make(std::string &why) {
     };
   }
   for (const GemmResult &result : problem.results) {
-    if (readsReduction(*result.tensor))
-      return no(why, "a sum or maximum over several columns follows");
-    Node *value = dag.pull(*result.tensor, indexAt(dag, *result.tensor));
+    if (failed(takeMaxima(*result.tensor, why)))
+      return failure();
+    Node *value = dag.pull(*result.tensor, indexAt(dag, *result.tensor->place,
+                                                   result.tensor->shape));
     bool isRounded = result.tensor->element.isBF16();
     results.push_back(isRounded ? value
                                 : dag.encode(result.tensor->element, value));
   }
   for (const PassedResult &result : problem.passed) {
-    if (readsReduction(*result.tensor))
+    int64_t before = block;
+    if (failed(takeMaxima(*result.tensor, why)) || block != before)
       return no(why, "a result beside the product is a sum or maximum");
     for (int64_t i = 0; i < result.tensor->size(); ++i) {
       Index index = dag.delinearize(Lin(i), result.tensor->shape);
@@ -187,6 +179,7 @@ LogicalResult GemmEpilogue::make(std::string &why) {
 
 GemmShape GemmEpilogue::getShape() const {
   GemmShape shape = problem.getShape();
+  shape.blockColumns = block;
   shape.readsElements =
       llvm::any_of(operands, [](const EpilogueOperand &operand) {
         return operand.kind == EpilogueOperand::Element;
@@ -337,8 +330,24 @@ Type GemmEpilogue::getStoredType(Type element) {
   return element.isBF16() ? element : cpu::storageType(element);
 }
 
+/// Two codes of 4 bits as a byte, the first one in the low bits.
+static Value joinCodes(ImplicitLocOpBuilder &b, Value codes) {
+  auto at = [&](int64_t i) {
+    return vector::ExtractOp::create(b, codes, i).getResult();
+  };
+  auto constant = [&](int64_t number) {
+    return arith::ConstantOp::create(b, b.getI8IntegerAttr(number));
+  };
+  Value low = arith::AndIOp::create(b, at(0), constant(15)),
+        high = arith::ShLIOp::create(b, at(1), constant(4));
+  return vector::FromElementsOp::create(
+      b, VectorType::get({1}, b.getI8Type()),
+      arith::OrIOp::create(b, low, high).getResult());
+}
+
 SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
-                                          ValueRange args) {
+                                          ValueRange args, bool swapped) {
+  alongBlocks = swapped ? tile::Axis::m : tile::Axis::n;
   values.clear();
   for (auto [accumulator, value] : llvm::zip(accumulators, args))
     values[accumulator] = value;
@@ -358,7 +367,7 @@ SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
     if (result.tensor->element.isBF16())
       value = arith::TruncFOp::create(
           b, VectorType::get({kWidth}, b.getBF16Type()), value);
-    yielded.push_back(value);
+    yielded.push_back(result.isPacked() ? joinCodes(b, value) : value);
   }
   return yielded;
 }

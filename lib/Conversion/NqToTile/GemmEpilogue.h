@@ -5,6 +5,8 @@
 
 #include "GemmProblem.h"
 
+#include "nibble/Dialect/Tile/TileOps.h"
+
 namespace nibble {
 namespace tilegen {
 
@@ -16,6 +18,11 @@ struct EpilogueOperand {
   mlir::Type element; ///< as it is stored
   const cpu::Tensor *tensor;
 };
+
+/// Index of the element of a tensor with `place` at (row, column) of the
+/// product.
+cpu::Index indexAt(cpu::Dag &dag, const cpu::Placement &place,
+                   llvm::ArrayRef<int64_t> shape);
 
 /// The results of a problem as functions of (row, column) and the accumulators:
 /// which memory they read, and the arithmetic, two columns at a time.
@@ -39,15 +46,18 @@ public:
   /// Type of the elements of a result as they are stored: bf16 is not bits
   /// here, as there is an instruction that rounds to it.
   static mlir::Type getStoredType(mlir::Type element);
-  /// Emits the body at `b`: `args` are those of the tile.epilogue. Returns one
-  /// vector for each of the problem's results, of its stored type.
+  /// Emits the body at `b`: `args` are those of the tile.epilogue, `swapped` if
+  /// columns of the problem are its rows. Returns one vector for each of the
+  /// problem's results, of its stored type; codes of 4 bits are joined.
   llvm::SmallVector<mlir::Value> emitBody(mlir::ImplicitLocOpBuilder &b,
-                                          mlir::ValueRange args);
+                                          mlir::ValueRange args, bool swapped);
 
   /// The problem's shape, with what its epilogue reads.
   GemmShape getShape() const;
 
   static constexpr int64_t kWidth = 2;
+  /// Dimensions of the dag.
+  enum : unsigned { kRow = 0, kColumn = 1 };
 
 private:
   cpu::Node *makeProduct(cpu::Dag &dag, unsigned factor, cpu::IndexRef index);
@@ -58,6 +68,12 @@ private:
   mlir::LogicalResult addLoads(cpu::Node *node, std::string &why);
   mlir::LogicalResult addLoad(cpu::Node *load, std::string &why);
   mlir::Value emit(mlir::ImplicitLocOpBuilder &b, cpu::Node *node);
+  // Maxima of blocks (EpilogueMaxima.cpp).
+  mlir::LogicalResult takeMaxima(cpu::Tensor &tensor, std::string &why);
+  mlir::LogicalResult takeMaximum(cpu::Tensor &tensor, std::string &why);
+  cpu::Node *makeMaximum(cpu::Dag &dag, cpu::Tensor &tensor,
+                         const cpu::Placement &place, cpu::IndexRef index);
+  mlir::Value emitMaximum(mlir::ImplicitLocOpBuilder &b, mlir::Value bits);
 
   GemmProblem &problem;
   cpu::Dag dag;
@@ -69,6 +85,9 @@ private:
   llvm::DenseMap<const cpu::Node *, unsigned> operandOf; ///< of loads
   llvm::DenseMap<const cpu::Node *, mlir::Value> values;
   llvm::DenseMap<const cpu::Node *, mlir::Value> uniformValues;
+  llvm::DenseSet<const cpu::Tensor *> taken;
+  int64_t block = 0; ///< columns that have a maximum together; 0: none have
+  tile::Axis alongBlocks = tile::Axis::n; ///< of the body that is emitted
   bool isElsewhere = false; ///< a product is read at another row or column
 };
 

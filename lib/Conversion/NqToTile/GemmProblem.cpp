@@ -258,9 +258,6 @@ LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
     return no(why, "it is attention");
   m = group.rows;
   n = group.columns;
-  if (group.run > 1)
-    return no(why, "runs of " + Twine(group.run) +
-                       " columns belong together behind the product");
   for (nq::MatmulOp op : group.products) {
     MatrixOperand left, right;
     std::optional<ExpandedWeight> expanded;
@@ -295,6 +292,8 @@ void GemmProblem::placeTensors(const cpu::ProductSpace &space) {
                                            : graph.plainOf(value);
     tensor.place = member.place;
     tensor.product = member.group;
+    if (member.scales)
+      graph.scaledOf(value).scales->place = member.scales;
   }
 }
 
@@ -323,18 +322,43 @@ void GemmProblem::bindArguments(Block &body) {
     }
 }
 
-/// Dense, row after row of the product.
-static bool isDense(const GemmProblem &problem, const Tensor &tensor) {
+/// Columns that share an element of a result.
+static int64_t getBlock(const GemmProblem &problem, const Tensor &tensor) {
+  int64_t all = problem.m * problem.n;
+  return tensor.size() && all % tensor.size() == 0 ? all / tensor.size() : 1;
+}
+
+/// Dense, row after row of the product, an element for each `block` columns.
+static bool isDense(const GemmProblem &problem, const Tensor &tensor,
+                    int64_t block) {
   if (tensor.layout && !tensor.layout.isRowMajor())
     return false;
   int64_t stride = 1;
   for (size_t d = tensor.shape.size(); d-- > 0;) {
     const cpu::Placement::Digit &digit = tensor.place->digits[d];
-    if (digit.stride && digit.stride * (digit.column ? 1 : problem.n) != stride)
+    int64_t step = digit.stride * (digit.column ? 1 : problem.n);
+    if (digit.stride && step != stride * block)
       return false;
     stride *= tensor.shape[d];
   }
-  return tensor.size() == problem.m * problem.n;
+  return tensor.size() * block == problem.m * problem.n;
+}
+
+LogicalResult GemmProblem::addResult(Place place, Tensor &tensor,
+                                     std::string &why) {
+  GemmResult result{place, &tensor, getBlock(*this, tensor)};
+  if (!isDense(*this, tensor, result.block))
+    return no(why, "a result does not lie as the product does");
+  int64_t bits = result.isPacked()
+                     ? 4
+                     : cpu::storageType(tensor.element).getIntOrFloatBitWidth();
+  if (result.block == 1 && n * bits % 128)
+    return no(why, "rows of a result are no multiples of 16 bytes");
+  if (result.block > 1 && (result.isPacked() || result.block % 8))
+    return no(why, "a result has an element for each " + Twine(result.block) +
+                       " columns");
+  results.push_back(result);
+  return success();
 }
 
 LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
@@ -353,13 +377,8 @@ LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
         passed.push_back({place, part});
         continue;
       }
-      if (!isDense(*this, *part))
-        return no(why, "a result does not lie as the product does");
-      if (cpu::isPacked(part->element))
-        return no(why, "a result has 4 bits");
-      if (n * cpu::storageType(part->element).getIntOrFloatBitWidth() % 128)
-        return no(why, "rows of a result are no multiples of 16 bytes");
-      results.push_back({place, part});
+      if (failed(addResult(place, *part, why)))
+        return failure();
     }
   }
   if (results.empty())
@@ -385,8 +404,11 @@ GemmShape GemmProblem::getShape() const {
   }
   shape.results.clear();
   for (const GemmResult &result : results)
-    shape.results.push_back(
-        cpu::storageType(result.tensor->element).getIntOrFloatBitWidth() / 8);
+    if (result.isPacked())
+      ++shape.packedResults;
+    else if (result.block == 1)
+      shape.results.push_back(
+          cpu::storageType(result.tensor->element).getIntOrFloatBitWidth() / 8);
   return shape;
 }
 

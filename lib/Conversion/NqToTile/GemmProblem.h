@@ -54,6 +54,10 @@ struct ExpandedWeight {
 struct GemmResult {
   Place place;
   cpu::Tensor *tensor = nullptr;
+  /// Columns that share an element, a scale; 1: none.
+  int64_t block = 1;
+  /// Two codes of 4 bits in a byte.
+  bool isPacked() const { return cpu::isPacked(tensor->element); }
 };
 
 /// A result that depends on no product: a scale that is passed on.
@@ -96,6 +100,8 @@ private:
   mlir::LogicalResult readProducts(const cpu::ProductSpace &space,
                                    std::string &why);
   mlir::LogicalResult readResults(mlir::Block &body, std::string &why);
+  mlir::LogicalResult addResult(Place place, cpu::Tensor &tensor,
+                                std::string &why);
   void placeTensors(const cpu::ProductSpace &space);
   void bindArguments(mlir::Block &body);
 };

@@ -71,20 +71,35 @@ static int64_t getStageBytes(const GemmSchedule &s, const GemmShape &shape) {
 }
 
 int64_t GemmShape::getResultBytes() const {
-  return std::accumulate(results.begin(), results.end(), int64_t(0));
+  return std::accumulate(results.begin(), results.end(), packedResults);
 }
 
 int64_t GemmSchedule::getPartN() const {
   return splits == 1 ? tileN : 8 * divideCeil(divideCeil(tileN, 8), splits);
 }
 
-int64_t nibble::getPanel(const GemmSchedule &s, int64_t bytes) {
+int64_t nibble::getPanel(const GemmSchedule &s, int64_t bits) {
   if (s.swapped)
     return std::min<int64_t>(64, s.getPartN());
   int64_t row = 128;
-  while (row > 32 && row > s.getPartN() * bytes)
+  while (row > 32 && row > s.getPartN() * bits / 8)
     row /= 2;
-  return row / bytes;
+  return row / divideCeil(bits, 8);
+}
+
+/// Bytes of panels of a result.
+static int64_t getPanelBytes(const GemmSchedule &s, int64_t bits) {
+  return s.tileM * getPanel(s, bits) * divideCeil(bits, 8) * s.buffers *
+         (s.warpgroups / s.getTeam());
+}
+
+/// Maxima of blocks that several warps have parts of: two words of 64 columns
+/// of each of 16 rows, of every thread.
+static int64_t getMaximaBytes(const GemmSchedule &s, const GemmShape &shape) {
+  if (!s.swapped || shape.blockColumns <= 16)
+    return 0;
+  return 256 * divideCeil(s.getPartN(), 64) * (s.tileM / 16) *
+         (s.warpgroups / s.getTeam());
 }
 
 /// Sums of a block's part of the columns, of all slices of K.
@@ -99,11 +114,12 @@ int64_t nibble::getSharedBytes(const GemmSchedule &s, const GemmShape &shape) {
   int64_t bytes = llvm::alignTo(ring, 1024);
   if (s.splits > 1)
     bytes += getReceivedBytes(s, shape) + 16;
+  bytes = llvm::alignTo(bytes, 1024) + getMaximaBytes(s, shape);
   // Each result has panels of its own, and so has each team.
   for (int64_t result : shape.results)
-    bytes = llvm::alignTo(bytes, 1024) + s.tileM * getPanel(s, result) *
-                                             result * s.buffers *
-                                             (s.warpgroups / s.getTeam());
+    bytes = llvm::alignTo(bytes, 1024) + getPanelBytes(s, 8 * result);
+  for (int64_t i = 0; i < shape.packedResults; ++i)
+    bytes = llvm::alignTo(bytes, 1024) + getPanelBytes(s, 4);
   return bytes;
 }
 
@@ -138,6 +154,22 @@ static std::string whyNotLate(const GemmSchedule &s, const GemmShape &shape) {
          " stages; multiples of 2 or 3 work";
 }
 
+/// Blocks of columns that have scales of their own: whole ones in a tile;
+/// swapped, columns are rows, of which a warpgroup has 64 side by side.
+static std::string whyNotBlocks(const GemmSchedule &s, const GemmShape &shape) {
+  auto text = [](int64_t value) { return std::to_string(value); };
+  int64_t block = shape.blockColumns;
+  if (s.swapped && shape.packedResults)
+    return "two codes of 4 bits of a byte are columns, not rows, of one thread";
+  if (s.swapped && block && (block < 16 || block > 64))
+    return "blocks of " + text(block) +
+           " columns with scales are rows of several warpgroups; 16 to 64 work";
+  if (!s.swapped && block && (s.tileN % block || s.getPartN() % block))
+    return "blocks of " + text(block) + " columns with scales do not make up " +
+           text(s.getPartN()) + " of " + text(s.tileN) + " columns of a tile";
+  return "";
+}
+
 std::string nibble::whyNotSchedule(const GemmSchedule &s,
                                    const GemmShape &shape,
                                    int64_t sharedBytes) {
@@ -156,9 +188,13 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   // Elements one by one: still better than a launch of its own.
   if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
-  int64_t leastBytes = *llvm::min_element(shape.results);
-  if (!s.swapped && s.getPartN() * leastBytes < 32)
-    return "rows of " + text(s.getPartN() * leastBytes) +
+  if (std::string why = whyNotBlocks(s, shape); !why.empty())
+    return why;
+  int64_t leastBits = shape.packedResults ? 4 : 64;
+  for (int64_t bytes : shape.results)
+    leastBits = std::min(leastBits, 8 * bytes);
+  if (!s.swapped && s.getPartN() * leastBits < 256)
+    return "rows of " + text(s.getPartN() * leastBits / 8) +
            " bytes of a result; the store writes panels of 32 bytes or more";
   if (shape.expandedBytes && (!s.swapped || s.clusterN > 1))
     return "weights that are expanded are the M side, and are not shared";
@@ -191,6 +227,8 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
     others += s.splits > 1 && parts > 1 ? 40 : 24;
   if (shape.scaledColumns == 1)
     others += s.tileN / 4;
+  if (shape.blockColumns)
+    others += 8;
   if (s.late)
     others += 16 * (parts - 1) + (s.splits > 1 ? 16 : -16);
   // 64 Ki registers, of which a loading warpgroup takes 128 x 40.
@@ -246,6 +284,9 @@ double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
   // Stores, and the pipeline that runs empty between tiles.
   double epilogue =
       800 + double(s.tileM) * s.getPartN() * shape.getResultBytes() / 64;
+  // Instructions of maxima, scales and codes.
+  if (shape.blockColumns)
+    epilogue += double(s.tileM) * s.getPartN() / 8;
   // Blocks wait for each other, send sums and add them up.
   if (s.splits > 1)
     epilogue += 2500 + getReceivedBytes(s, shape) / 24;

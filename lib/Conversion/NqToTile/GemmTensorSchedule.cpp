@@ -42,7 +42,9 @@ int64_t GemmSchedule::getAccStages(const GemmShape &shape) const {
 /// 64 columns where each is at most 2 bytes and the registers suffice, else
 /// 32; fewer where the tile has no more.
 int64_t GemmSchedule::getSpan(const GemmShape &shape) const {
-  int64_t most = *llvm::max_element(shape.results);
+  int64_t most = 1;
+  for (int64_t bytes : shape.results)
+    most = std::max(most, bytes);
   int64_t span = most <= 2 && tileN % 64 == 0 ? 64 : 32;
   while (tileN % span)
     span /= 2;
@@ -60,7 +62,31 @@ int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
   for (int64_t result : shape.results)
     bytes = llvm::alignTo(bytes, 1024) +
             s.tileM * s.getSpan(shape) * result * s.buffers;
+  for (int64_t i = 0; i < shape.packedResults; ++i)
+    bytes = llvm::alignTo(bytes, 1024) +
+            s.tileM * s.getSpan(shape) / 2 * s.buffers;
   return llvm::alignTo(bytes, 16) + 16;
+}
+
+/// Rows of panels are 16 bytes or more; blocks with scales are those of a
+/// thread.
+static std::string whyNotResults(const GemmSchedule &s,
+                                 const GemmShape &shape) {
+  int64_t span = s.getSpan(shape), leastBits = shape.packedResults ? 4 : 64;
+  for (int64_t bytes : shape.results)
+    leastBits = std::min(leastBits, 8 * bytes);
+  if (!s.swapped && span * leastBits < 128)
+    return "rows of a panel of " + text(span * leastBits / 8) +
+           " bytes; 16 are the least";
+  if (!shape.blockColumns)
+    return "";
+  if (s.swapped)
+    return "blocks of columns with scales are rows of several threads";
+  if (span % shape.blockColumns)
+    return "blocks of " + text(shape.blockColumns) +
+           " columns with scales do not make up " + text(span) +
+           " columns of a panel";
+  return "";
 }
 
 std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
@@ -83,8 +109,8 @@ std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
     return "weights that are expanded are the M side";
   if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
-  if (!s.swapped && s.getSpan(shape) * *llvm::min_element(shape.results) < 32)
-    return "rows of a panel are shorter than 32 bytes";
+  if (std::string why = whyNotResults(s, shape); !why.empty())
+    return why;
   if (s.getAccStages(shape) < 1)
     return text(s.tileN * shape.products) +
            " columns of accumulators beside block scales, of " +
@@ -124,7 +150,8 @@ double nibble::estimateTensorSeconds(const GemmSchedule &s,
   double loop = steps * std::max({std::max(macs, reads) * shape.products, loads,
                                   expands * shape.products});
   double epilogue = 600 + double(s.tileN) * (30 * shape.products +
-                                             4 * shape.getResultBytes());
+                                             4 * shape.getResultBytes() +
+                                             (shape.blockColumns ? 20 : 0));
   double tile =
       s.getAccStages(shape) > 1 ? std::max(loop, epilogue) : loop + epilogue;
   double clocks = waves * tile + 1500 +

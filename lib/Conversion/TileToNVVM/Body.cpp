@@ -22,8 +22,13 @@ SmallVector<Value> nibble::tilecode::copyBody(Code &code, tile::EpilogueOp op,
   values.map(body.getArguments(), args);
   for (Operation &inside : body.without_terminator())
     code.clone(inside, values);
+  return getYielded(code, op, values);
+}
+
+SmallVector<Value> nibble::sm90::getYielded(Code &code, tile::EpilogueOp op,
+                                            const IRMapping &values) {
   SmallVector<Value> results;
-  for (Value yielded : body.back().getOperands()) {
+  for (Value yielded : op.getBody().front().back().getOperands()) {
     Value result = values.lookup(yielded);
     auto type = cast<VectorType>(result.getType());
     Type stored = type.clone(getStoredType(type.getElementType()));

@@ -14,6 +14,10 @@ llvm::SmallVector<mlir::Value> copyBody(Code &code, tile::EpilogueOp op,
                                         llvm::ArrayRef<mlir::Value> args,
                                         const mlir::IRMapping &outside);
 
+/// The same of a body whose ops were copied with `values`.
+llvm::SmallVector<mlir::Value> getYielded(Code &code, tile::EpilogueOp op,
+                                          const mlir::IRMapping &values);
+
 /// i8 for the 8-bit formats, otherwise the type: what registers and memory
 /// hold.
 mlir::Type getStoredType(mlir::Type element);

@@ -147,6 +147,10 @@ LogicalResult Params::addOperation(Operation *op) {
     written.insert(store.getDest());
     return addMap(op, store.getDest(), getStoreBox(store));
   }
+  if (auto store = dyn_cast<tile::StoreBlocksOp>(op)) {
+    written.insert(store.getDest());
+    return addPointer(op, store.getDest());
+  }
   for (Value operand : op->getOperands())
     if (isa<MemRefType>(operand.getType())) {
       bool isStore =

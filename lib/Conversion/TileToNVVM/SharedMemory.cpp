@@ -80,6 +80,11 @@ SharedMemory::SharedMemory(tile::KernelOp kernel) {
     reductions.insert({reduce, bytes});
     bytes += reduce.getStagingBytes();
   });
+  kernel.walk([&](tile::EpilogueOp epilogue) {
+    bytes = llvm::alignTo(bytes, kAlignment);
+    maxima[epilogue] = bytes;
+    bytes += epilogue.getStagingBytes();
+  });
   kernel.walk([&](tile::StoreOp store) {
     bytes = llvm::alignTo(bytes, kAlignment);
     panels[store] = bytes;

@@ -30,6 +30,7 @@ struct SharedMemory {
   llvm::MapVector<mlir::Value, RingLayout> rings;
   /// What blocks along k send, and a barrier behind it.
   llvm::MapVector<tile::ReduceOp, int64_t> reductions;
+  llvm::DenseMap<mlir::Operation *, int64_t> maxima; ///< by tile.epilogue
   llvm::DenseMap<mlir::Operation *, int64_t> panels; ///< by tile.store
   /// Where the address of the block's tensor memory is, if it has some.
   int64_t tensorAddress = -1;

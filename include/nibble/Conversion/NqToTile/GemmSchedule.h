@@ -16,11 +16,17 @@ namespace nibble {
 /// them share A (gate and up).
 struct GemmShape {
   int64_t m = 0, n = 0, k = 0;
-  int64_t operandBits = 8;                     ///< of A and B
-  llvm::SmallVector<int64_t, 2> results = {2}; ///< bytes of an element of each
+  int64_t operandBits = 8; ///< of A and B
+  /// Bytes of an element of each result, but for codes of 4 bits, two in a
+  /// byte, and scales.
+  llvm::SmallVector<int64_t, 2> results = {2};
+  int64_t packedResults = 0; ///< of codes of 4 bits
   int64_t products = 1;
   /// Something that lies as the result does is read behind the product.
   bool readsElements = false;
+  /// Columns of the result that are quantized with a scale of their own, which
+  /// is found behind the product. 0: there are none.
+  int64_t blockColumns = 0;
   /// Weights of few bits that are expanded in registers: bytes of codes and
   /// scales of one row in a stage. 0: weights are multiplied as they are.
   int64_t expandedBytes = 0;
@@ -107,9 +113,9 @@ int64_t getSharedBytes(const GemmSchedule &schedule, const GemmShape &shape);
 /// is a multiple) or not.
 int64_t getScaleTiles(int64_t rows);
 
-/// Columns of a panel of a store of elements of `bytes`: rows of 128 bytes;
-/// swapped, rows of the result.
-int64_t getPanel(const GemmSchedule &schedule, int64_t bytes);
+/// Columns of a panel of a store of elements of `bits`: rows of 128 bytes (two
+/// elements of 4 bits are one column); swapped, rows of the result.
+int64_t getPanel(const GemmSchedule &schedule, int64_t bits);
 
 /// Seconds on `multiprocessors` of an H100, by counting: waves of tiles, the
 /// longer of arithmetic and loads from the L2 cache of a tile, and an epilogue

@@ -16,12 +16,13 @@ static int64_t getLength(Value vector) {
   return cast<VectorType>(vector.getType()).getNumElements();
 }
 
-Epilogue::Epilogue(Kernel &kernel, tile::EpilogueOp op, SmallVector<Acc> accs,
-                   const IRMapping &values, Int row, Int column, Int inTile)
+Epilogue::Epilogue(Kernel &kernel, tile::RoleOp role, tile::EpilogueOp op,
+                   SmallVector<Acc> accs, const IRMapping &values, Int warp,
+                   Int row, Int column, Int inTile)
     : kernel(kernel), code(kernel.getCode()), op(op), accs(std::move(accs)),
       row(row), column(column), inTile(inTile),
       width(getLength(op.getBody().front().getArgument(0))),
-      pieces(std::max<int64_t>(1, width / 2)) {
+      pieces(std::max<int64_t>(1, width / 2)), maxima(kernel, role, op, warp) {
   op.getBody().walk([&](Operation *inside) {
     for (Value operand : inside->getOperands())
       if (values.contains(operand))
@@ -38,6 +39,8 @@ LogicalResult Epilogue::check() {
     return refuse(op) << "an epilogue on " << width << " of " << columns
                       << " columns at once; it takes multiples of "
                       << 8 * pieces << " columns";
+  if (failed(maxima.check(width)))
+    return failure();
   Operation &yield = op.getBody().front().back();
   for (Value value : yield.getOperands())
     if (!llvm::isPowerOf2_64(getLength(value)))
@@ -72,6 +75,7 @@ void Epilogue::begin() {
             LLVM::ExtractValueOp::create(code, part, ArrayRef<int64_t>(i)));
     }
   }
+  maxima.begin();
 }
 
 int64_t Epilogue::getUnitColumns(unsigned result) {
@@ -146,11 +150,17 @@ void Epilogue::addOperands(SmallVectorImpl<Value> &args, int64_t part,
     args.push_back(operands->getElements(i, rowOffset, columnOffset));
 }
 
-SmallVector<Value> Epilogue::run(int64_t part, int64_t unit, int64_t r) {
+SmallVector<Value> Epilogue::getArguments(int64_t part, int64_t unit,
+                                          int64_t r) {
   SmallVector<Value> args;
   for (unsigned acc = 0; acc < accs.size(); ++acc)
     args.push_back(exchange(acc, part, unit, r));
   addOperands(args, part, unit, r);
+  return args;
+}
+
+SmallVector<Value> Epilogue::run(int64_t part, int64_t unit, int64_t r) {
+  SmallVector<Value> args = getArguments(part, unit, r);
   if (width > 1)
     return copyBody(code, op, args, outside);
   SmallVector<Value> first, second;
@@ -170,9 +180,28 @@ SmallVector<Value> Epilogue::run(int64_t part, int64_t unit, int64_t r) {
   return results;
 }
 
+/// The unit and all others that share a block with it.
+void Epilogue::runGroup(int64_t part, int64_t unit, int64_t r) {
+  Maxima::Group group = maxima.getGroup(unit, r);
+  Block &body = op.getBody().front();
+  for (auto &elements : group)
+    for (UnitRow &element : elements) {
+      element.values = outside;
+      element.values.map(body.getArguments(),
+                         getArguments(part, element.unit, element.r));
+    }
+  maxima.run(group, part);
+  for (auto &elements : group)
+    for (UnitRow &element : elements)
+      done[Key(part, element.unit, element.r)] =
+          getYielded(code, op, element.values);
+}
+
 Value Epilogue::get(unsigned result, int64_t part, int64_t unit, int64_t r) {
-  auto [it, isNew] = done.try_emplace(Key(part, unit, r));
-  if (isNew)
-    it->second = run(part, unit, r);
-  return it->second[result];
+  SmallVector<Value> &values = done[Key(part, unit, r)];
+  if (values.empty() && maxima.any())
+    runGroup(part, unit, r);
+  else if (values.empty())
+    values = run(part, unit, r);
+  return values[result];
 }

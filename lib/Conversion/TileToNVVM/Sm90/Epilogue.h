@@ -3,6 +3,7 @@
 #ifndef NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_EPILOGUE_H
 #define NIBBLE_LIB_CONVERSION_TILETONVVM_SM90_EPILOGUE_H
 
+#include "Maxima.h"
 #include "Mma.h"
 #include "Operands.h"
 
@@ -14,13 +15,15 @@ namespace sm90 {
 
 /// A unit is what a thread computes at once: with W <= 2, its two columns of 8
 /// (body W = 1 runs twice); with W = 4 (8), the four threads of a row exchange
-/// their columns of 16 (32), and each does W neighbouring ones.
+/// their columns of 16 (32), and each does W neighbouring ones. Units that have
+/// blocks together are computed together (Maxima.h).
 class Epilogue {
 public:
-  /// `row`: the warp's first one; `column`: the first one of what the block
-  /// has, `inTile` counted from the tile's.
-  Epilogue(Kernel &kernel, tile::EpilogueOp op, llvm::SmallVector<Acc> accs,
-           const mlir::IRMapping &values, Int row, Int column, Int inTile);
+  /// `warp` in the role; `row`: the warp's first one; `column`: the first one
+  /// of what the block has, `inTile` counted from the tile's.
+  Epilogue(Kernel &kernel, tile::RoleOp role, tile::EpilogueOp op,
+           llvm::SmallVector<Acc> accs, const mlir::IRMapping &values, Int warp,
+           Int row, Int column, Int inTile);
 
   /// Refuses widths that are not written.
   mlir::LogicalResult check();
@@ -41,12 +44,19 @@ public:
   /// A vector of the thread's columns of unit `unit`, in row lane / 4 + 8 r of
   /// the warp's 16 in `part`. FP8 comes as i8.
   mlir::Value get(unsigned result, int64_t part, int64_t unit, int64_t r);
+  /// An element of each block (StoreBlocks.cpp).
+  mlir::LogicalResult storeBlocks(tile::StoreBlocksOp store, unsigned result);
 
 private:
   using Key = std::tuple<int64_t, int64_t, int64_t>;
   /// W numbers of an accumulator.
   mlir::Value exchange(unsigned acc, int64_t part, int64_t unit, int64_t r);
+  llvm::SmallVector<mlir::Value> getArguments(int64_t part, int64_t unit,
+                                              int64_t r);
   llvm::SmallVector<mlir::Value> run(int64_t part, int64_t unit, int64_t r);
+  void runGroup(int64_t part, int64_t unit, int64_t r);
+  void storeRows(tile::StoreBlocksOp store, unsigned result, int64_t part);
+  void storeColumns(tile::StoreBlocksOp store, unsigned result, int64_t part);
   void addOperands(llvm::SmallVectorImpl<mlir::Value> &args, int64_t part,
                    int64_t unit, int64_t r);
   mlir::Value slice(mlir::Value vector, int64_t index);
@@ -64,6 +74,7 @@ private:
   llvm::SmallVector<llvm::SmallVector<llvm::SmallVector<mlir::Value>>>
       registers;
   std::unique_ptr<Operands> operands;
+  Maxima maxima;
   std::map<Key, llvm::SmallVector<mlir::Value>> done;
 };
 

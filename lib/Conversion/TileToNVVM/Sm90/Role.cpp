@@ -69,6 +69,7 @@ LogicalResult Role::writeOp(Operation *inside) {
       .Case([&](tile::ReduceOp reduce) { return writeReduce(reduce); })
       .Case([&](tile::EpilogueOp epilogue) { return writeEpilogue(epilogue); })
       .Case([&](tile::StoreOp store) { return writeStore(store); })
+      .Case([&](tile::StoreBlocksOp store) { return writeStoreBlocks(store); })
       .Case([&](scf::ForOp loop) { return writeFor(loop); })
       .Default([&](Operation *other) { return writeCommon(other); });
 }
@@ -118,8 +119,8 @@ LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
   Int column = code.mul(getInt(epilogue.getN()), epilogue.getTileShape()[1]);
   Int first = getFirstColumn(epilogue);
   column = code.add(column, first);
-  auto work = std::make_shared<Epilogue>(kernel, epilogue, *ready, values, row,
-                                         column, first);
+  auto work = std::make_shared<Epilogue>(kernel, op, epilogue, *ready, values,
+                                         warp, row, column, first);
   if (failed(work->check()))
     return failure();
   work->begin();
@@ -128,11 +129,19 @@ LogicalResult Role::writeEpilogue(tile::EpilogueOp epilogue) {
   return success();
 }
 
+SmallVector<Int> Role::getCoords(ValueRange values) {
+  return llvm::map_to_vector(values,
+                             [&](Value coord) { return getInt(coord); });
+}
+
 LogicalResult Role::writeStore(tile::StoreOp store) {
-  SmallVector<Int> coords;
-  for (Value coord : store.getCoords())
-    coords.push_back(getInt(coord));
+  SmallVector<Int> coords = getCoords(store.getCoords());
   return Store(kernel, op, store, fragments.find(store.getValue())->second,
                warp, coords)
       .write();
+}
+
+LogicalResult Role::writeStoreBlocks(tile::StoreBlocksOp store) {
+  Fragment fragment = fragments.find(store.getValue())->second;
+  return fragment.work->storeBlocks(store, fragment.result);
 }

@@ -43,7 +43,9 @@ private:
   mlir::FailureOr<llvm::SmallVector<Acc>> settleAccs(mlir::Operation *op,
                                                      mlir::ValueRange values);
   mlir::LogicalResult writeEpilogue(tile::EpilogueOp op);
+  llvm::SmallVector<Int> getCoords(mlir::ValueRange values);
   mlir::LogicalResult writeStore(tile::StoreOp op);
+  mlir::LogicalResult writeStoreBlocks(tile::StoreBlocksOp op);
 
   // Loops (RoleLoops.cpp).
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);
