@@ -73,7 +73,10 @@ LogicalResult StoreBlocksOp::verify() {
     return emitOpError() << "stores an element for each of an epilogue's "
                             "accumulator, not "
                          << type;
-  if (dest.getRank() != 2 || dest.getElementType() != type.getElement())
+  bool inTiles = dest.getRank() == 4 && !getTransposed() &&
+                 dest.getShape().take_back(2) == ArrayRef<int64_t>({2, 256});
+  if ((dest.getRank() != 2 && !inTiles) ||
+      dest.getElementType() != type.getElement())
     return emitOpError() << "stores " << type.getElement() << " into a matrix, "
                          << "not into " << dest;
   int64_t block = getBlock();

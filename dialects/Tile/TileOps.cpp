@@ -436,7 +436,10 @@ static LogicalResult verifyPanel(StoreOp op) {
   FragmentType type = op.getValue().getType();
   int64_t panel = op.getPanel();
   int64_t bits = panel * type.getElement().getIntOrFloatBitWidth();
-  if (llvm::is_contained({256, 512, 1024}, bits) && panel <= type.getShape()[1])
+  // In tensor memory a thread has a row: 16 bytes are enough.
+  int64_t least = getTargetOf(op)->hasTensorMemory() ? 128 : 256;
+  if (bits >= least && llvm::is_contained({128, 256, 512, 1024}, bits) &&
+      panel <= type.getShape()[1])
     return success();
   return op.emitOpError() << "a panel of " << panel << " of "
                           << type.getShape()[1] << " columns is " << bits / 8

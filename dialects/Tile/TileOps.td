@@ -443,7 +443,7 @@ def Tile_EpilogueOp : Tile_Op<"epilogue", [AttrSizedOperandSegments, SingleBlock
 }
 
 def Tile_BlockMaxOp : Tile_Op<"block_max", [Pure, HasParent<"EpilogueOp">, AllTypesMatch<["value", "result"]>]> {
-  let summary = "the largest number of each block of neighbours (sm_90a)";
+  let summary = "the largest number of each block of neighbours";
   let description = [{
     Blocks are `block` neighbouring columns (along n) or rows (along m) of the
     tile, from its first one on. Each element becomes the largest of its block,
@@ -500,12 +500,14 @@ def Tile_StoreOp : Tile_Op<"store"> {
 }
 
 def Tile_StoreBlocksOp : Tile_Op<"store_blocks"> {
-  let summary = "one element of each block of a result, from registers (sm_90a)";
+  let summary = "one element of each block of a result, from registers";
   let description = [{
     `block` neighbouring columns of what an epilogue gives are equal, in each
     row: scales of what a `block_max` was taken of. The element for [m, n] of all
     tiles goes to dest[m, n / block]; those beyond the end are not written. These
-    are few bytes of a row, which no tensor map could write.
+    are few bytes of a row, which no tensor map could write. A `dest` of R x C x
+    2 x 256 are the tiles of 128 x 4 block scales that products read
+    (tile.scales), in which those behind the last column are zeros.
 
     `transposed`: `block` neighbouring rows are equal, and the element goes to
     dest[n, m / block].

@@ -141,6 +141,7 @@ private:
           members.find(o.getResult())->second.scales.reset();
           return success();
         })
+        .Case<nq::ReformatOp>([&](auto o) { return readReformat(o); })
         .Case<nq::StatisticsOp>([&](auto o) { return readStatistics(o); })
         .Case<nq::RopeOp>([&](auto o) { return readRope(o); })
         .Default([&](Operation *other) {
@@ -366,6 +367,15 @@ private:
       digit.stride = size == extent ? 0 : digit.stride * size;
     }
     return place;
+  }
+
+  /// Another order in memory: kernels say which they store.
+  LogicalResult readReformat(nq::ReformatOp op) {
+    if (forCpu)
+      return no(op, "cannot follow a product in its kernel");
+    const Member member = *find(op.getInput());
+    members.insert({op.getResult(), member});
+    return success();
   }
 
   LogicalResult readStatistics(nq::StatisticsOp op) {

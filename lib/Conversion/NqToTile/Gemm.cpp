@@ -156,10 +156,9 @@ protected:
       operands.push_back(
           addArgument(operand.place, getShape(operand.kind), operand.element));
     for (const GemmResult &result : problem.results)
-      results.push_back(addArgument(
-          result.place,
-          {problem.m, problem.n / (result.isPacked() ? 2 : result.block)},
-          GemmEpilogue::getStoredType(result.tensor->element)));
+      results.push_back(
+          addArgument(result.place, getShape(result),
+                      GemmEpilogue::getStoredType(result.tensor->element)));
     for (const PassedResult &result : problem.passed)
       passed.push_back(addArgument(result.place, {result.tensor->size()},
                                    cpu::storageType(result.tensor->element)));
@@ -217,6 +216,13 @@ protected:
                           {tiles, blocks, weight.format.stageBlocks(), 128},
                           weight.scale)
             : Value());
+  }
+
+  SmallVector<int64_t> getShape(const GemmResult &result) const {
+    if (!result.inTiles)
+      return {problem.m, problem.n / (result.isPacked() ? 2 : result.block)};
+    int64_t along = llvm::divideCeil(problem.n, 4 * result.block);
+    return {int64_t(llvm::divideCeil(problem.m, 128)), along, 2, 256};
   }
 
   SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const {

@@ -331,8 +331,6 @@ static int64_t getBlock(const GemmProblem &problem, const Tensor &tensor) {
 /// Dense, row after row of the product, an element for each `block` columns.
 static bool isDense(const GemmProblem &problem, const Tensor &tensor,
                     int64_t block) {
-  if (tensor.layout && !tensor.layout.isRowMajor())
-    return false;
   int64_t stride = 1;
   for (size_t d = tensor.shape.size(); d-- > 0;) {
     const cpu::Placement::Digit &digit = tensor.place->digits[d];
@@ -344,9 +342,22 @@ static bool isDense(const GemmProblem &problem, const Tensor &tensor,
   return tensor.size() * block == problem.m * problem.n;
 }
 
-LogicalResult GemmProblem::addResult(Place place, Tensor &tensor,
-                                     std::string &why) {
-  GemmResult result{place, &tensor, getBlock(*this, tensor)};
+/// Stored as block-scaled products of Blackwell read their operands, the codes
+/// row after row.
+static bool isBlockScaled(RankedTensorType type) {
+  int64_t rank = type.getRank();
+  if (rank < 2 || !nq::getScaledElement(type))
+    return false;
+  int64_t rows = type.getDimSize(rank - 2), k = type.getDimSize(rank - 1);
+  return type.getNumElements() == rows * k &&
+         nq::getLayout(type) ==
+             getBlockScaledLayout(type, {rank - 2, rank - 1}) &&
+         isStoredAs(type, llvm::to_vector(llvm::seq<int64_t>(rank)));
+}
+
+LogicalResult GemmProblem::addResult(GemmResult result, std::string &why) {
+  Tensor &tensor = *result.tensor;
+  result.block = getBlock(*this, tensor);
   if (!isDense(*this, tensor, result.block))
     return no(why, "a result does not lie as the product does");
   int64_t bits = result.isPacked()
@@ -377,7 +388,11 @@ LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
         passed.push_back({place, part});
         continue;
       }
-      if (failed(addResult(place, *part, why)))
+      bool inTiles = tensorMemory && isBlockScaled(type);
+      if (part->layout && !part->layout.isRowMajor() && !inTiles)
+        return no(why, "a result does not lie as the product does");
+      bool areScales = inTiles && part == graph.scaledOf(value).scales;
+      if (failed(addResult({place, part, /*block=*/1, areScales}, why)))
         return failure();
     }
   }

@@ -56,6 +56,8 @@ struct GemmResult {
   cpu::Tensor *tensor = nullptr;
   /// Columns that share an element, a scale; 1: none.
   int64_t block = 1;
+  /// Scales in tiles of 128 x 4, as block-scaled products read them.
+  bool inTiles = false;
   /// Two codes of 4 bits in a byte.
   bool isPacked() const { return cpu::isPacked(tensor->element); }
 };
@@ -100,8 +102,7 @@ private:
   mlir::LogicalResult readProducts(const cpu::ProductSpace &space,
                                    std::string &why);
   mlir::LogicalResult readResults(mlir::Block &body, std::string &why);
-  mlir::LogicalResult addResult(Place place, cpu::Tensor &tensor,
-                                std::string &why);
+  mlir::LogicalResult addResult(GemmResult result, std::string &why);
   void placeTensors(const cpu::ProductSpace &space);
   void bindArguments(mlir::Block &body);
 };

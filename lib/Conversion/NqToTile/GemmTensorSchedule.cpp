@@ -51,20 +51,31 @@ int64_t GemmSchedule::getSpan(const GemmShape &shape) const {
   return span;
 }
 
+/// Codes of an operand, swizzled, and its scales behind them.
+static int64_t getOperandBytes(int64_t rows, int64_t rowBytes, int64_t tiles) {
+  return llvm::alignTo(rows * rowBytes + tiles * kScaleTileBytes, 1024);
+}
+
+static int64_t getStageBytes(const GemmSchedule &s, const GemmShape &shape) {
+  int64_t along = getScalesAlongK(shape), onM = along,
+          onN = getScaleTiles(s.tileN) * along;
+  return getOperandBytes(s.swapped ? s.tileN : s.tileM, shape.getRowBytes(),
+                         s.swapped ? onN : onM) +
+         shape.products * getOperandBytes(s.swapped ? s.tileM : s.tileN,
+                                          shape.getWeightBytes(),
+                                          s.swapped ? onM : onN);
+}
+
 int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
                                      const GemmShape &shape) {
-  int64_t weights = (s.swapped ? s.tileM : s.tileN) * shape.products;
-  int64_t stage = (s.swapped ? s.tileN : s.tileM) * shape.getRowBytes() +
-                  weights * shape.getWeightBytes() +
-                  countScaleTiles(s, shape) * kScaleTileBytes;
-  int64_t bytes = s.stages * (llvm::alignTo(stage, 1024) + 16);
+  int64_t bytes = s.stages * (getStageBytes(s, shape) + 16);
   bytes = llvm::alignTo(bytes, 1024) + 16 * s.getAccStages(shape);
   for (int64_t result : shape.results)
     bytes = llvm::alignTo(bytes, 1024) +
             s.tileM * s.getSpan(shape) * result * s.buffers;
   for (int64_t i = 0; i < shape.packedResults; ++i)
-    bytes = llvm::alignTo(bytes, 1024) +
-            s.tileM * s.getSpan(shape) / 2 * s.buffers;
+    bytes =
+        llvm::alignTo(bytes, 1024) + s.tileM * s.getSpan(shape) / 2 * s.buffers;
   return llvm::alignTo(bytes, 16) + 16;
 }
 

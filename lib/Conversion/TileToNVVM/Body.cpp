@@ -25,8 +25,8 @@ SmallVector<Value> nibble::tilecode::copyBody(Code &code, tile::EpilogueOp op,
   return getYielded(code, op, values);
 }
 
-SmallVector<Value> nibble::sm90::getYielded(Code &code, tile::EpilogueOp op,
-                                            const IRMapping &values) {
+SmallVector<Value> nibble::tilecode::getYielded(Code &code, tile::EpilogueOp op,
+                                                const IRMapping &values) {
   SmallVector<Value> results;
   for (Value yielded : op.getBody().front().back().getOperands()) {
     Value result = values.lookup(yielded);

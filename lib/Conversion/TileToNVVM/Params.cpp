@@ -50,8 +50,10 @@ Box nibble::tilecode::getStoreBox(tile::StoreOp store) {
   int64_t panel = store.getPanel();
   // A warp has 32 lanes of tensor memory, or 16 rows of a product of wgmma.
   bool isTensorMemory = tile::getTargetOf(store)->hasTensorMemory();
+  // Rows of 16 bytes have no swizzle: they lie side by side.
   if (!store.getTransposed())
-    return {{isTensorMemory ? 32 : 16, panel}, panel * bytes};
+    return {{isTensorMemory ? 32 : 16, panel},
+            panel * bytes > 16 ? panel * bytes : 0};
   // Or up to 128 bytes of the 64 rows of a warpgroup.
   int64_t rows = isTensorMemory ? 32 : std::min<int64_t>(64, 128 / bytes);
   return {{panel, rows}, rows * bytes};

@@ -4,6 +4,7 @@
 
 #include "Body.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/MathExtras.h"
@@ -26,7 +27,9 @@ Results::Results(Sm100Kernel &kernel, tile::RoleOp role,
     : kernel(kernel), code(kernel.getCode()), epilogue(epilogue), warp(warp),
       width(cast<VectorType>(epilogue.getBody().getArgument(0).getType())
                 .getNumElements()),
-      tileColumns(epilogue.getAccType().getShape()[1]) {
+      together(width), tileColumns(epilogue.getAccType().getShape()[1]) {
+  for (auto max : epilogue.getBody().getOps<tile::BlockMaxOp>())
+    together = max.getBlock();
   epilogue.getBody().walk([&](Operation *inside) {
     for (Value operand : inside->getOperands())
       if (values.contains(operand))
@@ -61,6 +64,16 @@ LogicalResult Results::check() {
   if (!fits || (span % kLoadColumns && kLoadColumns % span))
     return refuse(epilogue) << "panels of " << span << " columns of "
                             << tileColumns << ", by " << width;
+  for (auto max : epilogue.getBody().getOps<tile::BlockMaxOp>())
+    if (max.getAxis() != tile::Axis::n || span % together)
+      return refuse(max) << "maxima of " << together << " "
+                         << (max.getAxis() == tile::Axis::n ? "columns of "
+                                                            : "rows of ")
+                         << span << "; columns of a panel work";
+  for (tile::StoreBlocksOp store : blocks)
+    if (store.getTransposed() ||
+        store.getDest().getType().getElementTypeBitWidth() != 8)
+      return refuse(store) << "blocks of rows, or of other than 8 bits";
   if (width < 2 || (width % kReadColumns && kReadColumns % width))
     return refuse(epilogue) << "an epilogue on " << width
                             << " columns at once; powers of 2 from 2 work";
@@ -95,6 +108,10 @@ void Results::writePanel(Int panel) {
     stage(target,
           results[cast<OpResult>(target.op.getValue()).getResultNumber()],
           panel);
+  for (tile::StoreBlocksOp store : blocks)
+    storeBlocks(store,
+                results[cast<OpResult>(store.getValue()).getResultNumber()],
+                first);
   NVVM::FenceProxyOp::create(
       code, NVVM::ProxyKind::async_shared,
       NVVM::SharedSpaceAttr::get(code.getContext(),
@@ -155,21 +172,57 @@ Results::Pieces Results::evaluate(Int first) {
   Operands operands(kernel, epilogue, std::max(width, kReadColumns), row,
                     column);
   Pieces results(epilogue.getNumResults());
-  for (int64_t at = 0; at < span; at += width) {
+  for (int64_t at = 0; at < span; at += together)
+    evaluateBlock(operands, accs, at, results);
+  return results;
+}
+
+/// Op by op, each for all pieces of `width` columns: maxima are of all of them.
+void Results::evaluateBlock(Operands &operands, const Pieces &accs, int64_t at,
+                            Pieces &results) {
+  Block &body = epilogue.getBody().front();
+  SmallVector<IRMapping> pieces(together / width, outside);
+  for (auto [i, values] : llvm::enumerate(pieces)) {
+    int64_t column = at + int64_t(i) * width;
     SmallVector<Value> args;
-    for (ArrayRef<Value> acc : accs)
+    for (const SmallVector<Value> &acc : accs)
       args.push_back(vector::FromElementsOp::create(
           code, VectorType::get(width, code.getF32Type()),
-          acc.slice(at, width)));
-    addOperands(operands, at, args);
+          ArrayRef(acc).slice(column, width)));
+    addOperands(operands, column, args);
+    values.map(body.getArguments(), args);
+  }
+  for (Operation &inside : body.without_terminator()) {
+    if (auto max = dyn_cast<tile::BlockMaxOp>(inside)) {
+      writeMaximum(max, pieces);
+      continue;
+    }
+    for (IRMapping &values : pieces)
+      code.clone(inside, values);
+  }
+  for (const IRMapping &values : pieces)
     for (auto [list, value] :
-         llvm::zip(results, copyBody(code, epilogue, args, outside)))
+         llvm::zip(results, getYielded(code, epilogue, values)))
       for (int64_t i = 0,
                    length = cast<VectorType>(value.getType()).getNumElements();
            i < length; ++i)
         list.push_back(vector::ExtractOp::create(code, value, i));
+}
+
+/// All columns of a block are the thread's.
+void Results::writeMaximum(tile::BlockMaxOp op,
+                           MutableArrayRef<IRMapping> pieces) {
+  Value most;
+  for (IRMapping &values : pieces) {
+    Value value = values.lookup(op.getValue());
+    most = most ? arith::MaxUIOp::create(code, most, value).getResult() : value;
   }
-  return results;
+  auto type = cast<VectorType>(most.getType());
+  Value largest =
+      vector::ReductionOp::create(code, vector::CombiningKind::MAXUI, most);
+  Value all = vector::BroadcastOp::create(code, type, largest);
+  for (IRMapping &values : pieces)
+    values.map(op.getResult(), all);
 }
 
 //===----------------------------------------------------------------------===//
@@ -210,7 +263,7 @@ static Int getSwizzle(Code &code, Int row, int64_t rowBytes) {
 /// each column, with the elements of all lanes.
 void Results::stage(Target target, ArrayRef<Value> elements, Int panel) {
   int64_t bytes = getElementBytes(target.op),
-          rowBytes = getStoreBox(target.op).swizzle;
+          rowBytes = getStoreBox(target.op).extents[1] * bytes;
   Value begin = getPanel(target, panel);
   Int lane = kernel.threads.lane;
   if (target.op.getTransposed()) {
@@ -249,4 +302,57 @@ void Results::copy(Target target, Int panel, Int first) {
   NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
       code, kernel.params.getMap(op.getDest(), getStoreBox(op)),
       getPanel(target, panel), at, Value(), NVVM::TMAStoreMode::TILE, Value());
+}
+
+/// The byte at (row, block) of tiles of 128 x 4, [row / 128][block / 4][row %
+/// 32][row / 32 % 4][block % 4], or of a matrix.
+static Int getPlaceOfBlock(Code &code, MemRefType type, Int row, Int block) {
+  if (type.getRank() == 2)
+    return code.add(code.mul(row, type.getDimSize(1)), block);
+  Int tile = code.add(code.mul(code.shr(row, 7), type.getDimSize(1)),
+                      code.shr(block, 2));
+  Int inTile = code.add(code.shl(code.bitAnd(row, 31), 4),
+                        code.shl(code.bitAnd(code.shr(row, 5), 3), 2));
+  return code.add(code.add(code.shl(tile, 9), inTile), code.bitAnd(block, 3));
+}
+
+/// Of all tiles.
+int64_t Results::getColumns() {
+  tile::StoreOp store = stores.front().op;
+  unsigned result = cast<OpResult>(store.getValue()).getResultNumber();
+  return store.getDest().getType().getDimSize(store.getTransposed() ? 0 : 1) *
+         width / getLength(result);
+}
+
+/// The thread's blocks of a panel, neighbours: as many bytes. In tiles, those
+/// behind the last column are zeros, as products read them.
+void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
+                          Int first) {
+  MemRefType type = store.getDest().getType();
+  int64_t block = store.getBlock(), count = span / block;
+  bool inTiles = type.getRank() == 4;
+  Int row = code.add(code.mul(m, epilogue.getTileShape()[0]),
+                     code.add(code.shl(warp, 5), kernel.threads.lane));
+  Int column = code.div(code.add(code.mul(n, tileColumns), first), block);
+  int64_t columns = inTiles ? 4 * type.getDimSize(1) : type.getDimSize(1);
+  Value isInside = code.less(code.add(column, count - 1), columns);
+  if (!inTiles)
+    isInside =
+        LLVM::AndOp::create(code, isInside, code.less(row, type.getDimSize(0)));
+  SmallVector<Value> bytes;
+  int64_t there = getColumns() / block;
+  for (int64_t i = 0; i < count; ++i) {
+    Value byte = elements[i * block];
+    if (there % 4)
+      byte = code.selectAny(code.less(code.add(column, i), there), byte,
+                            code.constant(byte.getType(), 0));
+    bytes.push_back(byte);
+  }
+  Value vector = vector::FromElementsOp::create(
+      code, VectorType::get(count, bytes[0].getType()), bytes);
+  code.when(isInside, [&] {
+    Value at = code.at(kernel.params.getPointer(store.getDest()),
+                       getPlaceOfBlock(code, type, row, column));
+    LLVM::StoreOp::create(code, vector, at, inTiles ? count : 1);
+  });
 }

@@ -26,7 +26,8 @@ public:
 
   Int m = 0, n = 0;                 ///< of the tile
   llvm::SmallVector<Int> columns;   ///< of the accumulators in tensor memory
-  llvm::SmallVector<Target> stores; ///< of all results, in any order
+  llvm::SmallVector<Target> stores; ///< of results, in any order
+  llvm::SmallVector<tile::StoreBlocksOp> blocks; ///< of others
 
   /// `release` is written where the accumulators have been read.
   mlir::LogicalResult write(llvm::function_ref<void()> release);
@@ -37,16 +38,23 @@ private:
   mlir::LogicalResult check();
   int64_t getLength(unsigned result);
   int64_t getSpan(tile::StoreOp store);
+  int64_t getColumns();
   Int getFirst(Int panel);
   void writePanel(Int panel);
   Pieces loadAccumulators(Int first);
   void addOperands(Operands &operands, int64_t column,
                    llvm::SmallVectorImpl<mlir::Value> &args);
   Pieces evaluate(Int first);
+  void evaluateBlock(Operands &operands, const Pieces &accs, int64_t at,
+                     Pieces &results);
+  void writeMaximum(tile::BlockMaxOp op,
+                    llvm::MutableArrayRef<mlir::IRMapping> pieces);
   void waitForPanels();
   void stage(Target target, llvm::ArrayRef<mlir::Value> elements, Int panel);
   void copy(Target target, Int panel, Int first);
   mlir::Value getPanel(Target target, Int panel);
+  void storeBlocks(tile::StoreBlocksOp store,
+                   llvm::ArrayRef<mlir::Value> elements, Int first);
 
   Sm100Kernel &kernel;
   Code &code;
@@ -54,6 +62,7 @@ private:
   Int warp;
   mlir::IRMapping outside;
   int64_t width;    ///< columns of the body
+  int64_t together; ///< columns that are evaluated at once: a block, or `width`
   int64_t span = 0; ///< columns of a panel
   int64_t tileColumns;
 };

@@ -40,7 +40,8 @@ LogicalResult Role::writeOp(Operation *inside) {
       })
       // Evaluated where the last of its results is stored.
       .Case([&](tile::EpilogueOp) { return success(); })
-      .Case([&](tile::StoreOp store) { return writeStore(store); })
+      .Case<tile::StoreOp, tile::StoreBlocksOp>(
+          [&](Operation *store) { return writeStore(store); })
       .Case<tile::SliceOp, tile::ReduceOp>(
           [&](Operation *split) { return refuse(split) << "slices of K"; })
       .Default([&](Operation *other) { return writeCommon(other); });
@@ -169,19 +170,20 @@ void Role::writeExpand(tile::ExpandIntoOp expand) {
              operands.find(expand.getOperand())->second, warp);
 }
 
-static bool isLastStore(tile::StoreOp store) {
+/// No other result of the same epilogue is stored behind it.
+static bool isLastStore(Operation *store) {
   for (Operation *next = store->getNextNode(); next; next = next->getNextNode())
-    if (auto other = dyn_cast<tile::StoreOp>(next);
-        other &&
-        other.getValue().getDefiningOp() == store.getValue().getDefiningOp())
+    if (isa<tile::StoreOp, tile::StoreBlocksOp>(next) &&
+        next->getOperand(0).getDefiningOp() ==
+            store->getOperand(0).getDefiningOp())
       return false;
   return true;
 }
 
-LogicalResult Role::writeStore(tile::StoreOp store) {
+LogicalResult Role::writeStore(Operation *store) {
   if (!isLastStore(store))
     return success();
-  auto epilogue = store.getValue().getDefiningOp<tile::EpilogueOp>();
+  auto epilogue = store->getOperand(0).getDefiningOp<tile::EpilogueOp>();
   mapOperands(epilogue);
   Results results(kernel, op, epilogue, warp, values);
   results.m = getInt(epilogue.getM());
@@ -189,14 +191,20 @@ LogicalResult Role::writeStore(tile::StoreOp store) {
   for (Value acc : epilogue.getAccs())
     results.columns.push_back(accs.find(acc)->second.column);
   for (Operation *user : epilogue->getUsers()) {
+    if (user->getBlock() != store->getBlock())
+      return refuse(user) << "a store elsewhere than others of its epilogue";
+    if (auto blocks = dyn_cast<tile::StoreBlocksOp>(user)) {
+      results.blocks.push_back(blocks);
+      continue;
+    }
     auto each = cast<tile::StoreOp>(user);
-    if (each->getBlock() != store->getBlock())
-      return refuse(each) << "a store elsewhere than others of its epilogue";
     SmallVector<Int> coords;
     for (Value coord : each.getCoords())
       coords.push_back(getInt(coord));
     results.stores.push_back({each, coords});
   }
+  if (results.stores.empty())
+    return refuse(epilogue) << "blocks alone; something is stored by panels";
   return results.write([&] { releasePending(); });
 }
 

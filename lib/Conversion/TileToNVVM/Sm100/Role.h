@@ -27,7 +27,7 @@ private:
   void writeExpand(tile::ExpandIntoOp op);
   mlir::LogicalResult writeScales(tile::ScalesOp op);
   mlir::LogicalResult writeMma(tile::MmaOp op);
-  mlir::LogicalResult writeStore(tile::StoreOp op);
+  mlir::LogicalResult writeStore(mlir::Operation *store);
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);
   mlir::LogicalResult writeFor(mlir::scf::ForOp op);
 
