@@ -49,11 +49,23 @@ static bool isStateAccess(Operation *op) {
   return isa<nq::StateReadOp, nq::StateWriteOp>(op);
 }
 
+/// What a region computes: the order in which it stores that is no op.
+static Operation *getWork(nq::RegionOp region) {
+  Operation *root = region.getRoot();
+  while (auto reformat = dyn_cast<nq::ReformatOp>(root)) {
+    Operation *from = reformat.getInput().getDefiningOp();
+    if (!from)
+      break;
+    root = from;
+  }
+  return root;
+}
+
 /// Short name of what a kernel computes: "matmul", "softmax", "elementwise".
 static std::string getKind(Operation *op) {
   if (auto region = dyn_cast<nq::RegionOp>(op))
     return region.getRoot() == op ? region.getKind().str()
-                                  : getKind(region.getRoot());
+                                  : getKind(getWork(region));
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
     bool gathers = op->walk([](tensor::ExtractOp) {
                        return WalkResult::interrupt();
