@@ -13,43 +13,49 @@ namespace nibble {
 namespace gpu {
 
 /// More hide nothing more.
-static constexpr int64_t kMostSlots = 8;
+static constexpr int64_t kMostSlots = 8, kMostRawSlots = 4;
+/// Of operands, before there is more than one of codes.
+static constexpr int64_t kFewestSlots = 4;
+
+/// Bytes along a head of a piece that is expanded.
+static int64_t getRawBytes(int64_t elements) {
+  constexpr int64_t kMost = AttentionTcgen05Schedule::kPiecePanels * 64;
+  return std::min<int64_t>(llvm::alignTo(elements, 16), kMost);
+}
 
 AttentionTcgen05Schedule::AttentionTcgen05Schedule(
     const AttentionShape &shape) {
   warpgroups = 2; // of 64 rows each, as Q is copied
   splits = 1;
-  rawSlots = rawKeys = rawValues = 0;
+  rawKeys = shape.expandsKeys() ? getRawBytes(shape.depth) : 0;
+  rawValues = shape.expandsValues() ? getRawBytes(shape.width) : 0;
   keys = shape.keys <= 64 ? 64 : 128;
   columns = llvm::alignTo(shape.width, 16);
   panelsQK = divideCeil(shape.depth * shape.q.bytes(), 128);
   panelsV = divideCeil(shape.width, 64);
-  // Sm100 and Sm110 have the same.
+  // Chips with tensor memory have the same.
   int64_t room = tile::getTarget("sm_110a")->sharedBytes - qBytes() -
-                 8 * (6 + 2 * kMostSlots);
-  slots = std::min(kMostSlots, room / pieceBytes());
+                 8 * (6 + 2 * (kMostSlots + kMostRawSlots));
+  rawSlots = 0;
+  if (expands()) {
+    int64_t left = room - kFewestSlots * pieceBytes();
+    rawSlots = std::clamp(left / rawBytes(), int64_t(1), kMostRawSlots);
+  }
+  slots = std::min(kMostSlots, (room - rawSlots * rawBytes()) / pieceBytes());
   int64_t results =
       rows() *
       resultPitch(divideCeil(shape.rounded.getIntOrFloatBitWidth(), 8));
-  ringEnd = std::max(qBytes() + slots * pieceBytes(), results);
-}
-
-static std::string whyNot(const AttentionShape &shape) {
-  if (shape.weightCodes)
-    return "the graph quantizes the weights, which this kernel does not";
-  if (shape.expandsKeys() || shape.expandsValues())
-    return "FP8 " + std::string(shape.expandsKeys() ? "keys" : "values") +
-           " would have to be expanded to 16 bits on the way, which is not "
-           "written for tcgen05 yet";
-  return "";
+  ringEnd = std::max(codesBegin() + rawSlots * rawBytes(), results);
 }
 
 static std::optional<AttentionShape> getShape(ProductGraph &graph,
                                               std::string &why) {
-  auto shape = getAttentionShape(graph, why);
-  if (shape)
-    why = whyNot(*shape);
-  return why.empty() ? shape : std::nullopt;
+  std::optional<AttentionShape> shape = getAttentionShape(graph, why);
+  if (!shape || !shape->weightCodes)
+    return shape;
+  why = "weights that the graph quantizes need a second walk over the keys, "
+        "which is not written for tcgen05 yet";
+  return std::nullopt;
 }
 
 std::string whyNotAttentionTcgen05(func::FuncOp part) {

@@ -11,13 +11,21 @@ namespace gpu {
 /// How a block is laid out. It has 128 rows of queries and walks over tiles of
 /// keys and values. One thread copies them ahead, as pieces of up to two panels
 /// (128 bytes of each key), into slots of shared memory; one multiplies; four
-/// warps, a row for each thread, make weights of scores.
+/// warps, a row for each thread, make weights of scores. FP8 pieces that are
+/// expanded come to slots of their own; two more warps write what they stand
+/// for into the others.
 struct AttentionTcgen05Schedule : AttentionSchedule {
   explicit AttentionTcgen05Schedule(const AttentionShape &shape);
 
-  static constexpr int64_t kRowWarps = 4, kThreads = 32 * (kRowWarps + 2);
-  static constexpr int64_t kCopier = 32 * kRowWarps, kMultiplier = kCopier + 32;
+  static constexpr int64_t kRowWarps = 4, kExpandingWarps = 2;
+  // Threads, in warps of their own.
+  static constexpr int64_t kCopier = 32 * kRowWarps, kMultiplier = kCopier + 32,
+                           kExpanders = kMultiplier + 32;
   static constexpr int64_t kPiecePanels = 2;
+
+  int64_t blockThreads() const {
+    return kExpanders + (expands() ? 32 * kExpandingWarps : 0);
+  }
 
   int64_t keyPieces() const { return llvm::divideCeil(panelsQK, kPiecePanels); }
   int64_t valuePieces() const {
@@ -48,15 +56,19 @@ struct AttentionTcgen05Schedule : AttentionSchedule {
   // was read: rows of 16-byte chunks, an odd number of them, so that 8 threads
   // write to different banks.
   int64_t slotBegin() const { return qBytes(); }
+  int64_t codesBegin() const { return slotBegin() + slots * pieceBytes(); }
   int64_t resultPitch(int64_t elementBytes) const {
     return (columns * elementBytes / 16 | 1) * 16;
   }
-  /// Q has come; scores of either tile; weights; sums; full and empty slots.
+  /// Q has come; scores of either tile; weights; sums; full and empty slots, of
+  /// operands and of codes.
   int64_t barrierBegin() const { return ringEnd; }
   int64_t fullBegin() const { return barrierBegin() + 5 * 8; }
   int64_t emptyBegin() const { return fullBegin() + slots * 8; }
+  int64_t codesFull() const { return emptyBegin() + slots * 8; }
+  int64_t codesEmpty() const { return codesFull() + rawSlots * 8; }
   /// Where the address of tensor memory is.
-  int64_t tensorAddress() const { return emptyBegin() + slots * 8; }
+  int64_t tensorAddress() const { return codesEmpty() + rawSlots * 8; }
   int64_t bytes() const { return tensorAddress() + 8; }
 
 private:

@@ -22,12 +22,12 @@ AttentionTcgen05Kernel::AttentionTcgen05Kernel(const AttentionShape &shape,
                                                const Twine &symbol)
     : AttentionKernel(shape, plan, loc, target, symbol), plan(plan) {
   function->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
-                    code.getDenseI32ArrayAttr(int32_t(Schedule::kThreads)));
+                    code.getDenseI32ArrayAttr(int32_t(plan.blockThreads())));
 }
 
 KernelLaunch AttentionTcgen05Kernel::write() {
   launch.grid = {plan.items(shape), 1, 1};
-  launch.block = {Schedule::kThreads, 1, 1};
+  launch.block = {plan.blockThreads(), 1, 1};
   launch.cluster = {1, 1, 1};
   launch.sharedBytes = plan.bytes();
   memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
@@ -43,6 +43,10 @@ KernelLaunch AttentionTcgen05Kernel::write() {
   code.when(code.equal(thread, Schedule::kCopier), [&] { writeCopies(); });
   code.when(code.equal(thread, Schedule::kMultiplier),
             [&] { writeProducts(); });
+  if (plan.expands())
+    code.when(
+        code.compare(LLVM::ICmpPredicate::uge, warp, Schedule::kExpanders / 32),
+        [&] { writeExpanders(); });
   code.when(code.less(warp, Schedule::kRowWarps), [&] { writeRows(); });
   finish();
   LLVM::ReturnOp::create(code, ValueRange());
@@ -61,7 +65,7 @@ void AttentionTcgen05Kernel::initializeBarriers() {
   int64_t arrivals[] = {1, 1, 1, Schedule::kRowWarps, 1};
   for (auto [i, count] : llvm::enumerate(arrivals))
     initialize(plan.barrierBegin() + 8 * int64_t(i), count);
-  for (int64_t i = 0; i < 2 * plan.slots; ++i)
+  for (int64_t i = 0; i < 2 * (plan.slots + plan.rawSlots); ++i)
     initialize(plan.fullBegin() + 8 * i, 1);
   NVVM::FenceMbarrierInitOp::create(code);
   NVVM::FenceProxyOp::create(
@@ -117,21 +121,34 @@ void AttentionTcgen05Kernel::forPieces(bool isKey, AttentionRing &ring,
   }
 }
 
-/// What lies behind the end of a tensor comes as zeros.
+/// What lies behind the end of a tensor comes as zeros. Who expands codes takes
+/// the slot.
 void AttentionTcgen05Kernel::copyPieces(bool isKey, Int tile,
-                                        AttentionRing &ring) {
+                                        AttentionRing &ring,
+                                        AttentionRing &raw) {
   int64_t elements = 128 / (isKey ? shape.k : shape.v).bytes();
   Value map = function.getArgument(isKey ? 1 : 2);
+  Int row = code.mul(tile, plan.keys);
   forPieces(isKey, ring, [&](int64_t piece, Int slot) {
+    if (isRaw(isKey)) {
+      Value full = barrierAt(plan.codesFull(), raw.stage);
+      waitFor(barrierAt(plan.codesEmpty(), raw.stage), raw.phase);
+      expect(full, (isKey ? plan.rawKeys : plan.rawValues) * plan.keys);
+      copy(map,
+           code.add(code.mul(raw.stage, plan.rawBytes()), plan.codesBegin()),
+           {piece * Schedule::kPiecePanels * 64, row, kvHead, batch}, full,
+           Value());
+      return advance(raw, plan.rawSlots);
+    }
     int64_t panels = plan.panels(isKey, piece);
     Value full = fullBarrier(ring.stage);
     waitFor(emptyBarrier(ring.stage), ring.phase);
     expect(full, panels * plan.panelBytes());
     for (int64_t p = 0; p < panels; ++p)
-      copy(map, code.add(slot, p * plan.panelBytes()),
-           {elements * (piece * Schedule::kPiecePanels + p),
-            code.mul(tile, plan.keys), kvHead, batch},
-           full, Value());
+      copy(
+          map, code.add(slot, p * plan.panelBytes()),
+          {elements * (piece * Schedule::kPiecePanels + p), row, kvHead, batch},
+          full, Value());
   });
 }
 
@@ -145,23 +162,28 @@ void AttentionTcgen05Kernel::copyRows() {
            queriesBarrier(), Value());
 }
 
-/// In the order in which they are multiplied.
-void AttentionTcgen05Kernel::writeCopies() {
-  // A fresh barrier lets through who waits for the phase before the first.
-  AttentionRing ring{code.get(0), code.get(1)};
-  copyRows();
-  copyPieces(true, lastTile, ring);
+void AttentionTcgen05Kernel::forTiles(AttentionRing &ring, AttentionRing &raw,
+                                      function_ref<void(bool, Int)> body) {
+  body(true, lastTile);
   Value tile = code.get(lastTile), left = code.get(code.sub(tiles, 1));
   whileLoop(
-      {&ring.stage, &ring.phase, &tile, &left},
+      {&ring.stage, &ring.phase, &raw.stage, &raw.phase, &tile, &left},
       [&] { return code.compare(LLVM::ICmpPredicate::ne, left, 0); },
       [&] {
-        copyPieces(true, code.sub(tile, 1), ring);
-        copyPieces(false, tile, ring);
+        body(true, code.sub(tile, 1));
+        body(false, tile);
         tile = code.get(code.sub(tile, 1));
         left = code.get(code.sub(left, 1));
       });
-  copyPieces(false, tile, ring);
+  body(false, tile);
+}
+
+void AttentionTcgen05Kernel::writeCopies() {
+  // A fresh barrier lets through who waits for the phase before the first.
+  AttentionRing ring{code.get(0), code.get(1)}, raw = ring;
+  copyRows();
+  forTiles(ring, raw,
+           [&](bool isKey, Int tile) { copyPieces(isKey, tile, ring, raw); });
 }
 
 } // namespace gpu

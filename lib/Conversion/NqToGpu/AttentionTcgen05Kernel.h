@@ -45,7 +45,12 @@ private:
   void finish();
   void writeCopies();
   void copyRows();
-  void copyPieces(bool isKey, Int tile, AttentionRing &ring);
+  void copyPieces(bool isKey, Int tile, AttentionRing &ring,
+                  AttentionRing &raw);
+  /// Runs `body` for each tile as often as its keys and values come, in the
+  /// order in which they are multiplied. The rings are carried.
+  void forTiles(AttentionRing &ring, AttentionRing &raw,
+                llvm::function_ref<void(bool isKey, Int tile)> body);
   /// Runs `body` for piece after piece of a tile.
   void forPieces(bool isKey, AttentionRing &ring,
                  llvm::function_ref<void(int64_t piece, Int slot)> body);
@@ -61,6 +66,12 @@ private:
   mlir::Value sumsBarrier() { return at(plan.barrierBegin() + 32); }
   /// And for tensor memory, too.
   void await(mlir::Value barrier, Int phase);
+
+  // AttentionTcgen05Expand.cpp: FP8 pieces as the products take them.
+  void writeExpanders();
+  void expandPiece(bool isKey, Int slot, const AttentionRing &ring,
+                   const AttentionRing &raw);
+  bool isRaw(bool isKey) const { return isKey ? plan.rawKeys : plan.rawValues; }
 
   // AttentionTcgen05Products.cpp: the thread that multiplies.
   void writeProducts();

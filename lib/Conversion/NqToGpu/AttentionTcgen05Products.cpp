@@ -30,8 +30,9 @@ Value AttentionTcgen05Kernel::getMatrix(Int bytes, uint64_t form) {
 /// S = Q K^T, of all elements of a head.
 void AttentionTcgen05Kernel::multiplyTileKeys(Int number, AttentionRing &ring) {
   uint64_t form = sm100::getMatrixForm(128, kGroupBytes);
-  uint32_t product = sm100::getProductForm(shape.q.element, shape.k.element,
-                                           plan.rows(), plan.keys);
+  Type ofKeys = shape.expandsKeys() ? shape.q.element : shape.k.element;
+  uint32_t product =
+      sm100::getProductForm(shape.q.element, ofKeys, plan.rows(), plan.keys);
   Int buffer = code.bitAnd(number, 1);
   Value target = sm100::getPointer(
       code, code.add(tensorBase, code.mul(buffer, plan.keys)));
