@@ -3,7 +3,7 @@
 #ifndef NIBBLE_TEST_UNIT_TARGET_ATTENTIONSIZES_H
 #define NIBBLE_TEST_UNIT_TARGET_ATTENTIONSIZES_H
 
-#include "LoopKernelHarness.h"
+#include "FusedKernelHarness.h"
 
 namespace nibble {
 namespace test {
