@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "TileKernel.h"
 
-#include "nibble/Conversion/TileToNVVM/Sm90.h"
+#include "nibble/Conversion/TileToNVVM/TileToNVVM.h"
 #include "nibble/Target/Gpu/GpuTarget.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -302,7 +302,7 @@ TileKernel::TileKernel(const TileConfig &config) : config(config) {
   auto target =
       mlir::gpu::GPUModuleOp::create(builder, module->getLoc(), "gpu_kernels");
   auto kernel = *module->getOps<tile::KernelOp>().begin();
-  auto lowered = lowerTileKernelToSm90(kernel, target);
+  auto lowered = lowerTileKernel(kernel, target);
   if (failed(lowered) || failed(verify(*module)))
     return;
   launch = *lowered;
