@@ -89,7 +89,8 @@ def ConvertTileToNVVMSm90 : Pass<"convert-tile-to-nvvm-sm90", "::mlir::ModuleOp"
 def ConvertTileToNVVMSm100 : Pass<"convert-tile-to-nvvm-sm100", "::mlir::ModuleOp"> {
   let summary = "Write kernels of the dialect tile as code for Blackwell";
   let description = [{
-    As convert-tile-to-nvvm-sm90, for kernels whose target has tensor memory
+    Assumes kernels that the verifier of `tile` accepts. Guarantees: what
+    convert-tile-to-nvvm-sm90 does, for kernels whose target has tensor memory
     (sm_100a, sm_110a): products are tcgen05.mma of one thread, block scales are
     copied to tensor memory, results are read from there by a role of four warps.
 
