@@ -48,13 +48,15 @@ Value AttentionTcgen05Kernel::fold(ArrayRef<Value> values,
 
 /// What lies there may be NaN, which a weight of zero does not hide. The first
 /// tile is the last one with keys; its values come behind the keys of the next
-/// one, if there is one.
+/// one, if there is one. Slots that they are not the first in had keys of the
+/// first tile before: that there are scores says that this phase is over.
 void AttentionTcgen05Kernel::clearBehindKeys() {
   if (!shape.lengths)
     return;
   Int keys = code.sub(filled, code.mul(lastTile, plan.keys));
   Value isPart = code.less(code.sub(keys, 1), plan.keys - 1);
   code.when(isPart, [&] {
+    await(scoresBarrier(0), 0);
     Value isOne = code.equal(tiles, 1);
     Int before = code.select(isOne, plan.keyPieces(), 2 * plan.keyPieces());
     for (int64_t piece = 0; piece < plan.valuePieces(); ++piece) {
