@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # Whole models for sm_110a on the emulated GPU: every launch against the f64 reference, outputs against the CPU's.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""thor.py [--build DIR] [--work FOLDER] [--target sm_110a|sm_100a] [--only NAME,..]
+"""thor.py [--build DIR] [--work FOLDER] [--target sm_110a|sm_100a] [--only NAME,..] [--seeds N] [--long]
 
-Gated MLPs at sizes that tiles do not divide, and a decoder layer, in the formats that tcgen05 multiplies. `nibble verify` runs the engine
-launch by launch on the emulated GPU and compares each with its exact value; the whole run must agree with the CPU engine. Exit 1 if
-anything is wrong."""
+Gated MLPs at sizes that tiles do not divide, attention by itself (with --long: on as many keys as a vision prefix has), and a decoder
+layer, in the formats that tcgen05 multiplies. `nibble verify` runs the engine launch by launch on the emulated GPU and compares each
+with its exact value, attention in several orders of what runs at once; the whole run must agree with the CPU engine. Exit 1 if anything is wrong."""
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from common import OK, Goals, Tools, build_argument, in_venv
 in_venv()
 import numpy as np  # noqa: E402
 
-from decoder import write_decoder  # noqa: E402  (test/models)
+from attention import write_attention  # noqa: E402  (test/models)
+from decoder import write_decoder  # noqa: E402
 from mlp import write_mlp  # noqa: E402
 
 # Format of a gated MLP, type of its activations, the class of its products, greatest relative error to the CPU's output.
@@ -28,15 +30,34 @@ FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.t
            ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
 
 
-def run(tools, engine, device, file):
-    tools.call("nibble-run", "run", engine, "--device", device, "--input", "x=normal:seed=3", "--output", f"y=@{file}", expect=OK)
+# Heads, of keys, and elements of one; type of q, k and v, letters of those that are FP8 codes.
+ATTENTIONS = [(2, 2, 64, "f16", ""), (2, 2, 72, "bf16", ""), (8, 1, 72, "f16", ""), (2, 1, 128, "bf16", ""), (8, 1, 256, "f16", ""), (1, 1, 256, "bf16", ""),
+              (2, 2, 64, "f16", "qkv"), (8, 1, 128, "f16", "kv"), (8, 1, 256, "bf16", "kv"), (2, 1, 128, "f16", "y")]
+
+
+def given(kind, inputs, seed):
+    return [part for i, name in enumerate(inputs) for part in ("--input", f"{name}={kind}:seed={seed + i}")]
+
+
+def run(tools, engine, device, file, inputs):
+    tools.call("nibble-run", "run", engine, "--device", device, *given("normal", inputs, 3), "--output", f"y=@{file}", expect=OK)
     array = np.load(file)
     if array.dtype.itemsize == 2 and array.dtype != np.float16:  # bits of bf16
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     return array.astype(np.float64)
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance):
+def verify(tools, goals, name, engine, inputs, seeds):
+    """Each launch. An order of what runs at once comes from a seed."""
+    for seed in range(1, seeds + 1):
+        os.environ["NIBBLE_EMU_SEED"] = str(seed)
+        done = tools.call("nibble", "verify", engine, "--device", "emu", "--layers-only", *given("outliers", inputs, 5))
+        goals.check(f"{name}: nibble verify, exit code, seed {seed}", done.returncode, 0)
+        if done.returncode:
+            print(done.stdout[-3000:], done.stderr[-3000:])
+
+
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1):
     """One model: what multiplies, each launch, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
     done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
@@ -45,11 +66,8 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance):
     report = json.loads(tools.call("nibble", "explain", gpu, "--json", expect=OK).stdout)
     on_tensor_cores = [layer for layer in report["layers"] if layer["kernel"] == kernel]
     goals.check(f"{name}: {kernel}", len(on_tensor_cores), products, at_least=True)
-    done = tools.call("nibble", "verify", gpu, "--device", "emu", "--layers-only", "--input", "x=outliers:seed=5")
-    goals.check(f"{name}: nibble verify, exit code", done.returncode, 0)
-    if done.returncode:
-        print(done.stdout[-3000:], done.stderr[-3000:])
-    mine, theirs = run(tools, gpu, "emu", Path(a.work) / "y.npy"), run(tools, cpu, "cpu", Path(a.work) / "y.npy")
+    verify(tools, goals, name, gpu, inputs, seeds)
+    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
 
@@ -59,6 +77,18 @@ def mlps(a, tools, goals):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
             write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
             compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance)
+
+
+def attentions(a, tools, goals):
+    """1 to 129 queries; keys that tiles of 64 or 128 do not divide, with --long as many as a vision prefix has."""
+    sizes = [(1, 129), (50, 129), (7, 50), (129, 300)]
+    for i, (heads, kv_heads, size, dtype, codes) in enumerate(ATTENTIONS):
+        for queries, keys in sizes + [(129, 970)] if a.long else sizes[i % 2::2]:
+            model = Path(a.work) / "attention.onnx"
+            write_attention(model, heads, queries, keys, size, dtype, kv_heads, codes=codes)
+            name = f"attention {dtype} {codes}, {heads}:{kv_heads} heads of {size}, {queries} queries, {keys} keys"
+            tolerance = 1e-2 if dtype == "bf16" or "y" in codes else 1e-3
+            compare(a, tools, goals, name, model, 1, "attention.tcgen05", tolerance, "qkv", a.seeds)
 
 
 def decoders(a, tools, goals):
@@ -73,12 +103,14 @@ def main():
     build_argument(parser)
     parser.add_argument("--work", default="build/thor")
     parser.add_argument("--target", default="sm_110a")
-    parser.add_argument("--only", default="mlps,decoders")
+    parser.add_argument("--only", default="mlps,attentions,decoders")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--long", action="store_true")
     a = parser.parse_args()
     Path(a.work).mkdir(parents=True, exist_ok=True)
     tools, goals = Tools(a.build), Goals()
     for part in a.only.split(","):
-        {"mlps": mlps, "decoders": decoders}[part](a, tools, goals)
+        {"mlps": mlps, "attentions": attentions, "decoders": decoders}[part](a, tools, goals)
     sys.exit(0 if goals.met else 1)
 
 
