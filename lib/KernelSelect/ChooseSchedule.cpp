@@ -3,6 +3,8 @@
 #include "ChooseSchedule.h"
 
 #include "nibble/Conversion/NqToTile/Gemm.h"
+#include "nibble/Conversion/NqToTile/GemmTime.h"
+#include "nibble/KernelSelect/CheckModel.h"
 #include "nibble/KernelSelect/ProductClass.h"
 
 using namespace mlir;
@@ -12,6 +14,17 @@ static std::string formatTime(double microseconds) {
   char text[32];
   snprintf(text, sizeof text, "%.1f us", microseconds);
   return text;
+}
+
+/// A row of a database, measured or predicted.
+static ScheduleChoice describeRow(const TuningDb::Row &row, double seconds) {
+  std::string how = row.predicted
+                        ? "schedule predicted: " + formatTime(seconds * 1e6) +
+                              " by the time model, nothing measured; " +
+                              getModelError().str()
+                        : "schedule measured: " + formatTime(row.microseconds) +
+                              (row.device.empty() ? "" : " on " + row.device);
+  return {row.schedule.str(), how, !row.predicted, seconds};
 }
 
 ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
@@ -26,22 +39,18 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
       region.getBlock(), machine.family == TargetFamily::Sm100, why);
   if (!shape)
     return {"", "not one kernel on tensor cores: " + why};
+  const TimeMachine *model = getTimeMachine(machine.target);
   for (const TuningDb *db : databases) {
     const TuningDb::Row *row = db->find(getTunedName(kernel.name), *shape);
     if (row && whyNotSchedule(row->schedule, *shape, kSm90SharedBytes).empty())
-      return {row->schedule.str(),
-              "schedule measured: " + formatTime(row->microseconds) +
-                  (row->device.empty() ? "" : " on " + row->device),
-              true};
+      return describeRow(*row,
+                         predictTime(row->schedule, *shape, *model).seconds);
   }
-  SmallVector<GemmSchedule> candidates =
-      getCandidates(*shape, kSm90SharedBytes, machine.multiprocessors);
-  if (candidates.empty())
+  std::optional<PredictedSchedule> best = predictSchedule(*shape, *model);
+  if (!best)
     return {"", "no schedule fits the shape"};
-  const GemmSchedule &best = candidates.front();
-  return {best.str(),
-          "schedule estimated, " +
-              formatTime(1e6 * estimateSeconds(best, *shape,
-                                               machine.multiprocessors)) +
-              "; this shape is not in the tuning database"};
+  return {best->schedule.str(),
+          "schedule estimated, " + formatTime(1e6 * best->time.seconds) +
+              "; this shape is not in the tuning database",
+          false, best->time.seconds};
 }

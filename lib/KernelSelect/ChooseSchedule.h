@@ -10,9 +10,11 @@ namespace nibble {
 
 struct ScheduleChoice {
   std::string schedule; ///< empty: the class has none, or the region no kernel
-  /// "measured: 103.9 us on ...", "estimated ...", or why there is none.
+  /// "schedule measured: 103.9 us on ...", "schedule predicted ...", "schedule
+  /// estimated ...", or why there is none.
   std::string reason;
   bool measured = false;
+  double predictedSeconds = 0; ///< by the time model; 0 without a schedule
 };
 
 /// The row of the first database that has one, or the best estimate.

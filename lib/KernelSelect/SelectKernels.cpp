@@ -1,6 +1,6 @@
 // select-kernels: the kernel class of every region, and why.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "ChooseSchedule.h"
+#include "PredictRegion.h"
 
 #include "nibble/KernelSelect/KernelClass.h"
 #include "nibble/KernelSelect/Passes.h"
@@ -246,6 +246,8 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
                              .category(kRemarkCategory));
     double datasheet = machine.datasheet.getSeconds(bytes, flops, math);
     double reached = machine.reached.getSeconds(bytes, flops, math);
+    std::optional<double> predicted =
+        predictRegion(region, choice.kernel, chosen, machine);
     bool memoryBound = machine.reached.getSeconds(bytes, 0, math) >= reached;
     remark << RemarkArg("layer", getLayerName(region.getLoc()))
            << RemarkArg("entry", getOperation().getSymName())
@@ -271,6 +273,7 @@ struct SelectKernelsPass : nibble::impl::SelectKernelsBase<SelectKernelsPass> {
            << RemarkArg("flops", flops)
            << RemarkArg("datasheet_us", datasheet * 1e6)
            << RemarkArg("reached_us", reached * 1e6)
+           << RemarkArg("predicted_us", predicted ? *predicted * 1e6 : 0.0)
            << RemarkArg("bound", memoryBound ? "memory" : "arithmetic")
            << RemarkArg("reason",
                         choice.reason +

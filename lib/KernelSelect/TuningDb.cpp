@@ -21,22 +21,15 @@ static std::string getKey(llvm::StringRef kernel, const GemmShape &shape) {
   return key;
 }
 
-namespace {
-struct Line {
-  std::string kernel;
-  GemmShape shape;
-  TuningDb::Row row;
-};
-} // namespace
+/// What was measured goes before what was not, then the shorter time.
+static bool isBetter(const TuningDb::Row &a, const TuningDb::Row &b) {
+  return std::make_pair(a.predicted, a.microseconds) <
+         std::make_pair(b.predicted, b.microseconds);
+}
 
-static llvm::Expected<Line> parseLine(llvm::StringRef text) {
-  auto value = llvm::json::parse(text);
-  if (!value)
-    return value.takeError();
-  const llvm::json::Object *object = value->getAsObject();
-  if (!object)
-    return llvm::createStringError("is no JSON object");
-  Line line;
+/// Kernel and sizes.
+static llvm::Error parseShape(const llvm::json::Object &object,
+                              TuningDb::Entry &line) {
   std::pair<const char *, int64_t *> fields[] = {
       {"m", &line.shape.m},
       {"n", &line.shape.n},
@@ -44,47 +37,91 @@ static llvm::Expected<Line> parseLine(llvm::StringRef text) {
       {"products", &line.shape.products},
       {"result_bytes", &line.shape.results.front()}};
   for (auto [name, field] : fields) {
-    auto number = object->getInteger(name);
+    auto number = object.getInteger(name);
     if (!number || *number < 1)
       return llvm::createStringError("has no positive number '" +
                                      std::string(name) + "'");
     *field = *number;
   }
-  auto kernel = object->getString("kernel");
-  auto schedule = object->getString("schedule");
-  auto time = object->getNumber("us");
-  if (!kernel || !schedule || !time)
+  auto kernel = object.getString("kernel");
+  if (!kernel)
+    return llvm::createStringError("lacks the text 'kernel'");
+  line.kernel = kernel->str();
+  return llvm::Error::success();
+}
+
+/// What a schedule reached.
+static llvm::Error parseRow(const llvm::json::Object &object,
+                            TuningDb::Entry &line) {
+  auto schedule = object.getString("schedule");
+  auto time = object.getNumber("us");
+  if (!schedule || !time)
     return llvm::createStringError(
-        "lacks one of 'kernel', 'schedule' (texts) and 'us' (a number)");
+        "lacks one of 'schedule' (a text) and 'us' (a number)");
   auto parsed = GemmSchedule::parse(*schedule);
   if (!parsed)
     return llvm::createStringError("has the schedule '" + schedule->str() +
                                    "', which is not of the form "
                                    "'128x256 s4 c1x1 m4 w2 p2'");
-  line.kernel = kernel->str();
-  line.row = {*parsed, *time, object->getString("device").value_or("").str()};
+  line.row = {*parsed, *time, object.getString("device").value_or("").str(),
+              object.getBoolean("predicted").value_or(false)};
+  return llvm::Error::success();
+}
+
+static llvm::Expected<TuningDb::Entry> parseLine(llvm::StringRef text,
+                                                 bool withRow) {
+  auto value = llvm::json::parse(text);
+  if (!value)
+    return value.takeError();
+  const llvm::json::Object *object = value->getAsObject();
+  if (!object)
+    return llvm::createStringError("is no JSON object");
+  TuningDb::Entry line;
+  if (llvm::Error error = parseShape(*object, line))
+    return error;
+  if (withRow)
+    if (llvm::Error error = parseRow(*object, line))
+      return error;
   return line;
 }
 
-llvm::Expected<TuningDb> TuningDb::parse(llvm::StringRef text,
-                                         llvm::StringRef name) {
-  TuningDb db;
+static llvm::Expected<std::vector<TuningDb::Entry>>
+parseLines(llvm::StringRef text, llvm::StringRef name, bool withRows) {
+  std::vector<TuningDb::Entry> entries;
   llvm::SmallVector<llvm::StringRef> lines;
   text.split(lines, '\n');
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].trim().empty())
       continue;
-    auto line = parseLine(lines[i]);
+    auto line = parseLine(lines[i], withRows);
     if (!line)
       return llvm::createStringError("line " + std::to_string(i + 1) + " of '" +
                                      name.str() + "' " +
                                      llvm::toString(line.takeError()));
+    entries.push_back(std::move(*line));
+  }
+  return entries;
+}
+
+llvm::Expected<TuningDb> TuningDb::parse(llvm::StringRef text,
+                                         llvm::StringRef name) {
+  auto entries = parseLines(text, name, /*withRows=*/true);
+  if (!entries)
+    return entries.takeError();
+  TuningDb db;
+  db.entries = std::move(*entries);
+  for (const Entry &entry : db.entries) {
     auto [it, isNew] =
-        db.rows.try_emplace(getKey(line->kernel, line->shape), line->row);
-    if (!isNew && line->row.microseconds < it->second.microseconds)
-      it->second = line->row;
+        db.rows.try_emplace(getKey(entry.kernel, entry.shape), entry.row);
+    if (!isNew && isBetter(entry.row, it->second))
+      it->second = entry.row;
   }
   return db;
+}
+
+llvm::Expected<std::vector<TuningDb::Entry>>
+TuningDb::parseShapes(llvm::StringRef text, llvm::StringRef name) {
+  return parseLines(text, name, /*withRows=*/false);
 }
 
 llvm::Expected<TuningDb> TuningDb::load(llvm::StringRef path) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Report/Explain.h"
 
+#include "nibble/KernelSelect/CheckModel.h"
 #include "nibble/KernelSelect/Machine.h"
 #include "nibble/Support/StableSort.h"
 
@@ -84,8 +85,24 @@ static json::Object getCopy(const Decision &d, int64_t index,
   layer["bytes_read"] = layer["bytes_written"] = bytes;
   layer["datasheet_us"] = machine ? time(machine->datasheet) : 0;
   layer["reached_us"] = machine ? time(machine->reached) : 0;
+  if (const TimeMachine *model =
+          machine ? getTimeMachine(machine->target) : nullptr)
+    layer["predicted_us"] = predictBytes(2 * bytes, *model) * 1e6;
   layer["bound"] = "memory";
   return layer;
+}
+
+/// What `predicted_us` comes from, and how far it was off where it could be
+/// checked.
+static json::Object describeModel(const TimeMachine &model) {
+  const ModelError &error = getModelError();
+  return json::Object{{"machine", model.name},
+                      {"source", model.source},
+                      {"measured", model.measured},
+                      {"error_device", error.device},
+                      {"error_kernels", int64_t(error.rows)},
+                      {"error_median", error.median},
+                      {"error_90", error.most}};
 }
 
 static json::Object describeRates(const Rates &rates) {
@@ -136,8 +153,11 @@ private:
   /// theirs is the order of names.
   void addLayers() {
     for (const Decision *d : decisions.of("select-kernels"))
-      if (d->kind == Decision::Kind::Analysis)
+      if (d->kind == Decision::Kind::Analysis) {
         layers.push_back(getLayer(*d));
+        if (getTimeMachine(compile.target))
+          layers.back()["predicted_us"] = d->getDouble("predicted_us");
+      }
     auto key = [](const json::Object &layer) {
       return std::make_pair(*layer.getString("entry"),
                             *layer.getInteger("region"));
@@ -260,10 +280,13 @@ private:
   json::Value getMachineObject() {
     if (!machine)
       return json::Object();
-    return json::Object{{"device", machine->device},
+    json::Object object{{"device", machine->device},
                         {"source", machine->source},
                         {"datasheet", describeRates(machine->datasheet)},
                         {"reached", describeRates(machine->reached)}};
+    if (const TimeMachine *model = getTimeMachine(compile.target))
+      object["model"] = describeModel(*model);
+    return object;
   }
 
   json::Array getProblems() {
@@ -312,7 +335,7 @@ private:
 
   json::Object getTotals() {
     auto [sources, refused] = countSources();
-    return json::Object{
+    json::Object totals{
         {"source_layers", sources},
         {"as_requested", sources - refused},
         {"kernels", int64_t(layers.size())},
@@ -324,6 +347,9 @@ private:
         {"datasheet_us", sumTimes("datasheet_us")},
         {"reached_us", sumTimes("reached_us")},
         {"peak_memory", memory.getInteger("arena").value_or(0)}};
+    if (getTimeMachine(compile.target))
+      totals["predicted_us"] = sumTimes("predicted_us");
+    return totals;
   }
 
   const Decisions &decisions;

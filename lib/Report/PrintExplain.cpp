@@ -95,13 +95,19 @@ static void printHeader(llvm::raw_ostream &os) {
                       "GFLOP", "us", "by", "layer");
 }
 
+/// Predicted, or where there is no model by rates.
+static double getTime(const json::Object &layer) {
+  return number(layer,
+                layer.get("predicted_us") ? "predicted_us" : "reached_us");
+}
+
 static void printRow(const json::Object &layer, llvm::raw_ostream &os) {
   llvm::StringRef bound = text(layer, "bound");
   os << llvm::formatv(
       kRow, *layer.getInteger("region"), cut(text(layer, "op"), 11),
       cut(text(layer, "kernel"), 24), cut(text(layer, "requested"), 12),
       cut(text(layer, "chosen"), 4), bytes(number(layer, "bytes")),
-      brief(number(layer, "flops") / 1e9), brief(number(layer, "reached_us")),
+      brief(number(layer, "flops") / 1e9), brief(getTime(layer)),
       bound == "memory" ? "mem" : "math",
       cutFront(text(layer, "name"), kWidth - kRowPrefix));
 }
@@ -134,6 +140,8 @@ static void printDetails(const json::Object &layer, llvm::raw_ostream &os) {
   for (const json::Value &type : *layer.getArray("layout_out"))
     printNote("out", *type.getAsString(), os);
   printReformats("reformat removed", *layer.getArray("reformats_removed"), os);
+  if (layer.get("predicted_us"))
+    printNote("by rates", brief(number(layer, "reached_us")) + " us", os);
   printNote("least",
             brief(number(layer, "datasheet_us")) + " us by the datasheet", os);
   printRejected(layer, os);
@@ -181,18 +189,37 @@ static void printProblems(const json::Object &report, llvm::raw_ostream &os) {
   }
 }
 
+/// The time model, with what it was off by where it could be checked.
+static std::string summarizeModel(const json::Object &report) {
+  const json::Object &totals = *report.getObject("totals");
+  const json::Object *model = report.getObject("machine")->getObject("model");
+  if (!model || !totals.get("predicted_us"))
+    return "";
+  bool measured = model->getBoolean("measured").value_or(false);
+  return llvm::formatv(
+      "\npredicted {0} us ({1}{2}; model error on {3}, {4} "
+      "kernels: median {5:f0} %, 90 % within {6:f0} %)",
+      brief(number(totals, "predicted_us")), text(*model, "machine"),
+      measured ? "" : ", not measured", text(*model, "error_device"),
+      int64_t(number(*model, "error_kernels")),
+      100 * number(*model, "error_median"), 100 * number(*model, "error_90"));
+}
+
 std::string nibble::summarize(const json::Value &report) {
   const json::Object &totals = *report.getAsObject()->getObject("totals");
   auto get = [&](llvm::StringRef key) {
     return totals.getInteger(key).value_or(0);
   };
-  return llvm::formatv(
-      "{0} layers: {1} as requested, {2} not; {3} kernels ({4} distinct), {5} "
-      "reformats at run time, {6} moved, at least {7} us",
-      get("source_layers"), get("as_requested"),
-      get("source_layers") - get("as_requested"), get("kernels"),
-      get("distinct_kernels"), get("runtime_reformats"),
-      bytes(get("predicted_bytes")), brief(number(totals, "datasheet_us")));
+  return llvm::formatv("{0} layers: {1} as requested, {2} not; {3} kernels "
+                       "({4} distinct), {5} "
+                       "reformats at run time, {6} moved, at least {7} us",
+                       get("source_layers"), get("as_requested"),
+                       get("source_layers") - get("as_requested"),
+                       get("kernels"), get("distinct_kernels"),
+                       get("runtime_reformats"), bytes(get("predicted_bytes")),
+                       brief(number(totals, "datasheet_us")))
+             .str() +
+         summarizeModel(*report.getAsObject());
 }
 
 void nibble::printShortfalls(const json::Value &report, unsigned limit,
@@ -219,8 +246,10 @@ void nibble::printExplanation(const json::Value &report, bool details,
   os << text(document, "model") << " for " << text(document, "target");
   const json::Object &machine = *document.getObject("machine");
   if (!text(machine, "device").empty())
-    os << " (" << text(machine, "device") << "; us by rates "
-       << text(machine, "source") << ")";
+    os << " (" << text(machine, "device") << "; us by "
+       << (machine.get("model") ? "the time model"
+                                : ("rates " + text(machine, "source")).str())
+       << ")";
   os << "\n";
   if (!document.getArray("layers")->empty())
     printHeader(os);

@@ -146,12 +146,15 @@ def check_models_on_all_targets(r):
             totals, layers = report["totals"], report["layers"]
             assert not report["problems"] and totals["kernels"] == len(layers) > 0
             assert totals["as_requested"] == totals["source_layers"] > 0
-            for key in ("bytes", "flops", "datasheet_us", "reached_us"):
+            assert ("model" in report["machine"]) == ("predicted_us" in totals) == (target != "cpu")
+            times = ("datasheet_us", "reached_us") + (("predicted_us",) if target != "cpu" else ())
+            for key in ("bytes", "flops") + times:
                 total = totals["predicted_bytes" if key == "bytes" else key]
                 assert abs(sum(l[key] for l in layers) - total) <= 1e-9 * total, key
             for layer in layers:
                 assert layer["bytes"] == layer["bytes_read"] + layer["bytes_written"]
                 assert layer["datasheet_us"] <= layer["reached_us"] * (1 + 1e-9)
+                assert target == "cpu" or layer["predicted_us"] > 1
                 assert layer["reason"] and layer["kernel"] and layer["function"]
             names = {l["function"] for l in layers}
             assert totals["distinct_kernels"] == len(names), (totals, names)

@@ -24,6 +24,7 @@ int compileCommand(int argc, char **argv);
 int verifyCommand(int argc, char **argv);
 int explainCommand(int argc, char **argv);
 int diffCommand(int argc, char **argv);
+int predictCommand(int argc, char **argv);
 /// `inspect` with --lint; without, it is the verb of nibble-run.
 int lintCommand(int argc, char **argv);
 

@@ -21,6 +21,7 @@ static const char *const kHelp =
     "nibble inspect ENGINE.nbl                 as nibble-run\n"
     "nibble inspect MODEL.onnx|ENGINE.nbl --lint\n"
     "                                          hazards, each with its fix\n"
+    "nibble predict SHAPES.jsonl|--check       times of products by the model\n"
     "nibble VERB --help                        options of a verb\n";
 
 int main(int argc, char **argv) {
@@ -40,6 +41,8 @@ int main(int argc, char **argv) {
     return explainCommand(argc, argv);
   if (verb == "diff")
     return diffCommand(argc, argv);
+  if (verb == "predict")
+    return predictCommand(argc, argv);
   auto isLint = [](llvm::StringRef word) {
     return word == "--lint" || word == "-lint";
   };

@@ -105,15 +105,16 @@ def SelectKernels : Pass<"select-kernels", "::mlir::func::FuncOp"> {
     `nibble.kernel_class` and `nibble.math` (what is multiplied), and one
     remark says everything about the choice: layers, formats asked for and
     chosen, layouts, reformats removed and remaining, bytes, flops, predicted
-    time on `target`, the reason, and each class that was rejected with the
-    predicate that failed. Products on tensor cores of sm_90a have
+    time on `target` (TimeModel.h), the reason, and each class that was rejected with the
+    predicate that failed. Products on tensor cores have
     `nibble.schedule`, too: the fastest that was measured for their shape
-    (`tuning`, tuning/<target>.jsonl), or the best estimate, which the remark says.
+    (`tuning`, tuning/<target>.jsonl), else the row that was predicted for it, else
+    the best estimate, which the remark says.
 
     Refuses regions that no class covers, and classes that do less than the
     model asks for, unless the region carries a permission (`permit-fallbacks`)
     for the format that is multiplied: an error that names the layer, the reason and the fix
-    (exit code 3). With `locked`, shapes that were not measured. Example: test/KernelSelect/select-kernels.mlir.
+    (exit code 3). With `locked`, shapes that were not measured, predicted rows or not. Example: test/KernelSelect/select-kernels.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_110a\"",
                         "target to choose for">,

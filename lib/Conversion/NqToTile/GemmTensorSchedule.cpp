@@ -134,43 +134,8 @@ std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
 }
 
 //===----------------------------------------------------------------------===//
-// Estimate
+// Candidates
 //===----------------------------------------------------------------------===//
-
-/// Jetson Thor at its locked clocks; a B200 has as much per multiprocessor, and
-/// more memory (research: published GEMMs, device copies).
-static constexpr double kClock = 1.575e9, kBandwidth = 250e9;
-/// Per multiprocessor and clock: bytes from L2, bytes of shared memory that the
-/// matrix unit reads.
-static constexpr double kL2PerClock = 64, kSharedPerClock = 128;
-
-double nibble::estimateTensorSeconds(const GemmSchedule &s,
-                                     const GemmShape &shape,
-                                     int64_t multiprocessors) {
-  int64_t waves = divideCeil(countTiles(s, shape), multiprocessors);
-  int64_t steps = divideCeil(shape.k * shape.operandBits, 32 * 8);
-  // Of one instruction, 32 bytes of K: 4096 multiply-adds of 16 bits a clock.
-  double macs = double(s.tileM) * s.tileN * 32 * 8 / shape.operandBits /
-                (4096.0 * 16 / shape.operandBits);
-  double reads = (s.tileM + s.tileN) * 32 / kSharedPerClock;
-  double loads = (s.tileM * (s.swapped ? shape.products : 1) +
-                  s.tileN * (s.swapped ? 1 : shape.products)) *
-                 32.0 / kL2PerClock;
-  // Four warps: about 60 instructions for each 16 k of a row.
-  double expands = shape.expandedBytes ? 60.0 : 0;
-  double loop = steps * std::max({std::max(macs, reads) * shape.products, loads,
-                                  expands * shape.products});
-  double epilogue = 600 + double(s.tileN) * (30 * shape.products +
-                                             4 * shape.getResultBytes() +
-                                             (shape.blockColumns ? 20 : 0));
-  double tile =
-      s.getAccStages(shape) > 1 ? std::max(loop, epilogue) : loop + epilogue;
-  double clocks = waves * tile + 1500 +
-                  (s.getAccStages(shape) > 1 ? std::min(loop, epilogue) : 0);
-  double weights = double(shape.n) * shape.products * shape.k *
-                   shape.getWeightBytes() / shape.getTileK();
-  return std::max(clocks / kClock, weights / kBandwidth);
-}
 
 /// Tiles of N that leave little of the last one empty.
 static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape) {

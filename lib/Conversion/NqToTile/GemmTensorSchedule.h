@@ -11,11 +11,6 @@ namespace nibble {
 int64_t getTensorSharedBytes(const GemmSchedule &s, const GemmShape &shape);
 std::string whyNotTensorSchedule(const GemmSchedule &s, const GemmShape &shape,
                                  int64_t sharedBytes);
-/// Seconds on `multiprocessors` of a Thor: the longer of reading all weights
-/// and of waves of tiles, whose epilogues are behind the products of the next
-/// where two accumulators fit.
-double estimateTensorSeconds(const GemmSchedule &s, const GemmShape &shape,
-                             int64_t multiprocessors);
 /// All that fit, in no order.
 llvm::SmallVector<GemmSchedule> listTensorSchedules(const GemmShape &shape,
                                                     int64_t sharedBytes);

@@ -117,9 +117,8 @@ int64_t getScaleTiles(int64_t rows);
 /// elements of 4 bits are one column); swapped, rows of the result.
 int64_t getPanel(const GemmSchedule &schedule, int64_t bits);
 
-/// Seconds on `multiprocessors` of an H100, by counting: waves of tiles, the
-/// longer of arithmetic and loads from the L2 cache of a tile, and an epilogue
-/// that nothing hides, with sums that go to other blocks. Orders candidates; a
+/// Seconds on `multiprocessors` of an H200, or with `tensorMemory` of a Thor or
+/// (64 and more) a B200, by counting (GemmTime.h). Orders candidates; a
 /// measurement replaces it.
 double estimateSeconds(const GemmSchedule &schedule, const GemmShape &shape,
                        int64_t multiprocessors);

@@ -1,0 +1,176 @@
+// The time of a product by a schedule, predicted.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nibble/Conversion/NqToTile/GemmTime.h"
+
+#include "GemmTiles.h"
+
+using namespace nibble;
+using llvm::divideCeil;
+
+namespace {
+
+/// K of one instruction is 32 bytes in all formats.
+constexpr double kAtomBytes = 32;
+/// Instructions: of 16 k of a row whose codes are expanded, and of an element
+/// of gelu(gate) * up, and of one that is quantized in blocks.
+constexpr double kLaneExpansion = 60, kActivation = 20, kBlockCodes = 16;
+
+/// Rows that the stages of a tile hold, and bytes of each.
+struct Sides {
+  double weights, weightBytes, rows, rowBytes;
+};
+
+Sides getSides(const GemmSchedule &s, const GemmShape &shape) {
+  double scales = shape.scaleBlock ? shape.getTileK() / shape.scaleBlock : 0;
+  return {double((s.swapped ? s.tileM : s.tileN) * shape.products),
+          shape.getWeightBytes() + scales,
+          double(s.swapped ? s.tileN : s.tileM), shape.getRowBytes() + scales};
+}
+
+/// Clocks and shared memory of the matrix unit: instructions of 64 rows on
+/// Hopper, of 128 on Blackwell, by the columns of a tile, each for 32 bytes of
+/// K, from shared memory but for an operand A that was expanded.
+void countProducts(const GemmSchedule &s, const GemmShape &shape,
+                   const TimeMachine &machine, TileWork &work) {
+  double rows = shape.tensorMemory ? 128 : 64;
+  double count = divideCeil(s.tileM, int64_t(rows)) * shape.products *
+                 shape.getRowBytes() / kAtomBytes;
+  work.tensorClocks = count * rows * s.tileN * 16 / machine.f16PerClock;
+  double read = s.tileN + (shape.expandedBytes ? 0 : rows);
+  work.sharedBytes += count * read * kAtomBytes;
+}
+
+void countLoads(const GemmSchedule &s, const GemmShape &shape, TileWork &work) {
+  Sides sides = getSides(s, shape);
+  double weights = sides.weights * sides.weightBytes,
+         rows = sides.rows * sides.rowBytes;
+  // Blocks along M of a cluster share what lies on N, and reverse.
+  double sharing[] = {double(s.clusterN), double(s.clusterM)};
+  work.l2Bytes = weights / sharing[!s.swapped] + rows / sharing[s.swapped];
+  work.sharedBytes += weights + rows;
+  if (shape.expandedBytes)
+    work.sharedBytes += weights;
+}
+
+/// Expansion of codes, and sums that are scaled: instructions as the assembler
+/// wrote them for sm_90a (docs/gpu-target.md, docs/performance.md).
+void countInstructions(const GemmSchedule &s, const GemmShape &shape,
+                       TileWork &work) {
+  double weights = (s.swapped ? s.tileM : s.tileN) * shape.products;
+  double sums = double(s.tileM) * s.tileN * shape.products / 128;
+  if (shape.expandedBytes && shape.tensorMemory)
+    work.instructions =
+        shape.getTileK() / 16.0 * weights / 128 * kLaneExpansion;
+  else if (shape.expandedBytes)
+    // A warpgroup by itself takes longer (measured on an H200).
+    work.instructions =
+        shape.getTileK() / 16.0 * std::max(82.0, weights / 64 * 28);
+  if (s.late)
+    work.instructions += sums + 35 * s.getTeam();
+  else if (shape.promotes)
+    work.serial =
+        sums * (shape.scaledColumns == 1 ? 2.5 : 1) + 56 * s.getTeam();
+}
+
+/// A scale and a conversion for each element; with two products, an activation
+/// and a product.
+void countEpilogue(const GemmSchedule &s, const GemmShape &shape,
+                   TileWork &work) {
+  double elements = double(s.tileM) * s.getPartN();
+  work.epilogue = elements / 128 *
+                  (2 * shape.products + (shape.products > 1 ? kActivation : 0));
+  work.storedBytes = elements * shape.getResultBytes();
+  if (s.pingPong)
+    work.epiloguesBeside = s.warpgroups;
+  else if (shape.tensorMemory && s.getAccStages(shape) > 1)
+    work.epiloguesBeside = 1;
+  if (s.splits > 1) {
+    work.waits = true;
+    work.exchange =
+        double(s.tileM) * s.getPartN() * s.splits * shape.products * 4;
+  }
+}
+
+double getDramBytes(const GemmShape &shape, const TimeMachine &machine) {
+  double perK = (shape.getWeightBytes() +
+                 (shape.scaleBlock ? shape.getTileK() / shape.scaleBlock : 0)) /
+                double(shape.getTileK());
+  double weights = double(shape.n) * shape.products * shape.k * perK;
+  double others = double(shape.m) * shape.k * shape.operandBits / 8 +
+                  double(shape.m) * shape.n * shape.getResultBytes();
+  return weights + std::max(0.0, others - machine.l2MiB * (1 << 19));
+}
+
+} // namespace
+
+TileWork nibble::getTileWork(const GemmSchedule &s, const GemmShape &shape,
+                             const TimeMachine &machine) {
+  TileWork work;
+  work.tiles = countTiles(s, shape);
+  work.tilesAtOnce = getWave(s, int64_t(machine.sms));
+  work.steps = divideCeil(divideCeil(shape.k, shape.getTileK()), s.splits);
+  work.stages = s.stages;
+  countProducts(s, shape, machine, work);
+  countLoads(s, shape, work);
+  countInstructions(s, shape, work);
+  countEpilogue(s, shape, work);
+  work.dramBytes = getDramBytes(shape, machine);
+  return work;
+}
+
+TileTime nibble::predictTime(const GemmSchedule &s, const GemmShape &shape,
+                             const TimeMachine &machine) {
+  return predictTiles(getTileWork(s, shape, machine), machine);
+}
+
+double nibble::estimateSeconds(const GemmSchedule &s, const GemmShape &shape,
+                               int64_t multiprocessors) {
+  llvm::StringRef target = "sm_90a";
+  if (shape.tensorMemory)
+    target = multiprocessors < 64 ? "sm_110a" : "sm_100a";
+  const TimeMachine *machine = getTimeMachine(target);
+  if (machine->sms == double(multiprocessors))
+    return predictTime(s, shape, *machine).seconds;
+  TimeMachine other = *machine;
+  other.sms = double(multiprocessors);
+  return predictTime(s, shape, other).seconds;
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+std::optional<GemmShape> nibble::getRowShape(llvm::StringRef kernel,
+                                             const GemmShape &sizes) {
+  GemmShape shape = sizes;
+  llvm::StringRef name = kernel;
+  if (!name.consume_front("gemm."))
+    return std::nullopt;
+  shape.tensorMemory = name.consume_front("tcgen05.");
+  if (!shape.tensorMemory && !name.consume_front("wgmma."))
+    return std::nullopt;
+  auto [format, rest] = name.split('.');
+  shape.operandBits = format.ends_with("f16")      ? 16
+                      : format.starts_with("mxf4") ? 4
+                                                   : 8;
+  if (format.starts_with("mxf"))
+    shape.scaleBlock = format == "mxf4nvf4" ? 16 : 32;
+  // Results of a byte or less are quantized as the operands are.
+  if (shape.scaleBlock && shape.getResultBytes() == 1)
+    shape.blockColumns = shape.scaleBlock;
+  if (shape.blockColumns && shape.operandBits == 4) {
+    shape.results.clear();
+    shape.packedResults = 1;
+  }
+  if (rest == "block128") {
+    shape.promotes = true;
+    shape.scaledColumns = 128;
+  } else if (rest.starts_with("expand")) {
+    shape.expandedBits = rest.ends_with("8") ? 8 : 4;
+    shape.tileK = 64;
+    shape.expandedBytes = shape.expandedBits == 8 ? 64 : 32 + 64 / 16;
+  } else if (!rest.empty()) {
+    return std::nullopt;
+  }
+  return shape;
+}
