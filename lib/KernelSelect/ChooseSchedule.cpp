@@ -47,8 +47,11 @@ ScheduleChoice nibble::chooseSchedule(nq::RegionOp region,
                          predictTime(row->schedule, *shape, *model).seconds);
   }
   std::optional<PredictedSchedule> best = predictSchedule(*shape, *model);
-  if (!best)
-    return {"", "no schedule fits the shape"};
+  if (!best) {
+    (void)estimateSchedule(region.getBlock(),
+                           {machine.target, machine.multiprocessors}, why);
+    return {"", "not one kernel on tensor cores: " + why};
+  }
   return {best->schedule.str(),
           "schedule estimated, " + formatTime(1e6 * best->time.seconds) +
               "; this shape is not in the tuning database",

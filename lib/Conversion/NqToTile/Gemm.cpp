@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/NqToTile/Gemm.h"
 #include "GemmEpilogue.h"
+#include "GemmTiles.h"
 
 #include "nibble/Dialect/Tile/TileTarget.h"
 
@@ -841,7 +842,7 @@ nibble::estimateSchedule(Block &body, const nibble::gpu::GpuTarget &chip,
       getCandidates(*shape, kSm90SharedBytes, chip.multiprocessors);
   if (!candidates.empty())
     return candidates.front();
-  why = "no schedule fits the shape";
+  why = whyNoCandidates(*shape, kSm90SharedBytes);
   return std::nullopt;
 }
 

@@ -158,3 +158,18 @@ llvm::SmallVector<GemmSchedule> nibble::getCandidates(const GemmShape &shape,
   spreadRasters(list);
   return list;
 }
+
+std::string nibble::whyNoCandidates(const GemmShape &shape,
+                                    int64_t sharedBytes) {
+  GemmSchedule s;
+  s.tileM = 64;
+  s.tileN = std::max<int64_t>(64, shape.blockColumns);
+  s.warpgroups = 1;
+  s.stages = 2;
+  std::string why =
+      "no schedule fits the shape: " + whyNotSchedule(s, shape, sharedBytes);
+  s.swapped = true;
+  s.tileN = 64;
+  return why +
+         "; with operands swapped: " + whyNotSchedule(s, shape, sharedBytes);
+}

@@ -38,6 +38,9 @@ inline int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
   return std::max<int64_t>(1, clusters) * s.clusterM * s.clusterN;
 }
 
+/// Why a shape has no candidates: what small tiles of either orientation lack.
+std::string whyNoCandidates(const GemmShape &shape, int64_t sharedBytes);
+
 } // namespace nibble
 
 #endif // NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMTILES_H

@@ -17,7 +17,7 @@ namespace nibble {
 /// that share A, of f16, bf16 or FP8 operands stored K-major, whose scales are
 /// per tensor or per row, or, of FP8, per 128 k; or of f16 or bf16 and a weight
 /// of 4 bits in getFragmentLayout. What follows needs the same row and column
-/// only.
+/// only, or the maximum of a block of columns, for a scale.
 ///
 /// With `tensorMemory` (Blackwell), of f16, bf16, FP8 with scales per tensor or
 /// per row, or NVFP4, MXFP4 and MXFP8 in getBlockScaledLayout.
