@@ -39,15 +39,20 @@ CASES = [
     Case("f16", "nvfp4", recipe="modelopt-torch", n=416), Case("bf16", "nvfp4", "bf16"), Case("bf16", "nvfp4", "bf16", tiny=True), Case("f16", "mxfp8", n=416),
     Case("f16", "nvfp4", recipe="transformer-engine"), Case("bf16", "mxfp8", "bf16", recipe="ocp", gated=True), Case("f16", "mxfp4", m=200),
     Case("f16", "block", n=384), Case("bf16", "block", "bf16", n=384, m=200), Case("f16", "nvfp4", "f32"),
-    Case("block", "block", k=256, n=384, k2=272),
+    Case("block", "block", k=256, n=384, k2=272), Case("f16", "nvfp4", m=1), Case("f16", "nvfp4", m=50, k=72), Case("f16", "mxfp8", "f32", m=7),
     # Weights that are expanded: on the M side, blocks are rows. Codes of 4 bits as outputs are a launch of their own there.
     Case("nvfp4", "nvfp4", gated=True, wide=True), Case("nvfp4", "nvfp4", "bf16", wide=True, n=272),
     Case("nvfp4", "nvfp4", wide=True, recipe="torchao", m=333), Case("nvfp4", "nvfp4", "f32", wide=True),
     Case("mxfp8", "mxfp8", wide=True, n=320, recipe="ocp"),
     Case("nvfp4", "nvfp4", gated=True, cut="two codes of 4 bits"), Case("mxfp8", "mxfp8", "bf16", gated=True),
     Case("mxfp8", "mxfp8", recipe="torchao-rceil", n=416, m=200), Case("nvfp4", "mxfp8", n=320),
+    # Few rows, whose weights are streamed: a thread has all columns of a block.
+    Case("nvfp4", "nvfp4", gated=True, wide=True, m=1), Case("nvfp4", "nvfp4", gated=True, wide=True, m=7, k=96),
+    Case("nvfp4", "nvfp4", "bf16", wide=True, m=50, k=1024, n=272), Case("nvfp4", "nvfp4", wide=True, m=3, k=2048, recipe="torchao"),
+    Case("nvfp4", "nvfp4", wide=True, m=17, recipe="modelopt-torch"),
+    Case("mxfp8", "mxfp8", wide=True, n=320, m=5),
     # What has no kernel of its own, and says why.
-    Case("block", "block", gated=True, k=256, n=384, k2=272, cut="blocks of 128 columns"),
+    Case("block", "block", gated=True, k=256, n=384, k2=272, cut="accumulators of 232 registers"),
     Case("nvfp4", "block", n=384, cut="blocks of 128 columns"),
 ]
 
@@ -149,8 +154,9 @@ def sample(case, seed):
     r = np.random.default_rng(seed)
     x = r.standard_normal((case.m, case.k)).astype(np.float32)
     x[:, r.integers(0, case.k, 4)] *= 30
-    x[case.m // 2] = 0
-    x[case.m // 3] *= 1e-4
+    if case.m > 4:
+        x[case.m // 2] = 0
+        x[case.m // 3] *= 1e-4
     x *= 2.0 ** -90 if case.tiny else 1
     el = case.a if case.a not in ACTIVATIONS else case.el
     if el == "bf16":
@@ -195,9 +201,10 @@ def check(case, a, tools, goals, seed):
     report = json.loads(tools.call("nibble", "explain", model, "--target", TARGET, "--json", *permission, expect=OK).stdout)
     layers = report["totals"]["kernels"]
     if case.cut:
-        reasons = " ".join(layer["reason"] for layer in report["layers"]) + done.stderr
+        told = json.loads(tools.call("nibble", "explain", engine, "--json", expect=OK).stdout)
+        reasons = " ".join(entry.get("reason", "") for entry in told["layers"] + told["decisions"])
         goals.check(f"{case.name}: launches more than kernels, which {case.cut!r} explains", count - layers, 1, at_least=True)
-        goals.check(f"{case.name}: says so", case.cut in reasons or "not one kernel" in reasons or "no schedule" in reasons, 1, at_least=True)
+        goals.check(f"{case.name}: says so", case.cut in reasons, 1, at_least=True)
     else:
         goals.check(f"{case.name}: launches more than kernels", count - layers, 0)
     done = tools.call("nibble", "verify", engine, "--device", a.device, "--layers-only", "--input", f"x0=@{x}", "--tol", "fro=5e-2", *permission)

@@ -192,9 +192,12 @@ Value decodeBits(ImplicitLocOpBuilder &b, Type element, Value bits) {
   Lanes x{&b, bits};
   if (hasInstructions(b, element))
     return decodeByInstruction(element, x).v;
-  if (isa<Float4E2M1FNType>(element))
+  if (isa<Float4E2M1FNType>(element)) {
     if (auto values = decodePairCodes(x))
       return values->v;
+    if (auto codes = widenNibbles(x))
+      x = *codes;
+  }
   if (isa<Float4E2M1FNType, Float8E4M3FNType, Float8E5M2Type,
           Float8E4M3FNUZType, Float8E5M2FNUZType>(element))
     return decodeSmall(describe(element), x).v;

@@ -242,6 +242,21 @@ Value unpackNibbles(ImplicitLocOpBuilder &b, Value words) {
                                 nibbles);
 }
 
+std::optional<Lanes> widenNibbles(Lanes codes) {
+  auto wide = codes.v.getDefiningOp<arith::ExtUIOp>();
+  auto nibbles =
+      wide ? wide.getIn().getDefiningOp<vector::BitCastOp>() : nullptr;
+  if (!nibbles || !getElementTypeOrSelf(nibbles.getType()).isInteger(4))
+    return std::nullopt;
+  ImplicitLocOpBuilder &b = *codes.b;
+  SmallVector<Value> list;
+  for (int64_t i = 0; i < nibbles.getType().getNumElements(); ++i) {
+    Value word = vector::ExtractOp::create(b, nibbles.getSource(), i / 8);
+    list.push_back(((codes.wrap(word) >> (i % 8 * 4)) & 15).v);
+  }
+  return codes.wrap(vector::FromElementsOp::create(b, codes.intType(32), list));
+}
+
 //===----------------------------------------------------------------------===//
 // E2M1
 //===----------------------------------------------------------------------===//

@@ -26,6 +26,10 @@ mlir::Value packNibbles(mlir::ImplicitLocOpBuilder &b, mlir::Value codes);
 /// Such words as a vector of i8; packNibbles gives back the words.
 mlir::Value unpackNibbles(mlir::ImplicitLocOpBuilder &b, mlir::Value words);
 
+/// The codes that unpackNibbles made of words, as i32: without vectors of 4
+/// bits, which would be taken apart in memory. Nothing for other codes.
+std::optional<Lanes> widenNibbles(Lanes codes);
+
 /// The largest magnitude as bits of an f32; a NaN wins.
 mlir::Value largestMagnitude(const PackedHalves &pairs);
 

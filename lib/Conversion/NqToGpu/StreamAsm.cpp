@@ -214,9 +214,14 @@ Value StreamAsm::loadFloats(Value shared, int64_t count, Value rank) {
   if (count == 1)
     return emitOne("ld." + space + ".f32 $0, [$1];", "=f,r", types[0], shared,
                    true);
-  SmallVector<Value> values =
-      emit("ld." + space + ".v4.f32 {$0, $1, $2, $3}, [$4];", "=f,=f,=f,=f,r",
-           types, shared, true);
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < count; i += 4) {
+    std::string at = i ? " + " + std::to_string(4 * i) : "";
+    llvm::append_range(
+        values,
+        emit("ld." + space + ".v4.f32 {$0, $1, $2, $3}, [$4" + at + "];",
+             "=f,=f,=f,=f,r", ArrayRef(types).take_front(4), shared, true));
+  }
   return vector::FromElementsOp::create(
       b, VectorType::get({count}, b.getF32Type()), values);
 }

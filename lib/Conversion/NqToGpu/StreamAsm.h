@@ -75,8 +75,8 @@ public:
   /// A word when it is `value`, or what it is after `most` looks.
   mlir::Value waitForWord(mlir::Value global, int64_t value, int64_t most);
   void storeGlobal(mlir::Value global, mlir::Value value);
-  /// `count` (1 or 4) f32, of this block's memory, or of block `rank` of the
-  /// cluster.
+  /// `count` (1, or a multiple of 4) f32, of this block's memory, or of block
+  /// `rank` of the cluster.
   mlir::Value loadFloats(mlir::Value shared, int64_t count, mlir::Value rank);
   void clusterBarrier();
 

@@ -3,6 +3,7 @@
 #include "StreamTail.h"
 
 #include "FusedPlan.h"
+#include "LoopsTeam.h"
 
 using namespace mlir;
 
@@ -21,6 +22,10 @@ static LogicalResult no(std::string &why, const Twine &reason) {
   return failure();
 }
 
+namespace {
+enum : unsigned { kRow, kColumn, kLane };
+} // namespace
+
 //===----------------------------------------------------------------------===//
 // Tensors
 //===----------------------------------------------------------------------===//
@@ -32,6 +37,8 @@ void StreamTail::placeTensors(const cpu::ProductSpace &space) {
                          : graph.graph.plainOf(value);
     tensor.place = member.place;
     tensor.product = member.group;
+    if (member.scales)
+      graph.graph.scaledOf(value).scales->place = member.scales;
   }
 }
 
@@ -72,15 +79,12 @@ LogicalResult StreamTail::read(std::string &why) {
   if (space->groups.size() != 1)
     return no(why, Twine(space->groups.size()) +
                        " groups of products in one kernel");
-  if (space->groups.front().run > 1)
-    return no(why, "runs of " + Twine(space->groups.front().run) +
-                       " columns belong together behind the product");
   placeTensors(*space);
   for (Tensor &tensor : graph.graph.tensors) {
     tensor.stored = !tensor.isComputed();
     tensor.buffer.element = tensor.element;
-    if (tensor.reduction)
-      return no(why, "a sum or maximum is in the kernel");
+    if (tensor.reduction && failed(takeMaximum(tensor, why)))
+      return failure();
   }
   for (const StreamedWeight &weight : problem.weights) {
     nq::MatmulOp op = weight.op;
@@ -110,6 +114,42 @@ LogicalResult StreamTail::read(std::string &why) {
 // Functions of the sums
 //===----------------------------------------------------------------------===//
 
+/// A maximum of blocks of columns, each of which is a thread's.
+LogicalResult StreamTail::takeMaximum(Tensor &tensor, std::string &why) {
+  constexpr int64_t kColumns = 16;
+  const cpu::Reduction &fold = *tensor.reduction;
+  const Tensor &placed = tensor.alike ? *tensor.alike : tensor;
+  if (fold.kinds.size() != 1 || fold.extents.size() != 1 ||
+      fold.kinds[0] != vector::CombiningKind::MAXUI || !placed.place)
+    return no(why, "a sum or maximum over several columns follows");
+  if (fold.extents[0] != kColumns || problem.n % kColumns)
+    return no(why, "blocks of " + Twine(fold.extents[0]) + " of " +
+                       Twine(problem.n) +
+                       " columns have scales; whole blocks of 16 work");
+  block = kColumns;
+  tensor.compute = [this, &tensor, place = *placed.place](Dag &dag,
+                                                          IndexRef index) {
+    return makeMaximum(dag, tensor, place, index);
+  };
+  return success();
+}
+
+/// Of all lanes: it does not depend on them.
+Node *StreamTail::makeMaximum(Dag &dag, Tensor &tensor,
+                              const cpu::Placement &place, IndexRef index) {
+  isElsewhere |= !(IndexRef(indexAt(dag, place, tensor.shape)) == index);
+  Index folded{dag.mod(column, block)};
+  Node *term = tensor.reduction->terms(dag, index, folded)[0];
+  Node *node =
+      dag.compute(term->type, {term},
+                  [fold = tensor.reduction](ImplicitLocOpBuilder &b,
+                                            ArrayRef<Value> values, Type) {
+                    return foldLanes(b, *fold, 0, values[0]);
+                  });
+  node->deps &= ~(uint64_t(1) << kLane);
+  return node;
+}
+
 static Node *multiply(Dag &dag, Node *x, Node *y) {
   return dag.compute(
       x->type, {x, y},
@@ -136,10 +176,11 @@ Node *StreamTail::makeProduct(Dag &dag, unsigned number, IndexRef index) {
   return dag.roundTo(c.tensor->element, value);
 }
 
-/// Of the element of `tensor` at (row, column) of the product.
-Index StreamTail::indexAt(Dag &dag, const Tensor &tensor) const {
+/// Of the element of a tensor with `place` at (row, column) of the product.
+Index StreamTail::indexAt(Dag &dag, const cpu::Placement &place,
+                          ArrayRef<int64_t> shape) const {
   Index index;
-  for (auto [digit, extent] : llvm::zip(tensor.place->digits, tensor.shape)) {
+  for (auto [digit, extent] : llvm::zip(place.digits, shape)) {
     if (!digit.stride) {
       index.push_back(Lin());
       continue;
@@ -149,10 +190,6 @@ Index StreamTail::indexAt(Dag &dag, const Tensor &tensor) const {
   }
   return index;
 }
-
-namespace {
-enum : unsigned { kRow, kColumn, kLane };
-} // namespace
 
 void StreamTail::computeProducts(Dag &dag) {
   int64_t lanes = getLanes();
@@ -174,7 +211,7 @@ LogicalResult StreamTail::checkPulls(std::string &why) {
   Dag dag(graph.part.getContext());
   computeProducts(dag);
   for (Tensor *tensor : results)
-    dag.pull(*tensor, indexAt(dag, *tensor));
+    dag.pull(*tensor, indexAt(dag, *tensor->place, tensor->shape));
   if (isElsewhere)
     return no(why, "an element needs the product at another row or column");
   return success();
@@ -191,7 +228,7 @@ void StreamTail::write(cpu::GemmCode &code, ValueRange sums, Value atRow,
   SmallVector<Node *> bits;
   SmallVector<Lin> offsets;
   for (Tensor *tensor : results) {
-    Index index = indexAt(dag, *tensor);
+    Index index = indexAt(dag, *tensor->place, tensor->shape);
     bits.push_back(dag.encode(tensor->element, dag.pull(*tensor, index)));
     offsets.push_back(tensor->offsetOf(dag, index));
   }

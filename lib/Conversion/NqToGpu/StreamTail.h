@@ -12,8 +12,9 @@ namespace gpu {
 
 /// The results of a kernel as functions of the sums of its products: scales,
 /// each product's rounding, and the ops behind. An element of a result takes
-/// the products at its own row and column; what depends on no product may be
-/// read anywhere.
+/// the products at its own row and column, or is one of a block of 16 columns
+/// with a scale of its own, which a thread computes alone; what depends on no
+/// product may be read anywhere.
 class StreamTail {
 public:
   StreamTail(ProductGraph &graph, const StreamProblem &problem)
@@ -25,8 +26,9 @@ public:
   /// What sums are multiplied by first (StreamWeights::getFactor).
   void setFactor(double value) { factor = value; }
 
-  /// Columns that are written together: 4, or 1 if rows are no multiple of 4.
-  int64_t getLanes() const { return problem.n % 4 ? 1 : 4; }
+  /// Columns that are written together: those of a block; else 4, or 1 if rows
+  /// are no multiple of 4.
+  int64_t getLanes() const { return block ? block : problem.n % 4 ? 1 : 4; }
   /// Computes and stores all results at `row`, in columns from `column` *
   /// getLanes() on. `sums` are a vector of f32 (a scalar of one lane) of each
   /// product.
@@ -39,14 +41,19 @@ public:
 private:
   void placeTensors(const cpu::ProductSpace &space);
   mlir::LogicalResult readResults(std::string &why);
+  mlir::LogicalResult takeMaximum(cpu::Tensor &tensor, std::string &why);
+  cpu::Node *makeMaximum(cpu::Dag &dag, cpu::Tensor &tensor,
+                         const cpu::Placement &place, cpu::IndexRef index);
   mlir::LogicalResult checkPulls(std::string &why);
-  cpu::Index indexAt(cpu::Dag &dag, const cpu::Tensor &tensor) const;
+  cpu::Index indexAt(cpu::Dag &dag, const cpu::Placement &place,
+                     llvm::ArrayRef<int64_t> shape) const;
   void computeProducts(cpu::Dag &dag);
   cpu::Node *makeProduct(cpu::Dag &dag, unsigned number, cpu::IndexRef index);
 
   ProductGraph &graph;
   const StreamProblem &problem;
   double factor = 1;
+  int64_t block = 0; ///< columns that have a maximum together; 0: none have
   llvm::SmallVector<MatrixProduct, 2> products;
   llvm::SmallVector<cpu::Tensor *> results, passed;
   // Of the dag that is built.
