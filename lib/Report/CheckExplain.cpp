@@ -60,6 +60,13 @@ constexpr Field kLayer[] = {{"name", Kind::Text},
                             {"reason", Kind::Text},
                             {"rejected", Kind::Objects},
                             {"suggestion", Kind::Text}};
+/// Of both: reports of targets with a time model have it.
+constexpr Field kPredicted[] = {{"predicted_us", Kind::Number}};
+constexpr Field kModel[] = {
+    {"machine", Kind::Text},          {"source", Kind::Text},
+    {"measured", Kind::Boolean},      {"error_device", Kind::Text},
+    {"error_kernels", Kind::Integer}, {"error_median", Kind::Number},
+    {"error_90", Kind::Number}};
 constexpr Field kReformat[] = {{"how", Kind::Text},
                                {"from", Kind::Text},
                                {"to", Kind::Text},
@@ -120,6 +127,17 @@ llvm::Error check(const json::Object &object, llvm::ArrayRef<Field> fields,
   return llvm::Error::success();
 }
 
+/// The same of fields that may be missing.
+llvm::Error checkOptional(const json::Object &object,
+                          llvm::ArrayRef<Field> fields,
+                          const std::string &where) {
+  for (const Field &field : fields)
+    if (object.get(field.name))
+      if (llvm::Error error = check(object, field, where))
+        return error;
+  return llvm::Error::success();
+}
+
 /// The objects of an array that has been checked to hold objects.
 llvm::Error checkAll(const json::Object &object, llvm::StringRef key,
                      llvm::ArrayRef<Field> fields, const std::string &where) {
@@ -137,11 +155,24 @@ llvm::Error checkLayers(const json::Object &report) {
     const json::Object &layer = *value.getAsObject();
     if (llvm::Error error = checkAll(layer, "rejected", kRejected, "layers[]."))
       return error;
+    if (llvm::Error error = checkOptional(layer, kPredicted, "layers[]."))
+      return error;
     for (llvm::StringRef key : {"reformats_removed", "reformats_remaining"})
       if (llvm::Error error = checkAll(layer, key, kReformat, "layers[]."))
         return error;
   }
   return llvm::Error::success();
+}
+
+llvm::Error checkModel(const json::Object &report) {
+  static constexpr Field kField[] = {{"model", Kind::Object}};
+  const json::Object &machine = *report.getObject("machine");
+  if (llvm::Error error = checkOptional(machine, kField, "machine."))
+    return error;
+  if (const json::Object *model = machine.getObject("model"))
+    if (llvm::Error error = check(*model, kModel, "machine.model."))
+      return error;
+  return checkOptional(*report.getObject("totals"), kPredicted, "totals.");
 }
 
 llvm::Error checkMemory(const json::Object &report) {
@@ -169,6 +200,8 @@ llvm::Error nibble::checkExplanation(const json::Value &report) {
     return error;
   if (llvm::Error error =
           check(*object->getObject("totals"), kTotals, "totals."))
+    return error;
+  if (llvm::Error error = checkModel(*object))
     return error;
   if (llvm::Error error = checkLayers(*object))
     return error;

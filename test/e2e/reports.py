@@ -328,6 +328,11 @@ def check_damaged_reports_are_errors(r):
         cuts.append(json.dumps({**report, key: None}))
     for key in report["layers"][0]:
         cuts.append(json.dumps({**report, "layers": [{**report["layers"][0], key: None}]}))
+    for key in ("machine", "totals"):
+        inner = {"machine": "model", "totals": "predicted_us"}[key]
+        cuts.append(json.dumps({**report, key: {**report[key], inner: "much"}}))
+    model = report["machine"]["model"]
+    cuts += [json.dumps({**report, "machine": {**report["machine"], "model": {k: v for k, v in model.items() if k != gone}}}) for gone in model]
     for text in cuts:
         path.write_text(text)
         for options in ((), ("--json",), ("--html", r.work / "damaged.html"), ("--memory",)):

@@ -78,7 +78,8 @@ void countEpilogue(const GemmSchedule &s, const GemmShape &shape,
                    TileWork &work) {
   double elements = double(s.tileM) * s.getPartN();
   work.epilogue = elements / 128 *
-                  (2 * shape.products + (shape.products > 1 ? kActivation : 0));
+                  (2 * shape.products + (shape.products > 1 ? kActivation : 0) +
+                   (shape.blockColumns ? kBlockCodes : 0));
   work.storedBytes = elements * shape.getResultBytes();
   if (s.pingPong)
     work.epiloguesBeside = s.warpgroups;
