@@ -100,6 +100,31 @@ func.func private @norm_nvfp4_narrow(%x: tensor<970x1152xf16>, %g: tensor<1152xf
   return %q : tensor<970x1152x!nq.nvfp4>
 }
 
+// Scales in tiles of 128x4: still one launch, whose threads find the place of
+// each scale; three columns of padding are zero, rows of padding are not written.
+// CHECK-LABEL: gpu.func @nvfp4_tiles(
+// CHECK-NOT: nibble.workspace
+// CHECK: vector.load %arg0{{.*}} vector<16xf16>
+// CHECK: vector.store {{.*}} {alignment = 8 : i64} : memref<{{[0-9]+}}xi8>, vector<8xi8>
+// CHECK-COUNT-4: memref.store {{.*}}xi8>
+// CHECK-NOT: gpu.func @nvfp4_tiles_1
+func.func private @nvfp4_tiles(%x: tensor<129x1104xf16>, %s: tensor<f32>) -> tensor<129x1104x!nq.nvfp4, #nq.layout<tiles [[], []] order [0, 1] scales <tiles [[4, 32], [4]] order [0, 3, 2, 1, 4]>>> {
+  %q = nq.quantize %x recipe("trt-dynamic") global(%s : tensor<f32>) : tensor<129x1104xf16> -> tensor<129x1104x!nq.nvfp4>
+  %r = nq.reformat %q : tensor<129x1104x!nq.nvfp4> -> tensor<129x1104x!nq.nvfp4, #nq.layout<tiles [[], []] order [0, 1] scales <tiles [[4, 32], [4]] order [0, 3, 2, 1, 4]>>>
+  return %r : tensor<129x1104x!nq.nvfp4, #nq.layout<tiles [[], []] order [0, 1] scales <tiles [[4, 32], [4]] order [0, 3, 2, 1, 4]>>>
+}
+
+// Behind a norm, too.
+// CHECK-LABEL: gpu.func @norm_mxfp8_tiles(
+// CHECK-NOT: nibble.workspace
+// CHECK-NOT: gpu.func @norm_mxfp8_tiles_1
+func.func private @norm_mxfp8_tiles(%x: tensor<1x970x2048xf16>, %g: tensor<2048xf16>) -> tensor<1x970x2048x!nq.mxfp8, #nq.layout<tiles [[], [], []] order [0, 1, 2] scales <tiles [[], [4, 32], [4]] order [0, 1, 4, 3, 2, 5]>>> {
+  %n = nq.norm rms %x scale(%g : tensor<2048xf16>) {axis = 2 : i64, epsilon = 1.0e-6 : f64} : tensor<1x970x2048xf16> -> tensor<1x970x2048xf16>
+  %q = nq.quantize %n recipe("modelopt") : tensor<1x970x2048xf16> -> tensor<1x970x2048x!nq.mxfp8>
+  %r = nq.reformat %q : tensor<1x970x2048x!nq.mxfp8> -> tensor<1x970x2048x!nq.mxfp8, #nq.layout<tiles [[], [], []] order [0, 1, 2] scales <tiles [[], [4, 32], [4]] order [0, 1, 4, 3, 2, 5]>>>
+  return %r : tensor<1x970x2048x!nq.mxfp8, #nq.layout<tiles [[], [], []] order [0, 1, 2] scales <tiles [[], [4, 32], [4]] order [0, 1, 4, 3, 2, 5]>>>
+}
+
 // Both halves of a pair are read once.
 // CHECK-LABEL: gpu.func @rope(
 // CHECK-COUNT-4: vector.load %{{.*}} {alignment = 16 : i64} : {{.*}} vector<8xf16>

@@ -9,6 +9,7 @@ with its exact value, attention in several orders of what runs at once; the whol
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -28,6 +29,9 @@ FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.t
            ("nvfp4-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("nvfp4-weight", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
            ("w4a8", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("fp8-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3),
            ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
+
+# Launches of a gated MLP whose input is quantized by blocks: one writes codes, and scales in tiles, and two multiply.
+LAUNCHES = {"nvfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
 
 
 # Heads, of keys, and elements of one; type of q, k and v, letters of those that are FP8 codes.
@@ -57,8 +61,13 @@ def verify(tools, goals, name, engine, inputs, seeds):
             print(done.stdout[-3000:], done.stderr[-3000:])
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1):
-    """One model: what multiplies, each launch, and the output."""
+def launches_of(tools, engine):
+    text = tools.call("nibble-run", "inspect", engine, expect=OK).stdout
+    return int(re.search(r"entry point main: (\d+) launches", text).group(1))
+
+
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None):
+    """One model: what multiplies, how many launches there are, each of them, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
     done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
     goals.check(f"{name}: products on FMA units", done.stderr.count("runs on FMA units"), 0)
@@ -66,6 +75,8 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x
     report = json.loads(tools.call("nibble", "explain", gpu, "--json", expect=OK).stdout)
     on_tensor_cores = [layer for layer in report["layers"] if layer["kernel"] == kernel]
     goals.check(f"{name}: {kernel}", len(on_tensor_cores), products, at_least=True)
+    if launches:
+        goals.check(f"{name}: launches", launches_of(tools, gpu), launches)
     verify(tools, goals, name, gpu, inputs, seeds)
     mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
@@ -76,7 +87,8 @@ def mlps(a, tools, goals):
         for m in (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
             write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
-            compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance)
+            compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance,
+                    launches=LAUNCHES.get(fmt))
 
 
 def attentions(a, tools, goals):

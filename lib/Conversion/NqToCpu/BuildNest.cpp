@@ -64,6 +64,22 @@ public:
       : stage(stage), number(number), rowDims(rowDims), columns(columns),
         context(context) {}
 
+  /// Zero at column `column` behind the last one, which the layout has.
+  std::unique_ptr<Nest> buildPadding(int64_t column) {
+    Tensor &tensor = first();
+    auto nest = std::make_unique<Nest>(context);
+    nest->dag.stage = number;
+    nest->dag.rowDims = rowDims;
+    Tiles none;
+    Index index =
+        addDomain(*nest, ArrayRef<int64_t>(tensor.shape).drop_back(), none);
+    index.push_back(Lin(column));
+    nest->stores.push_back(
+        {&tensor.buffer, tensor.offsetOf(nest->dag, index),
+         nest->dag.constant(storageType(tensor.element), 0.0)});
+    return nest;
+  }
+
   /// Builds again with tiles as long as that removes divisions.
   std::unique_ptr<Nest> build(const Piece *piece) {
     Tiles tiles;
@@ -80,6 +96,15 @@ public:
 
 private:
   Tensor &first() const { return *stage.tensors.front(); }
+
+  /// Blocks of a layout that are not whole would be bounded loops, which rows
+  /// of threads cannot have: digits are divided for instead.
+  SmallVector<int64_t, 2> tilesOf(Tiles &tiles, int d, int64_t extent) const {
+    SmallVector<int64_t, 2> usable = usableTiles(tiles[d], extent);
+    if (first().layout)
+      llvm::erase_if(usable, [=](int64_t tile) { return extent % tile != 0; });
+    return usable;
+  }
 
   bool addWishes(Tiles &tiles, const Nest &nest) {
     bool grown = false;
@@ -106,7 +131,7 @@ private:
     addRows(nest, index);
     for (unsigned d = rowDims; d < shape.size(); ++d)
       index.push_back(addDigits(nest.dag, nest.dims, d, shape[d],
-                                usableTiles(tiles[d], shape[d])));
+                                tilesOf(tiles, d, shape[d])));
     return index;
   }
 
@@ -216,7 +241,7 @@ private:
   void fill(Nest &nest, const Piece *piece, Tiles &tiles) {
     if (first().reduction)
       return fillReduction(nest, tiles);
-    if (first().layout)
+    if (first().layout && rowDims == 0)
       return fillLayout(nest);
     Index index;
     if (piece)
@@ -327,12 +352,43 @@ private:
   MLIRContext *context;
 };
 
+/// Elements that the layout has along dimension `d` and the tensor has not.
+int64_t paddingOf(const Tensor &tensor, unsigned d) {
+  SmallVector<int64_t> extents = tensor.layout.getDigitExtents(tensor.shape);
+  ArrayRef<int64_t> rest = extents;
+  int64_t stored = 1;
+  for (auto [i, tiles] : llvm::enumerate(tensor.layout.getTiles())) {
+    ArrayRef<int64_t> digits = rest.take_front(tiles.size() + 1);
+    rest = rest.drop_front(digits.size());
+    if (i == d)
+      stored = ShapedType::getNumElements(digits);
+  }
+  return stored - tensor.shape[d];
+}
+
+/// Columns behind the last one that a row fills with zeros, one by one.
+constexpr int64_t kMostPadding = 3;
+
+/// A row is what it is without a layout, and a few columns of padding.
+bool layoutHasRows(const Tensor &tensor, unsigned rowDims) {
+  unsigned last = tensor.shape.size() - 1;
+  if (rowDims > last)
+    return false;
+  for (unsigned d = rowDims; d < last; ++d)
+    if (paddingOf(tensor, d))
+      return false;
+  int64_t most = isPacked(tensor.element) ? 0 : kMostPadding;
+  return paddingOf(tensor, last) <= most;
+}
+
 /// Rows of packed codes must not share bytes; pieces must not cut rows.
-bool rowsAreSeparate(const Stage &stage, unsigned rowDims) {
+bool rowsAreSeparate(const Stage &stage, unsigned rowDims, bool layouts) {
   if (rowDims == 0)
     return true;
   for (Tensor *tensor : stage.tensors) {
-    if (tensor->layout || tensor->shape.size() < rowDims)
+    if (tensor->shape.size() < rowDims)
+      return false;
+    if (tensor->layout && !(layouts && layoutHasRows(*tensor, rowDims)))
       return false;
     int64_t row = ShapedType::getNumElements(
         ArrayRef<int64_t>(tensor->shape).drop_front(rowDims));
@@ -362,7 +418,7 @@ bool blocksAreSeparate(const Stage &stage, const ColumnBlocks &columns) {
 }
 
 std::optional<std::vector<std::unique_ptr<Nest>>>
-buildAll(const Stage &stage, NestBuilder builder) {
+buildAll(const Stage &stage, NestBuilder builder, unsigned rowDims) {
   std::vector<std::unique_ptr<Nest>> nests;
   Tensor &tensor = *stage.tensors.front();
   // Pieces of packed tensors could share bytes.
@@ -373,6 +429,10 @@ buildAll(const Stage &stage, NestBuilder builder) {
       nests.push_back(builder.build(&piece));
   else
     nests.push_back(builder.build(nullptr));
+  if (tensor.layout && rowDims)
+    for (int64_t i = 0, e = paddingOf(tensor, tensor.shape.size() - 1); i < e;
+         ++i)
+      nests.push_back(builder.buildPadding(tensor.shape.back() + i));
   for (auto &nest : nests)
     if (nest->dag.crossesRows)
       return std::nullopt;
@@ -383,11 +443,12 @@ buildAll(const Stage &stage, NestBuilder builder) {
 
 std::optional<std::vector<std::unique_ptr<Nest>>>
 buildNests(const Stage &stage, int number, unsigned rowDims,
-           MLIRContext *context) {
-  if (!rowsAreSeparate(stage, rowDims))
+           MLIRContext *context, bool layouts) {
+  if (!rowsAreSeparate(stage, rowDims, layouts))
     return std::nullopt;
   return buildAll(stage,
-                  NestBuilder(stage, number, rowDims, std::nullopt, context));
+                  NestBuilder(stage, number, rowDims, std::nullopt, context),
+                  rowDims);
 }
 
 std::optional<std::vector<std::unique_ptr<Nest>>>
@@ -395,7 +456,7 @@ buildNests(const Stage &stage, int number, const ColumnBlocks &columns,
            MLIRContext *context) {
   if (!blocksAreSeparate(stage, columns))
     return std::nullopt;
-  return buildAll(stage, NestBuilder(stage, number, 0, columns, context));
+  return buildAll(stage, NestBuilder(stage, number, 0, columns, context), 0);
 }
 
 } // namespace cpu

@@ -65,10 +65,12 @@ struct Nest {
 
 /// The nests of a stage; the first `rowDims` dimensions are those of the row.
 /// Nothing if an element of another row is needed or if a row is not a whole
-/// number of bytes.
+/// number of bytes. With `layouts`, tensors in a layout have rows, too: padding
+/// behind the columns of a row is zero, rows of padding are not written
+/// (without rows, all of the padding is zero).
 std::optional<std::vector<std::unique_ptr<Nest>>>
 buildNests(const Stage &stage, int number, unsigned rowDims,
-           mlir::MLIRContext *context);
+           mlir::MLIRContext *context, bool layouts = false);
 
 /// The nests of a stage whose tensors have a place: over one block of columns
 /// of one row, dimensions 0 and 1. Nothing if another block is needed, or if a

@@ -154,7 +154,8 @@ private:
     group.nests.clear();
     chooseShared(rows);
     for (int i : group.stages) {
-      auto built = buildNests(stages.stages[i], i, rows, context);
+      auto built = buildNests(stages.stages[i], i, rows, context,
+                              /*layouts=*/true);
       if (!built)
         return false;
       group.nests.push_back(std::move(*built));

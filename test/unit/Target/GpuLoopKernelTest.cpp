@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GpuLoopHarness.h"
 
+using namespace nibble;
 using namespace nibble::test;
 
 namespace {
@@ -202,6 +203,80 @@ TEST(GpuLoopKernel, NormAndQuantizeByToken) {
           "scale(%t : " + scales + ")",
           scalesOf(c.rows, c.blocks, c.width, element));
     }
+}
+
+//===----------------------------------------------------------------------===//
+// Scales in tiles
+//===----------------------------------------------------------------------===//
+
+/// `got`, with what rows of padding should be in place of what they are: nobody
+/// reads them. Columns of padding stay.
+std::vector<char> withoutRowsOfPadding(mlir::RankedTensorType type,
+                                       std::vector<char> got,
+                                       const std::vector<char> &want) {
+  auto grid = nq::getScaledElement(type).getScaleGrid(type.getShape());
+  nq::LayoutAttr layout = nq::getLayout(type).getScales();
+  int64_t first = nq::getStorageRegions(type).scales;
+  for (int64_t i = 0; i < layout.getStorageSize(grid); ++i)
+    if (layout.getIndex(i, grid)[grid.size() - 2] >= grid[grid.size() - 2])
+      got[first + i] = want[first + i];
+  return got;
+}
+
+/// Scales in tiles of 128x4. With `normed`, behind a norm, whose result is
+/// quantized as it came out.
+void checkTiles(const std::string &shape, const std::string &element,
+                const std::string &format, bool normed, size_t launches = 1) {
+  SCOPED_TRACE(shape + " " + element + " " + format);
+  bool isBatched = std::count(shape.begin(), shape.end(), 'x') == 2;
+  std::string layout = isBatched
+                           ? "tiles [[], [], []] order [0, 1, 2] scales "
+                             "<tiles [[], [4, 32], [4]] order [0, 1, 4, 3, "
+                             "2, 5]>"
+                           : "tiles [[], []] order [0, 1] scales <tiles "
+                             "[[4, 32], [4]] order [0, 3, 2, 1, 4]>";
+  std::string t = tensor(shape, element), q = tensor(shape, "!nq." + format),
+              l = tensor(shape,
+                         "!nq." + format + ", #nq.layout<" + layout + ">"),
+              c = tensor(shape.substr(shape.rfind('x') + 1), element);
+  std::string recipe = format == "nvfp4" ? "recipe(\"trt-dynamic\") global(%g "
+                                           ": tensor<f32>)"
+                                         : "recipe(\"modelopt\")";
+  std::string end = "%q = nq.quantize %n " + recipe + " : " + t + " -> " + q +
+                    "\n%r = nq.reformat %q : " + q + " -> " + l + "\n";
+  std::string codesText = "func.func @k(%n: " + t + ", %g: tensor<f32>) -> " +
+                          l + " {\n" + end + "return %r : " + l + "\n}\n";
+  std::string text = codesText;
+  if (normed)
+    text = "func.func @k(%a: " + t + ", %g: tensor<f32>, %s: " + c + ") -> (" +
+           l + ", " + t + ") {\n%n = nq.norm rms %a scale(%s : " + c +
+           ") {axis = " + (isBatched ? "2" : "1") +
+           " : i64, epsilon = 1.0e-6 : f64} : " + t + " -> " + t + "\n" + end +
+           "return %r, %n : " + l + ", " + t + "\n}\n";
+  PartialRun run(text), codes(codesText);
+  EXPECT_EQ(run.gpuKernel.launches.size(), launches) << run.gpuCode;
+  auto inputs = run.makeInputs({});
+  auto outputs = run.runOnGpu(inputs);
+  if (normed)
+    inputs[0] = outputs[1];
+  auto wanted = codes.runReference({inputs[0], inputs[1]});
+  ASSERT_TRUE(mlir::succeeded(wanted));
+  const auto &want = (*wanted)[0];
+  codes.compare(
+      0, withoutRowsOfPadding(want.getType(), outputs[0], want.toStorage()),
+      want, {});
+}
+
+TEST(GpuLoopKernel, QuantizesIntoTilesOfScales) {
+  for (std::string element : {"f32", "f16", "bf16"})
+    for (bool normed : {false, true})
+      for (std::string format : {"nvfp4", "mxfp8"})
+        for (std::string shape :
+             {"1x129x384", "7x64", "300x160", "1x1x2048", "5x1184", "2x3x96"})
+          checkTiles(shape, element, format, normed);
+  // Through shared memory, and as loops over all elements.
+  checkTiles("66x24608", "f16", "nvfp4", false);
+  checkTiles("3x32800", "f16", "nvfp4", false, 4);
 }
 
 TEST(GpuLoopKernel, LargeQuantize) {
