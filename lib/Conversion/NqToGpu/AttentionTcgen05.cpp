@@ -17,14 +17,21 @@ static constexpr int64_t kMostSlots = 8, kMostRawSlots = 4;
 /// Of operands, before there is more than one of codes.
 static constexpr int64_t kFewestSlots = 4;
 
+// In clocks, counted, not measured: what begins and ends a block, and merging.
+static constexpr double kBlockClocks = 3500, kMergeClocks = 3000;
+/// Operations of a multiprocessor's tensor cores in a clock, its powers of two
+/// with what goes with them, and what reaches it of memory.
+static constexpr double kFlopsPerClock = 8192, kWeightsPerClock = 12,
+                        kBytesPerClock = 32;
+
 /// Bytes along a head of a piece that is expanded.
 static int64_t getRawBytes(int64_t elements) {
   constexpr int64_t kMost = AttentionTcgen05Schedule::kPiecePanels * 64;
   return std::min<int64_t>(llvm::alignTo(elements, 16), kMost);
 }
 
-AttentionTcgen05Schedule::AttentionTcgen05Schedule(
-    const AttentionShape &shape) {
+AttentionTcgen05Schedule::AttentionTcgen05Schedule(const AttentionShape &shape,
+                                                   const GpuTarget &target) {
   warpgroups = 2; // of 64 rows each, as Q is copied
   splits = 1;
   rawKeys = shape.expandsKeys() ? getRawBytes(shape.depth) : 0;
@@ -33,6 +40,7 @@ AttentionTcgen05Schedule::AttentionTcgen05Schedule(
   columns = llvm::alignTo(shape.width, 16);
   panelsQK = divideCeil(shape.depth * shape.q.bytes(), 128);
   panelsV = divideCeil(shape.width, 64);
+  findSplits(shape, target);
   // Chips with tensor memory have the same.
   int64_t room = tile::getTarget("sm_110a")->sharedBytes - qBytes() -
                  8 * (6 + 2 * (kMostSlots + kMostRawSlots));
@@ -45,7 +53,47 @@ AttentionTcgen05Schedule::AttentionTcgen05Schedule(
   int64_t results =
       rows() *
       resultPitch(divideCeil(shape.rounded.getIntOrFloatBitWidth(), 8));
+  if (splits > 1)
+    results = totalsBegin() + rows() * 8;
   ringEnd = std::max(codesBegin() + rawSlots * rawBytes(), results);
+}
+
+/// Rows fill the machine, or keys are shared by blocks of a cluster.
+void AttentionTcgen05Schedule::findSplits(const AttentionShape &shape,
+                                          const GpuTarget &target) {
+  int64_t best = 1;
+  double least = 0;
+  for (int64_t count : {1, 2, 4, 8}) {
+    splits = count;
+    if (splits > int64_t(divideCeil(shape.keys, keys)) ||
+        splits > target.multiprocessors)
+      break;
+    double clocks = estimate(shape, target);
+    if (count > 1 && clocks >= least)
+      continue;
+    least = clocks, best = count;
+  }
+  splits = best;
+}
+
+double AttentionTcgen05Schedule::estimate(const AttentionShape &shape,
+                                          const GpuTarget &target) const {
+  int64_t tiles = divideCeil(divideCeil(shape.keys, keys), splits);
+  double scores = double(rows()) * keys;
+  double ofKeys = double(llvm::alignTo(shape.depth * shape.q.bytes(), 32)) / 2;
+  double tile = std::max(2 * scores * (ofKeys + columns) / kFlopsPerClock,
+                         scores / kWeightsPerClock);
+  double bytes = double(keys) * (shape.depth * shape.k.bytes() +
+                                 shape.width * shape.v.bytes());
+  tile = std::max(tile, bytes / kBytesPerClock);
+  // Clusters of four and eight do not find all multiprocessors.
+  int64_t usable = target.multiprocessors;
+  if (splits > 2)
+    usable -= divideCeil(usable, 11);
+  int64_t atOnce = std::max<int64_t>(usable / splits, 1);
+  int64_t waves = divideCeil(items(shape), atOnce);
+  return waves * (tiles * tile + kBlockClocks) +
+         (splits > 1 ? kMergeClocks : 0);
 }
 
 static std::optional<AttentionShape> getShape(ProductGraph &graph,
@@ -69,7 +117,7 @@ std::string whyNotAttentionTcgen05(func::FuncOp part) {
 
 FailureOr<std::optional<GpuKernel>>
 emitAttentionTcgen05(func::FuncOp part, mlir::gpu::GPUModuleOp target,
-                     std::string &why) {
+                     const GpuTarget &options, std::string &why) {
   ProductGraph graph(part);
   if (failed(graph.read()))
     return failure();
@@ -77,7 +125,7 @@ emitAttentionTcgen05(func::FuncOp part, mlir::gpu::GPUModuleOp target,
   if (!shape)
     return std::optional<GpuKernel>();
   const AttentionShape &s = *shape;
-  AttentionTcgen05Schedule schedule(s);
+  AttentionTcgen05Schedule schedule(s, options);
   GpuKernel kernel;
   AttentionTcgen05Kernel code(s, schedule, graph.product->getLoc(), target,
                               part.getName() + "_flash");

@@ -8,14 +8,17 @@
 namespace nibble {
 namespace gpu {
 
-/// How a block is laid out. It has 128 rows of queries and walks over tiles of
-/// keys and values. One thread copies them ahead, as pieces of up to two panels
-/// (128 bytes of each key), into slots of shared memory; one multiplies; four
-/// warps, a row for each thread, make weights of scores. FP8 pieces that are
-/// expanded come to slots of their own; two more warps write what they stand
-/// for into the others.
+/// How an attention is spread over the machine, and a block laid out. A block
+/// has 128 rows of queries and walks over tiles of keys and values; where there
+/// are few rows, blocks of a cluster have the same ones and share the keys. One
+/// thread copies them ahead, as pieces of up to two panels (128 bytes of each
+/// key), into slots of shared memory; one multiplies; four warps, a row for
+/// each thread, make weights of scores. FP8 pieces that are expanded come to
+/// slots of their own; two more warps write what they stand for into the
+/// others.
 struct AttentionTcgen05Schedule : AttentionSchedule {
-  explicit AttentionTcgen05Schedule(const AttentionShape &shape);
+  AttentionTcgen05Schedule(const AttentionShape &shape,
+                           const GpuTarget &target);
 
   static constexpr int64_t kRowWarps = 4, kExpandingWarps = 2;
   // Threads, in warps of their own.
@@ -54,12 +57,14 @@ struct AttentionTcgen05Schedule : AttentionSchedule {
 
   // Bytes from the begin of shared memory. Results take the place of all that
   // was read: rows of 16-byte chunks, an odd number of them, so that 8 threads
-  // write to different banks.
+  // write to different banks. Blocks that share the keys have sums there, and
+  // behind them the exponent and total of each row.
   int64_t slotBegin() const { return qBytes(); }
   int64_t codesBegin() const { return slotBegin() + slots * pieceBytes(); }
   int64_t resultPitch(int64_t elementBytes) const {
     return (columns * elementBytes / 16 | 1) * 16;
   }
+  int64_t totalsBegin() const { return rows() * resultPitch(4); }
   /// Q has come; scores of either tile; weights; sums; full and empty slots, of
   /// operands and of codes.
   int64_t barrierBegin() const { return ringEnd; }
@@ -72,6 +77,9 @@ struct AttentionTcgen05Schedule : AttentionSchedule {
   int64_t bytes() const { return tensorAddress() + 8; }
 
 private:
+  void findSplits(const AttentionShape &shape, const GpuTarget &target);
+  double estimate(const AttentionShape &shape, const GpuTarget &target) const;
+
   int64_t ringEnd = 0;
 };
 
@@ -81,7 +89,7 @@ std::string whyNotAttentionTcgen05(mlir::func::FuncOp part);
 /// As emitAttentionWgmma.
 mlir::FailureOr<std::optional<GpuKernel>>
 emitAttentionTcgen05(mlir::func::FuncOp part, mlir::gpu::GPUModuleOp target,
-                     std::string &why);
+                     const GpuTarget &options, std::string &why);
 
 } // namespace gpu
 } // namespace nibble

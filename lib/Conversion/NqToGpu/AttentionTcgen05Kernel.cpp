@@ -26,9 +26,9 @@ AttentionTcgen05Kernel::AttentionTcgen05Kernel(const AttentionShape &shape,
 }
 
 KernelLaunch AttentionTcgen05Kernel::write() {
-  launch.grid = {plan.items(shape), 1, 1};
+  launch.grid = {plan.items(shape) * plan.splits, 1, 1};
   launch.block = {plan.blockThreads(), 1, 1};
-  launch.cluster = {1, 1, 1};
+  launch.cluster = {plan.splits, 1, 1};
   launch.sharedBytes = plan.bytes();
   memory = LLVM::AddressOfOp::create(code, sm90::getDynamicMemory(function));
   findThread();
@@ -48,6 +48,8 @@ KernelLaunch AttentionTcgen05Kernel::write() {
         code.compare(LLVM::ICmpPredicate::uge, warp, Schedule::kExpanders / 32),
         [&] { writeExpanders(); });
   code.when(code.less(warp, Schedule::kRowWarps), [&] { writeRows(); });
+  if (plan.splits > 1)
+    merge();
   finish();
   LLVM::ReturnOp::create(code, ValueRange());
   return launch;
@@ -152,11 +154,12 @@ void AttentionTcgen05Kernel::copyPieces(bool isKey, Int tile,
   });
 }
 
-/// In boxes of 64 rows; those of a panel follow each other.
+/// In boxes of some rows (AttentionKernel::addMaps); those of a panel follow
+/// each other.
 void AttentionTcgen05Kernel::copyRows() {
   expect(queriesBarrier(), plan.qBytes());
   for (int64_t p = 0; p < plan.panelsQK; ++p)
-    for (int64_t row = 0; row < plan.rows(); row += 64)
+    for (int64_t row = 0; row < plan.rows(); row += 64 / plan.splits)
       copy(function.getArgument(0), (p * plan.rows() + row) * 128,
            {128 / shape.q.bytes() * p, code.add(firstRow, row), matrix, batch},
            queriesBarrier(), Value());

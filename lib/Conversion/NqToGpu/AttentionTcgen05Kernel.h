@@ -109,11 +109,26 @@ private:
 
   // AttentionTcgen05Result.cpp.
   void writeRowResult(const AttentionRow &row);
-  void stageSums(llvm::ArrayRef<mlir::Value> sums, mlir::Value place);
+  /// Of this thread's row to its place in shared memory: rounded, or as they
+  /// are for blocks that share the keys.
+  void stageRow(mlir::Value factor, bool isPart);
+  void stageWords(llvm::ArrayRef<mlir::Value> words, mlir::Value place);
+  Values wordsOf(llvm::ArrayRef<mlir::Value> floats);
   Values roundSums(llvm::ArrayRef<mlir::Value> sums);
   void copyResults();
   Int resultOffset(Int row);
+  mlir::Value resultLine(Int offset);
   int64_t resultBytes() { return shape.result.bytes(); }
+
+  // AttentionTcgen05Merge.cpp: what blocks of a cluster found, for some rows
+  // each.
+  void merge();
+  void mergeRow(Int row);
+  Values findShares(Int row);
+  void mergeColumns(llvm::ArrayRef<mlir::Value> shares, Int row, Int column,
+                    mlir::Value line);
+  /// `count` f32 at an address of this block, of another one.
+  Values loadFrom(int64_t block, Int address, int64_t count);
 
   const AttentionTcgen05Schedule &plan;
   Int tensorBase = 0; ///< address of the first column

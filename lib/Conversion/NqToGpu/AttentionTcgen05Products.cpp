@@ -20,9 +20,11 @@ static constexpr int64_t kStepKeys = kStepBytes / 2,
 /// Bytes between groups of 8 rows of a panel.
 static constexpr int64_t kGroupBytes = 8 * 128;
 
+/// In a cluster, addresses have the number of the block above their 18 bits.
 Value AttentionTcgen05Kernel::getMatrix(Int bytes, uint64_t form) {
   Value base = LLVM::PtrToIntOp::create(code, code.i32(), memory);
-  Int address = code.add(code.shr(base, 4), code.shr(bytes, 4));
+  Int first = code.shr(code.bitAnd(base, 0x3ffff), 4);
+  Int address = code.add(first, code.shr(bytes, 4));
   return LLVM::OrOp::create(code, code.extend64(address),
                             code.constant(code.i64(), int64_t(form)));
 }

@@ -12,24 +12,45 @@ namespace gpu {
 
 /// Rows that saw nothing have a total of zero, and are zero.
 void AttentionTcgen05Kernel::writeRowResult(const AttentionRow &row) {
+  if (plan.splits > 1) {
+    stageRow(Value(), /*isPart=*/true);
+    auto type = VectorType::get(2, code.getF32Type());
+    Value both = LLVM::UndefOp::create(code, type);
+    both = LLVM::InsertElementOp::create(code, both, row.exponent, code.get(0));
+    both = LLVM::InsertElementOp::create(code, both, row.total, code.get(1));
+    Int place = code.add(code.shl(thread, 3), plan.totalsBegin());
+    LLVM::StoreOp::create(code, both, code.at(memory, place), 8);
+    return;
+  }
   Value inverse = LLVM::FDivOp::create(code, valueFactor(), row.total);
   Value isZero = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, row.total,
                                       number(0));
   inverse = code.selectAny(isZero, number(0), inverse);
-  int64_t step = plan.stepColumns();
-  Value mine =
-      code.at(memory, code.mul(thread, plan.resultPitch(resultBytes())));
+  stageRow(inverse, /*isPart=*/false);
+  NVVM::SyncWarpOp::create(code, code.get(-1));
+  copyResults();
+}
+
+void AttentionTcgen05Kernel::stageRow(Value factor, bool isPart) {
+  int64_t step = plan.stepColumns(), bytes = isPart ? 4 : resultBytes();
+  Value mine = code.at(memory, code.mul(thread, plan.resultPitch(bytes)));
   Value column = code.get(0);
   code.loop({&column}, [&]() -> Value {
     Values sums = loadFloats(code.add(sumsOf(), column), step);
-    for (Value &sum : sums)
-      sum = LLVM::FMulOp::create(code, sum, inverse);
-    stageSums(sums, code.at(mine, code.mul(column, resultBytes())));
+    if (!isPart)
+      for (Value &sum : sums)
+        sum = LLVM::FMulOp::create(code, sum, factor);
+    stageWords(isPart ? wordsOf(sums) : roundSums(sums),
+               code.at(mine, code.mul(column, bytes)));
     column = code.get(code.add(column, step));
     return code.less(column, plan.columns);
   });
-  NVVM::SyncWarpOp::create(code, code.get(-1));
-  copyResults();
+}
+
+SmallVector<Value> AttentionTcgen05Kernel::wordsOf(ArrayRef<Value> floats) {
+  return llvm::map_to_vector(floats, [&](Value number) -> Value {
+    return LLVM::BitcastOp::create(code, code.i32(), number);
+  });
 }
 
 /// As words of what is stored.
@@ -42,16 +63,14 @@ SmallVector<Value> AttentionTcgen05Kernel::roundSums(ArrayRef<Value> sums) {
       fragment.append({sums[i], sums[i + 1], sums[i], sums[i + 1]});
     return encode(fragment, 0);
   }
-  bool isWide = shape.rounded.isF32();
-  for (size_t i = 0; i < sums.size(); i += isWide ? 1 : 2)
-    words.push_back(
-        isWide ? LLVM::BitcastOp::create(code, code.i32(), sums[i]).getResult()
-               : pack(sums[i], sums[i + 1], shape.rounded));
+  if (shape.rounded.isF32())
+    return wordsOf(sums);
+  for (size_t i = 0; i < sums.size(); i += 2)
+    words.push_back(pack(sums[i], sums[i + 1], shape.rounded));
   return words;
 }
 
-void AttentionTcgen05Kernel::stageSums(ArrayRef<Value> sums, Value place) {
-  Values words = roundSums(sums);
+void AttentionTcgen05Kernel::stageWords(ArrayRef<Value> words, Value place) {
   auto type = VectorType::get(4, code.i32());
   for (size_t i = 0; i < words.size(); i += 4) {
     Value four = LLVM::UndefOp::create(code, type);
@@ -68,6 +87,12 @@ Int AttentionTcgen05Kernel::resultOffset(Int row) {
   Int offset = code.add(code.mul(batch, t.strides[0]), t.offset);
   offset = code.add(offset, code.mul(headOf(row), t.strides[1]));
   return code.add(offset, code.mul(queryOf(row), t.strides[2]));
+}
+
+Value AttentionTcgen05Kernel::resultLine(Int offset) {
+  Value bytes = LLVM::MulOp::create(code, code.extend64(offset),
+                                    code.constant(code.i64(), resultBytes()));
+  return advanced(function.getArgument(3), bytes);
 }
 
 /// The warp's rows, in pieces that lie together in memory and begin at
@@ -95,9 +120,7 @@ void AttentionTcgen05Kernel::copyResults() {
     code.when(isInside, [&] {
       Value value = LLVM::LoadOp::create(code, type, code.at(memory, from),
                                          unsigned(pieceBytes));
-      Value offset = LLVM::MulOp::create(code, code.extend64(start),
-                                         code.constant(code.i64(), bytes));
-      Value line = advanced(function.getArgument(3), offset);
+      Value line = resultLine(Int(start));
       LLVM::StoreOp::create(code, value, advanced(line, code.get(inRow)),
                             unsigned(pieceBytes));
     });

@@ -161,7 +161,7 @@ private:
       return emitAttention(function, target, options);
     std::string why;
     auto kernel = hasTensorMemory(options)
-                      ? emitAttentionTcgen05(function, target, why)
+                      ? emitAttentionTcgen05(function, target, options, why)
                       : emitAttentionWgmma(function, target, options, why);
     if (failed(kernel))
       return failure();
