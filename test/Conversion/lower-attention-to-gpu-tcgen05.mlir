@@ -1,9 +1,9 @@
 // Attention on Blackwell's tensor cores: scores and sums in tensor memory, weights in place of scores, values as they lie.
-// RUN: nibble-opt %s --lower-products-to-gpu=chip=sm_110a -o %t
+// RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_110a multiprocessors=32" -o %t
 // RUN: FileCheck %s --input-file=%t
 // RUN: FileCheck %s --input-file=%t --check-prefix=CODE
-// RUN: nibble-opt %s --lower-products-to-gpu=chip=sm_110a --compile-kernels-to-ptx="chip=sm_110a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
-// RUN: nibble-opt %s --lower-products-to-gpu=chip=sm_100a --compile-kernels-to-ptx="chip=sm_100a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
+// RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_110a multiprocessors=32" --compile-kernels-to-ptx="chip=sm_110a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
+// RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_100a multiprocessors=32" --compile-kernels-to-ptx="chip=sm_100a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
 
 // Eight heads of one kv head are rows: 61 blocks of 128. A head of 256 comes in pieces of 128 elements, and two tiles of 128 scores with 256 sums are all
 // columns of tensor memory.
@@ -74,14 +74,18 @@ func.func @padded(%q: tensor<1x16x256x72xbf16>, %k: tensor<1x16x256x72xbf16>, %v
   return %0 : tensor<1x16x256x72xbf16>
 }
 
-// Where keys end is loaded; values behind it in the last tile become zeros, which products are told of.
+// Where keys end is loaded; values behind it in the last tile become zeros, which products are told of. Eight blocks share the keys of eight rows, and read
+// each other's sums.
 // CHECK: func.func @bounded
-// CHECK-SAME: values [0, 1, 2, 4, 3]"
+// CHECK-SAME: "bounded_product0_flash grid 16x1x1 block 192 values [0, 1, 2, 4, 3]"
 // PTX: .visible .entry bounded_product0_flash
 // PTX: ld.global.b64
 // PTX: tcgen05.alloc
 // PTX: st.shared.v2.b64
 // PTX: fence.proxy.async
+// PTX: barrier.cluster.arrive
+// PTX: ld.shared::cluster.v4.f32
+// PTX: barrier.cluster.wait
 func.func @bounded(%q: tensor<1x8x1x128xf16>, %k: tensor<1x2x4096x128xf16>, %v: tensor<1x2x4096x128xf16>, %n: tensor<1xi64>) -> tensor<1x8x1x128xf16> {
   %0 = nq.attention %q, %k, %v lengths(%n : tensor<1xi64>) {scale = 0.1 : f64} : (tensor<1x8x1x128xf16>, tensor<1x2x4096x128xf16>, tensor<1x2x4096x128xf16>) -> tensor<1x8x1x128xf16>
   return %0 : tensor<1x8x1x128xf16>

@@ -351,6 +351,25 @@ TEST(GpuAttention, KeepsSmallWeightsOfLargeValues) {
   }
 }
 
+/// Few rows: blocks of a cluster share the keys, on any chip.
+TEST(GpuAttention, SharesKeysOfFewRows) {
+  Text coded{{1, 4, 1, 13, 900, 72, 72}};
+  coded.codes = "!nq.fp8";
+  unsigned seed = 1;
+  for (const Text &text :
+       {Text{{1, 8, 1, 1, 1000, 128, 128}}, Text{{2, 8, 2, 5, 500, 256, 256}},
+        Text{{1, 1, 1, 150, 700, 72, 72}, "bf16", ", causal, bottom_right"},
+        Text{{1, 2, 1, 50, 400, 64, 40}, "f16", "", "tensor<50x400xf32>"},
+        coded}) {
+    SCOPED_TRACE(text.str());
+    AttentionRun run(text.str(), /*onCpu=*/false);
+    ASSERT_EQ(run.gpuKernel.launches.size(), 1u) << run.gpuError;
+    EXPECT_GT(run.gpuKernel.launches[0].cluster[0], 1);
+    run.checkElements(limitOf(text), seed++, isF16(text));
+    run.checkAssembly();
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // FP8 operands
 //===----------------------------------------------------------------------===//
