@@ -74,9 +74,17 @@ bool AttentionSchedule::walks(const AttentionShape &shape) const {
   return splits == 1 && !shape.causal && !shape.lengths;
 }
 
+/// Sums of heads of 256, queries of 16 bits and a mask that is loaded take more
+/// registers than ptxas has for threads of several warpgroups: it spills.
+static bool isTight(const AttentionShape &shape) {
+  return shape.mask && shape.width > 192 && shape.q.bytes() == 2;
+}
+
 /// One warpgroup without a cluster always fits.
 bool AttentionSchedule::fits(const AttentionShape &shape,
                              const GpuTarget &target) {
+  if (isTight(shape) && (warpgroups > 1 || keys > 64))
+    return false;
   if (splits > int64_t(divideCeil(shape.keys, keys)) ||
       splits > target.multiprocessors || splits > columns / 8 ||
       shape.rows() <= 64 * (warpgroups - 1))
