@@ -247,7 +247,7 @@ def check_refused_compile_has_a_report(r):
     # Permitted, it is no error any more, but still told.
     permit = ("--target", "sm_110a", "--allow-fallback", "/odd/*:f16")
     permitted = r.explain(model, *permit)
-    assert permitted["stage"] == "select" and not permitted["problems"]
+    assert permitted["stage"] == "lower" and not permitted["problems"]
     assert [l["name"] for l in permitted["layers"] if not l["as_requested"]] == ["/odd/MatMul"]
     done = r.tools.call("nibble", "compile", model, "--dry-run", *permit, expect=OK)
     assert "2 layers: 1 as requested, 1 not; " in done.stderr and "     fix: " in done.stderr, done.stderr
