@@ -15,7 +15,8 @@ def Nq_LayoutAttr : AttrDef<Nq_Dialect, "Layout"> {
     inner) into n+1 digits: the outermost has extent ceil(dim / (T1*..*Tn)),
     the others T1..Tn. All digits are numbered dimension by dimension, outer
     digit first; `order` lists them from slowest to fastest in storage. Sizes
-    that the factors do not divide are padded with zeros.
+    that the factors do not divide are padded with zeros. (Rows of padding of
+    scales in 128x4 tiles may be anything: only their own products have it.)
 
     `swizzle [B, M, S]` XORs B bits of the element offset, starting at bit
     M + S, into the bits starting at bit M. W, if it is there, says how words
