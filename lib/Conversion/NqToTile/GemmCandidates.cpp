@@ -9,9 +9,8 @@
 using namespace nibble;
 using llvm::divideCeil;
 
-/// As many stages as fit.
-static void fillStages(GemmSchedule &s, const GemmShape &shape,
-                       int64_t sharedBytes) {
+void nibble::fillStages(GemmSchedule &s, const GemmShape &shape,
+                        int64_t sharedBytes) {
   s.stages = 2;
   for (int64_t stages = 3; stages <= 8; ++stages) {
     GemmSchedule more = s;

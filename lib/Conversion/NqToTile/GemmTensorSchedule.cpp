@@ -156,13 +156,7 @@ nibble::listTensorSchedules(const GemmShape &shape, int64_t sharedBytes) {
       s.swapped = swapped;
       s.tileN = tileN;
       s.warpgroups = 1;
-      s.stages = 2;
-      for (int64_t stages = 3; stages <= 8; ++stages) {
-        GemmSchedule more = s;
-        more.stages = stages;
-        if (getTensorSharedBytes(more, shape) <= sharedBytes)
-          s.stages = stages;
-      }
+      fillStages(s, shape, sharedBytes);
       // Weights are read once: all tiles that need a panel of them, one behind
       // the other.
       s.fastestM = !swapped;

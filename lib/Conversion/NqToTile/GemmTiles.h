@@ -41,6 +41,9 @@ inline int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
 /// Why a shape has no candidates: what small tiles of either orientation lack.
 std::string whyNoCandidates(const GemmShape &shape, int64_t sharedBytes);
 
+/// As many stages as fit, up to 8.
+void fillStages(GemmSchedule &s, const GemmShape &shape, int64_t sharedBytes);
+
 } // namespace nibble
 
 #endif // NIBBLE_LIB_CONVERSION_NQTOTILE_GEMMTILES_H

@@ -104,16 +104,6 @@ void nibble::sm100::expandInto(Sm100Kernel &kernel, tile::ExpandIntoOp op,
   Code &code = kernel.getCode();
   Int row = code.add(code.shl(warp, 5), kernel.threads.lane);
   SmallVector<Value> columns = RowExpansion(kernel, op, row).run(codes, scales);
-  std::string text = "tcgen05.st.sync.aligned.32x32b.x" +
-                     std::to_string(columns.size()) + ".b32 [$0], {";
-  std::string constraints = "r";
-  for (size_t i = 0; i < columns.size(); ++i) {
-    text += (i ? ", $" : "$") + std::to_string(i + 1);
-    constraints += ",r";
-  }
-  SmallVector<Value> operands{
-      code.get(kernel.getColumn(column, code.shl(warp, 21)))};
-  llvm::append_range(operands, columns);
-  code.emitAsm(text + "};\ntcgen05.wait::st.sync.aligned;", constraints, {},
-               operands, /*hasEffects=*/true);
+  storeColumns(code, kernel.getColumn(column, code.shl(warp, 21)), columns);
+  waitForStores(code);
 }

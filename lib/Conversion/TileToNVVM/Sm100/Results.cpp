@@ -3,6 +3,7 @@
 #include "Results.h"
 
 #include "Body.h"
+#include "Swizzle.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -250,13 +251,6 @@ Value Results::getPanel(Target target, Int panel) {
   Int number = code.add(code.mul(warp, buffers), code.rem(panel, buffers));
   return code.at(code.at(kernel.memory, kernel.shared.panels.lookup(target.op)),
                  code.mul(number, bytes));
-}
-
-/// What the swizzle exchanges 16-byte chunks of `row` with: bits above the 128
-/// bytes (PTX ISA, "swizzling modes"), for rows of 32, 64 or 128 bytes.
-static Int getSwizzle(Code &code, Int row, int64_t rowBytes) {
-  int64_t shift = rowBytes == 128 ? 0 : rowBytes == 64 ? 1 : 2;
-  return code.bitAnd(code.shr(row, shift), rowBytes / 16 - 1);
 }
 
 /// Straight: the thread's row, in chunks of 16 bytes. Transposed: a row for

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Store.h"
 
+#include "Swizzle.h"
+
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -9,13 +11,6 @@ using namespace mlir;
 using namespace nibble;
 using namespace nibble::tilecode;
 using namespace nibble::sm90;
-
-/// What the swizzle exchanges 16-byte chunks of `row` with: bits above the 128
-/// bytes (PTX ISA, "swizzling modes"), for rows of 32, 64 or 128 bytes.
-static Int getSwizzle(Code &code, Int row, int64_t rowBytes) {
-  int64_t shift = rowBytes == 128 ? 0 : rowBytes == 64 ? 1 : 2;
-  return code.bitAnd(code.shr(row, shift), rowBytes / 16 - 1);
-}
 
 bool Store::usesMatrices() {
   return elementBytes == 2 && unitColumns == 8 && op.getPanel() % 16 == 0;
