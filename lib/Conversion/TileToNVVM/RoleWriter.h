@@ -27,6 +27,8 @@ protected:
   /// tile.load, tile.once, and what is not of tile.
   mlir::LogicalResult writeCommon(mlir::Operation *op);
   mlir::LogicalResult writeBlock(mlir::Block &block);
+  /// In its regions: then it is not code that is only cloned.
+  static bool hasTileOps(mlir::Operation *op);
   /// The slots of a stage that was taken.
   void addSlots(mlir::Value ring, mlir::ValueRange results);
   /// The arguments of a loop over tiles, in round `index` of the raster.

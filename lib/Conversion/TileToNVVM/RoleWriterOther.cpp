@@ -29,13 +29,17 @@ LogicalResult RoleWriter::writeOnce(tile::OnceOp once) {
   return result;
 }
 
-LogicalResult RoleWriter::writeOther(Operation *other) {
-  WalkResult inside = other->walk([&](Operation *nested) {
+bool RoleWriter::hasTileOps(Operation *other) {
+  WalkResult inside = other->walk([](Operation *nested) {
     return isa<tile::TileDialect>(nested->getDialect())
                ? WalkResult::interrupt()
                : WalkResult::advance();
   });
-  if (inside.wasInterrupted())
+  return inside.wasInterrupted();
+}
+
+LogicalResult RoleWriter::writeOther(Operation *other) {
+  if (hasTileOps(other))
     return refuse(other) << "ops of tile inside '" << other->getName()
                          << "'; scf.for and tile.for_tiles work";
   mapOperands(other);

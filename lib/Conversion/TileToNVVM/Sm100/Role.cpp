@@ -238,12 +238,7 @@ LogicalResult Role::writeTiles(tile::ForTilesOp loop) {
 /// Loops without ops of tile are cloned. Others carry rings, and whether
 /// accumulators have something.
 LogicalResult Role::writeFor(scf::ForOp loop) {
-  WalkResult tiles = loop.walk([](Operation *inside) {
-    return isa<tile::TileDialect>(inside->getDialect())
-               ? WalkResult::interrupt()
-               : WalkResult::advance();
-  });
-  if (!tiles.wasInterrupted())
+  if (!hasTileOps(loop))
     return writeCommon(loop);
   auto trips = loop.getStaticTripCount();
   auto lower = getConstantIntValue(loop.getLowerBound());

@@ -153,12 +153,7 @@ LogicalResult Role::writeRounds(scf::ForOp loop, int64_t done, int64_t trips,
 /// the first round stands before the loop where it overwrites accumulators, or
 /// has no stage to give back.
 LogicalResult Role::writeFor(scf::ForOp loop) {
-  WalkResult tiles = loop.walk([](Operation *inside) {
-    return isa<tile::TileDialect>(inside->getDialect())
-               ? WalkResult::interrupt()
-               : WalkResult::advance();
-  });
-  if (!tiles.wasInterrupted())
+  if (!hasTileOps(loop))
     return writeCommon(loop);
   auto trips = loop.getStaticTripCount();
   auto lower = getConstantIntValue(loop.getLowerBound());
