@@ -110,8 +110,11 @@ static LogicalResult verifyScales(MmaOp op, const Target &target) {
     return failure();
   Type operands[] = {op.getA().getType(), op.getB().getType()};
   ArrayRef<int64_t> shapes[] = {op.getShapeA(), op.getB().getType().getShape()};
-  for (auto [operand, shape, scales] : llvm::zip(operands, shapes, types)) {
-    int64_t rows = llvm::alignTo(shape[0], 128);
+  // Each block of a pair has the scales of all rows of B.
+  int64_t shares[] = {1, getKernel(op).getPair() ? 2 : 1};
+  for (auto [operand, shape, scales, share] :
+       llvm::zip(operands, shapes, types, shares)) {
+    int64_t rows = llvm::alignTo(shape[0] * share, 128);
     int64_t count = shape[1] / block;
     if (scales.getShape() != ArrayRef({rows, count}))
       return op.emitOpError()
@@ -124,6 +127,17 @@ static LogicalResult verifyScales(MmaOp op, const Target &target) {
   return success();
 }
 
+/// PTX ISA: M = 256 over two blocks, N in steps of 32. Operands in tensor
+/// memory would need a barrier of both blocks.
+static LogicalResult verifyPair(MmaOp op, const Target &target) {
+  ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
+  if (shape[0] != 128 || shape[1] % 32 || !isa<SlotType>(op.getA().getType()))
+    return refuse(op, target) << "multiplies in a pair of blocks 2 x 128 rows "
+                                 "of shared memory and "
+                                 "multiples of 32 columns";
+  return success();
+}
+
 static LogicalResult verifyTcgen05(MmaOp op, const Target &target) {
   bool isScaled = !op.getScales().empty();
   int64_t m = op.getAcc().getType().getShape()[0];
@@ -131,6 +145,8 @@ static LogicalResult verifyTcgen05(MmaOp op, const Target &target) {
     return refuse(op, target)
            << "has no mma of " << m << " rows (M) "
            << (isScaled ? "with block scales; 128" : "here; 64 or 128");
+  if (getKernel(op).getPair() && failed(verifyPair(op, target)))
+    return failure();
   if (isScaled)
     return verifyScales(op, target);
   return verifyElements(op, target, "; 4-bit operands need block scales");
@@ -140,12 +156,13 @@ static LogicalResult verifyTcgen05(MmaOp op, const Target &target) {
 static LogicalResult verifyOperands(MmaOp op) {
   SlotType b = op.getB().getType();
   ArrayRef<int64_t> a = op.getShapeA(), acc = op.getAcc().getType().getShape();
+  int64_t blocks = getKernel(op).getPair() ? 2 : 1;
   if (a.size() != 2 || b.getShape().size() != 2 || a[0] != acc[0] ||
-      b.getShape()[0] != acc[1] || a[1] != b.getShape()[1])
+      b.getShape()[0] * blocks != acc[1] || a[1] != b.getShape()[1])
     return op.emitOpError()
            << "A " << op.getA().getType() << " (M x K), B " << b
-           << " (N x K) and accumulator " << op.getAcc().getType()
-           << " (M x N) do not fit each other";
+           << (blocks > 1 ? " (N / 2 x K)" : " (N x K)") << " and accumulator "
+           << op.getAcc().getType() << " (M x N) do not fit each other";
   for (Value operand : {op.getA(), Value(op.getB())}) {
     if (operand.getDefiningOp<ExpandOp>())
       continue;

@@ -72,6 +72,10 @@ LogicalResult KernelOp::verify() {
     return emitOpError() << "a grid of " << getGrid()
                          << " blocks is not a number of clusters of "
                          << getClusterSize();
+  if (getPair() &&
+      (!target->hasTensorMemory() || cluster != ArrayRef<int64_t>({2, 1})))
+    return emitOpError() << "a pair of blocks is a cluster of [2, 1] on a "
+                            "target with tensor memory";
   return success();
 }
 
@@ -225,6 +229,9 @@ LogicalResult LoadOp::verify() {
            << "writes a slot that was not acquired (tile.acquire)";
   if (failed(verifySliced(*this, getCoords())))
     return failure();
+  if (getHalf() && !getKernel(*this).getPair())
+    return emitOpError() << "one half for each block, in a kernel whose blocks "
+                            "are no pairs";
   return getMulticast() ? verifyMulticast(*this, *getMulticast()) : success();
 }
 

@@ -29,17 +29,22 @@ def Tile_KernelOp : Tile_Op<"kernel", [
     through tensor maps, and scalars. `shared` lowers the limit of shared memory
     below the target's, so that several blocks share a multiprocessor.
 
+    `pair` (tensor memory; a cluster of 2 blocks along m): the two blocks multiply
+    together (cta_group::2), M = 2 x 128. Each has its own tile: rows of A,
+    accumulators, and scales; of the N rows of B, which both multiply with, each
+    holds one half, and block 0 issues the products of both.
+
     The verifier proves of all roles together: every ring is filled by one role
     and emptied by at least one, equally often; stages are taken and given back
     in pairs; shared memory, tensor memory, registers and threads suffice.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$target, Tile_Count:$grid,
                        DefaultValuedAttr<DenseI64ArrayAttr, "{1, 1}">:$cluster,
-                       OptionalAttr<Tile_Count>:$shared);
+                       OptionalAttr<Tile_Count>:$shared, UnitAttr:$pair);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `target` $target `grid` $grid (`cluster` $cluster^)?
-    (`shared` $shared^)? attr-dict-with-keyword custom<ArgsAndBody>($body)
+    (`shared` $shared^)? (`pair` $pair^)? attr-dict-with-keyword custom<ArgsAndBody>($body)
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;
@@ -168,16 +173,19 @@ def Tile_LoadOp : Tile_Op<"load"> {
   let description = [{
     Coordinates count boxes: element `coords[i] * extent of the slot`. Elements
     beyond the end are zero. `multicast n`: the blocks of the cluster along n
-    need the same box; each loads its share of the rows for all.
+    need the same box; each loads its share of the rows for all. `half`: the two
+    blocks of a pair load one half each of a box of twice the rows, which is what
+    the first coordinate counts.
 
     ```mlir
     tile.load %a[%m, %k] to %slot : memref<976x2048xf8E4M3FN>, !tile.slot<128x128xf8E4M3FN, swizzle 128>
     ```
   }];
   let arguments = (ins AnyStaticShapeMemRef:$source, Variadic<Index>:$coords,
-                       Tile_Slot:$slot, OptionalAttr<Tile_AxisAttr>:$multicast);
+                       Tile_Slot:$slot, OptionalAttr<Tile_AxisAttr>:$multicast,
+                       UnitAttr:$half);
   let assemblyFormat = [{
-    $source `[` $coords `]` `to` $slot (`multicast` `` $multicast^)? attr-dict
+    $source `[` $coords `]` `to` $slot (`multicast` `` $multicast^)? (`half` $half^)? attr-dict
     `:` qualified(type($source)) `,` qualified(type($slot))
   }];
   let hasVerifier = 1;
@@ -289,7 +297,8 @@ def Tile_ExpandIntoOp : Tile_Op<"expand_into"> {
 def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
   let summary = "acc + A * transpose(B), over one K block";
   let description = [{
-    A is M x K, B is N x K, both K-major, swizzled, from a waited stage; A may be
+    A is M x K, B is N x K (in a pair of blocks: one half of these rows), both
+    K-major, swizzled, from a waited stage; A may be
     expanded, or in tensor memory, instead. With
     `scales`, of A and of B, elements count times the scale of their block
     (`f8E4M3FN` per 16, or `f8E8M0FNU` per 32, along K). Legal formats and

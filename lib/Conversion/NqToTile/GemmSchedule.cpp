@@ -22,13 +22,14 @@ std::string GemmSchedule::str() const {
          text(stages) + " c" + text(clusterM) + "x" + text(clusterN) + " " +
          (fastestM ? "m" : "n") + text(group) + " w" + text(warpgroups) + " p" +
          text(buffers) + (pingPong ? " pp" : "") + (late ? " late" : "") +
-         (splits > 1 ? " k" + text(splits) : "");
+         (splits > 1 ? " k" + text(splits) : "") + (pair ? " pair" : "");
 }
 
 std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   static const llvm::Regex kForm(
       "^(t )?([0-9]+)x([0-9]+) s([0-9]+) c([0-9]+)x([0-9]+) "
-      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?( late)?( k([0-9]+))?$");
+      "([mn])([0-9]+) w([0-9]+) p([0-9]+)( pp)?( late)?( k([0-9]+))?( "
+      "pair)?$");
   llvm::SmallVector<llvm::StringRef> groups;
   if (!kForm.match(text, &groups))
     return std::nullopt;
@@ -46,6 +47,7 @@ std::optional<GemmSchedule> GemmSchedule::parse(llvm::StringRef text) {
   if (!groups[13].empty() && (groups[14].getAsInteger(10, s.splits) ||
                               s.splits < 2)) // "k1" is written as nothing
     return std::nullopt;
+  s.pair = !groups[15].empty();
   return s;
 }
 
@@ -176,6 +178,8 @@ std::string nibble::whyNotSchedule(const GemmSchedule &s,
   if (shape.tensorMemory)
     return whyNotTensorSchedule(s, shape, sharedBytes);
   auto text = [](int64_t value) { return std::to_string(value); };
+  if (s.pair)
+    return "pairs of blocks multiply into tensor memory, which sm_90a has not";
   if (s.pingPong && s.warpgroups < 2)
     return "one warpgroup has nobody to take turns with";
   if (s.tileM % (64 * s.getTeam()) || s.tileM > 256)

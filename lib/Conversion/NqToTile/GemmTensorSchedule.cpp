@@ -59,9 +59,10 @@ static int64_t getOperandBytes(int64_t rows, int64_t rowBytes, int64_t tiles) {
 static int64_t getStageBytes(const GemmSchedule &s, const GemmShape &shape) {
   int64_t along = getScalesAlongK(shape), onM = along,
           onN = getScaleTiles(s.tileN) * along;
-  return getOperandBytes(s.swapped ? s.tileN : s.tileM, shape.getRowBytes(),
+  int64_t loadedN = s.getLoadedN();
+  return getOperandBytes(s.swapped ? loadedN : s.tileM, shape.getRowBytes(),
                          s.swapped ? onN : onM) +
-         shape.products * getOperandBytes(s.swapped ? s.tileM : s.tileN,
+         shape.products * getOperandBytes(s.swapped ? s.tileM : loadedN,
                                           shape.getWeightBytes(),
                                           s.swapped ? onM : onN);
 }
@@ -100,6 +101,21 @@ static std::string whyNotResults(const GemmSchedule &s,
   return "";
 }
 
+/// PTX ISA: N of a pair comes in steps of 32. Operands that are expanded would
+/// need a barrier of both blocks.
+static std::string whyNotCluster(const GemmSchedule &s,
+                                 const GemmShape &shape) {
+  if (!s.pair)
+    return s.getClusterSize() == 1 ? "" : "clusters other than pairs of blocks";
+  if (s.clusterM != 2 || s.clusterN != 1)
+    return "a pair of blocks is a cluster of 2 along M";
+  if (s.tileN % 32)
+    return "tile N = " + text(s.tileN) + " of a pair; multiples of 32";
+  if (shape.expandedBytes)
+    return "weights that are expanded are not multiplied by pairs of blocks";
+  return "";
+}
+
 std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
                                          const GemmShape &shape,
                                          int64_t sharedBytes) {
@@ -113,9 +129,10 @@ std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
   if (s.tileN % unit || s.tileN < unit || s.tileN > 256)
     return "tile N = " + text(s.tileN) + "; multiples of " + text(unit) +
            ", up to 256";
-  if (s.warpgroups != 1 || s.pingPong || s.late || s.splits != 1 ||
-      s.getClusterSize() != 1)
-    return "one warpgroup finishes tiles; no turns, slices or clusters yet";
+  if (s.warpgroups != 1 || s.pingPong || s.late || s.splits != 1)
+    return "one warpgroup finishes tiles; no turns or slices yet";
+  if (std::string why = whyNotCluster(s, shape); !why.empty())
+    return why;
   if (shape.expandedBytes && !s.swapped)
     return "weights that are expanded are the M side";
   if (s.swapped && shape.readsElements && !shape.expandedBytes)
@@ -150,19 +167,22 @@ static llvm::SmallVector<int64_t> getTileNs(const GemmShape &shape) {
 llvm::SmallVector<GemmSchedule>
 nibble::listTensorSchedules(const GemmShape &shape, int64_t sharedBytes) {
   llvm::SmallVector<GemmSchedule> list;
-  for (bool swapped : {false, true})
-    for (int64_t tileN : getTileNs(shape)) {
-      GemmSchedule s;
-      s.swapped = swapped;
-      s.tileN = tileN;
-      s.warpgroups = 1;
-      fillStages(s, shape, sharedBytes);
-      // Weights are read once: all tiles that need a panel of them, one behind
-      // the other.
-      s.fastestM = !swapped;
-      s.group = divideCeil(shape.m, swapped ? tileN : s.tileM);
-      if (whyNotTensorSchedule(s, shape, sharedBytes).empty())
-        list.push_back(s);
-    }
+  for (bool pair : {false, true})
+    for (bool swapped : {false, true})
+      for (int64_t tileN : getTileNs(shape)) {
+        GemmSchedule s;
+        s.swapped = swapped;
+        s.tileN = tileN;
+        s.warpgroups = 1;
+        s.pair = pair;
+        s.clusterM = pair ? 2 : 1;
+        fillStages(s, shape, sharedBytes);
+        // Weights are read once: all tiles that need a panel of them, one
+        // behind the other.
+        s.fastestM = !swapped;
+        s.group = divideCeil(shape.m, swapped ? tileN : s.tileM);
+        if (whyNotTensorSchedule(s, shape, sharedBytes).empty())
+          list.push_back(s);
+      }
   return list;
 }

@@ -16,11 +16,12 @@ inline int64_t extentM(const GemmSchedule &s, const GemmShape &shape) {
 inline int64_t extentN(const GemmSchedule &s, const GemmShape &shape) {
   return s.swapped ? shape.m : shape.n;
 }
-/// Tiles; where K is split, with those that whole clusters take.
+/// Tiles; where K is split or blocks are pairs, with those that whole clusters
+/// take.
 inline int64_t countTiles(const GemmSchedule &s, const GemmShape &shape) {
   int64_t m = llvm::divideCeil(extentM(s, shape), s.tileM),
           n = llvm::divideCeil(extentN(s, shape), s.tileN);
-  if (s.splits == 1)
+  if (s.splits == 1 && !s.pair)
     return m * n;
   return llvm::alignTo(m, s.clusterM) * llvm::alignTo(n, s.clusterN);
 }
@@ -30,7 +31,7 @@ inline int64_t countTiles(const GemmSchedule &s, const GemmShape &shape) {
 /// 132, and the 30 clusters of four, of an H200.
 inline int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
   if (s.splits == 1)
-    return multiprocessors;
+    return s.pair ? multiprocessors / 2 * 2 : multiprocessors;
   int64_t clusters = 0;
   for (int64_t gpc : {18, 18, 18, 18, 16, 16, 14, 14})
     clusters += gpc / s.getClusterSize();

@@ -15,16 +15,23 @@ constexpr double kAtomBytes = 32;
 /// of gelu(gate) * up, and of one that is quantized in blocks.
 constexpr double kLaneExpansion = 60, kActivation = 20, kBlockCodes = 16;
 
-/// Rows that the stages of a tile hold, and bytes of each.
+/// Bytes that a block loads for a stage: weights, and rows. Of a pair each has
+/// one half of the rows on N, with the scales of both.
 struct Sides {
-  double weights, weightBytes, rows, rowBytes;
+  double weights, rows;
 };
 
 Sides getSides(const GemmSchedule &s, const GemmShape &shape) {
   double scales = shape.scaleBlock ? shape.getTileK() / shape.scaleBlock : 0;
-  return {double((s.swapped ? s.tileM : s.tileN) * shape.products),
-          shape.getWeightBytes() + scales,
-          double(s.swapped ? s.tileN : s.tileM), shape.getRowBytes() + scales};
+  double bytesOfWeight = shape.getWeightBytes(),
+         bytesOfRow = shape.getRowBytes();
+  auto onM = [&](double bytes) { return s.tileM * (bytes + scales); };
+  auto onN = [&](double bytes) {
+    return s.getLoadedN() * bytes + s.tileN * scales;
+  };
+  double weights = s.swapped ? onM(bytesOfWeight) : onN(bytesOfWeight);
+  return {weights * shape.products,
+          s.swapped ? onN(bytesOfRow) : onM(bytesOfRow)};
 }
 
 /// Clocks and shared memory of the matrix unit: instructions of 64 rows on
@@ -36,16 +43,18 @@ void countProducts(const GemmSchedule &s, const GemmShape &shape,
   double count = divideCeil(s.tileM, int64_t(rows)) * shape.products *
                  shape.getRowBytes() / kAtomBytes;
   work.tensorClocks = count * rows * s.tileN * 16 / machine.f16PerClock;
-  double read = s.tileN + (shape.expandedBytes ? 0 : rows);
-  work.sharedBytes += count * read * kAtomBytes;
+  // Blackwell reads A once for all products that have the same.
+  double readA = shape.expandedBytes                ? 0
+                 : shape.tensorMemory && !s.swapped ? rows / shape.products
+                                                    : rows;
+  work.sharedBytes += count * (s.getLoadedN() + readA) * kAtomBytes;
 }
 
 void countLoads(const GemmSchedule &s, const GemmShape &shape, TileWork &work) {
   Sides sides = getSides(s, shape);
-  double weights = sides.weights * sides.weightBytes,
-         rows = sides.rows * sides.rowBytes;
+  double weights = sides.weights, rows = sides.rows;
   // Blocks along M of a cluster share what lies on N, and reverse.
-  double sharing[] = {double(s.clusterN), double(s.clusterM)};
+  double sharing[] = {double(s.clusterN), s.pair ? 1 : double(s.clusterM)};
   work.l2Bytes = weights / sharing[!s.swapped] + rows / sharing[s.swapped];
   work.sharedBytes += weights + rows;
   if (shape.expandedBytes)

@@ -64,11 +64,11 @@ protected:
   virtual void writeSetUp() {}
   virtual void writeBegin() {}
   virtual void writeEnd() {}
+  void writeClusterBarrier(bool aligned);
 
 private:
   void writeThreads();
   void writeBarriers();
-  void writeClusterBarrier(bool aligned);
   mlir::LogicalResult writeOutside();
   void writeRegisters(tile::RoleOp role);
   mlir::LogicalResult writeRoles();

@@ -43,6 +43,9 @@ void Rings::findTargets(Ring &ring) {
                      ? LLVM::ConstantOp::create(code, code.getI1Type(), 1)
                      : code.less(lane, targets);
   ring.empties = empties;
+  if (layout.pair)
+    ring.empties =
+        NVVM::MapaOp::create(code, code.pointer(7), empties, code.get(0));
   if (targets == 1)
     return;
   Int blocksM = kernel.getBlocks(0), first = kernel.getFirstOfSlice();
@@ -71,6 +74,18 @@ Value Rings::getFullBarrier(Ring &ring) {
                  code.shl(ring.stage, 3));
 }
 
+/// As an address of shared memory of the cluster, which are addresses of one's
+/// own, too.
+Value Rings::getLoadBarrier(Ring &ring) {
+  Value barrier = getFullBarrier(ring);
+  if (!ring.layout->pair)
+    return barrier;
+  Value first =
+      NVVM::MapaOp::create(code, code.pointer(7), barrier, code.get(0));
+  Value address = LLVM::PtrToIntOp::create(code, code.i32(), first);
+  return LLVM::IntToPtrOp::create(code, code.pointer(3), address);
+}
+
 Value Rings::getEmptyBarrier(Ring &ring) {
   return code.at(code.at(kernel.memory, ring.layout->empty),
                  code.shl(ring.stage, 3));
@@ -87,11 +102,26 @@ void Rings::waitFor(Ring &ring, int64_t barriers) {
 
 void Rings::awaitEmpty(Ring &ring) { waitFor(ring, ring.layout->empty); }
 
+/// In a pair, block 0 expects what both load.
 void Rings::acquire(Ring &ring) {
   awaitEmpty(ring);
-  NVVM::MBarrierArriveExpectTxOp::create(
-      code, Type(), getFullBarrier(ring), code.get(ring.layout->loadBytes),
-      NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  int64_t bytes = ring.layout->loadBytes * (ring.layout->pair ? 2 : 1);
+  auto expect = [&] {
+    NVVM::MBarrierArriveExpectTxOp::create(
+        code, Type(), getFullBarrier(ring), code.get(bytes),
+        NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  };
+  if (ring.layout->pair)
+    code.when(code.equal(kernel.threads.rank, 0), expect);
+  else
+    expect();
+}
+
+void Rings::drain(Ring &ring) {
+  for (int64_t i = 0; i < ring.layout->stages; ++i) {
+    awaitEmpty(ring);
+    advance(ring);
+  }
 }
 
 void Rings::publishByWarp(Ring &ring) {

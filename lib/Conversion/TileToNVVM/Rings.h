@@ -35,6 +35,8 @@ public:
   Slot getSlot(mlir::Value ring, unsigned slot);
   mlir::Value getFullBarrier(Ring &ring);
   mlir::Value getEmptyBarrier(Ring &ring);
+  /// What copies into the stage arrive at: in a pair, block 0's.
+  mlir::Value getLoadBarrier(Ring &ring);
 
   void acquire(Ring &ring);
   /// Waits only: for stages that no copy fills.
@@ -54,6 +56,9 @@ public:
   /// All of them were waited for. (A wait for fewer behind that one makes ptxas
   /// think that some are under way.)
   void forgetProducts();
+
+  /// Waits until nobody reads any stage.
+  void drain(Ring &ring);
 
   /// Goes by the stages of `tiles` other rounds of `loop`, which other teams
   /// take.

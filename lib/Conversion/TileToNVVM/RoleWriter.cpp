@@ -19,7 +19,11 @@ LogicalResult RoleWriter::write() {
   if (!isSingle)
     return writeBody();
   LogicalResult result = success();
-  code.when(code.equal(kernel.threads.warp, op.getFirstWarp()), [&] {
+  Value isRole = code.equal(kernel.threads.warp, op.getFirstWarp());
+  if (isOfFirstBlock())
+    isRole =
+        LLVM::AndOp::create(code, isRole, code.equal(kernel.threads.rank, 0));
+  code.when(isRole, [&] {
     Value elected = NVVM::ElectSyncOp::create(code, code.getI1Type(), Value());
     code.when(elected, [&] { result = writeBody(); });
   });
@@ -74,6 +78,11 @@ LogicalResult RoleWriter::writeLoad(tile::LoadOp load) {
   SmallVector<Value> coords;
   for (auto [coord, extent] : llvm::zip(load.getCoords(), extents))
     coords.push_back(code.get(code.mul(getInt(coord), extent)));
+  if (load.getHalf()) {
+    Int half = code.add(code.mul(getInt(load.getCoords()[0]), 2),
+                        kernel.threads.rankM);
+    coords[0] = code.get(code.mul(half, extents[0]));
+  }
   Int offset = code.add(code.mul(slot.stage, slot.ring->layout->stageBytes),
                         slot.offset);
   Box box = getLoadBox(load);
@@ -95,11 +104,15 @@ LogicalResult RoleWriter::writeLoad(tile::LoadOp load) {
   }
   Value target = LLVM::AddrSpaceCastOp::create(code, code.pointer(7),
                                                code.at(kernel.memory, offset));
+  auto group = kernel.shared.pair
+                   ? NVVM::CTAGroupKindAttr::get(code.getContext(),
+                                                 NVVM::CTAGroupKind::CTA_2)
+                   : NVVM::CTAGroupKindAttr();
   std::reverse(coords.begin(), coords.end());
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
       code, target, kernel.params.getMap(load.getSource(), box), coords,
-      rings.getFullBarrier(*slot.ring), ValueRange(), mask, Value(),
-      NVVM::TMALoadMode::TILE, false, NVVM::CTAGroupKindAttr(), Value());
+      rings.getLoadBarrier(*slot.ring), ValueRange(), mask, Value(),
+      NVVM::TMALoadMode::TILE, false, group, Value());
   return success();
 }
 

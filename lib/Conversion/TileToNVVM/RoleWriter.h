@@ -21,6 +21,8 @@ public:
 protected:
   /// Ops of the target, the others by `writeCommon`.
   virtual mlir::LogicalResult writeOp(mlir::Operation *op) = 0;
+  /// Only block 0 of a cluster does it.
+  virtual bool isOfFirstBlock() { return false; }
   /// Behind the last op, before the role's memory goes away.
   virtual void writeEnd() {}
 

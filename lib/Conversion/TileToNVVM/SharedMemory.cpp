@@ -44,7 +44,7 @@ static RingLayout getLayout(tile::RingType type, int64_t begin) {
 }
 
 /// Reading roles, and which loads are for other blocks, too.
-static void addUsers(RingLayout &ring, Value value) {
+static void addUsers(RingLayout &ring, Value value, tile::KernelOp kernel) {
   llvm::SmallPtrSet<Operation *, 4> roles;
   for (Operation *user : value.getUsers()) {
     if (isa<tile::WaitOp>(user))
@@ -58,20 +58,24 @@ static void addUsers(RingLayout &ring, Value value) {
         if (auto multicast = load.getMulticast())
           ring.multicast[unsigned(*multicast)] = true;
   }
+  // Accumulators of a pair are empty when both blocks have read theirs.
+  auto type = cast<tile::RingType>(value.getType());
+  ring.pair = kernel.getPair();
+  int64_t blocks = ring.pair && type.isTensorMemory() ? 2 : 1;
   for (Operation *op : roles) {
     auto role = cast<tile::RoleOp>(op);
-    ring.readers += isSingleThread(role) ? 1 : role.getTeamWarps();
+    ring.readers += blocks * (isSingleThread(role) ? 1 : role.getTeamWarps());
   }
 }
 
-SharedMemory::SharedMemory(tile::KernelOp kernel) {
+SharedMemory::SharedMemory(tile::KernelOp kernel) : pair(kernel.getPair()) {
   // As KernelOp::getSharedBytes counts it.
   constexpr int64_t kAlignment = 1024;
   for (auto ring : kernel.getBody().front().getOps<tile::RingOp>()) {
     tile::RingType type = ring.getRing().getType();
     bytes = llvm::alignTo(bytes, kAlignment);
     RingLayout layout = getLayout(type, bytes);
-    addUsers(layout, ring.getRing());
+    addUsers(layout, ring.getRing(), kernel);
     rings.insert({ring.getRing(), layout});
     bytes += type.getSharedBytes();
   }
@@ -97,7 +101,8 @@ SharedMemory::SharedMemory(tile::KernelOp kernel) {
 }
 
 bool SharedMemory::usesOtherBlocks() const {
-  return !reductions.empty() || llvm::any_of(rings, [](const auto &entry) {
-    return entry.second.multicast[0] || entry.second.multicast[1];
-  });
+  return pair || !reductions.empty() ||
+         llvm::any_of(rings, [](const auto &entry) {
+           return entry.second.multicast[0] || entry.second.multicast[1];
+         });
 }

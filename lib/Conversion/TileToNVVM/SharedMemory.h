@@ -23,6 +23,9 @@ struct RingLayout {
   int64_t readers = 0;
   /// Arrivals that make it full.
   int64_t writers = 1;
+  /// Of two blocks that multiply together: stages in shared memory are full in
+  /// block 0 when both have theirs, accumulators are empty there.
+  bool pair = false;
 };
 
 struct SharedMemory {
@@ -35,6 +38,8 @@ struct SharedMemory {
   /// Where the address of the block's tensor memory is, if it has some.
   int64_t tensorAddress = -1;
   int64_t bytes = 0;
+  /// Blocks multiply in pairs (tile.kernel).
+  bool pair = false;
   /// Blocks of the cluster write into each other's memory.
   bool usesOtherBlocks() const;
 };

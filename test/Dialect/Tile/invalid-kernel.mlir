@@ -469,3 +469,29 @@ tile.kernel @fills_in_turns target "sm_90a" grid 1 (%a: memref<64x128xf8E4M3FN>)
     }
   }
 }
+
+// -----
+// expected-error @below {{a pair of blocks is a cluster of [2, 1] on a target with tensor memory}}
+tile.kernel @k target "sm_90a" grid 2 cluster [2, 1] pair (%m: memref<64x128xi8>) {}
+
+// -----
+// expected-error @below {{a pair of blocks is a cluster of [2, 1] on a target with tensor memory}}
+tile.kernel @k target "sm_110a" grid 4 cluster [4, 1] pair (%m: memref<64x128xi8>) {}
+
+// -----
+!s = !tile.slot<64x128xi8>
+!r = !tile.ring<2, !s>
+tile.kernel @k target "sm_110a" grid 2 cluster [2, 1] (%m: memref<64x128xi8>) {
+  %i = arith.constant 0 : index
+  %r = tile.ring : !r
+  tile.role @load warps 1 {
+    %s = tile.acquire %r : !r
+    // expected-error @below {{one half for each block, in a kernel whose blocks are no pairs}}
+    tile.load %m[%i, %i] to %s half : memref<64x128xi8>, !s
+    tile.publish %r : !r
+  }
+  tile.role @read warps 1 {
+    %s = tile.wait %r : !r
+    tile.release %r : !r
+  }
+}

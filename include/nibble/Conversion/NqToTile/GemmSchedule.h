@@ -65,6 +65,8 @@ constexpr int64_t kSm90SharedBytes = 232448;
 /// the next one are under way.
 /// With " k4" behind it, clusters have 4 blocks along K, which do a tile
 /// together: each a slice of K, and then the epilogue of some of the columns.
+/// With " pair" behind it (Blackwell), the two blocks of a cluster along m
+/// multiply together: each loads one half of the rows of B (cta_group::2).
 ///
 /// With a "t" in front, operands are swapped: M are the columns of the result
 /// (the weights) and N its rows, which may be few or odd; stores transpose.
@@ -80,6 +82,7 @@ struct GemmSchedule {
   bool pingPong = false;
   bool late = false;
   int64_t splits = 1; ///< of K
+  bool pair = false;
 
   /// On Blackwell: stages of the ring of operands that are expanded.
   static constexpr int64_t kOperandStages = 3;
@@ -89,6 +92,8 @@ struct GemmSchedule {
   int64_t getSpan(const GemmShape &shape) const;
   /// Warpgroups that do one tile.
   int64_t getTeam() const { return pingPong ? 1 : warpgroups; }
+  /// Rows of the N side that a block loads.
+  int64_t getLoadedN() const { return pair ? tileN / 2 : tileN; }
   int64_t getClusterSize() const { return clusterM * clusterN * splits; }
   /// Columns of a tile that one block finishes.
   int64_t getPartN() const;

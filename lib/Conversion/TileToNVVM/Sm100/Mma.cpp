@@ -30,14 +30,15 @@ static int64_t getScalesPerStep(tile::MmaOp op) {
   return scales.getShape()[1] * stepK / op.getShapeA()[1];
 }
 
-static uint32_t getPlainDescriptor(tile::MmaOp op) {
+static uint32_t getPlainDescriptor(tile::MmaOp op, bool pair) {
   ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
-  return getProductForm(op.getElementA(), getElementB(op), shape[0], shape[1]);
+  return getProductForm(op.getElementA(), getElementB(op),
+                        shape[0] * (pair ? 2 : 1), shape[1]);
 }
 
 /// Kinds with block scales; `id` is the first of the 4 scales of a column that
 /// the instruction uses.
-static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id) {
+static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id, bool pair) {
   ArrayRef<int64_t> shape = op.getAcc().getType().getShape();
   auto scales = cast<tile::ScaleTileType>(op.getScales()[0].getType());
   bool isE8M0 = isa<Float8E8M0FNUType>(scales.getElement());
@@ -45,7 +46,8 @@ static uint32_t getScaledDescriptor(tile::MmaOp op, uint32_t id) {
   uint32_t a = packed ? 1 : getTypeCode(op.getElementA());
   uint32_t b = packed ? 1 : getTypeCode(getElementB(op));
   return id << 4 | a << 7 | b << 10 | uint32_t(shape[1] >> 3) << 17 |
-         uint32_t(isE8M0) << 23 | uint32_t(shape[0] >> 7) << 27 | id << 29;
+         uint32_t(isE8M0) << 23 | uint32_t(shape[0] >> 7) << (pair ? 28 : 27) |
+         id << 29;
 }
 
 LogicalResult Mma::check(tile::MmaOp op) {
@@ -79,55 +81,60 @@ Value Mma::getScale(const Scales &scales, int64_t group) {
   return kernel.getAddress(code.add(scales.column, group * 4 * scales.tiles));
 }
 
-static NVVM::Tcgen05MMACollectorOpAttr discard(Code &code) {
-  return NVVM::Tcgen05MMACollectorOpAttr::get(
-      code.getContext(), NVVM::Tcgen05MMACollectorOp::DISCARD);
-}
-
-/// 32 bytes of K are 8 columns.
-Acc Mma::multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b) {
-  Value target = kernel.getAddress(acc.column), adds = acc.adds;
-  tile::SlotType type = op.getB().getType();
-  for (int64_t bytes = 0; bytes < type.getRowBytes(); bytes += kStepBytes) {
-    sm100::multiply(code, op.getElementA(), target,
-                    kernel.getAddress(code.add(a, bytes / 4)),
-                    getDescriptor(b, type, bytes), getPlainDescriptor(op),
-                    adds);
-    adds = code.constant(code.getI1Type(), 1);
-  }
-  return {acc.column, adds};
-}
-
-Acc Mma::multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
-                  ArrayRef<Scales> scales) {
-  auto typeA = cast<tile::SlotType>(op.getA().getType());
+void Mma::multiplyScaled(const Product &product, int64_t bytes, Value left,
+                         Value right, Value adds, Collector keep) {
   MLIRContext *context = code.getContext();
-  Value target = kernel.getAddress(acc.column), adds = acc.adds;
+  int64_t perStep = getScalesPerStep(product.op),
+          first = bytes / kStepBytes * perStep;
+  auto kind = !isPacked(product.op) ? MMABlockScaleKind::MXF8F6F4
+              : perStep == 4        ? MMABlockScaleKind::MXF4NVF4
+                                    : MMABlockScaleKind::MXF4;
+  auto block = perStep == 4 ? NVVM::Tcgen05MMABlockScale::BLOCK16
+                            : NVVM::Tcgen05MMABlockScale::BLOCK32;
+  uint32_t form = getScaledDescriptor(product.op, first % 4, kernel.isPair());
+  NVVM::Tcgen05MMABlockScaleOp::create(
+      code, NVVM::MMABlockScaleKindAttr::get(context, kind),
+      getGroup(code, kernel.isPair()),
+      NVVM::Tcgen05MMABlockScaleAttr::get(context, block),
+      NVVM::Tcgen05MMACollectorOpAttr::get(context, keep),
+      kernel.getAddress(product.acc.column), left, right,
+      code.get(int32_t(form)), adds, getScale(product.scales[0], first / 4),
+      getScale(product.scales[1], first / 4));
+}
+
+/// 32 bytes of K, which are 8 columns where A is in tensor memory.
+void Mma::multiplyStep(const Product &product, int64_t bytes, Value adds,
+                       Collector keep) {
+  tile::MmaOp op = product.op;
+  auto typeA = dyn_cast<tile::SlotType>(op.getA().getType());
+  Value left = typeA
+                   ? getDescriptor(product.a, typeA, bytes)
+                   : kernel.getAddress(code.add(product.columnOfA, bytes / 4));
+  Value right = getDescriptor(product.b, op.getB().getType(), bytes);
+  if (!product.scales.empty())
+    return multiplyScaled(product, bytes, left, right, adds, keep);
+  sm100::multiply(code, op.getElementA(), kernel.getAddress(product.acc.column),
+                  left, right, getPlainDescriptor(op, kernel.isPair()), adds,
+                  kernel.isPair(), keep);
+}
+
+SmallVector<Acc> Mma::multiply(ArrayRef<Product> products) {
+  auto getKeep = [&](size_t i) {
+    return products.size() == 1       ? Collector::DISCARD
+           : i == 0                   ? Collector::FILL
+           : i + 1 == products.size() ? Collector::LASTUSE
+                                      : Collector::USE;
+  };
   Value always = code.constant(code.getI1Type(), 1);
-  int64_t perStep = scales.empty() ? 0 : getScalesPerStep(op);
-  for (int64_t bytes = 0; bytes < typeA.getRowBytes(); bytes += kStepBytes) {
-    Value left = getDescriptor(a, typeA, bytes),
-          right = getDescriptor(b, op.getB().getType(), bytes);
-    if (scales.empty()) {
-      sm100::multiply(code, op.getElementA(), target, left, right,
-                      getPlainDescriptor(op), adds);
-    } else {
-      int64_t first = bytes / kStepBytes * perStep;
-      auto kind = !isPacked(op)  ? MMABlockScaleKind::MXF8F6F4
-                  : perStep == 4 ? MMABlockScaleKind::MXF4NVF4
-                                 : MMABlockScaleKind::MXF4;
-      auto block = perStep == 4 ? NVVM::Tcgen05MMABlockScale::BLOCK16
-                                : NVVM::Tcgen05MMABlockScale::BLOCK32;
-      NVVM::Tcgen05MMABlockScaleOp::create(
-          code, NVVM::MMABlockScaleKindAttr::get(context, kind), oneBlock(code),
-          NVVM::Tcgen05MMABlockScaleAttr::get(context, block), discard(code),
-          target, left, right,
-          code.get(int32_t(getScaledDescriptor(op, first % 4))), adds,
-          getScale(scales[0], first / 4), getScale(scales[1], first / 4));
-    }
-    adds = always;
-  }
-  return {acc.column, adds};
+  tile::MmaOp op = products[0].op;
+  int64_t rowBytes = op.getB().getType().getRowBytes();
+  for (int64_t bytes = 0; bytes < rowBytes; bytes += kStepBytes)
+    for (auto [i, product] : llvm::enumerate(products))
+      multiplyStep(product, bytes, bytes ? always : product.acc.adds,
+                   getKeep(i));
+  return llvm::map_to_vector(products, [&](const Product &product) {
+    return Acc{product.acc.column, always};
+  });
 }
 
 /// Tiles of 128 x 4, each a descriptor without swizzle: 8 rows of 16 bytes are
@@ -150,7 +157,7 @@ Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
             code,
             NVVM::Tcgen05CpShapeAttr::get(context,
                                           NVVM::Tcgen05CpShape::SHAPE_32x128b),
-            oneBlock(code),
+            getGroup(code, kernel.isPair()),
             NVVM::Tcgen05CpMulticastAttr::get(context,
                                               NVVM::Tcgen05CpMulticast::WARPX4),
             NVVM::Tcgen05CpSrcFormatAttr(),

@@ -23,18 +23,26 @@ struct Scales {
   int64_t tiles = 1;
 };
 
-/// What tcgen05.mma issues for one tile.mma; by one thread.
+/// A tile.mma with its operands where they are now: A in shared memory, or in
+/// tensor memory from a column on; no scales, or those of A and of B.
+struct Product {
+  tile::MmaOp op;
+  Acc acc;
+  Slot a, b;
+  Int columnOfA = 0;
+  llvm::SmallVector<Scales, 2> scales;
+};
+
+/// What tcgen05.mma issues for products of one stage; by one thread.
 class Mma {
 public:
   explicit Mma(Sm100Kernel &kernel) : kernel(kernel), code(kernel.getCode()) {}
 
   /// Refuses what is not written.
   mlir::LogicalResult check(tile::MmaOp op);
-  /// Issues the products of a K block. `scales`: none, or of A and of B.
-  Acc multiply(tile::MmaOp op, const Acc &acc, const Slot &a, const Slot &b,
-               llvm::ArrayRef<Scales> scales);
-  /// The same with A in tensor memory, from a column on.
-  Acc multiply(tile::MmaOp op, const Acc &acc, Int a, const Slot &b);
+  /// Issues the products of a K block, which have the same A, in turn: the
+  /// tensor core reads a piece of A once for all of them. Gives the sums.
+  llvm::SmallVector<Acc> multiply(llvm::ArrayRef<Product> products);
   /// Copies the scales in slots to tensor memory.
   Scales copyScales(tile::ScalesOp op, llvm::ArrayRef<Slot> slots, Int from);
 
@@ -43,6 +51,10 @@ private:
   mlir::Value getDescriptor(const Slot &slot, tile::SlotType type,
                             int64_t bytes);
   mlir::Value getScale(const Scales &scales, int64_t group);
+  void multiplyStep(const Product &product, int64_t bytes, mlir::Value adds,
+                    Collector keep);
+  void multiplyScaled(const Product &product, int64_t bytes, mlir::Value left,
+                      mlir::Value right, mlir::Value adds, Collector keep);
 
   Sm100Kernel &kernel;
   Code &code;

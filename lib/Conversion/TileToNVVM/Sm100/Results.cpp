@@ -330,9 +330,11 @@ void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
   Int column = code.div(code.add(code.mul(n, tileColumns), first), block);
   int64_t columns = inTiles ? 4 * type.getDimSize(1) : type.getDimSize(1);
   Value isInside = code.less(code.add(column, count - 1), columns);
-  if (!inTiles)
-    isInside =
-        LLVM::AndOp::create(code, isInside, code.less(row, type.getDimSize(0)));
+  // The second tile of a pair may be behind the last 128 rows.
+  if (!inTiles || kernel.isPair())
+    isInside = LLVM::AndOp::create(
+        code, isInside,
+        code.less(row, type.getDimSize(0) * (inTiles ? 128 : 1)));
   SmallVector<Value> bytes;
   int64_t there = getColumns() / block;
   for (int64_t i = 0; i < count; ++i) {

@@ -47,6 +47,25 @@ LogicalResult Role::writeOp(Operation *inside) {
       .Default([&](Operation *other) { return writeCommon(other); });
 }
 
+/// Block 0 of a pair multiplies for both.
+bool Role::isOfFirstBlock() {
+  bool multiplies = false;
+  op.walk([&](tile::MmaOp) { multiplies = true; });
+  return kernel.isPair() && multiplies;
+}
+
+/// The products of block 0 of a pair read this block's stages, and say so
+/// here: not behind the end of the block.
+void Role::writeEnd() {
+  if (!kernel.isPair())
+    return;
+  for (auto ring : kernel.op.getBody().front().getOps<tile::RingOp>())
+    for (Operation *user : ring->getUsers())
+      if (isa<tile::AcquireOp>(user) && tile::getRole(user) == op &&
+          !isTensorMemory(ring.getRing()))
+        rings.drain(rings.get(ring.getRing()));
+}
+
 //===----------------------------------------------------------------------===//
 // Rings
 //===----------------------------------------------------------------------===//
@@ -98,7 +117,7 @@ void Role::publish(tile::PublishOp give) {
     return rings.publishByWarp(ring);
   }
   if (isTensorMemory(give.getRing()))
-    commit(code, rings.getFullBarrier(ring));
+    commit(code, rings.getFullBarrier(ring), kernel.isPair());
   rings.publish(ring);
 }
 
@@ -107,7 +126,7 @@ void Role::publish(tile::PublishOp give) {
 void Role::release(tile::ReleaseOp give) {
   Ring &ring = rings.get(give.getRing());
   if (isSingle) {
-    commit(code, rings.getEmptyBarrier(ring));
+    commit(code, rings.getEmptyBarrier(ring), kernel.isPair());
     return rings.publish(ring);
   }
   if (!isTensorMemory(give.getRing()))
@@ -145,20 +164,33 @@ LogicalResult Role::writeScales(tile::ScalesOp copy) {
   return success();
 }
 
-LogicalResult Role::writeMma(tile::MmaOp product) {
-  if (failed(mma.check(product)))
-    return failure();
-  SmallVector<Scales> factors;
-  for (Value operand : product.getScales())
-    factors.push_back(scales.find(operand)->second);
-  const Acc &acc = accs.find(product.getAcc())->second;
-  const Slot &right = slots.find(product.getB())->second;
-  auto left = operands.find(product.getA());
-  Acc sum = left != operands.end()
-                ? mma.multiply(product, acc, left->second, right)
-                : mma.multiply(product, acc, slots.find(product.getA())->second,
-                               right, factors);
-  accs[product.getResult()] = sum;
+Product Role::getProduct(tile::MmaOp op) {
+  Product product;
+  product.op = op;
+  product.acc = accs.find(op.getAcc())->second;
+  product.b = slots.find(op.getB())->second;
+  if (auto it = operands.find(op.getA()); it != operands.end())
+    product.columnOfA = it->second;
+  else
+    product.a = slots.find(op.getA())->second;
+  for (Value operand : op.getScales())
+    product.scales.push_back(scales.find(operand)->second);
+  return product;
+}
+
+/// With all that follow and have the same A.
+LogicalResult Role::writeMma(tile::MmaOp first) {
+  if (accs.contains(first.getResult()))
+    return success(); // written with the one before it
+  SmallVector<Product> products;
+  for (auto op = first; op && op.getA() == first.getA();
+       op = dyn_cast<tile::MmaOp>(op->getNextNode())) {
+    if (failed(mma.check(op)))
+      return failure();
+    products.push_back(getProduct(op));
+  }
+  for (auto [product, sum] : llvm::zip(products, mma.multiply(products)))
+    accs[product.op.getResult()] = sum;
   return success();
 }
 

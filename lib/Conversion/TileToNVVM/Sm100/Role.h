@@ -17,6 +17,8 @@ public:
 
 private:
   mlir::LogicalResult writeOp(mlir::Operation *op) override;
+  bool isOfFirstBlock() override;
+  void writeEnd() override;
   bool isTensorMemory(mlir::Value ring);
   void acquire(tile::AcquireOp op);
   void wait(tile::WaitOp op);
@@ -26,6 +28,7 @@ private:
   void addAccs(mlir::Value ring, mlir::ValueRange results);
   void writeExpand(tile::ExpandIntoOp op);
   mlir::LogicalResult writeScales(tile::ScalesOp op);
+  Product getProduct(tile::MmaOp op);
   mlir::LogicalResult writeMma(tile::MmaOp op);
   mlir::LogicalResult writeStore(mlir::Operation *store);
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);

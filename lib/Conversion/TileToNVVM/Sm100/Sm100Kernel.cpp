@@ -48,7 +48,7 @@ void Sm100Kernel::writeSetUp() {
   if (!tensor.columns)
     return;
   Code &c = getCode();
-  whenAllocator([&] { allocate(c, getSlot(), tensor.columns); });
+  whenAllocator([&] { allocate(c, getSlot(), tensor.columns, isPair()); });
   fence(c, /*after=*/false);
 }
 
@@ -67,9 +67,12 @@ void Sm100Kernel::writeEnd() {
   Code &c = getCode();
   fence(c, /*after=*/false);
   NVVM::SyncWarpOp::create(c, c.get(-1));
-  NVVM::Barrier0Op::create(c);
+  if (isPair())
+    writeClusterBarrier(/*aligned=*/false);
+  else
+    NVVM::Barrier0Op::create(c);
   fence(c, /*after=*/true);
-  whenAllocator([&] { release(c, getColumn(0), tensor.columns); });
+  whenAllocator([&] { release(c, getColumn(0), tensor.columns, isPair()); });
 }
 
 LogicalResult Sm100Kernel::writeRole(tile::RoleOp role) {

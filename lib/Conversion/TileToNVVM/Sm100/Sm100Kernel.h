@@ -26,6 +26,8 @@ public:
   Int getColumn(Int column, Int lanes = 0);
   /// The same as a pointer.
   mlir::Value getAddress(Int column);
+  /// Blocks multiply in pairs.
+  bool isPair() { return shared.pair; }
 
   TensorMemory tensor;
 

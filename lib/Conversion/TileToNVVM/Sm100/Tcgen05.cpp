@@ -10,23 +10,25 @@ using namespace nibble;
 using namespace nibble::sm100;
 using NVVM::Tcgen05MMAKind;
 
-NVVM::CTAGroupKindAttr sm100::oneBlock(Code &code) {
+NVVM::CTAGroupKindAttr sm100::getGroup(Code &code, bool pair) {
   return NVVM::CTAGroupKindAttr::get(code.getContext(),
-                                     NVVM::CTAGroupKind::CTA_1);
+                                     pair ? NVVM::CTAGroupKind::CTA_2
+                                          : NVVM::CTAGroupKind::CTA_1);
 }
 
 //===----------------------------------------------------------------------===//
 // Tensor memory
 //===----------------------------------------------------------------------===//
 
-void sm100::allocate(Code &code, Value slot, int64_t columns) {
-  NVVM::Tcgen05AllocOp::create(code, slot, code.get(columns), oneBlock(code));
-  NVVM::Tcgen05RelinquishAllocPermitOp::create(code, oneBlock(code));
+void sm100::allocate(Code &code, Value slot, int64_t columns, bool pair) {
+  auto group = getGroup(code, pair);
+  NVVM::Tcgen05AllocOp::create(code, slot, code.get(columns), group);
+  NVVM::Tcgen05RelinquishAllocPermitOp::create(code, group);
 }
 
-void sm100::release(Code &code, Int address, int64_t columns) {
+void sm100::release(Code &code, Int address, int64_t columns, bool pair) {
   NVVM::Tcgen05DeallocOp::create(code, getPointer(code, address),
-                                 code.get(columns), oneBlock(code));
+                                 code.get(columns), getGroup(code, pair));
 }
 
 Value sm100::getPointer(Code &code, Int address) {
@@ -106,19 +108,20 @@ uint64_t sm100::getMatrixForm(int64_t swizzle, int64_t stride,
 }
 
 void sm100::multiply(Code &code, Type elementA, Value target, Value left,
-                     Value right, uint32_t form, Value adds) {
+                     Value right, uint32_t form, Value adds, bool pair,
+                     Collector keep) {
   auto kind = elementA.getIntOrFloatBitWidth() == 8 ? Tcgen05MMAKind::F8F6F4
                                                     : Tcgen05MMAKind::F16;
-  auto discard = NVVM::Tcgen05MMACollectorOpAttr::get(
-      code.getContext(), NVVM::Tcgen05MMACollectorOp::DISCARD);
   NVVM::Tcgen05MMAOp::create(
       code, NVVM::Tcgen05MMAKindAttr::get(code.getContext(), kind),
-      oneBlock(code), discard, UnitAttr(), target, left, right,
-      code.get(int32_t(form)), adds, Value(), Value());
+      getGroup(code, pair),
+      NVVM::Tcgen05MMACollectorOpAttr::get(code.getContext(), keep), UnitAttr(),
+      target, left, right, code.get(int32_t(form)), adds, Value(), Value());
 }
 
-void sm100::commit(Code &code, Value barrier) {
-  NVVM::Tcgen05CommitOp::create(code, barrier, Value(), oneBlock(code));
+void sm100::commit(Code &code, Value barrier, bool pair) {
+  Value blocks = pair ? code.constant(code.i16(), 3) : Value();
+  NVVM::Tcgen05CommitOp::create(code, barrier, blocks, getGroup(code, pair));
 }
 
 void sm100::fence(Code &code, bool after) {

@@ -12,17 +12,18 @@ namespace nibble {
 namespace sm100 {
 using namespace tilecode;
 
-/// Of one block, not of a pair.
-mlir::NVVM::CTAGroupKindAttr oneBlock(Code &code);
+/// Of one block, or of a pair of blocks. A kernel has one of them everywhere
+/// (PTX ISA).
+mlir::NVVM::CTAGroupKindAttr getGroup(Code &code, bool pair);
 
 //===----------------------------------------------------------------------===//
 // Tensor memory
 //===----------------------------------------------------------------------===//
 
-/// By a whole warp; the address comes to `slot`, in shared memory. Nobody
-/// allocates again.
-void allocate(Code &code, mlir::Value slot, int64_t columns);
-void release(Code &code, Int address, int64_t columns);
+/// By a whole warp, of each block of a pair; the address comes to `slot`, in
+/// shared memory. Nobody allocates again.
+void allocate(Code &code, mlir::Value slot, int64_t columns, bool pair = false);
+void release(Code &code, Int address, int64_t columns, bool pair = false);
 /// An address, lane << 16 | column, as products want it.
 mlir::Value getPointer(Code &code, Int address);
 
@@ -54,13 +55,19 @@ uint32_t getProductForm(mlir::Type a, mlir::Type b, int64_t rows,
 /// one row's worth of columns to the next, if these lie together.
 uint64_t getMatrixForm(int64_t swizzle, int64_t stride, int64_t leading = 0);
 
+/// What an instruction does with the rows of A that the tensor core keeps:
+/// several in a row that have the same A read it once.
+using Collector = mlir::NVVM::Tcgen05MMACollectorOp;
+
 /// D (+)= A B of 32 bytes along K, kind f16 or f8f6f4; by one thread. `left`: a
 /// matrix descriptor or a pointer to tensor memory.
 void multiply(Code &code, mlir::Type elementA, mlir::Value target,
               mlir::Value left, mlir::Value right, uint32_t form,
-              mlir::Value adds);
-/// What this thread has issued so far arrives at the barrier when it is done.
-void commit(Code &code, mlir::Value barrier);
+              mlir::Value adds, bool pair = false,
+              Collector keep = Collector::DISCARD);
+/// What this thread has issued so far arrives at the barrier when it is done;
+/// in a pair, at the same one of both blocks.
+void commit(Code &code, mlir::Value barrier, bool pair = false);
 /// tcgen05.fence: before or after threads synchronize.
 void fence(Code &code, bool after);
 
