@@ -350,5 +350,26 @@ void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
     Value at = code.at(kernel.params.getPointer(store.getDest()),
                        getPlaceOfBlock(code, type, row, column));
     LLVM::StoreOp::create(code, vector, at, inTiles ? count : 1);
+    if (inTiles)
+      padBlocks(store, row, column, count);
+  });
+}
+
+/// Products read four scales at once: where no thread has the columns behind
+/// the last ones, who has the last block writes their zeros.
+void Results::padBlocks(tile::StoreBlocksOp store, Int row, Int column,
+                        int64_t count) {
+  MemRefType type = store.getDest().getType();
+  int64_t there = getColumns() / store.getBlock();
+  int64_t last = (there - 1) / count * count,
+          pad = llvm::alignTo(there, 4) - (last + count);
+  if (pad <= 0)
+    return;
+  auto zeros = VectorType::get(pad, code.getI8Type());
+  code.when(code.equal(column, last), [&] {
+    Value zero = LLVM::ConstantOp::create(code, zeros, code.getZeroAttr(zeros));
+    Value at = code.at(kernel.params.getPointer(store.getDest()),
+                       getPlaceOfBlock(code, type, row, last + count));
+    LLVM::StoreOp::create(code, zero, at, 1);
   });
 }

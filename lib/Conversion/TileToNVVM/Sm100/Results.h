@@ -55,6 +55,7 @@ private:
   mlir::Value getPanel(Target target, Int panel);
   void storeBlocks(tile::StoreBlocksOp store,
                    llvm::ArrayRef<mlir::Value> elements, Int first);
+  void padBlocks(tile::StoreBlocksOp store, Int row, Int column, int64_t count);
 
   Sm100Kernel &kernel;
   Code &code;
