@@ -227,7 +227,14 @@ Ref Decoder::value(const Operand &operand, unsigned bytes, bool wider) {
   default:
     error("expected a register or an immediate");
   }
-  if (const Register *reg = find(operand.text)) {
+  const Register *reg = find(operand.text);
+  Special which = reg ? Special::None : parseSpecial(operand.text);
+  // ptxas reads some; what it makes of them is not documented.
+  if (operand.offset && (reg || which != Special::None))
+    error("adds " + std::to_string(operand.offset) + " to register " +
+          std::string(operand.text) +
+          " where a value stands; only addresses in brackets may");
+  if (reg) {
     unsigned have = std::max(2u, ptx::bitsOf(reg->type) / 8);
     if (reg->pred >= 0 || have < bytes || (have > bytes && !wider))
       error("register " + std::string(operand.text) + " has " +
@@ -235,7 +242,6 @@ Ref Decoder::value(const Operand &operand, unsigned bytes, bool wider) {
             std::to_string(8 * bytes));
     return reg->ref;
   }
-  Special which = parseSpecial(operand.text);
   if (which != Special::None)
     return special(which, 0, bytes);
   if (int64_t offset = localOffset(operand.text); offset >= 0) {

@@ -281,6 +281,16 @@ std::string errorOf(const std::string &instruction,
 const char *const kOperands = " {%o0, %o1, %o2, %o3}, {%i0, %i1, %i2, %i3}, "
                               "{%i0, %i1}, {%i0, %i1, %i2, %i3};\n";
 
+/// ptxas reads it; the emulator would lose the sum.
+TEST(Mma, RefusesSumsWhereValuesStand) {
+  EXPECT_NE(errorOf("add.u32 %o0, %i0+4, %i1;\n")
+                .find("adds 4 to register %i0 where a value stands"),
+            std::string::npos);
+  EXPECT_NE(
+      errorOf("mov.u32 %o0, %laneid+4;\n").find("adds 4 to register %laneid"),
+      std::string::npos);
+}
+
 TEST(Mma, RefusesByNameWhatItDoesNotHave) {
   struct {
     const char *modifiers, *message;

@@ -61,20 +61,26 @@ LogicalResult Mma::check(tile::MmaOp op) {
   return success();
 }
 
-Int Mma::getAddress(const Slot &slot, int64_t bytes) {
-  Value base = LLVM::PtrToIntOp::create(code, code.i32(), kernel.memory);
-  Int address = code.add(code.shr(base, 4), (slot.offset + bytes) >> 4);
-  return code.add(address,
-                  code.mul(slot.stage, slot.ring->layout->stageBytes >> 4));
+/// Descriptors of a stage differ by what is added to their first one: one
+/// instruction, as text, since LLVM would put address and form together anew
+/// for each, or write a sum where tcgen05.mma takes a register.
+Value Mma::getDescriptor(const Slot &slot, uint64_t form, int64_t bytes) {
+  Value memory = LLVM::PtrToIntOp::create(code, code.i32(), kernel.memory);
+  Int stage =
+      code.add(code.shr(memory, 4),
+               code.mul(slot.stage, slot.ring->layout->stageBytes >> 4));
+  Value first = LLVM::OrOp::create(code, code.extend64(stage),
+                                   code.constant(code.i64(), int64_t(form)));
+  std::string more = std::to_string((slot.offset + bytes) >> 4);
+  return code.emitAsm("add.s64 $0, $1, " + more + ";", "=l,l", {code.i64()},
+                      {first}, /*hasEffects=*/false)[0];
 }
 
 /// Rows of the swizzle's bytes, 8 of them one behind the other; K is
 /// contiguous.
-Value Mma::getDescriptor(const Slot &slot, tile::SlotType type, int64_t bytes) {
+Value Mma::getMatrix(const Slot &slot, tile::SlotType type, int64_t bytes) {
   int64_t swizzle = type.getSwizzle();
-  uint64_t fixed = getMatrixForm(swizzle, 8 * swizzle);
-  return LLVM::OrOp::create(code, code.extend64(getAddress(slot, bytes)),
-                            code.constant(code.i64(), int64_t(fixed)));
+  return getDescriptor(slot, getMatrixForm(swizzle, 8 * swizzle), bytes);
 }
 
 Value Mma::getScale(const Scales &scales, int64_t group) {
@@ -108,9 +114,9 @@ void Mma::multiplyStep(const Product &product, int64_t bytes, Value adds,
   tile::MmaOp op = product.op;
   auto typeA = dyn_cast<tile::SlotType>(op.getA().getType());
   Value left = typeA
-                   ? getDescriptor(product.a, typeA, bytes)
+                   ? getMatrix(product.a, typeA, bytes)
                    : kernel.getAddress(code.add(product.columnOfA, bytes / 4));
-  Value right = getDescriptor(product.b, op.getB().getType(), bytes);
+  Value right = getMatrix(product.b, op.getB().getType(), bytes);
   if (!product.scales.empty())
     return multiplyScaled(product, bytes, left, right, adds, keep);
   sm100::multiply(code, op.getElementA(), kernel.getAddress(product.acc.column),
@@ -141,7 +147,7 @@ SmallVector<Acc> Mma::multiply(ArrayRef<Product> products) {
 /// 128 bytes apart. Tiles of rows are side by side in tensor memory.
 Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
   MLIRContext *context = code.getContext();
-  const uint64_t fixed = getMatrixForm(/*swizzle=*/16, 128);
+  const uint64_t form = getMatrixForm(/*swizzle=*/16, 128);
   Int begin = kernel.tensor.scales.lookup(op);
   int64_t tiles = op.getRowTiles(),
           along = op.getResult().getType().getShape()[1] / 4, row = 0;
@@ -149,10 +155,8 @@ Scales Mma::copyScales(tile::ScalesOp op, ArrayRef<Slot> slots, Int from) {
     int64_t rows = cast<tile::SlotType>(value.getType()).getShape()[0];
     for (int64_t r = 0; r < rows; ++r, ++row)
       for (int64_t k = 0; k < along; ++k) {
-        Int address = getAddress(slot, (r * along + k) * kScaleTileBytes);
         Value descriptor =
-            LLVM::OrOp::create(code, code.extend64(address),
-                               code.constant(code.i64(), int64_t(fixed)));
+            getDescriptor(slot, form, (r * along + k) * kScaleTileBytes);
         NVVM::Tcgen05CpOp::create(
             code,
             NVVM::Tcgen05CpShapeAttr::get(context,

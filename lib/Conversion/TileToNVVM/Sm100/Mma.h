@@ -47,9 +47,8 @@ public:
   Scales copyScales(tile::ScalesOp op, llvm::ArrayRef<Slot> slots, Int from);
 
 private:
-  Int getAddress(const Slot &slot, int64_t bytes);
-  mlir::Value getDescriptor(const Slot &slot, tile::SlotType type,
-                            int64_t bytes);
+  mlir::Value getDescriptor(const Slot &slot, uint64_t form, int64_t bytes);
+  mlir::Value getMatrix(const Slot &slot, tile::SlotType type, int64_t bytes);
   mlir::Value getScale(const Scales &scales, int64_t group);
   void multiplyStep(const Product &product, int64_t bytes, mlir::Value adds,
                     Collector keep);

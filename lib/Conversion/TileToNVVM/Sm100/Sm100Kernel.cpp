@@ -11,6 +11,9 @@ using namespace mlir;
 using namespace nibble;
 using namespace nibble::sm100;
 
+/// Of a multiprocessor.
+static constexpr int64_t kTensorColumns = 512;
+
 TensorMemory::TensorMemory(tile::KernelOp kernel) {
   int64_t next = 0;
   for (auto ring : kernel.getBody().front().getOps<tile::RingOp>()) {
@@ -57,7 +60,9 @@ void Sm100Kernel::writeBegin() {
     return;
   Code &c = getCode();
   fence(c, /*after=*/true);
-  base = Value(LLVM::LoadOp::create(c, c.i32(), getSlot()));
+  // All there are begin at the first: addresses are constants then.
+  if (tensor.columns < kTensorColumns)
+    base = Value(LLVM::LoadOp::create(c, c.i32(), getSlot()));
 }
 
 /// Threads that did a role alone meet their warps first.
