@@ -188,20 +188,24 @@ LogicalResult PublishOp::verify() {
                        << ", or of another type";
 }
 
-/// A tensor map can describe `type`: row-major, pitches of 16 bytes, elements
-/// as in the box.
+/// A tensor map can describe `type`: the last dimension contiguous, pitches of
+/// 16 bytes, elements as in the box.
 static LogicalResult verifyMap(Operation *op, MemRefType type, int64_t rank,
                                int64_t coords, Type element, Type box) {
   if (type.getRank() != rank || coords != rank ||
       type.getElementType() != element)
     return op->emitOpError() << "box " << box << " at " << coords
                              << " coordinates does not match " << type;
-  if (!type.getLayout().isIdentity())
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(type.getStridesAndOffset(strides, offset)) || offset != 0 ||
+      strides.back() != 1)
     return op->emitOpError() << type << " is not row-major";
-  int64_t pitch = type.getShape().back() * element.getIntOrFloatBitWidth();
-  if (rank > 1 && pitch % 128)
-    return op->emitOpError() << "rows of " << type << " are " << pitch
-                             << " bits apart; TMA wants multiples of 16 bytes";
+  for (int64_t stride : ArrayRef(strides).drop_back())
+    if (int64_t pitch = stride * element.getIntOrFloatBitWidth(); pitch % 128)
+      return op->emitOpError()
+             << "rows of " << type << " are " << pitch
+             << " bits apart; TMA wants multiples of 16 bytes";
   return success();
 }
 

@@ -113,6 +113,19 @@ private:
     return success();
   }
 
+  /// Ports of candidates are stored as their kernels want them: larger, where
+  /// the layout has gaps. Without scales they are elements in a row then.
+  static void addGaps(RankedTensorType type, rt::PortDesc &port) {
+    nq::LayoutAttr layout = nq::getLayout(type);
+    if (!layout)
+      return;
+    int64_t stored = layout.getStorageSize(type.getShape());
+    if (nq::getScaledElement(type))
+      port.byteSize = nq::getStorageRegions(type).total;
+    else if (stored != type.getNumElements())
+      port.shape = {stored};
+  }
+
   rt::PortDesc getPort(func::FuncOp entry, unsigned i, bool isInput) {
     auto attrs = isInput ? entry.getArgAttrDict(i) : entry.getResultAttrDict(i);
     auto get = [&](StringRef name) {
@@ -125,6 +138,7 @@ private:
     port.name = get(kNameAttr).str();
     port.dtype = getRuntimeType(type, get(kDtypeAttr));
     port.shape = shapeOf(type);
+    addGaps(type, port);
     return port;
   }
 

@@ -431,6 +431,16 @@ static nq::RequiredLayouts getPromotedOperands(nq::RegionOp region) {
 static nq::RequiredLayouts getBlockScaledOperands(nq::RegionOp region) {
   return getOperandLayouts(region, getBlockScaledLayout);
 }
+/// Codes of 8 bits, next to weights of 8 or 4 bits.
+static nq::RequiredLayouts getMx8Operands(nq::RegionOp region) {
+  nq::RequiredLayouts layouts = getOperandLayouts(region, getBlockScaledLayout);
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    if (p.b == Format::Mxfp4)
+      require(layouts, op.getB(), getRightDims(op), getSpreadLayout);
+  }
+  return layouts;
+}
 
 //===----------------------------------------------------------------------===//
 // Tables
@@ -444,7 +454,7 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
       {"gemm.tcgen05.mxf4", F, "gemm", MathFormat::FP4, Fidelity::Native,
        whyNotMxfp4, getBlockScaledOperands},
       {"gemm.tcgen05.mxf8f6f4", F, "gemm", MathFormat::FP8, Fidelity::Native,
-       whyNotMxfp8, getBlockScaledOperands},
+       whyNotMxfp8, getMx8Operands},
       {"gemm.tcgen05.f8f6f4", F, "gemm", MathFormat::FP8, Fidelity::Native,
        whyNotFp8, getKMajorOperands},
       {"gemm.tcgen05.f8f6f4.block128", F, "gemm", MathFormat::FP8,

@@ -8,8 +8,9 @@ using namespace mlir;
 using namespace nibble;
 
 /// Row pitch in bytes must be a multiple of this (cuTensorMapEncodeTiled:
-/// globalStrides).
-static constexpr int64_t kPitchBytes = 16;
+/// globalStrides), and of codes of 4 bits that are spread (16U4_ALIGN16B) a
+/// multiple of so many codes (globalDim).
+static constexpr int64_t kPitchBytes = 16, kSpreadCodes = 128;
 
 static unsigned getCodeBits(RankedTensorType type) {
   if (nq::ScaledType scaled = nq::getScaledElement(type))
@@ -49,10 +50,10 @@ static SmallVector<int64_t> getLeading(int64_t rank, MatrixDims dims) {
   return leading;
 }
 
+/// Rows of multiples of `pitch` elements.
 static nq::LayoutAttr getKMajor(RankedTensorType type, MatrixDims dims,
-                                nq::LayoutAttr scales) {
+                                nq::LayoutAttr scales, int64_t pitch) {
   int64_t rank = type.getRank();
-  int64_t pitch = kPitchBytes * 8 / getCodeBits(type);
   bool pads = type.getDimSize(dims.k) % pitch != 0;
   bool inOrder = dims.k == rank - 1 && dims.row == rank - 2;
   if (!pads && inOrder && !scales)
@@ -70,8 +71,12 @@ static nq::LayoutAttr getKMajor(RankedTensorType type, MatrixDims dims,
   return digits.build(type.getContext(), order, scales);
 }
 
+static int64_t getPitch(RankedTensorType type) {
+  return kPitchBytes * 8 / getCodeBits(type);
+}
+
 nq::LayoutAttr nibble::getKMajorLayout(RankedTensorType type, MatrixDims dims) {
-  return getKMajor(type, dims, {});
+  return getKMajor(type, dims, {}, getPitch(type));
 }
 
 nq::LayoutAttr nibble::getKMajorScalesLayout(RankedTensorType type,
@@ -83,11 +88,11 @@ nq::LayoutAttr nibble::getKMajorScalesLayout(RankedTensorType type,
   return getKMajor(
       type, dims,
       digits.build(type.getContext(),
-                   {digits.number(dims.k, 0), digits.number(dims.row, 0)}, {}));
+                   {digits.number(dims.k, 0), digits.number(dims.row, 0)}, {}),
+      getPitch(type));
 }
 
-nq::LayoutAttr nibble::getBlockScaledLayout(RankedTensorType type,
-                                            MatrixDims dims) {
+static nq::LayoutAttr getScaleTiles(RankedTensorType type, MatrixDims dims) {
   int64_t rank = type.getRank();
   Digits digits(rank);
   digits.tiles[dims.row] = {4, 32};
@@ -98,5 +103,14 @@ nq::LayoutAttr nibble::getBlockScaledLayout(RankedTensorType type,
   order.append({digits.number(dims.row, 0), digits.number(dims.k, 0),
                 digits.number(dims.row, 2), digits.number(dims.row, 1),
                 digits.number(dims.k, 1)});
-  return getKMajor(type, dims, digits.build(type.getContext(), order, {}));
+  return digits.build(type.getContext(), order, {});
+}
+
+nq::LayoutAttr nibble::getBlockScaledLayout(RankedTensorType type,
+                                            MatrixDims dims) {
+  return getKMajor(type, dims, getScaleTiles(type, dims), getPitch(type));
+}
+
+nq::LayoutAttr nibble::getSpreadLayout(RankedTensorType type, MatrixDims dims) {
+  return getKMajor(type, dims, getScaleTiles(type, dims), kSpreadCodes);
 }

@@ -13,6 +13,21 @@ static std::string formatError(double value) {
   return llvm::formatv("{0:e2}", value).str();
 }
 
+/// Nothing if all decisions are those of the reference.
+static void printFlips(const LayerReport &layer, llvm::raw_ostream &os) {
+  const CodeFlips &flips = *layer.flips;
+  if (flips.flippedCodes + flips.flippedScales == 0)
+    return;
+  os << llvm::formatv("codes of '{0}' that are others than in the reference: "
+                      "{1} of {2}, block scales {3} of {4}",
+                      layer.layer, flips.flippedCodes, flips.codes,
+                      flips.flippedScales, flips.scales);
+  if (flips.farCodes + flips.farScales)
+    os << llvm::formatv("; {0} are no neighbours",
+                        flips.farCodes + flips.farScales);
+  os << "\n";
+}
+
 void nibble::printVerifyReport(const VerifyReport &report,
                                llvm::raw_ostream &os) {
   os << llvm::formatv("{0,-44} {1,-12} {2,10} {3,10} {4,7} {5,12} {6,10}\n",
@@ -35,7 +50,10 @@ void nibble::printVerifyReport(const VerifyReport &report,
        << "): " << layer.problem << "\n";
     break;
   }
-  for (const OutputReport &output : report.outputs)
+  for (const LayerReport &layer : report.layers)
+    if (layer.flips)
+      printFlips(layer, os);
+  for (const OutputReport &output : report.outputs) {
     os << llvm::formatv("output '{0}': kernel error (fro) {1}, cos {2:f9}; "
                         "format error (fro) {3}, "
                         "cos {4:f6}; whole against the baseline: cos {5:f6}\n",
@@ -43,6 +61,11 @@ void nibble::printVerifyReport(const VerifyReport &report,
                         output.kernel.cosine,
                         formatError(output.format.frobenius),
                         output.format.cosine, output.total.cosine);
+    if (output.sameCodes)
+      os << llvm::formatv(
+          "output '{0}': kernel error on the device's codes (fro) {1}\n",
+          output.name, formatError(output.sameCodes->frobenius));
+  }
   if (!report.outputs.empty())
     os << "baseline: " << report.baseline << "\n";
   if (report.beforeRounding)
@@ -65,6 +88,13 @@ static llvm::json::Value toJson(const rt::Metrics &metrics) {
                             {"non_finite", int64_t(metrics.nonFinite)}};
 }
 
+static llvm::json::Value toJson(const CodeFlips &flips) {
+  return llvm::json::Object{
+      {"codes", flips.codes},          {"flipped_codes", flips.flippedCodes},
+      {"far_codes", flips.farCodes},   {"scales", flips.scales},
+      {"far_scales", flips.farScales}, {"flipped_scales", flips.flippedScales}};
+}
+
 void nibble::printVerifyReportJson(const VerifyReport &report,
                                    llvm::raw_ostream &os) {
   llvm::json::Array layers, outputs;
@@ -76,14 +106,21 @@ void nibble::printVerifyReportJson(const VerifyReport &report,
                               {"problem", layer.problem}};
     if (layer.format)
       object["format_error"] = toJson(*layer.format);
+    if (layer.flips)
+      object["flips"] = toJson(*layer.flips);
+    if (layer.flipsOfGraph)
+      object["flips_of_graph"] = toJson(*layer.flipsOfGraph);
     layers.push_back(std::move(object));
   }
-  for (const OutputReport &output : report.outputs)
-    outputs.push_back(
-        llvm::json::Object{{"name", output.name},
-                           {"kernel_error", toJson(output.kernel)},
-                           {"format_error", toJson(output.format)},
-                           {"total_error", toJson(output.total)}});
+  for (const OutputReport &output : report.outputs) {
+    llvm::json::Object object{{"name", output.name},
+                              {"kernel_error", toJson(output.kernel)},
+                              {"format_error", toJson(output.format)},
+                              {"total_error", toJson(output.total)}};
+    if (output.sameCodes)
+      object["kernel_error_on_device_codes"] = toJson(*output.sameCodes);
+    outputs.push_back(std::move(object));
+  }
   llvm::json::Object root{{"schema", "nibble.verify/1"},
                           {"layers", std::move(layers)},
                           {"outputs", std::move(outputs)},

@@ -1,6 +1,7 @@
 // verify: an engine against the f64 reference, launch by launch and as a whole.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Report/Verify.h"
+#include "CodeFlips.h"
 
 #include "nibble/Dialect/Exec/ExecOps.h"
 #include "nibble/Dialect/Quant/NqOps.h"
@@ -412,11 +413,54 @@ private:
     auto expected = evaluateLaunch(launch, inputs);
     if (failed(expected))
       return failure();
+    ref::Interpreter::Results results;
     for (auto [r, result] : llvm::enumerate(launch.getResults())) {
       auto actual = readValue(result, numbers.lookup(result));
       if (failed(actual))
         return failure();
       addLayer(launch, r, *actual, (*expected)[r]);
+      results.push_back(*actual);
+    }
+    return options.deviceCodes ? followLaunch(launch, results) : success();
+  }
+
+  //===--------------------------------------------------------------------===//
+  // The plan in f64, on codes of the device
+  //===--------------------------------------------------------------------===//
+
+  /// A value of that run; what no launch makes is what the device has.
+  FailureOr<RefTensor> getFollowed(Value value) {
+    if (RefTensor known = followed.lookup(value))
+      return known;
+    if (auto alias = value.getDefiningOp<exec::AliasOp>()) {
+      auto input = getFollowed(alias.getInput());
+      if (failed(input))
+        return failure();
+      return input->withType(cast<RankedTensorType>(value.getType()));
+    }
+    return readValue(value, numbers.lookup(value));
+  }
+
+  /// `actual`: what the device made, on inputs of its own.
+  LogicalResult followLaunch(exec::LaunchOp launch,
+                             ArrayRef<RefTensor> actual) {
+    ref::Interpreter::Results inputs;
+    for (Value value : launch.getInputs()) {
+      auto tensor = getFollowed(value);
+      if (failed(tensor))
+        return failure();
+      inputs.push_back(*tensor);
+    }
+    auto exact = evaluateLaunch(launch, inputs);
+    if (failed(exact))
+      return failure();
+    size_t first = report.layers.size() - actual.size();
+    for (auto [r, result] : llvm::enumerate(launch.getResults())) {
+      bool hasCodes = actual[r].isScaled();
+      followed[result] = hasCodes ? actual[r] : (*exact)[r];
+      if (hasCodes)
+        report.layers[first + r].flipsOfGraph =
+            countCodeFlips(actual[r], (*exact)[r]);
     }
     return success();
   }
@@ -450,6 +494,8 @@ private:
     layer.kind = launch.getKind();
     llvm::raw_string_ostream(layer.dtype) << actual.getElementType();
     layer.kernel = comparison.metrics();
+    if (actual.isScaled())
+      layer.flips = countCodeFlips(actual, expected);
     if (rt::Status verdict = comparison.verdict(); !verdict.ok())
       layer.problem = verdict.message();
     report.layers.push_back(std::move(layer));
@@ -581,6 +627,14 @@ private:
     output.kernel = kernel.metrics();
     output.format = format.metrics();
     output.total = total.metrics();
+    if (options.deviceCodes) {
+      auto sameCodes = getFollowed(value);
+      if (failed(sameCodes))
+        return failure();
+      rt::Comparison comparison;
+      compareTensors(*actual, *sameCodes, comparison);
+      output.sameCodes = comparison.metrics();
+    }
     report.outputs.push_back(output);
     return success();
   }
@@ -609,6 +663,7 @@ private:
   llvm::DenseMap<Operation *, unsigned> workspaces;
   std::unique_ptr<rt::Context> execution;
   std::vector<RefTensor> arguments;
+  llvm::DenseMap<Value, RefTensor> followed;
   VerifyReport report;
 };
 

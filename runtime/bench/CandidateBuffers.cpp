@@ -100,20 +100,48 @@ static Status fillDense(StorageFormat format, double wanted, uint64_t seed,
   return Status();
 }
 
-Result<std::vector<uint8_t>> CandidateBuffers::makeData(const PortInfo &port,
+/// Where the kernel reads behind the beginning of an input: the first of its
+/// sections, or nothing.
+static uint64_t firstSection(const EntryInfo &entry, uint32_t input) {
+  uint64_t first = entry.inputs[input].byteSize;
+  for (const LaunchInfo &launch : entry.launches)
+    if (launch.gpu)
+      for (const GpuArgInfo &arg : launch.gpu->args)
+        if (arg.offset && launch.args[arg.arg] == input)
+          first = std::min(first, arg.offset);
+  return first;
+}
+
+/// Linear ones; or of a larger port, which has gaps: codes and scales up to
+/// what follows them.
+Result<StorageLayout> CandidateBuffers::getSections(uint32_t input,
+                                                    const DType &type) const {
+  const PortInfo &port = entry.inputs[input];
+  auto layout = storageLayout(type, port.shape.data(), port.shape.size());
+  if (!layout.ok() || layout->total == port.byteSize)
+    return layout;
+  if (layout->zeroPointsBytes || layout->total > port.byteSize)
+    return error(Code::Unsupported,
+                 "%s has %llu bytes, its linear storage %llu: no data for "
+                 "zero points in other layouts",
+                 describePort(port).c_str(), (unsigned long long)port.byteSize,
+                 (unsigned long long)layout->total);
+  layout->total = port.byteSize;
+  layout->global = port.byteSize - layout->globalBytes;
+  layout->scales = layout->codesBytes = firstSection(entry, input);
+  layout->scalesBytes = layout->global - layout->scales;
+  return layout;
+}
+
+Result<std::vector<uint8_t>> CandidateBuffers::makeData(uint32_t input,
                                                         uint64_t seed) const {
+  const PortInfo &port = entry.inputs[input];
   Result<DType> type = parseDType(port.dtype);
   if (!type.ok())
     return type.status();
-  auto layout = storageLayout(*type, port.shape.data(), port.shape.size());
+  auto layout = getSections(input, *type);
   if (!layout.ok())
     return layout.status();
-  if (layout->total != port.byteSize)
-    return error(Code::Unsupported,
-                 "%s has %llu bytes, its linear storage %llu: no data for "
-                 "other layouts",
-                 describePort(port).c_str(), (unsigned long long)port.byteSize,
-                 (unsigned long long)layout->total);
   std::vector<uint8_t> data(port.byteSize);
   bool weights = elements(port) == key.n * key.k && !isActivation(port);
   double wanted = weights ? 1 / std::sqrt(double(key.k)) : 1;
@@ -126,12 +154,12 @@ Result<std::vector<uint8_t>> CandidateBuffers::makeData(const PortInfo &port,
   return data;
 }
 
-Status CandidateBuffers::fill(const PortInfo &port, uint64_t seed,
+Status CandidateBuffers::fill(uint32_t input, uint64_t seed,
                               void *memory) const {
-  auto data = makeData(port, seed);
+  auto data = makeData(input, seed);
   if (!data.ok())
     return Status(data.status())
-        .withContext("input '" + printable(port.name) + "'");
+        .withContext("input '" + printable(entry.inputs[input].name) + "'");
   return device.copyIn(memory, data->data(), data->size());
 }
 
@@ -144,8 +172,8 @@ Status CandidateBuffers::create(uint64_t seed) {
       if (!memory.ok())
         return memory.status();
       inputs[i].push_back(*memory);
-      NIBBLE_RETURN_IF_ERROR(fill(
-          entry.inputs[i], splitMix64(seed, i * 64 + copy), inputs[i][copy]));
+      NIBBLE_RETURN_IF_ERROR(
+          fill(i, splitMix64(seed, i * 64 + copy), inputs[i][copy]));
     }
   }
   for (const PortInfo &port : entry.outputs) {
@@ -176,6 +204,18 @@ Status CandidateBuffers::poison(uint8_t byte) const {
   return Status();
 }
 
+static bool isLinear(const PortInfo &port) {
+  Result<DType> type = parseDType(port.dtype);
+  if (!type.ok())
+    return true;
+  auto layout = storageLayout(*type, port.shape.data(), port.shape.size());
+  return layout.ok() && layout->total == port.byteSize;
+}
+
+bool CandidateBuffers::hasUnknownGaps() const {
+  return !std::all_of(entry.outputs.begin(), entry.outputs.end(), isLinear);
+}
+
 Result<std::vector<uint8_t>> CandidateBuffers::read(uint32_t output) const {
   const PortInfo &port = entry.outputs[output];
   std::vector<uint8_t> bytes(port.byteSize);
@@ -186,7 +226,7 @@ Result<std::vector<uint8_t>> CandidateBuffers::read(uint32_t output) const {
     return bytes;
   auto layout = storageLayout(*type, port.shape.data(), port.shape.size());
   if (!layout.ok() || layout->total != port.byteSize)
-    return bytes; // another layout; its gaps count, too
+    return bytes;
   std::vector<uint8_t> sections(bytes.begin(),
                                 bytes.begin() + layout->codesBytes);
   for (auto [begin, length] :

@@ -5,6 +5,7 @@
 
 #include "Candidates.h"
 
+#include "nibble/rt/dtype.h"
 #include "nibble/rt/session.h"
 
 namespace nibble {
@@ -34,15 +35,17 @@ public:
   /// Binds all ports of an entry point, inputs of copy `copy` mod copies().
   Status bind(Context &context, uint32_t entryIndex, uint64_t copy) const;
   Status poison(uint8_t byte) const;
-  /// What kernels write of an output: its sections without the gaps.
+  /// What kernels write of an output: its sections without the gaps. All of it
+  /// if it has another layout than the linear one, whose gaps are not known.
   Result<std::vector<uint8_t>> read(uint32_t output) const;
+  bool hasUnknownGaps() const; ///< of any output
 
 private:
   bool isActivation(const PortInfo &port) const;
   void chooseCopies();
-  Status fill(const PortInfo &port, uint64_t seed, void *memory) const;
-  Result<std::vector<uint8_t>> makeData(const PortInfo &port,
-                                        uint64_t seed) const;
+  Status fill(uint32_t input, uint64_t seed, void *memory) const;
+  Result<StorageLayout> getSections(uint32_t input, const DType &type) const;
+  Result<std::vector<uint8_t>> makeData(uint32_t input, uint64_t seed) const;
   Result<void *> allocate(uint64_t bytes);
 
   Device &device;

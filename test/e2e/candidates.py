@@ -66,6 +66,10 @@ def main():
     engine, _, schedules = measure(tools, a.work, "gemm-long", model)
     assert any(" k" in schedule for schedule in schedules), schedules
     bare.append(engine)
+    # Layouts of weights with gaps behind K.
+    model = a.work / "gemm-gaps.onnx"
+    write_gemm(model, "nvfp4-weight", 70, 96, 208, "f16")
+    measure(tools, a.work, "gemm-gaps", model)
     model = a.work / "mlp.onnx"
     write_mlp(model, "fp8", 33, 128, 256)
     measure(tools, a.work, "mlp-fp8", model)

@@ -54,6 +54,11 @@ cl::opt<bool> firstBad("first-bad", cl::desc("print only the first bad layer"),
 cl::opt<bool> layersOnly("layers-only",
                          cl::desc("do not evaluate the whole graph in f64"),
                          cl::sub(command));
+cl::opt<bool>
+    deviceCodes("device-codes",
+                cl::desc("evaluate the whole graph also with the codes that "
+                         "the device made, ties decided as it did"),
+                cl::sub(command));
 cl::opt<std::string> tolerance("tol", cl::desc("instead of the defaults"),
                                cl::value_desc("fro=1e-5,cos=..."),
                                cl::sub(command));
@@ -115,6 +120,7 @@ static int readOptions(VerifyOptions &options) {
   options.layers = layers;
   options.threads = std::max(1u, threads.getValue());
   options.whole = !layersOnly;
+  options.deviceCodes = deviceCodes;
   for (llvm::StringRef text : inputs) {
     auto [name, spec] = text.split('=');
     if (name.empty() || spec.empty())

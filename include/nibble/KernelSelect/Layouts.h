@@ -13,7 +13,8 @@ struct MatrixDims {
 };
 
 /// K-major storage: rows of K, each beginning at a multiple of 16 bytes as the
-/// copy engine wants it (K is padded with zeros where it does not divide).
+/// copy engine wants it. Where K does not divide, there are gaps: zeros in
+/// constants, anything in what kernels store, since copies end with K.
 /// Null if the tensor is stored so anyway.
 nq::LayoutAttr getKMajorLayout(mlir::RankedTensorType type, MatrixDims dims);
 
@@ -27,6 +28,11 @@ nq::LayoutAttr getKMajorScalesLayout(mlir::RankedTensorType type,
 /// scale-factor layout; 512 bytes are one tcgen05.cp of 128x4).
 nq::LayoutAttr getBlockScaledLayout(mlir::RankedTensorType type,
                                     MatrixDims dims);
+
+/// The same for codes of 4 bits that the copy engine spreads to a byte each,
+/// next to codes of 8 bits: rows are whole boxes of 128 codes. Only constants
+/// may have gaps, as copies read them.
+nq::LayoutAttr getSpreadLayout(mlir::RankedTensorType type, MatrixDims dims);
 
 } // namespace nibble
 

@@ -42,11 +42,26 @@ struct VerifyOptions {
   /// Evaluate the whole graph in f64, too (kernel error of the outputs, format
   /// error).
   bool whole = true;
+  /// With `whole`: also evaluate the plan in f64 on the codes that the device
+  /// made, so that ties of quantizers are decided as it decided them.
+  bool deviceCodes = false;
+};
+
+/// Decisions of a quantizer, of a launch on its own inputs, that went to
+/// another code or block scale than in the reference, and those of them that
+/// are not its neighbour. Codes are counted where their scale is the same.
+struct CodeFlips {
+  int64_t codes = 0, flippedCodes = 0, farCodes = 0;
+  int64_t scales = 0, flippedScales = 0, farScales = 0;
 };
 
 struct LayerReport {
   std::string layer, kind, dtype;
   rt::Metrics kernel;
+  std::optional<CodeFlips> flips; ///< of results with scales
+  /// The same against the exact graph on the device's earlier codes (with
+  /// `deviceCodes`): other roundings in between count, too.
+  std::optional<CodeFlips> flipsOfGraph;
   std::optional<rt::Metrics> format;
   std::string problem; ///< why it is out of tolerance; empty if it is not
 };
@@ -56,6 +71,8 @@ struct OutputReport {
   rt::Metrics kernel; ///< device against the exact quantized graph
   rt::Metrics format; ///< exact quantized graph against the baseline
   rt::Metrics total;  ///< device against the baseline
+  /// Device against the exact graph on the device's codes, if asked for.
+  std::optional<rt::Metrics> sameCodes;
 };
 
 struct VerifyReport {

@@ -369,6 +369,13 @@ int64_t paddingOf(const Tensor &tensor, unsigned d) {
 /// Columns behind the last one that a row fills with zeros, one by one.
 constexpr int64_t kMostPadding = 3;
 
+/// Columns behind the last one that are written: of scales, which multiply what
+/// copies fill up with zeros. Nobody reads codes there (Layouts.h).
+int64_t countFilled(const Tensor &tensor) {
+  return isPacked(tensor.element) ? 0
+                                  : paddingOf(tensor, tensor.shape.size() - 1);
+}
+
 /// A row is what it is without a layout, and a few columns of padding.
 bool layoutHasRows(const Tensor &tensor, unsigned rowDims) {
   unsigned last = tensor.shape.size() - 1;
@@ -377,8 +384,7 @@ bool layoutHasRows(const Tensor &tensor, unsigned rowDims) {
   for (unsigned d = rowDims; d < last; ++d)
     if (paddingOf(tensor, d))
       return false;
-  int64_t most = isPacked(tensor.element) ? 0 : kMostPadding;
-  return paddingOf(tensor, last) <= most;
+  return countFilled(tensor) <= kMostPadding;
 }
 
 /// Rows of packed codes must not share bytes; pieces must not cut rows.
@@ -430,8 +436,7 @@ buildAll(const Stage &stage, NestBuilder builder, unsigned rowDims) {
   else
     nests.push_back(builder.build(nullptr));
   if (tensor.layout && rowDims)
-    for (int64_t i = 0, e = paddingOf(tensor, tensor.shape.size() - 1); i < e;
-         ++i)
+    for (int64_t i = 0, e = countFilled(tensor); i < e; ++i)
       nests.push_back(builder.buildPadding(tensor.shape.back() + i));
   for (auto &nest : nests)
     if (nest->dag.crossesRows)

@@ -66,8 +66,8 @@ struct Nest {
 /// The nests of a stage; the first `rowDims` dimensions are those of the row.
 /// Nothing if an element of another row is needed or if a row is not a whole
 /// number of bytes. With `layouts`, tensors in a layout have rows, too: padding
-/// behind the columns of a row is zero, rows of padding are not written
-/// (without rows, all of the padding is zero).
+/// behind the columns of a row is zero (of 4-bit codes it is not written), rows
+/// of padding are not written (without rows, all of the padding is zero).
 std::optional<std::vector<std::unique_ptr<Nest>>>
 buildNests(const Stage &stage, int number, unsigned rowDims,
            mlir::MLIRContext *context, bool layouts = false);

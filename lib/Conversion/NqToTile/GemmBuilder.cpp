@@ -70,16 +70,40 @@ Value GemmBuilder::index(int64_t value) {
 // Arguments
 //===--------------------------------------------------------------------===//
 
+Value GemmBuilder::addArgument(Place place, MemRefType type) {
+  args.push_back(nibble::gpu::KernelArg::pointer(place.value, place.offset));
+  return kernel.getBody().addArgument(type, b.getLoc());
+}
+
 Value GemmBuilder::addArgument(Place place, ArrayRef<int64_t> shape,
                                Type element) {
-  args.push_back(nibble::gpu::KernelArg::pointer(place.value, place.offset));
-  return kernel.getBody().addArgument(MemRefType::get(shape, element),
-                                      b.getLoc());
+  return addArgument(place, MemRefType::get(shape, element));
+}
+
+Value GemmBuilder::addRows(Place place, ArrayRef<int64_t> shape, int64_t pitch,
+                           Type element) {
+  if (pitch == shape.back())
+    return addArgument(place, shape, element);
+  auto layout = StridedLayoutAttr::get(b.getContext(), 0, {pitch, 1});
+  return addArgument(place, MemRefType::get(shape, element, layout));
+}
+
+Value GemmBuilder::addMatrix(const MatrixOperand &operand) {
+  int64_t k = operand.spread ? operand.pitch : operand.k;
+  return addRows(operand.place, {operand.rows, k}, operand.pitch,
+                 operand.element);
+}
+
+Value GemmBuilder::addResult(const GemmResult &result) {
+  SmallVector<int64_t> shape = getShape(result);
+  bool hasGaps = result.block == 1 && result.pitch != problem.n;
+  int64_t pitch = result.pitch / (result.isPacked() ? 2 : 1);
+  return addRows(result.place, shape, hasGaps ? pitch : shape.back(),
+                 GemmEpilogue::getStoredType(result.tensor->element));
 }
 
 void GemmBuilder::addArguments() {
-  a = addArgument(problem.a.place, {problem.a.rows, problem.a.k},
-                  problem.a.element);
+  a = addMatrix(problem.a);
   if (problem.a.scaledRows)
     scalesOfA = addArgument(problem.a.scales, {problem.a.rows, blocksK()},
                             b.getF32Type());
@@ -91,9 +115,7 @@ void GemmBuilder::addArguments() {
     operands.push_back(
         addArgument(operand.place, getShape(operand.kind), operand.element));
   for (const GemmResult &result : problem.results)
-    results.push_back(
-        addArgument(result.place, getShape(result),
-                    GemmEpilogue::getStoredType(result.tensor->element)));
+    results.push_back(addResult(result));
   for (const PassedResult &result : problem.passed)
     passed.push_back(addArgument(result.place, {result.tensor->size()},
                                  cpu::storageType(result.tensor->element)));
@@ -108,8 +130,7 @@ Value GemmBuilder::addScaleTiles(const MatrixOperand &operand) {
 
 void GemmBuilder::addWeight(const GemmProblem::Factor &factor) {
   if (!factor.expanded) {
-    factors.push_back(addArgument(factor.b.place, {factor.b.rows, factor.b.k},
-                                  factor.b.element));
+    factors.push_back(addMatrix(factor.b));
     if (factor.b.scaleBlock) {
       scales.push_back(addScaleTiles(factor.b));
       return;

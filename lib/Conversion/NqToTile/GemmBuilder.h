@@ -45,7 +45,15 @@ protected:
   //===--------------------------------------------------------------------===//
   // Arguments
   //===--------------------------------------------------------------------===//
+  Value addArgument(Place place, MemRefType type);
   Value addArgument(Place place, ArrayRef<int64_t> shape, Type element);
+  /// Rows that begin every `pitch` elements.
+  Value addRows(Place place, ArrayRef<int64_t> shape, int64_t pitch,
+                Type element);
+  /// Of codes that are spread, the copy engine wants whole boxes: gaps, which
+  /// are zero, too.
+  Value addMatrix(const MatrixOperand &operand);
+  Value addResult(const GemmResult &result);
   void addArguments();
   /// 128 x 4 in each; the copy engine takes rows of 256 bytes.
   Value addScaleTiles(const MatrixOperand &operand);

@@ -34,15 +34,18 @@ static Type getMatrixElement(RankedTensorType type) {
   return {};
 }
 
-/// True if storage is row after row, the last of `order` contiguous, without
-/// gaps: `order` lists the dimensions from slowest to fastest.
-static bool isStoredAs(RankedTensorType type, ArrayRef<int64_t> order) {
+/// Elements from row to row if storage is row after row, the last of `order`
+/// contiguous, with gaps only behind a row; 0 if it is not. `order` lists the
+/// dimensions from slowest to fastest.
+static int64_t getPitch(RankedTensorType type, ArrayRef<int64_t> order) {
   nq::LayoutAttr layout = nq::getLayout(type);
+  int64_t k = type.getDimSize(order.back());
   if (!layout)
-    return llvm::is_sorted(order);
-  if (!layout.getSwizzle().empty() ||
-      layout.getStorageSize(type.getShape()) != type.getNumElements())
-    return false;
+    return llvm::is_sorted(order) ? k : 0;
+  if (!layout.getSwizzle().empty())
+    return 0;
+  int64_t stored = layout.getStorageSize(type.getShape()),
+          rows = type.getNumElements() / k;
   // Digits of a dimension in their order are that dimension.
   SmallVector<int64_t> digits, firsts;
   int64_t next = 0;
@@ -53,7 +56,13 @@ static bool isStoredAs(RankedTensorType type, ArrayRef<int64_t> order) {
   for (int64_t dim : order)
     for (int64_t i = 0; i <= layout.getTiles()[dim].size(); ++i)
       digits.push_back(firsts[dim] + i);
-  return llvm::equal(digits, layout.getOrder());
+  bool hasGaps = llvm::any_of(order.drop_back(), [&](int64_t dim) {
+    return !layout.getTiles()[dim].empty();
+  });
+  if (!llvm::equal(digits, layout.getOrder()) ||
+      (hasGaps && stored != type.getNumElements()))
+    return 0;
+  return stored / rows;
 }
 
 /// One scale in all, or one per row: it is the same for all of k.
@@ -111,7 +120,9 @@ static LogicalResult readBlockScaled(RankedTensorType type, unsigned argument,
                                      MatrixDims dims, int64_t block,
                                      MatrixOperand &operand, std::string &why) {
   nq::ScaledType scaled = nq::getScaledElement(type);
-  if (nq::getLayout(type) != getBlockScaledLayout(type, dims))
+  nq::LayoutAttr layout = nq::getLayout(type);
+  if (layout != getBlockScaledLayout(type, dims) &&
+      layout != getSpreadLayout(type, dims))
     return no(why, "scales of blocks are not stored in tiles of 128 x 4");
   if (type.getNumElements() !=
       type.getDimSize(dims.row) * type.getDimSize(dims.k))
@@ -151,15 +162,16 @@ static LogicalResult readOperand(Value value, StringRef name, bool kLast,
   SmallVector<int64_t> order = llvm::to_vector(llvm::seq<int64_t>(rank));
   if (!kLast)
     std::swap(order[rank - 1], order[rank - 2]);
-  if (!isStoredAs(type, order))
-    return no(why, name + " is not stored K-major without gaps");
+  operand.pitch = getPitch(type, order);
+  if (!operand.pitch)
+    return no(why, name + " is not stored K-major");
   operand.k = type.getDimSize(kDim);
   operand.rows = type.getNumElements() / operand.k;
   operand.place = {argument.getArgNumber(), nq::getStorageRegions(type).codes};
-  if (operand.k * operand.element.getIntOrFloatBitWidth() % 128)
+  int64_t bits = operand.element.getIntOrFloatBitWidth();
+  if (operand.pitch * bits % 128)
     return no(why, "rows of " + name + " are " +
-                       Twine(operand.k *
-                             operand.element.getIntOrFloatBitWidth() / 8) +
+                       Twine(operand.pitch * bits / 8) +
                        " bytes; the copy engine wants multiples of 16");
   return success();
 }
@@ -234,10 +246,10 @@ static LogicalResult readProduct(nq::MatmulOp op, bool tensorMemory,
                       (a.element.getIntOrFloatBitWidth() == 8 ||
                        b.element.getIntOrFloatBitWidth() == 8);
     // CUDA driver API, cuTensorMapEncodeTiled: 16U4_ALIGN16B.
-    if (operand->spread && operand->k % 128)
-      return no(why, "K = " + Twine(operand->k) +
-                         " is no multiple of 128: the copy engine spreads "
-                         "whole boxes of codes of 4 bits");
+    if (operand->spread && operand->pitch % 128)
+      return no(why, "rows of " + Twine(operand->pitch) +
+                         " elements are no multiple of 128: the copy engine "
+                         "spreads whole boxes of codes of 4 bits");
   }
   if ((a.scaledRows > 0) != (b.scaledRows > 0))
     return no(why, "one operand alone has scales along k");
@@ -342,6 +354,19 @@ static bool isDense(const GemmProblem &problem, const Tensor &tensor,
   return tensor.size() * block == problem.m * problem.n;
 }
 
+/// Of rows of the last dimension; 0 if they do not lie one behind the other.
+static int64_t getPitch(RankedTensorType type) {
+  if (!type.getRank())
+    return 0;
+  return getPitch(type, llvm::to_vector(llvm::seq<int64_t>(type.getRank())));
+}
+
+/// The same where there are gaps behind rows; 0 where there are none.
+static int64_t getPitchWithGaps(RankedTensorType type) {
+  int64_t pitch = getPitch(type);
+  return pitch && pitch != type.getShape().back() ? pitch : 0;
+}
+
 /// Stored as block-scaled products of Blackwell read their operands, the codes
 /// row after row.
 static bool isBlockScaled(RankedTensorType type) {
@@ -352,7 +377,7 @@ static bool isBlockScaled(RankedTensorType type) {
   return type.getNumElements() == rows * k &&
          nq::getLayout(type) ==
              getBlockScaledLayout(type, {rank - 2, rank - 1}) &&
-         isStoredAs(type, llvm::to_vector(llvm::seq<int64_t>(rank)));
+         getPitch(type);
 }
 
 LogicalResult GemmProblem::addResult(GemmResult result, std::string &why) {
@@ -363,8 +388,11 @@ LogicalResult GemmProblem::addResult(GemmResult result, std::string &why) {
   int64_t bits = result.isPacked()
                      ? 4
                      : cpu::storageType(tensor.element).getIntOrFloatBitWidth();
-  if (result.block == 1 && n * bits % 128)
-    return no(why, "rows of a result are no multiples of 16 bytes");
+  if (!result.pitch)
+    result.pitch = n;
+  if (result.block == 1 && result.pitch * bits % 128)
+    return no(why, "rows of a result are " + Twine(result.pitch * bits / 8) +
+                       " bytes; the copy engine wants multiples of 16");
   if (result.block > 1 && (result.isPacked() || result.block % 8))
     return no(why, "a result has an element for each " + Twine(result.block) +
                        " columns");
@@ -389,10 +417,13 @@ LogicalResult GemmProblem::readResults(Block &body, std::string &why) {
         continue;
       }
       bool inTiles = tensorMemory && isBlockScaled(type);
-      if (part->layout && !part->layout.isRowMajor() && !inTiles)
+      bool areCodes = part == graph.partsOf(value).front();
+      bool lies = !part->layout || part->layout.isRowMajor() || inTiles;
+      int64_t pitch = areCodes ? getPitchWithGaps(type) : 0;
+      if (pitch ? part->shape.back() != n : !lies)
         return no(why, "a result does not lie as the product does");
-      bool areScales = inTiles && part == graph.scaledOf(value).scales;
-      if (failed(addResult({place, part, /*block=*/1, areScales}, why)))
+      if (failed(addResult(
+              {place, part, /*block=*/1, pitch, inTiles && !areCodes}, why)))
         return failure();
     }
   }

@@ -21,10 +21,11 @@ struct Place {
   }
 };
 
-/// rows x k elements, k contiguous, rows side by side.
+/// rows x k elements, k contiguous, rows one behind the other.
 struct MatrixOperand {
   Place place;
   int64_t rows = 0, k = 0;
+  int64_t pitch = 0; ///< elements from row to row
   mlir::Type element;
   /// Rows that share an f32 scale of each 128 k; 0: scales do not change along
   /// k. Those of A lie row by row, those of a weight block of k by block.
@@ -56,6 +57,7 @@ struct GemmResult {
   cpu::Tensor *tensor = nullptr;
   /// Columns that share an element, a scale; 1: none.
   int64_t block = 1;
+  int64_t pitch = 0; ///< elements from row to row; 0: no gaps
   /// Scales in tiles of 128 x 4, as block-scaled products read them.
   bool inTiles = false;
   /// Two codes of 4 bits in a byte.

@@ -90,11 +90,9 @@ static TensorMap makeMap(MemRefType type, int64_t element, const Box &box) {
   if (!box.spread)
     map.sizes.front() /= perUnit;
   map.box = llvm::to_vector(llvm::reverse(box.extents));
-  int64_t stride = type.getShape().back() * type.getElementTypeBitWidth() / 8;
-  for (int64_t size : ArrayRef(map.sizes).drop_front()) {
-    map.strides.push_back(stride);
-    stride *= size;
-  }
+  SmallVector<int64_t> strides = type.getStridesAndOffset().first;
+  for (int64_t stride : llvm::drop_begin(llvm::reverse(strides)))
+    map.strides.push_back(stride * type.getElementTypeBitWidth() / 8);
   return map;
 }
 

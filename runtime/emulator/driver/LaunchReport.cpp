@@ -27,6 +27,7 @@ static void writeDim(JsonWriter &json, const char *name, Dim3 d) {
 
 std::string LaunchReport::write(const KernelWork &work, uint64_t launch,
                                 uint64_t seed, const Counters &counters,
+                                const Traffic &traffic,
                                 const std::string &fault) {
   JsonWriter json(JsonWriter::Layout::OneLine);
   json.beginObject().field("schema", "nibble.emu-report/1");
@@ -38,6 +39,8 @@ std::string LaunchReport::write(const KernelWork &work, uint64_t launch,
   if (!fault.empty())
     json.field("fault", fault);
   writeCounters(json, counters);
+  if (hasLimits && limits.l2MiB > 0)
+    writeDram(json, traffic, work.cluster.count(), limits);
   if (hasLimits)
     writeEstimate(json, counters, limits);
   json.endObject();

@@ -5,6 +5,7 @@
 
 #include "driver/Objects.h"
 #include "exec/Estimate.h"
+#include "exec/Traffic.h"
 
 #include <cstdio>
 
@@ -21,7 +22,8 @@ public:
   /// at any time. `fault`: "" or what the kernel did wrong. "" or that the file
   /// cannot be written.
   std::string write(const KernelWork &work, uint64_t launch, uint64_t seed,
-                    const Counters &counters, const std::string &fault);
+                    const Counters &counters, const Traffic &traffic,
+                    const std::string &fault);
 
 private:
   std::string path;

@@ -85,12 +85,15 @@ static CUresult run(Driver &driver, Context &context, const KernelWork &work) {
   config.seed = driver.options.seed + launch;
   config.threads = driver.options.threads;
   Counters counters;
+  Traffic traffic;
+  if (driver.report.isOpen())
+    config.traffic = &traffic;
   FaultKind kind = FaultKind::None;
   std::string text = work.module->module.launch(
       *work.function->kernel, config, work.params.data(), counters, &kind);
   if (driver.report.isOpen())
-    if (std::string wrong =
-            driver.report.write(work, launch, config.seed, counters, text);
+    if (std::string wrong = driver.report.write(work, launch, config.seed,
+                                                counters, traffic, text);
         !wrong.empty())
       return fail(driver, context, CUDA_ERROR_OPERATING_SYSTEM, wrong);
   return finish(driver, context, kind, text);

@@ -225,6 +225,12 @@ private:
   void finish(Cluster &cluster) {
     std::lock_guard lock(mutex);
     counters.add(cluster.counters);
+    if (launch.traffic)
+      launch.traffic->add(numberOf(cluster.id), std::move(cluster.trace));
+  }
+
+  uint64_t numberOf(Dim3 id) const {
+    return id.x + uint64_t(clusters.x) * (id.y + uint64_t(clusters.y) * id.z);
   }
 
   static constexpr size_t kResident = 64, kPatience = 16;

@@ -216,6 +216,7 @@ uint8_t *Cta::resolve(Warp &warp, Space space, uint64_t address, uint32_t bytes,
   if (write && !last->writable)
     warp.fault("writes to " + last->name + ", which is read-only", lane,
                FaultKind::Address);
+  cluster.noteTraffic(at, bytes, write);
   return reinterpret_cast<uint8_t *>(at);
 }
 

@@ -11,6 +11,7 @@
 #include "exec/Races.h"
 #include "exec/SharedState.h"
 #include "exec/TensorMemory.h"
+#include "exec/Traffic.h"
 #include "exec/Warp.h"
 #include "isa/Decoder.h"
 
@@ -42,6 +43,7 @@ struct Launch {
   uint64_t maxInstructions = 0; ///< of a cluster's warps; 0: any number
   /// Tensor cores add as those of an H100 do, not exactly (tensor/Dot.h).
   bool hopperSums = false;
+  Traffic *traffic = nullptr; ///< where accesses to global memory are noted
 };
 
 class Cluster;
@@ -139,6 +141,12 @@ public:
   std::vector<std::unique_ptr<Cta>> ctas;
   Barrier barrier; ///< barrier.cluster
   Counters counters;
+  /// Accesses to global memory, if the launch wants them.
+  void noteTraffic(uint64_t address, uint32_t bytes, bool write) {
+    if (launch.traffic)
+      trace.note(address, bytes, write);
+  }
+  TrafficTrace trace;
   /// Counts what others may wait for: stores, arrivals, completions.
   uint64_t progress = 0;
   uint64_t clockReads = 0;

@@ -22,6 +22,7 @@ struct Limits {
   double issuePerClock = 0;       ///< instructions of warps per SM
   double sharedBytesPerClock = 0; ///< per SM
   double dramGBs = 0;
+  double l2MiB = 0; ///< 0: not known
   /// Multiply-adds per clock and SM; 0: not known, or the machine has none.
   double multiplies[unsigned(TensorKind::Count)] = {};
 };

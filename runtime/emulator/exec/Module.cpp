@@ -214,6 +214,7 @@ std::string Module::launch(const Kernel &kernel, const LaunchConfig &config,
   launch.gridId = grids++;
   launch.maxInstructions = adjusted.maxInstructions;
   launch.hopperSums = adjusted.hopperSums;
+  launch.traffic = adjusted.traffic;
   unsigned threads =
       adjusted.threads ? adjusted.threads : std::thread::hardware_concurrency();
   std::string fault = runGrid(launch, threads, counters, kind);

@@ -48,6 +48,7 @@ public:
     /// mma and wgmma add as the tensor cores of an H100 do, bit by bit, not
     /// exactly. Of targets sm_90 and sm_90a only: others were not measured.
     bool hopperSums = false;
+    Traffic *traffic = nullptr; ///< notes accesses to global memory there
   };
   /// Runs a kernel on `params`, code.paramBytes of them. "" or what is wrong:
   /// the configuration (`kind` is None then), or the fault of the program.

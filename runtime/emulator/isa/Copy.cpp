@@ -125,6 +125,7 @@ uint8_t *nibble::emu::resolveRange(Warp &w, uint64_t address, uint32_t bytes,
     return nullptr;
   uint8_t *first = w.cta.resolve(w, Space::Global, address, 1, write, lane);
   w.cta.resolve(w, Space::Global, address + bytes - 1, 1, write, lane);
+  w.cta.cluster.noteTraffic(address, bytes, write);
   return first;
 }
 

@@ -86,6 +86,7 @@ uint8_t *findRow(Cluster &cluster, const TensorMap &map,
   (write ? cluster.counters.globalWritten : cluster.counters.globalRead) +=
       bytes;
   (write ? cluster.counters.copyWritten : cluster.counters.copyRead) += bytes;
+  cluster.noteTraffic(address, uint32_t(bytes), write);
   return reinterpret_cast<uint8_t *>(address);
 }
 

@@ -36,6 +36,9 @@ static std::string takeLimits(const Json &json, const std::string &path,
   }
   if (const Json *name = json.find("name"))
     limits.name = name->text;
+  const Json *model = json.find("model");
+  if (const Json *cache = model ? model->find("l2_mib") : nullptr)
+    limits.l2MiB = cache->number;
   const Json *speeds = json.find("multiply_adds_per_clock");
   for (unsigned k = 0; speeds && k < unsigned(TensorKind::Count); ++k)
     if (const Json *speed = speeds->find(tensorKindName(TensorKind(k))))

@@ -31,6 +31,18 @@ void nibble::emu::writeCounters(JsonWriter &json, const Counters &c) {
   json.endObject();
 }
 
+void nibble::emu::writeDram(JsonWriter &json, const Traffic &traffic,
+                            uint64_t cluster, const Limits &limits) {
+  unsigned slots = unsigned(limits.sms / double(cluster));
+  DramBytes dram = traffic.replay(slots, uint64_t(limits.l2MiB * (1 << 20)));
+  json.key("dram").beginObject();
+  json.field("read", dram.read)
+      .field("written", dram.written)
+      .field("read_once", dram.readOnce)
+      .field("written_once", dram.writtenOnce);
+  json.endObject();
+}
+
 void nibble::emu::writeEstimate(JsonWriter &json, const Counters &c,
                                 const Limits &limits) {
   Estimate e = estimate(c, limits);

@@ -186,7 +186,7 @@ tile.kernel @k target "sm_90a" grid 1 (%m: memref<1x64x128xi8>) {
 // -----
 !s = !tile.slot<64x128xi8>
 !r = !tile.ring<2, !s>
-!m = memref<64x128xi8, strided<[256, 1]>>
+!m = memref<64x128xi8, strided<[1, 64]>>
 tile.kernel @k target "sm_90a" grid 1 (%m: !m) {
   %i = arith.constant 0 : index
   %r = tile.ring : !r

@@ -111,6 +111,21 @@ TEST_F(LayoutsTest, RowsOf4304FeaturesPadTheirScales) {
             9 * 128 * 272);
 }
 
+TEST_F(LayoutsTest, CodesOf4304FeaturesBeginAt16Bytes) {
+  // 4304 codes of 4 bits are 2152 bytes; rows are 2160 apart.
+  RankedTensorType type = nvfp4({1152, 4304});
+  nq::LayoutAttr layout = getBlockScaledLayout(type, {0, 1});
+  EXPECT_EQ(nq::getStorageRegions(with(type, layout)).codeBytes, 1152 * 2160);
+  EXPECT_EQ(layout.getOffset({3, 4303}, type.getShape()), 3 * 4320 + 4303);
+  // Spread to bytes, they are copied by 128.
+  layout = getSpreadLayout(type, {0, 1});
+  EXPECT_EQ(nq::getStorageRegions(with(type, layout)).codeBytes, 1152 * 2176);
+  EXPECT_EQ(nq::getStorageRegions(with(type, layout)).scaleBytes,
+            9 * 128 * 272);
+  EXPECT_EQ(getSpreadLayout(nvfp4({64, 256}), {0, 1}),
+            getBlockScaledLayout(nvfp4({64, 256}), {0, 1}));
+}
+
 TEST_F(LayoutsTest, KOf588PadsRowsTo16Bytes) {
   // 588 f16 are 1176 bytes; 592 are 1184, a multiple of 16.
   nq::LayoutAttr layout = getKMajorLayout(f16({10, 588}), {0, 1});

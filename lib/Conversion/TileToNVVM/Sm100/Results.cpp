@@ -372,4 +372,24 @@ void Results::padBlocks(tile::StoreBlocksOp store, Int row, Int column,
                        getPlaceOfBlock(code, type, row, last + count));
     LLVM::StoreOp::create(code, zero, at, 1);
   });
+  if (inTiles)
+    clearBlocks(store, row, code.add(column, count),
+                llvm::alignTo(there, count));
+}
+
+/// Behind the last panel, which ends with block `last`: zeros up to a whole
+/// tile. No panel has these blocks. `end`: of the panel.
+void Results::clearBlocks(tile::StoreBlocksOp store, Int row, Int end,
+                          int64_t last) {
+  MemRefType type = store.getDest().getType();
+  int64_t all = 4 * type.getDimSize(1);
+  if (last >= all)
+    return;
+  code.when(code.equal(end, last), [&] {
+    for (int64_t block = last; block < all; ++block) {
+      Value at = code.at(kernel.params.getPointer(store.getDest()),
+                         getPlaceOfBlock(code, type, row, block));
+      LLVM::StoreOp::create(code, code.constant(code.getI8Type(), 0), at, 1);
+    }
+  });
 }

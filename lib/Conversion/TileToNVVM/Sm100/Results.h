@@ -53,6 +53,7 @@ private:
   void stage(Target target, llvm::ArrayRef<mlir::Value> elements, Int panel);
   void copy(Target target, Int panel, Int first);
   mlir::Value getPanel(Target target, Int panel);
+  void clearBlocks(tile::StoreBlocksOp store, Int row, Int end, int64_t last);
   void storeBlocks(tile::StoreBlocksOp store,
                    llvm::ArrayRef<mlir::Value> elements, Int first);
   void padBlocks(tile::StoreBlocksOp store, Int row, Int column, int64_t count);
