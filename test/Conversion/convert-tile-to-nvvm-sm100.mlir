@@ -44,7 +44,7 @@ tile.kernel @nvfp4 target "sm_110a" grid 20
       // CHECK: tcgen05.ld.sync.aligned.32x32b.x32.b32
       // CHECK-SAME: tcgen05.wait::ld.sync.aligned
       // CHECK: nvvm.cp.async.bulk.wait_group 2 {read}
-      // CHECK-COUNT-4: llvm.store %{{.*}} {alignment = 16 : i64} : vector<8xf16>, !llvm.ptr<3>
+      // CHECK-COUNT-4: llvm.store %{{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
       // CHECK: nvvm.fence.proxy
       // CHECK: nvvm.cp.async.bulk.tensor.global.shared.cta
       %out = tile.epilogue %acc at [%m, %n] (%x: vector<2xf32>) {

@@ -3,6 +3,8 @@
 #ifndef NIBBLE_LIB_CONVERSION_NQTOCPU_GPUCODE_H
 #define NIBBLE_LIB_CONVERSION_NQTOCPU_GPUCODE_H
 
+#include "nibble/Support/GpuChip.h"
+
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace nibble {
@@ -26,6 +28,11 @@ inline bool mayBranch(mlir::OpBuilder &b) {
     if (op->getName().getDialectNamespace() == "tile")
       return false;
   return true;
+}
+
+/// True inside of code for a Blackwell.
+inline bool isBlackwellCode(mlir::OpBuilder &b) {
+  return isForBlackwell(b.getInsertionBlock()->getParentOp());
 }
 
 } // namespace cpu

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GpuQuotients.h"
 
+#include "BlackwellCodes.h"
 #include "GpuCode.h"
 #include "PackedHalves.h"
 
@@ -32,9 +33,8 @@ static Lanes widen(Lanes scalar, Type type) {
   return scalar.wrap(vector::BroadcastOp::create(*scalar.b, type, scalar.v));
 }
 
-/// The scale that all lanes have, in code for GPUs.
-static std::optional<Lanes> sharedScale(Lanes x, Lanes scale) {
-  auto uniform = scale.v.getDefiningOp<vector::BroadcastOp>();
+std::optional<Lanes> scalarOf(Lanes x) {
+  auto uniform = x.v.getDefiningOp<vector::BroadcastOp>();
   if (!uniform || !isGpuCode(*x.b) ||
       isa<VectorType>(uniform.getSource().getType()))
     return std::nullopt;
@@ -92,21 +92,13 @@ static ValueRange choosePath(Lanes inRange, TypeRange types,
 // Reciprocals
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// 1 / s = high + low, both with the sign of s, but for infinite s not zero.
-struct Reciprocal {
-  Lanes high, low;
-
-  /// Off by less than 2^-22 ulp of x / s before it is rounded.
-  Lanes times(Lanes x) const {
-    return fma(x, widen(high, x.type()), x * widen(low, x.type()));
-  }
-};
+Lanes Reciprocal::times(Lanes x) const {
+  return fma(x, widen(high, x.type()), x * widen(low, x.type()));
+}
 
 /// Where quotients by s and their parts do not leave the range of f32, but for
 /// those that encode to the largest number or to zero.
-constexpr double kLeast = 0x1p-60, kMost = 0x1p60;
-} // namespace
+static constexpr double kLeast = 0x1p-60, kMost = 0x1p60;
 
 static Lanes residual(Lanes s, Lanes reciprocal) {
   return fma(negate(reciprocal), s, s.c(1.0));
@@ -122,7 +114,7 @@ static Lanes roundDown(Lanes s, Lanes nearest) {
 }
 
 /// As text, which has no effects: what is computed twice is merged.
-static Lanes roughReciprocal(Lanes s) {
+Lanes roughReciprocal(Lanes s) {
   return s.wrap(LLVM::InlineAsmOp::create(
                     *s.b, s.type(), s.v, "rcp.approx.ftz.f32 $0, $1;", "=f,f",
                     /*has_side_effects=*/false, /*is_align_stack=*/false,
@@ -133,8 +125,7 @@ static Lanes roughReciprocal(Lanes s) {
                     .getResult(0));
 }
 
-/// Of s in [kLeast, kMost).
-static Reciprocal quickReciprocal(Lanes s) {
+Reciprocal quickReciprocal(Lanes s) {
   Lanes rough = roughReciprocal(s);
   Lanes nearest = fma(rough, residual(s, rough), rough);
   Lanes high = roundDown(s, nearest);
@@ -147,9 +138,7 @@ static Reciprocal quickReciprocal(Lanes s) {
           low.wrap(arith::MaxNumFOp::create(*s.b, low.v, (high * 0x1p-60).v))};
 }
 
-/// Of any s. Infinite s: zeros; s below 2^-129, where the quotient of anything
-/// that is not tiny saturates, too: as large as it gets.
-static Reciprocal anyReciprocal(Lanes s) {
+Reciprocal anyReciprocal(Lanes s) {
   Lanes nearest = 1.0 / s;
   Lanes isInfinite = magnitude(nearest).asInt() == 0x7f800000;
   Lanes high = select(isInfinite, below(nearest), roundDown(s, nearest));
@@ -186,10 +175,9 @@ static Reciprocal reciprocal(Lanes s) {
 /// have the same codes (GpuArithmetic.DivisionForCodes tries all). Parts of one
 /// sign make infinity of infinity, never NaN.
 Lanes divideForCode(Lanes x, Lanes scale) {
-  if (isOfBlock(scale))
-    return anyReciprocal(scale).times(x);
-  auto s = sharedScale(x, scale);
-  return s ? reciprocal(*s).times(x) : x / scale;
+  if (auto s = scalarOf(scale))
+    return reciprocal(*s).times(x);
+  return isOfBlock(scale) ? anyReciprocal(scale).times(x) : x / scale;
 }
 
 /// x / s, rounded, with r = 1 / s to an ulp or better: what compilers make of a
@@ -203,6 +191,9 @@ static Lanes quickQuotient(Lanes x, Lanes s, Lanes r) {
 /// Where x / 6 is denormal and not rounded like that, the code is 0. The
 /// reciprocal of s is there before x, as a rule.
 Lanes sixthForCode(Lanes x, Lanes s) {
+  if (!mayBranch(*x.b))
+    if (auto quotient = sixthOfHalf(x, s))
+      return *quotient;
   if (!isGpuCode(*x.b) || !mayBranch(*x.b) || isa<VectorType>(x.type()) ||
       isa<VectorType>(s.type()))
     return x / 6.0 / s;
@@ -267,9 +258,12 @@ static Lanes e2m1OfPairs(const PackedHalves &pairs, Lanes x, Lanes s,
 
 std::optional<Lanes> e2m1CodeOnGpu(Lanes x, Lanes scale,
                                    llvm::function_ref<Lanes()> byDivision) {
+  auto s = scalarOf(scale);
+  if (s)
+    if (auto codes = e2m1OfQuotients(x, *s))
+      return codes;
   if (isOfBlock(scale))
     return e2m1PairCodes(x, scale);
-  auto s = sharedScale(x, scale);
   if (!s)
     return std::nullopt;
   if (auto pairs = findPackedHalves(x))

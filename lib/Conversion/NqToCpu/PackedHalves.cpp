@@ -44,6 +44,12 @@ public:
                 {high, low});
   }
 
+  /// The same in one instruction, but with any signs.
+  Value largestUnsigned(Value x, Value y) const {
+    return emit("max.NaN.xorsign.abs." + type + " $0, $1, $2;", "=r,r,r",
+                b.getI32Type(), {x, y});
+  }
+
   /// The larger magnitudes of both halves.
   Value largest(Value x, Value y) const {
     return emit("{ .reg .b32 a, c; abs." + type + " a, $1; abs." + type +
@@ -108,16 +114,7 @@ private:
 // Finding pairs
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// Where a vector of f32 was widened: its 16-bit elements, and the f32 that
-/// they were rounded from, if they were.
-struct Widened {
-  Value halves, rounded;
-  bool isBf16 = false;
-};
-} // namespace
-
-static std::optional<Widened> findWidened(Value x) {
+std::optional<Widened> findWidened(Value x) {
   auto wide = x.getDefiningOp<arith::ExtFOp>();
   if (!wide)
     return std::nullopt;
@@ -204,9 +201,13 @@ Value merge(ImplicitLocOpBuilder &b, Value mask, Value x, Value y) {
 Value largestMagnitude(const PackedHalves &pairs) {
   ImplicitLocOpBuilder &b = *pairs.b;
   PairCode code(pairs);
+  bool hasSigns = isBlackwellCode(b);
   Value largest = pairs.words.front();
   for (Value word : ArrayRef(pairs.words).drop_front())
-    largest = code.largest(largest, word);
+    largest = hasSigns ? code.largestUnsigned(largest, word)
+                       : code.largest(largest, word);
+  if (hasSigns)
+    largest = arith::AndIOp::create(b, largest, constant(b, 0x7fff7fff));
   // As f32, or NaN would be compared as a number.
   Value low = code.widen(largest, false), high = code.widen(largest, true);
   return arith::MaxUIOp::create(b, low, high);

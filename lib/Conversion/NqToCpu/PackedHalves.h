@@ -17,6 +17,14 @@ struct PackedHalves {
   bool isBf16;
 };
 
+/// Where f32 was widened: its 16-bit elements, and the f32 that they were
+/// rounded from, if they were.
+struct Widened {
+  mlir::Value halves, rounded;
+  bool isBf16 = false;
+};
+std::optional<Widened> findWidened(mlir::Value x);
+
 /// The pairs of a vector of f32 that was widened from 16 bits, in code for
 /// GPUs. Nothing otherwise, or if it is not a whole number of groups.
 std::optional<PackedHalves> findPackedHalves(Lanes x);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "QuantizeRecipes.h"
 
+#include "BlackwellCodes.h"
+#include "GpuCode.h"
 #include "GpuQuotients.h"
 
 #include <limits>
@@ -150,6 +152,8 @@ Lanes mxScaleCode(Lanes amax, Type storage, MxRecipe recipe) {
   switch (recipe) {
   case MxRecipe::Modelopt:
   case MxRecipe::TrtDynamic:
+    if (auto code = e8m0OfQuotient(amax, format.largest))
+      return *code;
     return encodeAs(amax / format.largest, e8m0);
   case MxRecipe::TransformerEngine:
   case MxRecipe::TorchaoRceil: {
@@ -182,8 +186,24 @@ Lanes mxFactor(Lanes code) {
   return bits.asF32();
 }
 
+/// By words, if all lanes have one factor.
+static std::optional<Lanes> mxCodesOfBlock(Lanes q, Lanes factor,
+                                           Type storage) {
+  auto scalar = scalarOf(factor);
+  auto type = dyn_cast<VectorType>(q.type());
+  if (!scalar || !type || type.getNumElements() % 8 || !isBlackwellCode(*q.b))
+    return std::nullopt;
+  Lanes isNumber = compareFloat(arith::CmpFPredicate::ORD, *scalar, *scalar);
+  if (isa<Float4E2M1FNType>(storage))
+    return keepCodes(*e2m1ByConversion(q), isNumber, 4);
+  return keepCodes(encodeAs(q, storage), isNumber, 8);
+}
+
 Lanes mxCode(Lanes x, Lanes factor, Type storage, MxRecipe recipe) {
   Lanes q = x * factor;
+  if (recipe != MxRecipe::Modelopt || !isa<Float4E2M1FNType>(storage))
+    if (auto codes = mxCodesOfBlock(q, factor, storage))
+      return *codes;
   Lanes code = encodeToInt(q, storage);
   if (recipe == MxRecipe::Modelopt && isa<Float4E2M1FNType>(storage)) {
     // Midpoints go toward zero: these three went away from it.

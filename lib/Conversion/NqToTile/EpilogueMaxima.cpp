@@ -3,6 +3,7 @@
 #include "GemmEpilogue.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace nibble;
@@ -58,9 +59,18 @@ Node *GemmEpilogue::makeMaximum(Dag &dag, Tensor &tensor,
   isElsewhere |= !(IndexRef(indexAt(dag, place, tensor.shape)) == index);
   Index folded{dag.mod(Lin::dim(kColumn), block)};
   Node *term = tensor.reduction->terms(dag, index, folded)[0];
-  return dag.compute(term->type, {term},
-                     [this](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
-                            Type) { return emitMaximum(b, values[0]); });
+  Node *most =
+      dag.compute(term->type, {term},
+                  [this](ImplicitLocOpBuilder &b, ArrayRef<Value> values,
+                         Type) { return emitMaximum(b, values[0]); });
+  maxima.insert(most);
+  return most;
+}
+
+static Value addMaximum(ImplicitLocOpBuilder &b, Value value, tile::Axis axis,
+                        int64_t block, bool isScalar) {
+  Value most = tile::BlockMaxOp::create(b, value, axis, block);
+  return isScalar ? vector::ExtractOp::create(b, most, 0).getResult() : most;
 }
 
 /// The numbers of 16 bits whose magnitudes `bits` are, as f32.
@@ -77,17 +87,21 @@ static Value findNarrow(Value bits) {
 
 /// Magnitudes of 16 bits have the order of those of 32, NaNs included.
 Value GemmEpilogue::emitMaximum(ImplicitLocOpBuilder &b, Value bits) {
+  bool isScalar = hasWholeBlocks();
   Value narrow = findNarrow(bits);
   if (!narrow)
-    return tile::BlockMaxOp::create(b, bits, alongBlocks, block);
+    return addMaximum(b, bits, alongBlocks, block, isScalar);
   auto type = cast<VectorType>(narrow.getType());
   auto half = type.clone(b.getI16Type());
   Value raw = arith::BitcastOp::create(b, half, narrow);
   Value mask = arith::ConstantOp::create(
       b, DenseElementsAttr::get(half, b.getI16IntegerAttr(0x7fff)));
-  Value most = tile::BlockMaxOp::create(b, arith::AndIOp::create(b, raw, mask),
-                                        alongBlocks, block);
-  Value again = arith::BitcastOp::create(b, type, most);
-  Value wide = arith::ExtFOp::create(b, type.clone(b.getF32Type()), again);
-  return arith::BitcastOp::create(b, bits.getType(), wide);
+  Value most = addMaximum(b, arith::AndIOp::create(b, raw, mask), alongBlocks,
+                          block, isScalar);
+  auto as = [&](Type element) {
+    return isScalar ? element : Type(type.clone(element));
+  };
+  Value again = arith::BitcastOp::create(b, as(type.getElementType()), most);
+  Value wide = arith::ExtFOp::create(b, as(b.getF32Type()), again);
+  return arith::BitcastOp::create(b, as(b.getI32Type()), wide);
 }

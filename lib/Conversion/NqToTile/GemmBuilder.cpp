@@ -288,7 +288,7 @@ SmallVector<Value> GemmBuilder::inOrder(ValueRange args) const {
 void GemmBuilder::addBody(tile::EpilogueOp op) {
   Block *body = b.createBlock(&op.getBody());
   auto add = [&](Type element) {
-    body->addArgument(VectorType::get({GemmEpilogue::kWidth}, element),
+    body->addArgument(VectorType::get({epilogue.getWidth()}, element),
                       b.getLoc());
   };
   for (size_t i = 0; i < factors.size(); ++i)

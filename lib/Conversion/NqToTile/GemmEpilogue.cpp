@@ -1,6 +1,7 @@
 // From tensors as functions of an index to arithmetic on accumulators.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmEpilogue.h"
+#include "PackedHalves.h"
 #include "nibble/Support/StableSort.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -266,13 +267,30 @@ LogicalResult GemmEpilogue::addLoad(Node *load, std::string &why) {
 // Code
 //===----------------------------------------------------------------------===//
 
-/// Values without row and column are scalars, all others pairs.
+bool GemmEpilogue::isWide(Node *node) {
+  if (node->deps == 0 || (maxima.contains(node) && hasWholeBlocks()))
+    return false;
+  auto [known, isNew] = wide.try_emplace(node, true);
+  if (!isNew || node->kind != Node::Kind::Compute)
+    return known->second;
+  bool any = llvm::any_of(node->operands,
+                          [&](Node *operand) { return isWide(operand); });
+  return wide[node] = any;
+}
+
+Value GemmEpilogue::widen(ImplicitLocOpBuilder &b, Value value) {
+  if (isa<VectorType>(value.getType()))
+    return value;
+  return vector::BroadcastOp::create(
+      b, VectorType::get({getWidth()}, value.getType()), value);
+}
+
+/// Values that all lanes have are scalars.
 Value GemmEpilogue::emit(ImplicitLocOpBuilder &b, Node *node) {
   if (Value value = values.lookup(node))
     return value;
   if (Value value = uniformValues.lookup(node))
     return value;
-  bool isWide = node->deps != 0;
   Value value;
   if (node->kind == Node::Kind::Constant) {
     value = arith::ConstantOp::create(b, node->attr);
@@ -280,14 +298,11 @@ Value GemmEpilogue::emit(ImplicitLocOpBuilder &b, Node *node) {
     SmallVector<Value> operands;
     for (Node *operand : node->operands) {
       Value x = emit(b, operand);
-      if (isWide && !isa<VectorType>(x.getType()))
-        x = vector::BroadcastOp::create(
-            b, VectorType::get({kWidth}, x.getType()), x);
-      operands.push_back(x);
+      operands.push_back(isWide(node) ? widen(b, x) : x);
     }
     Type type = node->type;
-    if (isWide)
-      type = VectorType::get({kWidth}, type);
+    if (isWide(node))
+      type = VectorType::get({getWidth()}, type);
     value = node->build(b, operands, type);
   }
   values[node] = value;
@@ -330,8 +345,12 @@ Type GemmEpilogue::getStoredType(Type element) {
   return element.isBF16() ? element : cpu::storageType(element);
 }
 
-/// Two codes of 4 bits as a byte, the first one in the low bits.
-static Value joinCodes(ImplicitLocOpBuilder &b, Value codes) {
+/// Pairs of codes of 4 bits as bytes, the first one in the low bits.
+Value GemmEpilogue::joinCodes(ImplicitLocOpBuilder &b, Value codes) {
+  if (getWidth() % 8 == 0)
+    return vector::BitCastOp::create(
+        b, VectorType::get({getWidth() / 2}, b.getI8Type()),
+        cpu::packNibbles(b, codes));
   auto at = [&](int64_t i) {
     return vector::ExtractOp::create(b, codes, i).getResult();
   };
@@ -349,6 +368,7 @@ SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
                                           ValueRange args, bool swapped) {
   alongBlocks = swapped ? tile::Axis::m : tile::Axis::n;
   values.clear();
+  wide.clear();
   for (auto [accumulator, value] : llvm::zip(accumulators, args))
     values[accumulator] = value;
   unsigned uniforms =
@@ -360,13 +380,10 @@ SmallVector<Value> GemmEpilogue::emitBody(ImplicitLocOpBuilder &b,
       values[load] = args[accumulators.size() + number - uniforms];
   SmallVector<Value> yielded;
   for (auto [node, result] : llvm::zip(results, problem.results)) {
-    Value value = emit(b, node);
-    if (!isa<VectorType>(value.getType()))
-      value = vector::BroadcastOp::create(
-          b, VectorType::get({kWidth}, value.getType()), value);
+    Value value = widen(b, emit(b, node));
     if (result.tensor->element.isBF16())
       value = arith::TruncFOp::create(
-          b, VectorType::get({kWidth}, b.getBF16Type()), value);
+          b, VectorType::get({getWidth()}, b.getBF16Type()), value);
     yielded.push_back(result.isPacked() ? joinCodes(b, value) : value);
   }
   return yielded;

@@ -25,7 +25,7 @@ cpu::Index indexAt(cpu::Dag &dag, const cpu::Placement &place,
                    llvm::ArrayRef<int64_t> shape);
 
 /// The results of a problem as functions of (row, column) and the accumulators:
-/// which memory they read, and the arithmetic, two columns at a time.
+/// which memory they read, and the arithmetic, `getWidth()` columns at a time.
 class GemmEpilogue {
 public:
   explicit GemmEpilogue(GemmProblem &problem);
@@ -55,7 +55,9 @@ public:
   /// The problem's shape, with what its epilogue reads.
   GemmShape getShape() const;
 
-  static constexpr int64_t kWidth = 2;
+  /// Columns of the body: pairs as lanes of wgmma have them, or, where a thread
+  /// has a row, as many as a word has codes of 4 bits.
+  int64_t getWidth() const { return problem.tensorMemory ? 8 : 2; }
   /// Dimensions of the dag.
   enum : unsigned { kRow = 0, kColumn = 1 };
 
@@ -67,6 +69,15 @@ private:
   cpu::Node *getScaleOfB(cpu::Dag &dag, unsigned factor);
   mlir::LogicalResult addLoads(cpu::Node *node, std::string &why);
   mlir::LogicalResult addLoad(cpu::Node *load, std::string &why);
+  /// Whether all columns of a block are those of one thread.
+  bool hasWholeBlocks() const {
+    return problem.tensorMemory && alongBlocks == tile::Axis::n;
+  }
+  /// Whether lanes of the body differ. Maxima of whole blocks do not, nor does
+  /// what follows from them.
+  bool isWide(cpu::Node *node);
+  mlir::Value widen(mlir::ImplicitLocOpBuilder &b, mlir::Value value);
+  mlir::Value joinCodes(mlir::ImplicitLocOpBuilder &b, mlir::Value codes);
   mlir::Value emit(mlir::ImplicitLocOpBuilder &b, cpu::Node *node);
   // Maxima of blocks (EpilogueMaxima.cpp).
   mlir::LogicalResult takeMaxima(cpu::Tensor &tensor, std::string &why);
@@ -86,6 +97,8 @@ private:
   llvm::DenseMap<const cpu::Node *, mlir::Value> values;
   llvm::DenseMap<const cpu::Node *, mlir::Value> uniformValues;
   llvm::DenseSet<const cpu::Tensor *> taken;
+  llvm::DenseSet<const cpu::Node *> maxima;
+  llvm::DenseMap<const cpu::Node *, bool> wide; ///< known results of isWide
   int64_t block = 0; ///< columns that have a maximum together; 0: none have
   tile::Axis alongBlocks = tile::Axis::n; ///< of the body that is emitted
   bool isElsewhere = false; ///< a product is read at another row or column

@@ -1,11 +1,15 @@
 // Arithmetic that GPUs do otherwise than CPUs, number by number: FP8, divisions
-// by a scale, math functions. PTX on the emulated driver.
+// by a scale, math functions. PTX on the emulated driver; for Blackwell with
+// the conversions that it has.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "BlackwellCodes.h"
 #include "GpuRun.h"
 #include "QuantizeRecipes.h"
 
+#include "nibble/Support/GpuChip.h"
 #include "nibble/Target/Gpu/GpuTarget.h"
 #include "nibble/rt/formats.h"
+#include "nibble/rt/recipes.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -29,6 +33,14 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int64_t kThreads = 256; ///< of a block
+
+#ifdef NIBBLE_TEST_CHIP
+const char *const kChip = NIBBLE_TEST_CHIP;
+#else
+const char *const kChip = "sm_90a";
+#endif
+/// Lanes for which codes of 4 bits have code of their own.
+const int64_t kLanesOfCodes = isBlackwell(kChip) ? 8 : 2;
 
 float fromBits(uint32_t bits) {
   float x;
@@ -98,6 +110,7 @@ private:
     OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
     b.setInsertionPointToEnd(module->getBody());
     auto target = mlir::gpu::GPUModuleOp::create(b, "kernels");
+    setChip(target, kChip);
     b.setInsertionPointToEnd(target.getBody());
     auto memory = [&](Type type) { return MemRefType::get({1 << 28}, type); };
     Type types[] = {memory(typeOf(from)), memory(b.getF32Type()),
@@ -124,7 +137,9 @@ private:
     vector::StoreOp::create(b, body({&b, x}, {&b, s}), function.getArgument(2),
                             at);
     mlir::gpu::ReturnOp::create(b);
-    auto code = nibble::gpu::emitPtx(target, {});
+    nibble::gpu::GpuCodeOptions options;
+    options.chip = kChip;
+    auto code = nibble::gpu::emitPtx(target, options);
     if (code)
       ptx = *code;
     else
@@ -305,14 +320,25 @@ TEST(GpuArithmetic, DivisionForCodes) {
   }
 }
 
+/// Each two numbers `times` times.
+void repeatPairs(std::vector<float> &list, int64_t times) {
+  std::vector<float> all;
+  for (size_t i = 0; i < list.size(); i += 2)
+    for (int64_t j = 0; j < times; ++j)
+      all.insert(all.end(), {list[i], list[i + 1]});
+  list = all;
+}
+
 /// The one path without branches, and the one for scales out of range.
 TEST(GpuArithmetic, Nvfp4Codes) {
   auto [x, s] = makeQuotients();
+  repeatPairs(x, kLanesOfCodes / 2);
+  repeatPairs(s, kLanesOfCodes / 2);
   for (auto recipe :
        {rt::Nvfp4Recipe::TrtDynamic, rt::Nvfp4Recipe::CompressedTensors}) {
     Pairs pairs([&](Lanes x,
                     Lanes scale) { return cpu::nvfp4Code(x, scale, recipe).v; },
-                "f32", "i8");
+                "f32", "i8", kLanesOfCodes);
     auto codes = pairs.run<uint8_t>(x, s);
     for (size_t i = 0; i < x.size(); ++i) {
       // A NaN has the scale NaN, hence code 0, with any other of its block.
@@ -375,11 +401,12 @@ TEST(GpuArithmetic, Nvfp4Scales) {
 /// codes and their neighbours, others of all sizes, and those that have a path
 /// of their own.
 std::vector<float> makeScales(rt::StorageFormat format) {
-  std::vector<float> scales{0.0f,        -0.0f,      kInf,        kNan,
-                            -1.0f,       0x1p-149f,  0x1p-126f,   0x1p-81f,
-                            0x1p-80f,    0x1.8p-26f, 0x1p-25f,    13100.8f,
-                            0x1.9p13f,   65504.0f,   0x1p100f,    0x1p127f,
-                            0x1.8p-127f, 1.0f,       0x1.fffep-1f};
+  std::vector<float> scales{
+      0.0f,           -0.0f,       kInf,      kNan,         -1.0f,
+      0x1p-149f,      0x1p-126f,   0x1p-81f,  0x1p-80f,     0x1.8p-26f,
+      0x1p-25f,       13100.8f,    0x1.9p13f, 65504.0f,     0x1p100f,
+      0x1p127f,       0x1.8p-127f, 1.0f,      0x1.fffep-1f, 0x1.fffffep-1f,
+      0x1.fffffep-9f, 0x1p-140f};
   std::mt19937 random(11);
   for (int i = 0; i < 12; ++i) {
     float x = float(rt::decode(format, random() & 0x7bff));
@@ -400,8 +427,10 @@ TEST(GpuArithmetic, Nvfp4CodesOfHalves) {
       return cpu::nvfp4Code(x, scale, rt::Nvfp4Recipe::TrtDynamic).v;
     };
     Pairs bytes(code, name, "i8", 16);
-    EXPECT_NE(bytes.ptx.find(std::string("set.gt.u32.") + name + "x2"),
-              std::string::npos);
+    std::string instruction = isBlackwell(kChip)
+                                  ? "cvt.rn.satfinite.e2m1x2.f32"
+                                  : std::string("set.gt.u32.") + name + "x2";
+    EXPECT_NE(bytes.ptx.find(instruction), std::string::npos);
     std::vector<float> scales = makeScales(format);
     for (size_t first = 0; first < scales.size(); first += 16) {
       std::vector<uint16_t> x;
@@ -421,6 +450,125 @@ TEST(GpuArithmetic, Nvfp4CodesOfHalves) {
             s[i] > 0 ? rt::encode(rt::StorageFormat::E2M1, number / s[i]) : 0;
         ASSERT_EQ(codes[i], want) << number << " / " << s[i];
       }
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Blackwell
+//===----------------------------------------------------------------------===//
+
+const float kGlobals[] = {1,        0x1p-60f, 0x1.8p59f,  0x1p60f, 0x1p-61f,
+                          1e-30f,   1e-40f,   0x1p-149f,  0,       kInf,
+                          kNan,     -1,       0x1.23p-7f, 3e-5f,   0.1f,
+                          0x1p127f, 0x1p100f, 0x1.ap-120f};
+
+/// All maxima of 16 bits, by a path without branches.
+TEST(GpuArithmetic, Nvfp4ScalesOfHalves) {
+  if (!isBlackwell(kChip))
+    GTEST_SKIP() << "code for Blackwell";
+  for (auto [name, format] : {std::pair("f16", rt::StorageFormat::F16),
+                              std::pair("bf16", rt::StorageFormat::BF16)}) {
+    SCOPED_TRACE(name);
+    Pairs pairs(
+        [](Lanes x, Lanes scale) -> Value {
+          ImplicitLocOpBuilder &b = *x.b;
+          Value halves = x.v.getDefiningOp<arith::ExtFOp>().getIn();
+          Value global = vector::ExtractOp::create(b, scale.v, 0);
+          SmallVector<Value> codes;
+          for (int64_t i : {0, 1}) {
+            Value half = vector::ExtractOp::create(b, halves, i);
+            Lanes wide{&b, arith::ExtFOp::create(b, b.getF32Type(), half)};
+            Lanes sixth = *cpu::sixthOfHalf(wide, wide.wrap(global));
+            codes.push_back(
+                (wide.wrap(cpu::encodeBits(
+                     b, Float8E4M3FNType::get(b.getContext()), sixth.v)) &
+                 0x7f)
+                    .v);
+          }
+          return vector::FromElementsOp::create(
+              b, VectorType::get(2, b.getI8Type()), codes);
+        },
+        name, "i8");
+    for (float global : kGlobals) {
+      std::vector<uint16_t> x;
+      for (uint32_t bits = 0; bits < 32768; ++bits)
+        x.push_back(uint16_t(bits));
+      auto codes = pairs.run<uint8_t>(x, std::vector<float>(x.size(), global));
+      for (size_t i = 0; i < x.size(); ++i) {
+        float number = float(rt::decode(format, x[i]));
+        ASSERT_TRUE(isSameCode(
+            rt::StorageFormat::E4M3FN, codes[i],
+            rt::encode(rt::StorageFormat::E4M3FN, number / 6.0f / global) &
+                0x7f))
+            << number << " / 6 / " << global << ": " << int(codes[i]);
+      }
+    }
+  }
+}
+
+const std::pair<float, Type (*)(MLIRContext *)> kMxFormats[] = {
+    {448, [](MLIRContext *c) -> Type { return Float8E4M3FNType::get(c); }},
+    {57344, [](MLIRContext *c) -> Type { return Float8E5M2Type::get(c); }},
+    {6, [](MLIRContext *c) -> Type { return Float4E2M1FNType::get(c); }}};
+
+/// Around all powers of two times the largest number of a format.
+TEST(GpuArithmetic, MxScales) {
+  for (auto [largest, type] : kMxFormats) {
+    std::vector<float> numbers;
+    for (float x : manyNumbers())
+      numbers.push_back(std::isnan(x) ? kNan : std::fabs(x));
+    for (int exponent = -149; exponent < 120; ++exponent) {
+      float border = std::ldexp(largest, exponent);
+      for (int64_t ulps = -4; ulps <= 4; ++ulps) {
+        uint32_t bits;
+        std::memcpy(&bits, &border, 4);
+        numbers.push_back(
+            fromBits(uint32_t(std::max<int64_t>(bits + ulps, 0))));
+      }
+    }
+    Pairs pairs(
+        [type = type](Lanes x, Lanes) {
+          return cpu::mxScaleCode(x, type(x.b->getContext()),
+                                  rt::MxRecipe::Modelopt)
+              .v;
+        },
+        "f32", "i8");
+    auto codes = pairs.run<uint8_t>(numbers);
+    for (size_t i = 0; i < numbers.size(); ++i)
+      ASSERT_EQ(codes[i],
+                rt::encode(rt::StorageFormat::E8M0, numbers[i] / largest))
+          << numbers[i] << " / " << largest;
+  }
+}
+
+/// Elements times powers of two, in words of codes; NaN is no scale.
+TEST(GpuArithmetic, MxCodes) {
+  std::vector<float> x, s;
+  for (float factor : {1.0f, 0x1p-127f, 0x1p127f, 0x1p-9f, kNan}) {
+    for (float number : manyNumbers())
+      x.push_back(number);
+    x.resize(llvm::alignTo(x.size(), 8));
+    s.resize(x.size(), factor);
+  }
+  const rt::StorageFormat formats[] = {rt::StorageFormat::E4M3FN,
+                                       rt::StorageFormat::E5M2,
+                                       rt::StorageFormat::E2M1};
+  for (size_t f = 0; f < 3; ++f) {
+    Pairs pairs(
+        [&](Lanes x, Lanes factor) {
+          return cpu::mxCode(x, factor, kMxFormats[f].second(x.b->getContext()),
+                             rt::MxRecipe::TrtDynamic)
+              .v;
+        },
+        "f32", "i8", 8);
+    auto codes = pairs.run<uint8_t>(x, s);
+    for (size_t i = 0; i < x.size(); ++i) {
+      uint32_t want =
+          std::isnan(s[i]) ? 0 : rt::encode(formats[f], x[i] * s[i]);
+      ASSERT_TRUE(codes[i] == want ||
+                  (f < 2 && isSameCode(formats[f], codes[i], uint8_t(want))))
+          << x[i] << " * " << s[i] << ": " << int(codes[i]) << ", not " << want;
     }
   }
 }

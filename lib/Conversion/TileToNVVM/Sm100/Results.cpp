@@ -3,6 +3,7 @@
 #include "Results.h"
 
 #include "Body.h"
+#include "Largest.h"
 #include "Swizzle.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -164,7 +165,7 @@ void Results::addOperands(Operands &operands, int64_t column,
     add(operands.getElements(i, 0, begin));
 }
 
-/// Elements of each result, in order.
+/// Vectors of each result, of `width` columns each, in order.
 Results::Pieces Results::evaluate(Int first) {
   Pieces accs = loadAccumulators(first);
   Int row = code.add(code.mul(m, epilogue.getTileShape()[0]),
@@ -194,36 +195,45 @@ void Results::evaluateBlock(Operands &operands, const Pieces &accs, int64_t at,
     values.map(body.getArguments(), args);
   }
   for (Operation &inside : body.without_terminator()) {
-    if (auto max = dyn_cast<tile::BlockMaxOp>(inside)) {
+    if (auto max = dyn_cast<tile::BlockMaxOp>(inside))
       writeMaximum(max, pieces);
-      continue;
-    }
-    for (IRMapping &values : pieces)
-      code.clone(inside, values);
+    else
+      copyOp(inside, pieces);
   }
   for (const IRMapping &values : pieces)
     for (auto [list, value] :
          llvm::zip(results, getYielded(code, epilogue, values)))
-      for (int64_t i = 0,
-                   length = cast<VectorType>(value.getType()).getNumElements();
-           i < length; ++i)
-        list.push_back(vector::ExtractOp::create(code, value, i));
+      list.push_back(value);
+}
+
+/// What has the same operands in all pieces, as it follows from a maximum, is
+/// computed once.
+void Results::copyOp(Operation &op, Maps pieces) {
+  bool isShared = llvm::all_of(op.getOperands(), [&](Value operand) {
+    Value first = pieces.front().lookupOrDefault(operand);
+    return llvm::all_of(pieces, [&](IRMapping &values) {
+      return values.lookupOrDefault(operand) == first;
+    });
+  });
+  if (!isShared) {
+    for (IRMapping &values : pieces)
+      code.clone(op, values);
+    return;
+  }
+  Operation *copy = code.clone(op, pieces.front());
+  for (IRMapping &values : pieces.drop_front())
+    values.map(op.getResults(), copy->getResults());
 }
 
 /// All columns of a block are the thread's.
-void Results::writeMaximum(tile::BlockMaxOp op,
-                           MutableArrayRef<IRMapping> pieces) {
-  Value most;
-  for (IRMapping &values : pieces) {
-    Value value = values.lookup(op.getValue());
-    most = most ? arith::MaxUIOp::create(code, most, value).getResult() : value;
-  }
-  auto type = cast<VectorType>(most.getType());
-  Value largest =
-      vector::ReductionOp::create(code, vector::CombiningKind::MAXUI, most);
-  Value all = vector::BroadcastOp::create(code, type, largest);
-  for (IRMapping &values : pieces)
-    values.map(op.getResult(), all);
+void Results::writeMaximum(tile::BlockMaxOp op, Maps pieces) {
+  SmallVector<Value> values;
+  for (IRMapping &piece : pieces)
+    values.push_back(piece.lookup(op.getValue()));
+  Value all = vector::BroadcastOp::create(
+      code, cast<VectorType>(values[0].getType()), findLargest(code, values));
+  for (IRMapping &piece : pieces)
+    piece.map(op.getResult(), all);
 }
 
 //===----------------------------------------------------------------------===//
@@ -253,33 +263,68 @@ Value Results::getPanel(Target target, Int panel) {
                  code.mul(number, bytes));
 }
 
-/// Straight: the thread's row, in chunks of 16 bytes. Transposed: a row for
-/// each column, with the elements of all lanes.
-void Results::stage(Target target, ArrayRef<Value> elements, Int panel) {
-  int64_t bytes = getElementBytes(target.op),
-          rowBytes = getStoreBox(target.op).extents[1] * bytes;
-  Value begin = getPanel(target, panel);
-  Int lane = kernel.threads.lane;
-  if (target.op.getTransposed()) {
-    Int inRow = code.mul(lane, bytes);
-    for (auto [j, element] : llvm::enumerate(elements)) {
-      Int swizzle = code.shl(getSwizzle(code, int64_t(j), rowBytes), 4);
-      Int at = code.add(code.bitXor(inRow, swizzle), int64_t(j) * rowBytes);
-      LLVM::StoreOp::create(code, element, code.at(begin, at), bytes);
-    }
-    return;
+static Value joinVectors(Code &code, Value first, Value second) {
+  int64_t count = cast<VectorType>(first.getType()).getNumElements() +
+                  cast<VectorType>(second.getType()).getNumElements();
+  return vector::ShuffleOp::create(
+      code, first, second, llvm::to_vector(llvm::seq<int64_t>(0, count)));
+}
+
+/// Of vectors of elements, which are whole words together.
+static SmallVector<Value> getWords(Code &code, ArrayRef<Value> vectors) {
+  SmallVector<Value> words;
+  auto type = cast<VectorType>(vectors[0].getType());
+  int64_t bits = type.getNumElements() * type.getElementTypeBitWidth();
+  for (size_t i = 0, each = bits < 32 ? 32 / bits : 1; i < vectors.size();
+       i += each) {
+    Value all = vectors[i];
+    for (Value next : vectors.slice(i + 1, each - 1))
+      all = joinVectors(code, all, next);
+    int64_t count = std::max<int64_t>(bits, 32) / 32;
+    all = vector::BitCastOp::create(code, VectorType::get(count, code.i32()),
+                                    all);
+    for (int64_t word = 0; word < count; ++word)
+      words.push_back(vector::ExtractOp::create(code, all, word));
   }
-  int64_t perChunk = 16 / bytes;
+  return words;
+}
+
+/// Straight: the thread's row, in chunks of 16 bytes.
+void Results::stage(Target target, ArrayRef<Value> vectors, Int panel) {
+  int64_t rowBytes =
+      getStoreBox(target.op).extents[1] * getElementBytes(target.op);
+  Value begin = getPanel(target, panel);
+  if (target.op.getTransposed())
+    return stageTransposed(target, vectors, begin);
+  Int lane = kernel.threads.lane;
   Int line = code.mul(lane, rowBytes),
       swizzle = getSwizzle(code, lane, rowBytes);
-  for (int64_t chunk = 0; chunk * perChunk < int64_t(elements.size());
-       ++chunk) {
-    Value vector = vector::FromElementsOp::create(
-        code, VectorType::get(perChunk, elements[0].getType()),
-        elements.slice(chunk * perChunk, perChunk));
-    Int at = code.add(line, code.shl(code.bitXor(swizzle, chunk), 4));
+  SmallVector<Value> words = getWords(code, vectors);
+  for (size_t chunk = 0; chunk * 4 < words.size(); ++chunk) {
+    Value vector =
+        vector::FromElementsOp::create(code, VectorType::get(4, code.i32()),
+                                       ArrayRef(words).slice(chunk * 4, 4));
+    Int at = code.add(line, code.shl(code.bitXor(swizzle, int64_t(chunk)), 4));
     LLVM::StoreOp::create(code, vector, code.at(begin, at), 16);
   }
+}
+
+/// A row for each column, with the elements of all lanes.
+void Results::stageTransposed(Target target, ArrayRef<Value> vectors,
+                              Value begin) {
+  int64_t bytes = getElementBytes(target.op),
+          rowBytes = getStoreBox(target.op).extents[1] * bytes;
+  Int inRow = code.mul(kernel.threads.lane, bytes);
+  int64_t j = 0;
+  for (Value vector : vectors)
+    for (int64_t i = 0,
+                 count = cast<VectorType>(vector.getType()).getNumElements();
+         i < count; ++i, ++j) {
+      Int swizzle = code.shl(getSwizzle(code, j, rowBytes), 4);
+      Int at = code.add(code.bitXor(inRow, swizzle), j * rowBytes);
+      LLVM::StoreOp::create(code, vector::ExtractOp::create(code, vector, i),
+                            code.at(begin, at), bytes);
+    }
 }
 
 void Results::copy(Target target, Int panel, Int first) {
@@ -320,7 +365,7 @@ int64_t Results::getColumns() {
 
 /// The thread's blocks of a panel, neighbours: as many bytes. In tiles, those
 /// behind the last column are zeros, as products read them.
-void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
+void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> vectors,
                           Int first) {
   MemRefType type = store.getDest().getType();
   int64_t block = store.getBlock(), count = span / block;
@@ -338,7 +383,7 @@ void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
   SmallVector<Value> bytes;
   int64_t there = getColumns() / block;
   for (int64_t i = 0; i < count; ++i) {
-    Value byte = elements[i * block];
+    Value byte = vector::ExtractOp::create(code, vectors[i * block / width], 0);
     if (there % 4)
       byte = code.selectAny(code.less(code.add(column, i), there), byte,
                             code.constant(byte.getType(), 0));
@@ -351,30 +396,9 @@ void Results::storeBlocks(tile::StoreBlocksOp store, ArrayRef<Value> elements,
                        getPlaceOfBlock(code, type, row, column));
     LLVM::StoreOp::create(code, vector, at, inTiles ? count : 1);
     if (inTiles)
-      padBlocks(store, row, column, count);
+      clearBlocks(store, row, code.add(column, count),
+                  llvm::alignTo(there, count));
   });
-}
-
-/// Products read four scales at once: where no thread has the columns behind
-/// the last ones, who has the last block writes their zeros.
-void Results::padBlocks(tile::StoreBlocksOp store, Int row, Int column,
-                        int64_t count) {
-  MemRefType type = store.getDest().getType();
-  int64_t there = getColumns() / store.getBlock();
-  int64_t last = (there - 1) / count * count,
-          pad = llvm::alignTo(there, 4) - (last + count);
-  if (pad <= 0)
-    return;
-  auto zeros = VectorType::get(pad, code.getI8Type());
-  code.when(code.equal(column, last), [&] {
-    Value zero = LLVM::ConstantOp::create(code, zeros, code.getZeroAttr(zeros));
-    Value at = code.at(kernel.params.getPointer(store.getDest()),
-                       getPlaceOfBlock(code, type, row, last + count));
-    LLVM::StoreOp::create(code, zero, at, 1);
-  });
-  if (inTiles)
-    clearBlocks(store, row, code.add(column, count),
-                llvm::alignTo(there, count));
 }
 
 /// Behind the last panel, which ends with block `last`: zeros up to a whole

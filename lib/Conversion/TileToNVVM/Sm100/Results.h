@@ -34,6 +34,7 @@ public:
 
 private:
   using Pieces = llvm::SmallVector<llvm::SmallVector<mlir::Value>>;
+  using Maps = llvm::MutableArrayRef<mlir::IRMapping>;
 
   mlir::LogicalResult check();
   int64_t getLength(unsigned result);
@@ -47,16 +48,17 @@ private:
   Pieces evaluate(Int first);
   void evaluateBlock(Operands &operands, const Pieces &accs, int64_t at,
                      Pieces &results);
-  void writeMaximum(tile::BlockMaxOp op,
-                    llvm::MutableArrayRef<mlir::IRMapping> pieces);
+  void copyOp(mlir::Operation &op, Maps pieces);
+  void writeMaximum(tile::BlockMaxOp op, Maps pieces);
   void waitForPanels();
-  void stage(Target target, llvm::ArrayRef<mlir::Value> elements, Int panel);
+  void stage(Target target, llvm::ArrayRef<mlir::Value> vectors, Int panel);
+  void stageTransposed(Target target, llvm::ArrayRef<mlir::Value> vectors,
+                       mlir::Value begin);
   void copy(Target target, Int panel, Int first);
   mlir::Value getPanel(Target target, Int panel);
   void clearBlocks(tile::StoreBlocksOp store, Int row, Int end, int64_t last);
   void storeBlocks(tile::StoreBlocksOp store,
-                   llvm::ArrayRef<mlir::Value> elements, Int first);
-  void padBlocks(tile::StoreBlocksOp store, Int row, Int column, int64_t count);
+                   llvm::ArrayRef<mlir::Value> vectors, Int first);
 
   Sm100Kernel &kernel;
   Code &code;
