@@ -69,13 +69,21 @@ function(nibble_add_runtime_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE nibble_warnings)
 endfunction()
 
+# GoogleTest for another machine than this: from the sources that Debian's package has, too.
+if(CMAKE_CROSSCOMPILING AND NIBBLE_BUILD_TESTS)
+  set(NIBBLE_GOOGLETEST /usr/src/googletest CACHE PATH "Sources of GoogleTest (package googletest)")
+  add_subdirectory(${NIBBLE_GOOGLETEST} ${CMAKE_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)
+endif()
+
 # nibble_add_unit_test(name SOURCES ... LINK ... [RUNTIME]): one GoogleTest binary, one ctest entry.
 function(nibble_add_unit_test name)
   cmake_parse_arguments(ARG "RUNTIME" "" "SOURCES;LINK" ${ARGN})
   if(NOT NIBBLE_BUILD_TESTS)
     return()
   endif()
-  find_package(GTest REQUIRED)
+  if(NOT TARGET GTest::gtest_main)
+    find_package(GTest REQUIRED)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   if(ARG_RUNTIME)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/runtime/include

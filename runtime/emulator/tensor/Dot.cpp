@@ -9,28 +9,18 @@
 #include "tensor/Dot.h"
 
 #include "tensor/Rounding.h"
+#include "tensor/Vector.h"
 
 #include <algorithm>
-#include <cstring>
-#include <immintrin.h>
 
 using namespace nibble::emu;
 using namespace nibble::emu::tensor;
 
 namespace {
-constexpr unsigned kLanes = 4;         ///< doubles of a vector
 constexpr unsigned kStep = 2 * kLanes; ///< columns at a time
 constexpr unsigned kRows = 4;          ///< rows at a time
 constexpr int kFar = 1 << 20;          ///< beyond all exponents
 constexpr int kDoubleBits = 53;
-
-using Vector = double __attribute__((vector_size(8 * kLanes)));
-Vector load(const double *from) {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-void store(double *to, Vector v) { std::memcpy(to, &v, sizeof v); }
 
 int widthOf(Factor::Span span) { return span.high - span.low; }
 
@@ -69,16 +59,16 @@ void sumRows(const Factor &a, unsigned first, const Columns &b, double *sums) {
     Vector low[kRows] = {}, high[kRows] = {};
     for (unsigned k = 0; k < a.k; ++k) {
       const double *from = &b.values[size_t(k) * b.width + n];
-      Vector bLow = load(from), bHigh = load(from + kLanes);
+      Vector bLow = loadVector(from), bHigh = loadVector(from + kLanes);
       for (unsigned r = 0; r < kRows; ++r) {
-        Vector x = _mm256_broadcast_sd(rows[r] + k);
-        low[r] = _mm256_fmadd_pd(x, bLow, low[r]);
-        high[r] = _mm256_fmadd_pd(x, bHigh, high[r]);
+        Vector x = splat(rows[r][k]);
+        low[r] = multiplyAddVector(x, bLow, low[r]);
+        high[r] = multiplyAddVector(x, bHigh, high[r]);
       }
     }
     for (unsigned r = 0; r < kRows; ++r) {
-      store(sums + r * b.width + n, low[r]);
-      store(sums + r * b.width + n + kLanes, high[r]);
+      storeVector(sums + r * b.width + n, low[r]);
+      storeVector(sums + r * b.width + n + kLanes, high[r]);
     }
   }
 }
@@ -99,13 +89,13 @@ struct Compensated {
 private:
   void addProducts(double x, const double *b, unsigned width) {
     for (unsigned n = 0; n < width; n += kLanes) {
-      Vector s = load(&sum[n]), e = load(&error[n]), l = load(&lost[n]);
-      Vector product = x * load(b + n), total = s + product;
+      Vector s = loadVector(&sum[n]), e = loadVector(&error[n]);
+      Vector product = x * loadVector(b + n), total = s + product;
       Vector first = sumError(s, product, total), errors = e + first;
       Vector second = sumError(e, first, errors);
-      store(&lost[n], l + second * second);
-      store(&sum[n], total);
-      store(&error[n], errors);
+      storeVector(&lost[n], loadVector(&lost[n]) + second * second);
+      storeVector(&sum[n], total);
+      storeVector(&error[n], errors);
     }
   }
 };
@@ -177,23 +167,21 @@ double sumReduced(const double *x, const int *ex, const double *y,
 /// row[n] += sums[n] for four FP32 accumulators: addToOdd and store of
 /// FloatAccumulator.
 void addFour(const double *sums, float *row) {
-  __m256d sum = _mm256_loadu_pd(sums), c = _mm256_cvtps_pd(_mm_loadu_ps(row));
-  __m256d total = sum + c, error = sumError(sum, c, total);
-  __m256i bits = _mm256_castpd_si256(total);
-  __m256i one = _mm256_set1_epi64x(1);
-  __m256i isEven =
-      _mm256_cmpeq_epi64(_mm256_and_si256(bits, one), _mm256_setzero_si256());
-  __m256i isInexact = _mm256_castpd_si256(
-      _mm256_cmp_pd(error, _mm256_setzero_pd(), _CMP_NEQ_OQ)); // NaN: exact
-  __m256i inward =
-      _mm256_srli_epi64(_mm256_xor_si256(bits, _mm256_castpd_si256(error)), 63);
-  __m256i step = _mm256_sub_epi64(one, _mm256_slli_epi64(inward, 1));
-  step = _mm256_and_si256(step, _mm256_and_si256(isEven, isInexact));
-  __m256d odd = _mm256_castsi256_pd(_mm256_add_epi64(bits, step));
-  __m128 result = _mm256_cvtpd_ps(odd);
-  __m128 nan = _mm_castsi128_ps(_mm_set1_epi32(int(kFloatNan)));
-  __m128 isNan = _mm_cmpunord_ps(result, result);
-  _mm_storeu_ps(row, _mm_blendv_ps(result, nan, isNan));
+  using Words = VectorOf<int64_t>;
+  Vector sum = loadVector(sums);
+  Vector c = __builtin_convertvector(loadVector(row), Vector);
+  Vector total = sum + c, error = sumError(sum, c, total);
+  Words bits = Words(total);
+  Words isEven = Words((bits & 1) == 0);
+  Words isInexact = Words(error < 0) | Words(error > 0); // NaN: exact
+  Words isInward = Words((bits ^ Words(error)) < 0);     // of other signs
+  Words step = (isInward | 1) & isEven & isInexact;      // 1 or -1
+  Vector odd = Vector(bits + step);
+  VectorOf<float> result = __builtin_convertvector(odd, VectorOf<float>);
+  using Codes = VectorOf<int32_t>;
+  Codes isNan = Codes(result != result);
+  Codes codes = (Codes(result) & ~isNan) | (isNan & int32_t(kFloatNan));
+  storeVector(row, VectorOf<float>(codes));
 }
 
 unsigned addFours(const double *sums, float *row, unsigned count) {

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "tensor/Element.h"
 
+#include "tensor/Vector.h"
+
 #include "nibble/rt/float_codec.h"
 
 #include <cmath>
+#if defined(__F16C__)
 #include <immintrin.h>
+#endif
 
 using namespace nibble;
 using namespace nibble::emu::tensor;
@@ -132,28 +136,50 @@ const double *byteTable(Element element) {
   }
 }
 
-void storeDoubles(__m256 values, double *to) {
-  _mm256_storeu_pd(to, _mm256_cvtps_pd(_mm256_castps256_ps128(values)));
-  _mm256_storeu_pd(to + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(values, 1)));
+/// Four FP32 numbers as doubles.
+void storeDoubles(VectorOf<uint32_t> codes, double *to) {
+  storeVector(to, __builtin_convertvector(VectorOf<float>(codes), Vector));
 }
 
-void decodeWords(__m128i bits, double *to) {
-  __m128i kept = _mm_and_si128(bits, _mm_set1_epi32(~0x1FFF));
-  _mm256_storeu_pd(to, _mm256_cvtps_pd(_mm_castsi128_ps(kept)));
+void decodeHalves(const uint8_t *bytes, double *to) {
+#if defined(__F16C__)
+  __m256 v = _mm256_cvtph_ps(
+      _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes)));
+  _mm256_storeu_pd(to, _mm256_cvtps_pd(_mm256_castps256_ps128(v)));
+  _mm256_storeu_pd(to + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+#else
+  uint16_t codes[8];
+  std::memcpy(codes, bytes, sizeof codes);
+  for (unsigned i = 0; i < 8; ++i)
+    to[i] = rt::decodeF16(codes[i]);
+#endif
+}
+
+void decodeBrains(const uint8_t *bytes, double *to) {
+  uint16_t codes[8];
+  std::memcpy(codes, bytes, sizeof codes);
+  for (unsigned i = 0; i < 8; i += kLanes)
+    storeDoubles(
+        __builtin_convertvector(loadVector(codes + i), VectorOf<uint32_t>)
+            << 16,
+        to + i);
+}
+
+void decodeWords(const uint8_t *bytes, double *to) {
+  uint32_t codes[kLanes];
+  std::memcpy(codes, bytes, sizeof codes);
+  storeDoubles(loadVector(codes) & ~0x1FFFu, to);
 }
 } // namespace
 
 void nibble::emu::tensor::decodeChunk(Element element, const uint8_t *bytes,
                                       double *values) {
-  auto bits = _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes));
   if (element == Element::F16)
-    return storeDoubles(_mm256_cvtph_ps(bits), values);
+    return decodeHalves(bytes, values);
   if (element == Element::BF16)
-    return storeDoubles(
-        _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)),
-        values);
+    return decodeBrains(bytes, values);
   if (element == Element::TF32)
-    return decodeWords(bits, values);
+    return decodeWords(bytes, values);
   const double *table = byteTable(element);
   for (unsigned i = 0; i < 16; ++i)
     values[i] = table[bytes[i]];

@@ -8,13 +8,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 using namespace nibble;
 using namespace nibble::emu::tensor;
 
 namespace {
+#if defined(__x86_64__)
 __extension__ typedef __float128 Quad;
+#else
+using Quad = long double;
+static_assert(std::numeric_limits<Quad>::digits == 113, "as on 64-bit Arm");
+#endif
 
 /// a b' + c, exact if the bits of all terms lie within 113 bits; `isExact`
 /// tells.
