@@ -14,6 +14,7 @@ class Contents:
     steps: tuple  # of run.sh, unless it is told others
     toolchain: str = ""  # CMake's, of another host than this
     binutils: str = ""  # prefix of the programs for that host
+    limit: int = 60 << 20  # bytes of the folder
     emulator: bool = False  # packed, too; checks also have what the emulated GPU computes
     products: list = field(default_factory=list)  # (f, dtype, m, n, k): engines of candidates
     gated: list = field(default_factory=list)  # (f, dtype, m, k, n): the same of gated MLPs
