@@ -14,7 +14,7 @@ using namespace nibble::rt::cts;
 /// `launches` kernels over 1024 floats, each on the result of the one before.
 static Status writeChain(const std::string &path, int launches) {
   const int64_t n = 1024;
-  EngineBuilder b(path, "sm_90a");
+  EngineBuilder b(path, gpuTarget());
   EntryDesc entry;
   entry.name = "main";
   entry.outputs = {port("y", "f32", n)};
@@ -29,7 +29,7 @@ static Status writeChain(const std::string &path, int launches) {
 static Result<double> measure(const std::string &engine,
                               const std::string &deviceName, bool graphs) {
   DeviceOptions options;
-  options.target = "sm_90a";
+  options.target = gpuTarget();
   options.graphs = graphs;
   auto device = createDevice(deviceName, options);
   if (!device.ok())

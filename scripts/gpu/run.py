@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # Runs a bundle of scripts/gpu-bundle on a machine with the GPU: conformance, results, schedules, peers; one table, one JSON.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""run.sh [--out FOLDER] [--steps conformance,faults,checks,sanitize,loop,candidates,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
+"""run.sh [--out FOLDER] [--steps conformance,faults,checks,sanitize,loop,candidates,times,products,stacks,models] [--device cuda] [--rounds N] [--no-compile]
+       [--runner "qemu-aarch64 -L /usr/aarch64-linux-gnu"]
 
 FOLDER (default: results) gets results.json, rows.jsonl (the best schedules, rows of tuning/TARGET.jsonl) and bench.json.
-Exit code 1 if a test failed or a result is wrong. Only `products`, `stacks` and `models` need PyTorch."""
+Exit code 1 if a test failed or a result is wrong. Only `products`, `stacks` and `models` need PyTorch: they measure peers, too, where `times` has
+the engines alone. --runner: what runs the programs where the machine cannot (with --device emu). Without --steps: what the bundle is for."""
 import argparse
 import json
 import os
@@ -16,7 +18,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-STEPS = ("conformance", "faults", "checks", "sanitize", "loop", "candidates", "products", "stacks", "models")
+STEPS = ("conformance", "faults", "checks", "sanitize", "loop", "candidates", "times", "products", "stacks", "models")
+RECIPES = ("singles", "stacks", "models")  # parts with engines that `times` measures
 
 
 class Bundle:
@@ -25,16 +28,21 @@ class Bundle:
         self.out = Path(a.out).resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.manifest = json.loads((HERE / "manifest.json").read_text())
+        self.runner = a.runner.split()
+        os.environ["NIBBLE_CTS_TARGET"] = self.manifest["target"]
 
     def call(self, *command, env=None, **how):
+        """Programs of the bundle ("./...") run by the runner, if there is one."""
         command = [str(c) for c in command]
+        if command[0].startswith("./"):
+            command = self.runner + command
         return subprocess.run(command, cwd=HERE, capture_output=True, text=True, errors="replace", env={**os.environ, **(env or {})}, **how)
 
     def conformance(self):
         """Each test in a process of its own: a fault may end the driver for the others."""
         found = {}
         for program, only in (("runtime-conformance-test", f"*/{self.a.device}*"), ("runtime-allocation-test", f"*/{self.a.device}*"), ("emulator-driver-test", "*")):
-            if program == "emulator-driver-test" and self.a.device != "cuda":
+            if program not in self.manifest["programs"] or program == "emulator-driver-test" and self.a.device != "cuda":
                 continue
             env = dict(NIBBLE_REQUIRE_CUDA="1", NIBBLE_TEST_DRIVER="real") if self.a.device == "cuda" else {}
             listed, suite, passed, failed = self.call(f"./{program}", "--gtest_list_tests", f"--gtest_filter={only}").stdout, "", 0, []
@@ -55,6 +63,9 @@ class Bundle:
 
     def faults(self):
         """What goes wrong with GPUs, planted: errors with exit code 5, and processes that go on."""
+        if self.runner:
+            print("skipped: device-faults starts programs itself, without the runner")
+            return None
         done = self.call("./device-faults", self.a.device, timeout=600)
         print(done.stdout + done.stderr, end="", flush=True)
         self.good &= done.returncode == 0
@@ -67,51 +78,78 @@ class Bundle:
 
     def loops(self, engines):
         found = []
-        emulated = self.a.device == "emu"
         for engine in engines:
-            done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if emulated else "500",
-                             env=dict(LD_LIBRARY_PATH=str(HERE)), timeout=600)
+            done = self.call("./control-loop", engine, "--device", self.a.device, "--hz", "100", "--ticks", "10" if self.a.device == "emu" else "500",
+                             env=dict(LD_LIBRARY_PATH=str(HERE), NIBBLE_EMU_TARGET=self.manifest["target"]), timeout=600)
             print(done.stdout + done.stderr, end="", flush=True)
             self.good &= done.returncode == 0
             found.append(dict(engine=engine.name, exit=done.returncode, output=done.stdout))
-            for entry in ("main", "act"):
-                limits = ("--iterations", "3", "--warmup", "0ms") if emulated else ("--duration", "1s")
-                done = self.call("./nibble-run", "bench", engine, "--entry", entry, "--device", self.a.device, "--layers", "--json",
-                                 "--trace", self.out / f"trace-{entry}.json", *limits, timeout=600)
-                self.good &= done.returncode == 0
-                if done.returncode:
-                    print(f"FAILED bench of {entry}: {done.stderr.strip()[-400:]}")
-                    continue
-                document = json.loads(done.stdout)
-                self.good &= document["allocations"] == 0
-                found.append(document)
-                median = lambda part: 1e3 * document[part]["median"]
-                print(f"{entry:5} us: latency {median('latency_ms'):.1f}, end to end {median('end_to_end_ms'):.1f}, enqueue {median('enqueue_ms'):.1f}, "
-                      f"copy in {median('copy_in_ms'):.1f}, compute {median('compute_ms'):.1f}, copy out {median('copy_out_ms'):.1f}; "
-                      f"layers one by one {1e3 * document['layers_sum_ms']:.1f}; allocations {document['allocations']}")
-                for layer in document["layers"]:
-                    if "of_bound" in layer:
-                        print(f"    {1e3 * layer['layer_ms']:8.2f} us {100 * layer['share']:5.1f} % {layer['gb_per_s']:8.0f} GB/s {layer['tflop_per_s']:7.2f} TFLOP/s "
-                              f"{100 * layer['of_bound']:5.1f} % of {layer['limit']:7} {layer['math']:4} {layer['name']} ({layer['op']})")
-                print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
+            found += [document for entry in ("main", "act") for document in [self.bench(engine, entry)] if document]
+        return found
+
+    def bench(self, engine, entry="main"):
+        """What nibble-run bench says of an entry point, printed, too; None if it failed."""
+        limits = ("--iterations", "3", "--warmup", "0ms") if self.a.device == "emu" else ("--duration", "1s")
+        done = self.call("./nibble-run", "bench", engine, "--entry", entry, "--device", self.a.device, "--layers", "--json",
+                         "--trace", self.out / f"trace-{engine.stem}-{entry}.json", *limits, timeout=600)
+        self.good &= done.returncode == 0
+        if done.returncode:
+            print(f"FAILED bench of {entry} of {engine.name}: {done.stderr.strip()[-400:]}")
+            return None
+        document = json.loads(done.stdout)
+        self.good &= document["allocations"] == 0
+        self.print_times(document, entry)
+        return document
+
+    @staticmethod
+    def print_times(document, entry):
+        median = lambda part: 1e3 * document[part]["median"]
+        print(f"{entry:5} us: latency {median('latency_ms'):.1f}, end to end {median('end_to_end_ms'):.1f}, enqueue {median('enqueue_ms'):.1f}, "
+              f"copy in {median('copy_in_ms'):.1f}, compute {median('compute_ms'):.1f}, copy out {median('copy_out_ms'):.1f}; "
+              f"layers one by one {1e3 * document['layers_sum_ms']:.1f}; allocations {document['allocations']}")
+        for layer in document["layers"]:
+            if "of_bound" in layer:
+                print(f"    {1e3 * layer['layer_ms']:8.2f} us {100 * layer['share']:5.1f} % {layer['gb_per_s']:8.0f} GB/s {layer['tflop_per_s']:7.2f} TFLOP/s "
+                      f"{100 * layer['of_bound']:5.1f} % of {layer['limit']:7} {layer['math']:4} {layer['name']} ({layer['op']})")
+        print("".join(f"    advice: {line}\n" for line in document["advice"]), end="", flush=True)
+
+    def times(self):
+        """Engines made from recipes, by themselves, beside what the time model of the compiler predicts."""
+        found = []
+        for one in [one for part in RECIPES for one in self.manifest[part]]:
+            with tempfile.TemporaryDirectory() as folder:
+                for engine, predicted in zip(self.engines(one["recipes"], folder), one["predicted_us"]):
+                    document = self.bench(engine)
+                    if document and predicted and self.a.device == "cuda":
+                        measured = 1e3 * document["compute_ms"]["median"]
+                        print(f"    predicted {predicted:.1f} us: measured / predicted {measured / predicted:.3f}", flush=True)
+                    found.append(dict(name=engine.name, predicted_us=predicted, bench=document))
+                    engine.unlink()
         return found
 
     def feeds(self, check):
         return [part for name in check["inputs"] for part in ("--input", f"{name}=@checks/{check['name']}.{name}.npy")]
 
     def checks(self):
-        """Engines at odd shapes against what the same models compute on the CPU."""
+        """Engines at odd shapes against what the same models compute on the CPU, and the same engines on the emulated GPU."""
         found = []
         for check in self.manifest["checks"]:
-            f = lambda name: f"checks/{check['name']}.{name}"
-            done = self.call("./nibble-run", "run", f("nbl"), "--device", self.a.device, *self.feeds(check), "--expect", f"y=@{f('y.npy')}",
-                             "--tol", check["tol"], "--json", timeout=300)
-            document = json.loads(done.stdout) if done.stdout.strip() else {}
-            compared = document["outputs"][0]["comparison"] if document else dict(error=done.stderr.strip()[-400:])
-            self.good &= done.returncode == 0
-            found.append(dict(check, ok=done.returncode == 0, comparison=compared))
-            print(f"{'ok    ' if done.returncode == 0 else 'FAILED'} {check['name']:40} relative error {compared.get('frobenius', compared.get('error'))}", flush=True)
+            compared = {by: self.compare(check, file) for by, file in check["expected"].items()}
+            ok = all(c["ok"] for c in compared.values())
+            self.good &= ok
+            found.append(dict(check, ok=ok, comparison=compared))
+            said = "; ".join(f"to the {by} {c.get('frobenius', c.get('error'))}" for by, c in compared.items())
+            print(f"{'ok    ' if ok else 'FAILED'} {check['name']:44} relative error {said}", flush=True)
+        failed = sum(not f["ok"] for f in found)
+        print(f"{len(found) - failed} ok, {failed} failed")
         return found
+
+    def compare(self, check, file):
+        done = self.call("./nibble-run", "run", f"checks/{check['name']}.nbl", "--device", self.a.device, *self.feeds(check), "--expect", f"y=@{file}",
+                         "--tol", check["tol"], "--json", timeout=300)
+        document = json.loads(done.stdout) if done.stdout.strip() else {}
+        compared = document["outputs"][0]["comparison"] if document else dict(error=done.stderr.strip()[-400:])
+        return dict(compared, ok=done.returncode == 0)
 
     def sanitize(self):
         """compute-sanitizer on the checks. How many parameters a kernel has, the runtime asks until the driver says no: that is no error."""
@@ -204,7 +242,7 @@ class Bundle:
             print(f"  {b['what']:34} {b['peer']:24} {b['cool']:7.3f} {b['hot']:7.3f}  >= {b['bar']:<5} {verdict}")
 
     def run(self):
-        for step in self.a.steps.split(","):
+        for step in self.a.steps or self.manifest["steps"]:
             start = time.time()
             print(f"\n== {step}", flush=True)
             self.results["steps"][step] = getattr(self, step)()
@@ -218,12 +256,13 @@ class Bundle:
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", default=str(HERE / "results"))
-    p.add_argument("--steps", default=",".join(STEPS))
+    p.add_argument("--steps", type=lambda text: text.split(","))
     p.add_argument("--device", default="cuda", choices=["cuda", "emu"])
     p.add_argument("--rounds", default="7")
     p.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes")
+    p.add_argument("--runner", default="", metavar="COMMAND")
     a = p.parse_args()
-    unknown = set(a.steps.split(",")) - set(STEPS)
+    unknown = set(a.steps or ()) - set(STEPS)
     if unknown:
         p.error(f"unknown steps {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
     return Bundle(a).run()

@@ -35,9 +35,20 @@ FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.t
 LAUNCHES = {"nvfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
 
 
+def rows_of(fmt):
+    """Rows of the gated MLPs of a format."""
+    return (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129)
+
+
+# Queries and keys of attention: keys that tiles of 64 or 128 do not divide.
+SIZES = [(1, 129), (50, 129), (7, 50), (129, 300)]
 # Heads, of keys, and elements of one; type of q, k and v, letters of those that are FP8 codes.
 ATTENTIONS = [(2, 2, 64, "f16", ""), (2, 2, 72, "bf16", ""), (8, 1, 72, "f16", ""), (2, 1, 128, "bf16", ""), (8, 1, 256, "f16", ""), (1, 1, 256, "bf16", ""),
               (2, 2, 64, "f16", "qkv"), (8, 1, 128, "f16", "kv"), (8, 1, 256, "bf16", "kv"), (2, 1, 128, "f16", "y")]
+
+
+def attention_tolerance(dtype, codes):
+    return 1e-2 if dtype == "bf16" or "y" in codes else 1e-3
 
 
 def given(kind, inputs, seed):
@@ -85,7 +96,7 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x
 
 def mlps(a, tools, goals):
     for fmt, dtype, kernel, tolerance in FORMATS:
-        for m in (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129):
+        for m in rows_of(fmt):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
             write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
             compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance,
@@ -94,13 +105,12 @@ def mlps(a, tools, goals):
 
 def attentions(a, tools, goals):
     """1 to 129 queries; keys that tiles of 64 or 128 do not divide, with --long as many as a vision prefix has."""
-    sizes = [(1, 129), (50, 129), (7, 50), (129, 300)]
     for i, (heads, kv_heads, size, dtype, codes) in enumerate(ATTENTIONS):
-        for queries, keys in sizes + [(129, 970)] if a.long else sizes[i % 2::2]:
+        for queries, keys in SIZES + [(129, 970)] if a.long else SIZES[i % 2::2]:
             model = Path(a.work) / "attention.onnx"
             write_attention(model, heads, queries, keys, size, dtype, kv_heads, codes=codes)
             name = f"attention {dtype} {codes}, {heads}:{kv_heads} heads of {size}, {queries} queries, {keys} keys"
-            tolerance = 1e-2 if dtype == "bf16" or "y" in codes else 1e-3
+            tolerance = attention_tolerance(dtype, codes)
             compare(a, tools, goals, name, model, 1, "attention.tcgen05", tolerance, "qkv", a.seeds)
 
 
