@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """thor.py [--build DIR] [--work FOLDER] [--target sm_110a|sm_100a] [--only NAME,..] [--seeds N] [--long]
 
-Gated MLPs at sizes that tiles do not divide, attention by itself (with --long: on as many keys as a vision prefix has), and a decoder
+Gated MLPs at sizes that tiles do not divide (of FP8 in blocks of 128, too), attention by itself (with --long: on as many keys as a vision prefix has), and a decoder
 layer, in the formats that tcgen05 multiplies. `nibble verify` runs the engine launch by launch on the emulated GPU and compares each
 with its exact value, attention in several orders of what runs at once; the whole run must agree with the CPU engine. Exit 1 if anything is wrong."""
 import argparse
@@ -18,6 +18,7 @@ from common import OK, Goals, Tools, build_argument, in_venv
 in_venv()
 import numpy as np  # noqa: E402
 
+import block_quantize  # noqa: E402
 from attention import write_attention  # noqa: E402  (test/models)
 from decoder import write_decoder  # noqa: E402
 from mlp import write_mlp  # noqa: E402
@@ -29,6 +30,12 @@ FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.t
            ("nvfp4-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("nvfp4-weight", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
            ("w4a8", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("fp8-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3),
            ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
+# The same of which groups of K are scaled in f32: INT4 in groups of 128 and 32, without and with zero points, next to f16 and FP8 (W4A8).
+GROUPS = [("int4-awq", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("int4-awq", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
+          ("int4-cli", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("onnx25", "f16", "gemm.tcgen05.f16.expand", 1e-3),
+          ("onnx21", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("onnx24-mxfp4", "f16", "gemm.tcgen05.f16.promote32", 2e-2)]
+# FP8 in blocks of 128, activations and weights, as no exporter writes it: rows, k, columns behind the first products and the last, gate and up.
+BLOCKS = [(1, 384, 256, 272, True), (7, 144, 384, 208, False), (50, 256, 384, 272, False), (129, 384, 256, 136, True)]
 
 # Launches of a gated MLP whose input is quantized by blocks: one writes codes, and scales in tiles, and two multiply.
 LAUNCHES = {"nvfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
@@ -43,8 +50,8 @@ def given(kind, inputs, seed):
     return [part for i, name in enumerate(inputs) for part in ("--input", f"{name}={kind}:seed={seed + i}")]
 
 
-def run(tools, engine, device, file, inputs):
-    tools.call("nibble-run", "run", engine, "--device", device, *given("normal", inputs, 3), "--output", f"y=@{file}", expect=OK)
+def run(tools, engine, device, file, inputs, output):
+    tools.call("nibble-run", "run", engine, "--device", device, *given("normal", inputs, 3), "--output", f"{output}=@{file}", expect=OK)
     array = np.load(file)
     if array.dtype.itemsize == 2 and array.dtype != np.float16:  # bits of bf16
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -66,7 +73,7 @@ def launches_of(tools, engine):
     return int(re.search(r"entry point main: (\d+) launches", text).group(1))
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None):
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y"):
     """One model: what multiplies, how many launches there are, each of them, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
     done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
@@ -78,17 +85,25 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x
     if launches:
         goals.check(f"{name}: launches", launches_of(tools, gpu), launches)
     verify(tools, goals, name, gpu, inputs, seeds)
-    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
+    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs, output) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
 
 def mlps(a, tools, goals):
-    for fmt, dtype, kernel, tolerance in FORMATS:
-        for m in (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129):
+    for fmt, dtype, kernel, tolerance in FORMATS + GROUPS:
+        for m in (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8", "int4-awq") and dtype == "f16" else (7, 129):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
             write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
             compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance,
                     launches=LAUNCHES.get(fmt))
+
+
+def blocks(a, tools, goals):
+    """A quantizer, two products, what is between them, and its quantizer."""
+    for m, k, n, k2, gated in BLOCKS:
+        model = Path(a.work) / "blocks.mlir"
+        model.write_text(block_quantize.mlp(block_quantize.Case("block", "block", recipe="modelopt", gated=gated, m=m, k=k, n=n, k2=k2), 3))
+        compare(a, tools, goals, f"FP8 in blocks of 128, {m}x{k}x{n}x{k2}{', gated' * gated}", model, 2, "gemm.tcgen05.f8f6f4.block128", 2e-2, ["x0"], output="y0")
 
 
 def attentions(a, tools, goals):
@@ -104,7 +119,7 @@ def attentions(a, tools, goals):
 
 
 def decoders(a, tools, goals):
-    for fmt, dtype, kernel, tolerance in FORMATS:
+    for fmt, dtype, kernel, tolerance in FORMATS + GROUPS[:1]:
         model = Path(a.work) / f"decoder_{fmt}_{dtype}.onnx"
         write_decoder(model, fmt, dtype=dtype, layers=1, seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
         compare(a, tools, goals, f"decoder layer {fmt} {dtype}", model, 3, kernel, tolerance)
@@ -115,14 +130,14 @@ def main():
     build_argument(parser)
     parser.add_argument("--work", default="build/thor")
     parser.add_argument("--target", default="sm_110a")
-    parser.add_argument("--only", default="mlps,attentions,decoders")
+    parser.add_argument("--only", default="mlps,blocks,attentions,decoders")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--long", action="store_true")
     a = parser.parse_args()
     Path(a.work).mkdir(parents=True, exist_ok=True)
     tools, goals = Tools(a.build), Goals()
     for part in a.only.split(","):
-        {"mlps": mlps, "attentions": attentions, "decoders": decoders}[part](a, tools, goals)
+        {"mlps": mlps, "blocks": blocks, "attentions": attentions, "decoders": decoders}[part](a, tools, goals)
     sys.exit(0 if goals.met else 1)
 
 

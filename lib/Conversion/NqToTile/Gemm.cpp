@@ -3,6 +3,7 @@
 #include "nibble/Conversion/NqToTile/Gemm.h"
 #include "GemmEpilogue.h"
 #include "GemmTiles.h"
+#include "TensorGemmPromote.h"
 
 #include "nibble/Dialect/Tile/TileTarget.h"
 
@@ -204,13 +205,21 @@ protected:
                          : Value());
   }
 
-  /// LaneLayout.h: 128 rows of 64 k, codes in words.
+  /// LaneLayout.h: 128 rows of a stage, codes in rows of 256 words.
+  static int64_t getLaneWords(const ExpandedWeight &weight) {
+    return weight.format.bits * weight.format.stageK / 64;
+  }
   void addLanes(const GemmProblem::Factor &factor) {
     const ExpandedWeight &weight = *factor.expanded;
     int64_t tiles = llvm::divideCeil(factor.b.rows, 128), blocks = blocksK();
     factors.push_back(addArgument(factor.b.place,
-                                  {tiles, blocks, weight.format.bits, 256},
+                                  {tiles, blocks, getLaneWords(weight), 256},
                                   b.getI32Type()));
+    if (weight.format.scalesSums) {
+      scales.push_back(addArgument(
+          weight.scales, getGroupScales(problem, factor), weight.scale));
+      return;
+    }
     scales.push_back(
         weight.scale
             ? addArgument(weight.scales,
@@ -416,9 +425,9 @@ protected:
     if (packed.empty())
       return;
     for (auto [i, sum] : llvm::enumerate(sums))
-      sum = tile::PromoteOp::create(b, sum, loop.getRegionIterArgs()[i],
-                                    packed[i], Value(), Value(), ValueRange(),
-                                    b.getI64IntegerAttr(1), UnitAttr());
+      sum = tile::PromoteOp::create(
+          b, sum, loop.getRegionIterArgs()[i], packed[i], Value(), Value(),
+          ValueRange(), b.getI64IntegerAttr(1), UnitAttr(), UnitAttr());
   }
 
   /// The same with scales in memory: of rows of A, and of columns.
@@ -430,7 +439,7 @@ protected:
           b, sum, loop.getRegionIterArgs()[i], Value(), scalesOfA, scales[i],
           ValueRange{m, n, k},
           b.getI64IntegerAttr(problem.factors[i].b.scaledRows),
-          schedule.late ? b.getUnitAttr() : UnitAttr());
+          schedule.late ? b.getUnitAttr() : UnitAttr(), UnitAttr());
   }
 
   //===--------------------------------------------------------------------===//
@@ -566,6 +575,7 @@ public:
                             schedule.getAccStages(problem.getShape()), accs));
     if (isExpanded())
       operandRing = tile::RingOp::create(b, getOperands());
+    groups.addRing();
     addFinishRole();
     if (isExpanded())
       addExpandRole();
@@ -600,10 +610,13 @@ private:
 
   /// A, then the weights.
   SmallVector<Side> getSides() const {
-    SmallVector<Side> sides{
-        {a, scalesOfA, !schedule.swapped, rowsOfA(), problem.a.spread}};
+    auto inStage = [&](Value scale) {
+      return groups.exist() ? Value() : scale;
+    };
+    SmallVector<Side> sides{{a, inStage(scalesOfA), !schedule.swapped,
+                             rowsOfA(), problem.a.spread}};
     for (auto [codes, scale] : llvm::zip(factors, scales))
-      sides.push_back({codes, scale, schedule.swapped, rowsOfB(),
+      sides.push_back({codes, inStage(scale), schedule.swapped, rowsOfB(),
                        problem.factors[0].b.spread,
                        isExpanded() ? &*problem.factors[0].expanded : nullptr});
     unsigned next = 0;
@@ -651,8 +664,8 @@ private:
                                           element, /*swizzle=*/0,
                                           /*spread=*/0));
     };
-    add(weight.format.bits, 256, b.getI32Type());
-    if (weight.scale)
+    add(getLaneWords(weight), 256, b.getI32Type());
+    if (weight.scale && !weight.format.scalesSums)
       add(weight.format.stageBlocks(), 128, weight.scale);
   }
 
@@ -669,9 +682,12 @@ private:
     addPlainRole("finish", 4);
     epilogue.emitUniform(b, loadUniforms());
     tile::ForTilesOp tiles = addTiles();
-    auto stage = tile::WaitOp::create(b, sums);
-    addEpilogue(stage.getSlots(), tiles.getBody().getArgument(0),
-                tiles.getBody().getArgument(1));
+    Value m = tiles.getBody().getArgument(0),
+          n = tiles.getBody().getArgument(1);
+    if (groups.exist())
+      addEpilogue(groups.addSums(sums, m, n, scalesOfA, scales), m, n);
+    else
+      addEpilogue(tile::WaitOp::create(b, sums).getSlots(), m, n);
     tile::ReleaseOp::create(b, sums);
   }
 
@@ -686,9 +702,8 @@ private:
     SmallVector<Value> firsts;
     for (const Side &side : getSides())
       firsts.push_back(getFirstScaleTile(side, side.isM ? m : n));
-    auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
-    b.setInsertionPoint(loop.getBody()->getTerminator());
-    Value k = loop.getInductionVar();
+    Value k = groups.openStages(
+        [&](Value group) { groups.addLoads(scales, m, group); });
     auto stage = tile::AcquireOp::create(b, ring);
     for (auto [side, first] : llvm::zip(getSides(), firsts)) {
       SmallVector<Value> at{side.isM ? m : n, k};
@@ -706,7 +721,8 @@ private:
     OpBuilder::InsertionGuard guard(b);
     addPlainRole("expand", 4);
     addTiles();
-    auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
+    auto loop =
+        scf::ForOp::create(b, index(0), index(groups.countStages()), index(1));
     b.setInsertionPoint(loop.getBody()->getTerminator());
     auto stage = tile::WaitOp::create(b, ring);
     auto empty = tile::AcquireOp::create(b, operandRing);
@@ -714,9 +730,9 @@ private:
     for (auto [side, operand] :
          llvm::zip(ArrayRef(sides).drop_front(), empty.getSlots())) {
       const ExpandedWeight &weight = *side.expanded;
-      Value scale = weight.scale ? stage.getSlots()[side.slot + 1] : Value();
-      auto per = weight.scale ? b.getI64IntegerAttr(weight.format.block)
-                              : IntegerAttr();
+      Value scale = side.scales ? stage.getSlots()[side.slot + 1] : Value();
+      auto per = side.scales ? b.getI64IntegerAttr(weight.format.block)
+                             : IntegerAttr();
       tile::ExpandIntoOp::create(b, operand, stage.getSlots()[side.slot],
                                  TypeAttr::get(weight.storage), scale, per,
                                  b.getI64IntegerAttr(weight.exponent));
@@ -748,13 +764,14 @@ private:
     addPlainRole("multiply", 1);
     tile::ForTilesOp tiles = addTiles();
     Value n = tiles.getBody().getArgument(1);
+    groups.openSums();
     auto empty = tile::AcquireOp::create(b, sums);
     SmallVector<Value> zeros;
     for (Value acc : empty.getSlots())
       zeros.push_back(tile::ClearOp::create(b, acc));
     Value row = getRowOfScales(n);
-    auto loop =
-        scf::ForOp::create(b, index(0), index(blocksK()), index(1), zeros);
+    auto loop = scf::ForOp::create(
+        b, index(0), index(groups.countStagesOfSum()), index(1), zeros);
     {
       OpBuilder::InsertionGuard inside(b);
       b.setInsertionPointToEnd(loop.getBody());
@@ -765,7 +782,7 @@ private:
 
   /// Where the tile begins in its first 128 rows of scales, if not there.
   Value getRowOfScales(Value n) {
-    if (!scalesOfA || schedule.tileN % 128 == 0)
+    if (!problem.a.scaleBlock || schedule.tileN % 128 == 0)
       return Value();
     Value row = arith::MulIOp::create(b, n, index(schedule.tileN));
     return arith::RemUIOp::create(b, row, index(128));
@@ -788,7 +805,7 @@ private:
       expanded = llvm::to_vector_of<Value>(
           tile::WaitOp::create(b, operandRing).getSlots());
     SmallVector<Value> factorScales;
-    if (scalesOfA)
+    if (problem.a.scaleBlock)
       for (const Side &side : sides)
         factorScales.push_back(addScales(side, row, stage));
     SmallVector<Value> next;
@@ -797,7 +814,7 @@ private:
             right = isExpanded() ? expanded[i]
                                  : stage.getSlots()[sides[1 + i].slot];
       SmallVector<Value> both;
-      if (scalesOfA)
+      if (problem.a.scaleBlock)
         both = {factorScales[0], factorScales[1 + i]};
       if (schedule.swapped) {
         std::swap(left, right);
@@ -811,6 +828,7 @@ private:
     scf::YieldOp::create(b, next);
   }
 
+  GroupSums groups{b, problem, schedule};
   Value sums, operandRing;
 };
 
