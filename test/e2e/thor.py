@@ -58,11 +58,11 @@ def run(tools, engine, device, file, inputs, output):
     return array.astype(np.float64)
 
 
-def verify(tools, goals, name, engine, inputs, seeds):
+def verify(tools, goals, name, engine, inputs, seeds, options=()):
     """Each launch. An order of what runs at once comes from a seed."""
     for seed in range(1, seeds + 1):
         os.environ["NIBBLE_EMU_SEED"] = str(seed)
-        done = tools.call("nibble", "verify", engine, "--device", "emu", "--layers-only", *given("outliers", inputs, 5))
+        done = tools.call("nibble", "verify", engine, "--device", "emu", "--layers-only", *given("outliers", inputs, 5), *options)
         goals.check(f"{name}: nibble verify, exit code, seed {seed}", done.returncode, 0)
         if done.returncode:
             print(done.stdout[-3000:], done.stderr[-3000:])
@@ -73,7 +73,7 @@ def launches_of(tools, engine):
     return int(re.search(r"entry point main: (\d+) launches", text).group(1))
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y"):
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y", options=()):
     """One model: what multiplies, how many launches there are, each of them, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
     done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
@@ -84,7 +84,7 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x
     goals.check(f"{name}: {kernel}", len(on_tensor_cores), products, at_least=True)
     if launches:
         goals.check(f"{name}: launches", launches_of(tools, gpu), launches)
-    verify(tools, goals, name, gpu, inputs, seeds)
+    verify(tools, goals, name, gpu, inputs, seeds, options)
     mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs, output) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
@@ -99,11 +99,12 @@ def mlps(a, tools, goals):
 
 
 def blocks(a, tools, goals):
-    """A quantizer, two products, what is between them, and its quantizer."""
+    """A quantizer, two products, what is between them (tanh in 16 bits: the tolerance of block_quantize.py), and its quantizer."""
     for m, k, n, k2, gated in BLOCKS:
         model = Path(a.work) / "blocks.mlir"
         model.write_text(block_quantize.mlp(block_quantize.Case("block", "block", recipe="modelopt", gated=gated, m=m, k=k, n=n, k2=k2), 3))
-        compare(a, tools, goals, f"FP8 in blocks of 128, {m}x{k}x{n}x{k2}{', gated' * gated}", model, 2, "gemm.tcgen05.f8f6f4.block128", 2e-2, ["x0"], output="y0")
+        compare(a, tools, goals, f"FP8 in blocks of 128, {m}x{k}x{n}x{k2}{', gated' * gated}", model, 2, "gemm.tcgen05.f8f6f4.block128", 1e-3, ["x0"],
+                output="y0", options=("--tol", "fro=5e-2"))
 
 
 def attentions(a, tools, goals):
