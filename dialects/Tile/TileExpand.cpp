@@ -1,8 +1,6 @@
-// Operands that are expanded in registers, and sums that are scaled.
+// Operands that are expanded, in registers or to tensor memory.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Dialect/Tile/TileOps.h"
-
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
 using namespace nibble::tile;
@@ -144,9 +142,9 @@ LogicalResult ExpandIntoOp::verify() {
   if (!getOperand().getDefiningOp<AcquireOp>())
     return emitOpError() << "writes an operand that was not acquired";
   ArrayRef<int64_t> shape = getOperand().getType().getShape();
-  if (shape[0] != 128 || shape[1] != 64)
+  if (shape[0] != 128 || (shape[1] != 32 && shape[1] != 64))
     return emitOpError() << "makes " << getOperand().getType()
-                         << "; 128 rows of 64 elements work";
+                         << "; 128 rows of 32 or 64 elements work";
   if (failed(verifyExponent(*this)) ||
       failed(verifyPacked(*this, getCodes(), "codes",
                           shape[0] * shape[1] *
@@ -159,90 +157,4 @@ LogicalResult ExpandIntoOp::verify() {
     return emitOpError() << "has a scale per " << per
                          << " elements of K; 16 and 32 work";
   return verifyPacked(*this, getScales(), "scales", shape[0] * shape[1] / per);
-}
-
-//===----------------------------------------------------------------------===//
-// tile.promote
-//===----------------------------------------------------------------------===//
-
-static LogicalResult verifyPlaces(PromoteOp op, ArrayRef<int64_t> shape) {
-  bool readsMemory = op.getRows() || op.getCols();
-  if (op.getCoords().size() != (readsMemory ? 3 : 0))
-    return op.emitOpError() << "has " << op.getCoords().size()
-                            << " coordinates; scales in memory are at [m, n, "
-                               "block of K], others at none";
-  for (Value scales : {op.getRows(), op.getCols()}) {
-    auto type = scales ? cast<MemRefType>(scales.getType()) : MemRefType();
-    if (type && (type.getRank() != 2 || !type.getElementType().isF32()))
-      return op.emitOpError()
-             << "scales of " << type << "; matrices of f32 work";
-  }
-  if (op.getGroup() != 1 && (!op.getCols() || op.getGroup() % shape[1]))
-    return op.emitOpError()
-           << "has a scale for " << op.getGroup() << " columns; tiles of "
-           << shape[1] << " columns have one if it divides that";
-  return readsMemory ? verifySliced(op, op.getCoords()) : success();
-}
-
-/// Two rounds of a loop at once: nothing of a stage is read behind its release,
-/// and a thread has three accumulators.
-static LogicalResult verifyLate(PromoteOp op) {
-  auto loop = dyn_cast<scf::ForOp>(op->getParentOp());
-  auto acc = dyn_cast<BlockArgument>(op.getAcc());
-  if (!loop || !acc || acc.getOwner() != loop.getBody() ||
-      loop.getTiedLoopYieldedValue(acc)->get() != op.getResult())
-    return op.emitOpError() << "is late, which takes an accumulator that a "
-                               "loop carries, and yields";
-  auto product = op.getPartial().getDefiningOp<MmaOp>();
-  if (op.getPacked() || !product || product.isExpanded() ||
-      !product.getAcc().getDefiningOp<ZeroOp>())
-    return op.emitOpError() << "is late, which works for products of this "
-                               "round of operands in shared memory, with "
-                               "scales in global memory";
-  for (auto other : loop.getBody()->getOps<PromoteOp>())
-    if (!other.getLate())
-      return op.emitOpError() << "is late, and another one beside it is not";
-  RoleOp role = getRole(op);
-  ArrayRef<int64_t> shape = op.getAccShape();
-  int64_t needed = 3 * shape[0] * shape[1] / (role.getTeamWarps() * 32);
-  int64_t have = std::min<int64_t>(role.getRegisters().value_or(255), 255);
-  if (needed < have)
-    return success();
-  return op.emitOpError() << "is late, and three accumulators take " << needed
-                          << " of the " << have
-                          << " registers of a thread of role @"
-                          << role.getSymName();
-}
-
-LogicalResult PromoteOp::verify() {
-  const Target *target = getTargetOf(*this);
-  if (!target)
-    return failure();
-  if (target->hasTensorMemory())
-    return emitOpError() << target->name
-                         << " accumulates in tensor memory, which this op "
-                            "does not add up";
-  AccType type = getAcc().getType();
-  if (getPartial().getType() != type || !type.getElement().isF32())
-    return emitOpError() << "adds " << getPartial().getType() << " to " << type
-                         << "; equal accumulators of f32 work";
-  if (!getAcc().hasOneUse() || !getPartial().hasOneUse())
-    return emitOpError() << "updates its accumulators in place, and one has "
-                            "other uses";
-  if (!getPacked() && !getRows() && !getCols())
-    return emitOpError() << "has no scales";
-  Type packed;
-  if (getPacked())
-    packed = getPacked().getType().getElement();
-  if (packed && !packed.isF32() && !packed.isF16() && !packed.isBF16() &&
-      !isa<Float8E4M3FNType, Float8E8M0FNUType>(packed))
-    return emitOpError() << "packed scales are f32, f16, bf16, f8E4M3FN or "
-                            "f8E8M0FNU, not "
-                         << packed;
-  if (packed && failed(verifySlot(*this, getPacked(), "scales",
-                                  {type.getShape()[0] / 16, 1, 16})))
-    return failure();
-  if (getLate() && failed(verifyLate(*this)))
-    return failure();
-  return verifyPlaces(*this, type.getShape());
 }

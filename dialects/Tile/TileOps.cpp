@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Dialect/Tile/TileOps.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
 #include "llvm/Support/MathExtras.h"
@@ -243,11 +244,23 @@ LogicalResult LoadOp::verify() {
 // Matrix products
 //===----------------------------------------------------------------------===//
 
+/// Sums that are promoted, and nothing else, in `value` or in loops that carry
+/// it.
+static bool arePromoted(Value value) {
+  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    if (auto loop = dyn_cast<scf::ForOp>(use.getOwner()))
+      return arePromoted(loop.getTiedLoopRegionIterArg(&use));
+    auto promote = dyn_cast<PromoteOp>(use.getOwner());
+    return promote && promote.getAcc() == use.get();
+  });
+}
+
 LogicalResult ZeroOp::verify() {
   const Target *target = getTargetOf(*this);
   if (!target)
     return failure();
-  if (target->hasTensorMemory())
+  if (target->hasTensorMemory() &&
+      (getAcc().use_empty() || !arePromoted(getAcc())))
     return emitOpError() << target->name
                          << " accumulates in tensor memory: acquire a stage of "
                             "a ring of accumulators and tile.clear it";
@@ -388,7 +401,7 @@ LogicalResult EpilogueOp::verify() {
   if (getAccs().empty() || !llvm::all_equal(getAccs().getTypes()))
     return emitOpError() << "reads accumulators of one shape, at least one";
   if (target->hasTensorMemory() && !llvm::all_of(getAccs(), [](Value acc) {
-        return acc.getDefiningOp<WaitOp>();
+        return isa_and_present<WaitOp, PromoteOp>(acc.getDefiningOp());
       }))
     return emitOpError() << "reads an accumulator in tensor memory that was "
                             "not waited for (tile.wait)";

@@ -196,8 +196,11 @@ def Tile_LoadOp : Tile_Op<"load"> {
 //===----------------------------------------------------------------------===//
 
 def Tile_ZeroOp : Tile_Op<"zero"> {
-  let summary = "accumulator of zeros in registers (sm_90a)";
-  let description = "The lowering peels the first K block rather than writing zeros.";
+  let summary = "accumulator of zeros in registers";
+  let description = [{
+    On sm_90a the lowering peels the first K block rather than writing zeros. With
+    tensor memory, sums that tile.promote adds to.
+  }];
   let results = (outs Tile_Acc:$acc);
   let assemblyFormat = "attr-dict `:` qualified(type($acc))";
   let hasVerifier = 1;
@@ -325,16 +328,21 @@ def Tile_MmaOp : Tile_Op<"mma", [AllTypesMatch<["acc", "result"]>]> {
 }
 
 def Tile_PromoteOp : Tile_Op<"promote", [AllTypesMatch<["acc", "result"]>, AttrSizedOperandSegments]> {
-  let summary = "acc + sums of one block of K times their scales (sm_90a)";
+  let summary = "acc + sums of one block of K times their scales";
   let description = [{
     Waits for the products in `partial`, and adds to each element of `acc` that of
     `partial` times the scales of its row and its column, in f32, by one fused
-    multiply-add. Both accumulators are registers of the role.
+    multiply-add. Both accumulators are registers of the role; with tensor memory,
+    `partial` is of a stage that was waited for, and sums that an epilogue reads
+    go back there, before the stage is given back.
 
     `packed`: scales of rows in a waited slot, [M / 16] x 1 x 16, of rows 0, 8, 1,
-    9, ... of each 16. `rows` (rows x blocks) and `cols` (blocks x columns) are
-    in global memory: coordinates are the tile, [m, n], and the block of K. With
-    `group` G, a multiple of N, a scale is for G columns.
+    9, ... of each 16; with tensor memory 1 x 1 x M, in order. `rows` (rows x
+    blocks) and `cols` (blocks x columns) are in global memory: coordinates are
+    the tile, [m, n], and the block of K. With `group` G, a multiple of N, a scale
+    is for G columns. `transposed` (tensor memory): the same of the product with
+    its operands exchanged: `rows` are blocks x rows, of G each, `cols` are
+    columns x blocks.
 
     `late`: adds the sums of the round before, while products of this one are
     under way into a second accumulator; those of the last round are added
@@ -344,12 +352,12 @@ def Tile_PromoteOp : Tile_Op<"promote", [AllTypesMatch<["acc", "result"]>, AttrS
   let arguments = (ins Tile_Acc:$partial, Tile_Acc:$acc, Optional<Tile_Slot>:$packed,
                        Optional<AnyStaticShapeMemRef>:$rows, Optional<AnyStaticShapeMemRef>:$cols,
                        Variadic<Index>:$coords, DefaultValuedAttr<Tile_Count, "1">:$group,
-                       UnitAttr:$late);
+                       UnitAttr:$late, UnitAttr:$transposed);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
     $partial `into` $acc (`at` `[` $coords^ `]`)? (`packed` `(` $packed^ `:` qualified(type($packed)) `)`)?
     (`rows` `(` $rows^ `:` qualified(type($rows)) `)`)?
-    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)? (`group` $group^)? (`late` $late^)? attr-dict
+    (`cols` `(` $cols^ `:` qualified(type($cols)) `)`)? (`group` $group^)? (`transposed` $transposed^)? (`late` $late^)? attr-dict
     `:` qualified(type($partial)) `,` qualified(type($acc))
   }];
   let hasVerifier = 1;

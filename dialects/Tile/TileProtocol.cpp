@@ -34,10 +34,15 @@ static LogicalResult verifyLoads(AcquireOp acquire) {
 /// Slots are used between taking the stage and giving it back only.
 static LogicalResult verifySpan(Operation *take, Operation *give) {
   SmallVector<Operation *> users(take->getUsers());
-  // Codes are read where what they expand to is multiplied.
-  for (Operation *user : take->getUsers())
-    if (isa<ExpandOp>(user))
-      llvm::append_range(users, user->getUsers());
+  // Codes are read where what they expand to is multiplied; sums that were
+  // promoted from tensor memory are there when an epilogue reads them.
+  for (Operation *user : take->getUsers()) {
+    auto promote = dyn_cast<PromoteOp>(user);
+    bool isSum = promote && promote.getPartial().getDefiningOp() == take;
+    for (Operation *next : user->getUsers())
+      if (isa<ExpandOp>(user) || (isSum && isa<EpilogueOp>(next)))
+        users.push_back(next);
+  }
   for (Operation *user : users) {
     Operation *inBlock = take->getBlock()->findAncestorOpInBlock(*user);
     if (!inBlock || give->isBeforeInBlock(inBlock))

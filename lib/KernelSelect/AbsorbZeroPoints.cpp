@@ -55,7 +55,7 @@ struct AbsorbZeroPointsPass
       AbsorbZeroPointsPass>::AbsorbZeroPointsBase;
 
   void runOnOperation() override {
-    if (failed(replaceSm90Weights(
+    if (failed(replaceGpuWeights(
             getOperation(), target, isCandidate,
             [&](auto region, auto op) { return replace(region, op); })))
       signalPassFailure();

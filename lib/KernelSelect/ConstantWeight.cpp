@@ -8,14 +8,14 @@
 using namespace mlir;
 using namespace nibble;
 
-LogicalResult nibble::replaceSm90Weights(
+LogicalResult nibble::replaceGpuWeights(
     func::FuncOp entry, StringRef target,
     llvm::function_ref<bool(const Product &)> isCandidate,
     llvm::function_ref<LogicalResult(nq::RegionOp, nq::MatmulOp)> replace) {
   std::optional<Machine> machine = getMachine(target, entry);
   if (!machine)
     return failure();
-  if (machine->family != TargetFamily::Sm90 || !entry->hasAttr(kEntryAttr))
+  if (!machine->isGpu() || !entry->hasAttr(kEntryAttr))
     return success();
   for (nq::RegionOp region :
        llvm::to_vector(entry.front().getOps<nq::RegionOp>()))

@@ -28,8 +28,8 @@ inline bool hasConstantWeight(nq::MatmulOp op) {
 
 /// Calls `replace` for all products of an entry for which hasConstantWeight
 /// and `isCandidate` hold, until it fails; nothing if `target`, which must be
-/// one, is not of the family sm_90a.
-mlir::LogicalResult replaceSm90Weights(
+/// one, is a CPU.
+mlir::LogicalResult replaceGpuWeights(
     mlir::func::FuncOp entry, llvm::StringRef target,
     llvm::function_ref<bool(const Product &)> isCandidate,
     llvm::function_ref<mlir::LogicalResult(nq::RegionOp, nq::MatmulOp)>

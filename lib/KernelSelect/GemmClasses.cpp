@@ -185,20 +185,40 @@ static std::string whyNotStreamedTo(nq::RegionOp region,
 static constexpr Format kF16Numbers[] = {Format::F16, Format::F16Codes};
 static constexpr Format kBf16Numbers[] = {Format::BF16, Format::Bf16Codes};
 
+/// FP8 in blocks of squares is that of rows before (repeat-scales), next to
+/// what was of 16 bits then.
+static std::string whyNotLanes(nq::RegionOp region) {
+  for (const Product &p : getProducts(region)) {
+    nq::MatmulOp op = p.op;
+    Type element = getCodeType(cast<RankedTensorType>(op.getA().getType()));
+    std::string why;
+    if (p.b == Format::Fp8Block &&
+        !getFragmentFormat(cast<RankedTensorType>(op.getB().getType()),
+                           getRightDims(op), element, why))
+      return why;
+  }
+  return "";
+}
+
 /// Weights of 4 or 8 bits next to 16-bit numbers; codes times block scale are
 /// exact in f16 (E2M1 x E4M3 has 6 significant bits and exponents from -10 to
-/// 11), and with E8M0 scales in bf16. Per-tensor and per-channel scales wait
-/// for the epilogue.
+/// 11), and with E8M0 scales in bf16. Scales of groups of integers and of FP8
+/// blocks are those of sums; those of tensors and channels wait for the
+/// epilogue.
 static std::string whyNotExpandedF16(nq::RegionOp region) {
-  return whyNotFormats(region, kF16Numbers,
-                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Fp8Tensor,
-                        Format::Fp8Channel, Format::Int8, Format::Int4});
+  return orElse(whyNotFormats(region, kF16Numbers,
+                              {Format::Nvfp4, Format::Nvfp4Wide,
+                               Format::Fp8Tensor, Format::Fp8Channel,
+                               Format::Fp8Block, Format::Int8, Format::Int4}),
+                [&] { return whyNotLanes(region); });
 }
 static std::string whyNotExpandedBf16(nq::RegionOp region) {
-  return whyNotFormats(region, kBf16Numbers,
-                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4,
-                        Format::Mxfp8, Format::Fp8Tensor, Format::Fp8Channel,
-                        Format::Int8, Format::Int4});
+  return orElse(
+      whyNotFormats(region, kBf16Numbers,
+                    {Format::Nvfp4, Format::Nvfp4Wide, Format::Mxfp4,
+                     Format::Mxfp8, Format::Fp8Tensor, Format::Fp8Channel,
+                     Format::Fp8Block, Format::Int8, Format::Int4}),
+      [&] { return whyNotLanes(region); });
 }
 /// Mixed: f16 activations with E8M0 weights have no common exact 16-bit format;
 /// the weight's scale is applied to partial sums of 32.
@@ -458,7 +478,7 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
       {"gemm.tcgen05.f8f6f4", F, "gemm", MathFormat::FP8, Fidelity::Native,
        whyNotFp8, getKMajorOperands},
       {"gemm.tcgen05.f8f6f4.block128", F, "gemm", MathFormat::FP8,
-       Fidelity::Native, whyNotFp8Blocks, getKMajorOperands},
+       Fidelity::Native, whyNotFp8Blocks, getPromotedOperands},
       {"gemm.tcgen05.f16", F, "gemm", MathFormat::F16, Fidelity::Native,
        whyNotF16, getKMajorOperands},
       {"gemm.tcgen05.bf16", F, "gemm", MathFormat::BF16, Fidelity::Native,
@@ -468,7 +488,7 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
       {"gemm.tcgen05.bf16.expand", F, "gemm", MathFormat::BF16,
        Fidelity::Expanded, whyNotExpandedBf16, getLaneOperands},
       {"gemm.tcgen05.f16.promote32", F, "gemm", MathFormat::F16,
-       Fidelity::Expanded, whyNotMixed, getKMajorOperands},
+       Fidelity::Expanded, whyNotMixed, getLaneOperands},
       {"gemm.tcgen05.f8f6f4.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
        whyNotLossyFp8, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,

@@ -7,23 +7,10 @@
 using namespace mlir;
 using namespace nibble;
 
-std::optional<FragmentFormat> nibble::getLaneFormat(RankedTensorType type,
-                                                    MatrixDims dims,
-                                                    Type element,
-                                                    std::string &why) {
-  std::optional<FragmentFormat> format =
-      getFragmentFormat(type, dims, element, why);
-  if (!format || !format->scalesSums)
-    return format;
-  why = "scales of blocks along k are not exact in 16 bits: sums of blocks are "
-        "not scaled on this target yet";
-  return std::nullopt;
-}
-
 nq::LayoutAttr nibble::getLaneLayout(RankedTensorType type, MatrixDims dims,
                                      Type element) {
   std::string why;
-  auto format = getLaneFormat(type, dims, element, why);
+  auto format = getFragmentFormat(type, dims, element, why);
   if (!format)
     return {};
   MLIRContext *context = type.getContext();
@@ -35,17 +22,17 @@ nq::LayoutAttr nibble::getLaneLayout(RankedTensorType type, MatrixDims dims,
                  .row(1)
                  .k(1)
                  .build(context, {});
-  // Digits of k: stage, / 16 % 4, % 16.
+  // Digits of k: stage, / 16, % 16.
   if (format->bits == 8)
-    return DigitOrder(dims, {128}, {4, 16})
+    return DigitOrder(dims, {128}, {format->stageK / 16, 16})
         .row(0)
         .k(0)
         .k(1)
         .row(1)
         .k(2)
         .build(context, scales);
-  // Digits of k: stage, / 32 % 2, / 8 % 4, / 2 % 4, % 2.
-  return DigitOrder(dims, {128}, {2, 4, 4, 2})
+  // Digits of k: stage, / 32, / 8 % 4, / 2 % 4, % 2.
+  return DigitOrder(dims, {128}, {format->stageK / 32, 4, 4, 2})
       .row(0)
       .k(0)
       .k(1)

@@ -68,7 +68,7 @@ struct RepeatScalesPass : nibble::impl::RepeatScalesBase<RepeatScalesPass> {
   using nibble::impl::RepeatScalesBase<RepeatScalesPass>::RepeatScalesBase;
 
   void runOnOperation() override {
-    if (failed(replaceSm90Weights(
+    if (failed(replaceGpuWeights(
             getOperation(), target, isCandidate,
             [&](auto region, auto op) { return replace(region, op); })))
       signalPassFailure();

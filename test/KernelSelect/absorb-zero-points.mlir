@@ -1,9 +1,9 @@
-// Integer weights with zero points on sm_90a: codes less zero points, of 4 bits if they fit, else of 8.
+// Integer weights with zero points: codes less zero points, of 4 bits if they fit, else of 8.
 // RUN: nibble-opt %s --absorb-zero-points --select-kernels=target=sm_90a --split-input-file | FileCheck %s
 // RUN: nibble-opt %s --absorb-zero-points --split-input-file --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=TOLD
 // RUN: nibble-opt %s --absorb-zero-points=target=sm_110a --split-input-file | FileCheck %s --check-prefix=THOR
 
-// THOR-NOT: centered.codes
+// THOR: centered.codes
 
 // Codes 7 and 9, zero points of 8: -1 and 1.
 // TOLD: absorb-zero-points {{.*}}bytes=1152, chosen="si4 without zero points", instead=1216, layer=half,

@@ -1,9 +1,9 @@
-// FP8 weights in square blocks next to f16 on sm_90a: a scale for each row, which the kernel that expands them loads with the codes.
+// FP8 weights in square blocks next to f16: a scale for each row, which the kernel that expands them loads with the codes.
 // RUN: nibble-opt %s --repeat-scales --select-kernels=target=sm_90a --mlir-elide-resource-strings-if-larger=4096 | FileCheck %s
 // RUN: nibble-opt %s --repeat-scales --remarks-filter=nibble --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=TOLD
 // RUN: nibble-opt %s --repeat-scales=target=sm_110a | FileCheck %s --check-prefix=THOR
 
-// THOR-NOT: rows.scales
+// THOR: rows.scales
 // TOLD: repeat-scales {{.*}}bytes=1600, chosen="a scale for each row of a block", instead=16, layer=w8a16
 
 // Blocks of 128: rows 0 to 127, then 128 to 199, of two scales each (1 and 2, then 3 and 4).

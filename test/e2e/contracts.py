@@ -61,8 +61,6 @@ def widened(target, a, b, k):
     rows = {"block", "int4"} if k == PARTIAL else set()  # one scale for all of k
     activations = FP8 | {"int8", "nvfp4", "nvfp4w", "mxfp4", "mxfp8"} | rows
     weights = FP8 | {"int8", "nvfp4", "nvfp4w", "mxfp4", "mxfp8", "int4"} | rows
-    if target == "sm_110a":  # FP8 in blocks has no kernel that expands it
-        weights -= {"block"}
     if a not in activations or b not in weights:
         return "f32"
     return "bf16" if {a, b} & {"mxfp4", "mxfp8"} else "f16"

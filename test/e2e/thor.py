@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """thor.py [--build DIR] [--work FOLDER] [--target sm_110a|sm_100a] [--only NAME,..] [--seeds N] [--long]
 
-Gated MLPs at sizes that tiles do not divide, attention by itself (with --long: on as many keys as a vision prefix has), a decoder
+Gated MLPs at sizes that tiles do not divide (of FP8 in blocks of 128, too), attention by itself (with --long: on as many keys as a vision prefix has), a decoder
 layer, and a SigLIP layer (heads of 72; a hidden size that, like 4304, divides by 16 and by no more), in the formats that tcgen05 multiplies. `nibble verify` runs the engine launch by launch on the emulated GPU and compares each
 with its exact value, attention in several orders of what runs at once; the whole run must agree with the CPU engine. Exit 1 if anything is wrong."""
 import argparse
@@ -18,6 +18,7 @@ from common import OK, Goals, Tools, build_argument, in_venv
 in_venv()
 import numpy as np  # noqa: E402
 
+import block_quantize  # noqa: E402
 from attention import write_attention  # noqa: E402  (test/models)
 from decoder import write_decoder  # noqa: E402
 from mlp import write_mlp  # noqa: E402
@@ -30,6 +31,12 @@ FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.t
            ("nvfp4-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("nvfp4-weight", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
            ("w4a8", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("fp8-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3),
            ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
+# The same of which groups of K are scaled in f32: INT4 in groups of 128 and 32, without and with zero points, next to f16 and FP8 (W4A8).
+GROUPS = [("int4-awq", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("int4-awq", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
+          ("int4-cli", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("onnx25", "f16", "gemm.tcgen05.f16.expand", 1e-3),
+          ("onnx21", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("onnx24-mxfp4", "f16", "gemm.tcgen05.f16.promote32", 2e-2)]
+# FP8 in blocks of 128, activations and weights, as no exporter writes it: rows, k, columns behind the first products and the last, gate and up.
+BLOCKS = [(1, 384, 256, 272, True), (7, 144, 384, 208, False), (50, 256, 384, 272, False), (129, 384, 256, 136, True)]
 
 # Launches of a gated MLP whose input is quantized by blocks: one writes codes, and scales in tiles, and two multiply.
 LAUNCHES = {"nvfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
@@ -55,19 +62,19 @@ def given(kind, inputs, seed):
     return [part for i, name in enumerate(inputs) for part in ("--input", f"{name}={kind}:seed={seed + i}")]
 
 
-def run(tools, engine, device, file, inputs):
-    tools.call("nibble-run", "run", engine, "--device", device, *given("normal", inputs, 3), "--output", f"y=@{file}", expect=OK)
+def run(tools, engine, device, file, inputs, output):
+    tools.call("nibble-run", "run", engine, "--device", device, *given("normal", inputs, 3), "--output", f"{output}=@{file}", expect=OK)
     array = np.load(file)
     if array.dtype.itemsize == 2 and array.dtype != np.float16:  # bits of bf16
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     return array.astype(np.float64)
 
 
-def verify(tools, goals, name, engine, inputs, seeds):
+def verify(tools, goals, name, engine, inputs, seeds, options=()):
     """Each launch. An order of what runs at once comes from a seed."""
     for seed in range(1, seeds + 1):
         os.environ["NIBBLE_EMU_SEED"] = str(seed)
-        done = tools.call("nibble", "verify", engine, "--device", "emu", "--layers-only", *given("outliers", inputs, 5))
+        done = tools.call("nibble", "verify", engine, "--device", "emu", "--layers-only", *given("outliers", inputs, 5), *options)
         goals.check(f"{name}: nibble verify, exit code, seed {seed}", done.returncode, 0)
         if done.returncode:
             print(done.stdout[-3000:], done.stderr[-3000:])
@@ -78,7 +85,7 @@ def launches_of(tools, engine):
     return int(re.search(r"entry point main: (\d+) launches", text).group(1))
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None):
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y", options=()):
     """One model: what multiplies, how many launches there are, each of them, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
     done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
@@ -89,18 +96,27 @@ def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x
     goals.check(f"{name}: {kernel}", len(on_tensor_cores), products, at_least=True)
     if launches:
         goals.check(f"{name}: launches", launches_of(tools, gpu), launches)
-    verify(tools, goals, name, gpu, inputs, seeds)
-    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
+    verify(tools, goals, name, gpu, inputs, seeds, options)
+    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs, output) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
 
 def mlps(a, tools, goals):
-    for fmt, dtype, kernel, tolerance in FORMATS:
+    for fmt, dtype, kernel, tolerance in FORMATS + GROUPS:
         for m in rows_of(fmt):
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
             write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
             compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance,
                     launches=LAUNCHES.get(fmt))
+
+
+def blocks(a, tools, goals):
+    """A quantizer, two products, what is between them (tanh in 16 bits: the tolerance of block_quantize.py), and its quantizer."""
+    for m, k, n, k2, gated in BLOCKS:
+        model = Path(a.work) / "blocks.mlir"
+        model.write_text(block_quantize.mlp(block_quantize.Case("block", "block", recipe="modelopt", gated=gated, m=m, k=k, n=n, k2=k2), 3))
+        compare(a, tools, goals, f"FP8 in blocks of 128, {m}x{k}x{n}x{k2}{', gated' * gated}", model, 2, "gemm.tcgen05.f8f6f4.block128", 1e-3, ["x0"],
+                output="y0", options=("--tol", "fro=5e-2"))
 
 
 def attentions(a, tools, goals):
@@ -115,7 +131,7 @@ def attentions(a, tools, goals):
 
 
 def decoders(a, tools, goals):
-    for fmt, dtype, kernel, tolerance in FORMATS:
+    for fmt, dtype, kernel, tolerance in FORMATS + GROUPS[:1]:
         model = Path(a.work) / f"decoder_{fmt}_{dtype}.onnx"
         write_decoder(model, fmt, dtype=dtype, layers=1, seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
         compare(a, tools, goals, f"decoder layer {fmt} {dtype}", model, 3, kernel, tolerance)
@@ -137,14 +153,14 @@ def main():
     build_argument(parser)
     parser.add_argument("--work", default="build/thor")
     parser.add_argument("--target", default="sm_110a")
-    parser.add_argument("--only", default="mlps,attentions,decoders,siglips")
+    parser.add_argument("--only", default="mlps,blocks,attentions,decoders,siglips")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--long", action="store_true")
     a = parser.parse_args()
     Path(a.work).mkdir(parents=True, exist_ok=True)
     tools, goals = Tools(a.build), Goals()
     for part in a.only.split(","):
-        {"mlps": mlps, "attentions": attentions, "decoders": decoders, "siglips": siglips}[part](a, tools, goals)
+        {"mlps": mlps, "blocks": blocks, "attentions": attentions, "decoders": decoders, "siglips": siglips}[part](a, tools, goals)
     sys.exit(0 if goals.met else 1)
 
 

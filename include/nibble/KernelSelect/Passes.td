@@ -51,7 +51,7 @@ def AbsorbZeroPoints : Pass<"absorb-zero-points", "::mlir::func::FuncOp"> {
     changes; 4-bit codes that become 8-bit ones take twice the bytes, which a remark tells.
 
     Leaves alone what is no 8-bit integer, or would run on FMA units anyway, and says so. Does
-    nothing for targets but sm_90a. Refuses constants whose bytes were not loaded. Example:
+    nothing for CPUs. Refuses constants whose bytes were not loaded. Example:
     test/KernelSelect/absorb-zero-points.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
@@ -67,7 +67,7 @@ def RepeatScales : Pass<"repeat-scales", "::mlir::func::FuncOp"> {
     scales: kernels that expand weights multiply sums of rows by scales that they load as they
     load codes. A remark tells the bytes of scales before and after; no value changes.
 
-    Does nothing for targets but sm_90a. Refuses constants whose bytes were not loaded. Example:
+    Does nothing for CPUs. Refuses constants whose bytes were not loaded. Example:
     test/KernelSelect/repeat-scales.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_90a\"",

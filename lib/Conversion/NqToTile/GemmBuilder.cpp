@@ -1,6 +1,7 @@
 // What kernels of products have in common, on all targets.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "GemmBuilder.h"
+#include "TensorGemmPromote.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -158,12 +159,21 @@ void GemmBuilder::addWeight(const GemmProblem::Factor &factor) {
                        : Value());
 }
 
+int64_t GemmBuilder::getLaneWords(const ExpandedWeight &weight) {
+  return weight.format.bits * weight.format.stageK / 64;
+}
+
 void GemmBuilder::addLanes(const GemmProblem::Factor &factor) {
   const ExpandedWeight &weight = *factor.expanded;
   int64_t tiles = llvm::divideCeil(factor.b.rows, 128), blocks = blocksK();
   factors.push_back(addArgument(factor.b.place,
-                                {tiles, blocks, weight.format.bits, 256},
+                                {tiles, blocks, getLaneWords(weight), 256},
                                 b.getI32Type()));
+  if (weight.format.scalesSums) {
+    scales.push_back(addArgument(weight.scales, getGroupScales(problem, factor),
+                                 weight.scale));
+    return;
+  }
   scales.push_back(
       weight.scale
           ? addArgument(weight.scales,

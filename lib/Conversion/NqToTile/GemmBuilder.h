@@ -58,7 +58,8 @@ protected:
   /// 128 x 4 in each; the copy engine takes rows of 256 bytes.
   Value addScaleTiles(const MatrixOperand &operand);
   void addWeight(const GemmProblem::Factor &factor);
-  /// LaneLayout.h: 128 rows of 64 k, codes in words.
+  /// LaneLayout.h: 128 rows of a stage, codes in rows of 256 words.
+  static int64_t getLaneWords(const ExpandedWeight &weight);
   void addLanes(const GemmProblem::Factor &factor);
   SmallVector<int64_t> getShape(const GemmResult &result) const;
   SmallVector<int64_t> getShape(EpilogueOperand::Kind kind) const;

@@ -153,8 +153,6 @@ static LogicalResult readOperand(Value value, StringRef name, bool kLast,
                                operand, why)))
       return no(why, name + ": " + why);
   } else if (!isScaledByRows(type, kDim)) {
-    if (tensorMemory)
-      return no(why, name + " has scales along k that no instruction takes");
     if (failed(readBlocks(type, argument.getArgNumber(), dims, isWeight,
                           operand, why)))
       return no(why, name + " has scales along k: " + why);
@@ -192,8 +190,7 @@ static LogicalResult readExpanded(nq::MatmulOp op, bool tensorMemory,
   if (!argument)
     return no(why, "B is computed in the same kernel");
   MatrixDims dims = op.getTransposeB() ? MatrixDims{0, 1} : MatrixDims{1, 0};
-  auto format = tensorMemory ? getLaneFormat(type, dims, element, why)
-                             : getFragmentFormat(type, dims, element, why);
+  auto format = getFragmentFormat(type, dims, element, why);
   if (!format)
     return failure();
   if (nq::getLayout(type) != (tensorMemory
@@ -282,8 +279,10 @@ LogicalResult GemmProblem::readProducts(const cpu::ProductSpace &space,
     if (!factors.empty() &&
         (expanded.has_value() != factors[0].expanded.has_value() ||
          right.scaledRows != factors[0].b.scaledRows ||
-         (expanded && (expanded->storage != factors[0].expanded->storage ||
-                       expanded->scale != factors[0].expanded->scale))))
+         (expanded &&
+          (expanded->storage != factors[0].expanded->storage ||
+           expanded->scale != factors[0].expanded->scale ||
+           expanded->format.block != factors[0].expanded->format.block))))
       return no(why, "products have B of different formats");
     a = left;
     factors.push_back({op, right, &graph.plainOf(op.getResult()), expanded});
@@ -443,9 +442,16 @@ GemmShape GemmProblem::getShape() const {
     shape.expandedBytes = expanded->getStageBytes();
     shape.expandedBits = expanded->format.bits;
     shape.promotes = expanded->format.scalesSums;
+    // In stages of their own, of a whole block.
+    if (shape.promotes && tensorMemory) {
+      shape.promotedK = expanded->format.block;
+      shape.promotedBytes = expanded->scale.getIntOrFloatBitWidth() / 8;
+      shape.expandedBytes = shape.tileK * shape.expandedBits / 8;
+    }
   }
   if (a.scaledRows) {
     shape.promotes = true;
+    shape.promotedK = tensorMemory ? shape.getTileK() : 0;
     shape.scaledColumns = factors[0].b.scaledRows;
   }
   shape.results.clear();

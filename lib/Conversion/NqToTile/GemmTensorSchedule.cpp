@@ -36,7 +36,9 @@ int64_t GemmSchedule::getAccStages(const GemmShape &shape) const {
   int64_t left = kTensorColumns - 4 * countScaleTiles(*this, shape);
   if (shape.expandedBytes)
     left -= kOperandStages * shape.products * shape.getTileK() / 2;
-  return std::min<int64_t>(2, left / (tileN * shape.products));
+  // Sums of a block of K are short: more of them for the same time.
+  int64_t most = shape.promotedK ? 4 : 2;
+  return std::min<int64_t>(most, left / (tileN * shape.products));
 }
 
 /// 64 columns where each is at most 2 bytes and the registers suffice, else
@@ -71,6 +73,12 @@ int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
                                      const GemmShape &shape) {
   int64_t bytes = s.stages * (getStageBytes(s, shape) + 16);
   bytes = llvm::alignTo(bytes, 1024) + 16 * s.getAccStages(shape);
+  if (shape.expandedBytes)
+    bytes = llvm::alignTo(bytes, 1024) + 16 * s.kOperandStages;
+  if (shape.promotedBytes)
+    bytes =
+        llvm::alignTo(bytes, 1024) +
+        s.kScaleStages * (s.tileM * shape.products * shape.promotedBytes + 16);
   for (int64_t result : shape.results)
     bytes = llvm::alignTo(bytes, 1024) +
             s.tileM * s.getSpan(shape) * result * s.buffers;
@@ -113,6 +121,32 @@ static std::string whyNotCluster(const GemmSchedule &s,
     return "tile N = " + text(s.tileN) + " of a pair; multiples of 32";
   if (shape.expandedBytes)
     return "weights that are expanded are not multiplied by pairs of blocks";
+  if (shape.promotedK)
+    return "sums that are scaled are not those of pairs of blocks";
+  return "";
+}
+
+/// Sums of all blocks of K are registers of a thread, beside the scales of
+/// columns that have their own. With warps that expand a thread has 168.
+static std::string whyNotPromoted(const GemmSchedule &s,
+                                  const GemmShape &shape) {
+  if (!shape.promotedK)
+    return "";
+  constexpr int64_t kMostRegisters = 160;
+  const int64_t mostSums = shape.expandedBytes ? 96 : 128;
+  bool ofColumns =
+      shape.scaledColumns == 1 || (s.swapped && shape.scaledColumns);
+  int64_t sums = s.tileN * shape.products;
+  int64_t scales = !ofColumns ? 0 : s.swapped ? s.tileN : sums;
+  if (sums > mostSums || sums + scales > kMostRegisters)
+    return text(sums) + " sums and " + text(scales) +
+           " scales of columns in registers of a thread; " + text(mostSums) +
+           " sums, and " + text(kMostRegisters) + " of both, are the most";
+  if (!s.swapped && shape.scaledColumns > 1 && shape.scaledColumns % s.tileN)
+    return "tile N = " + text(s.tileN) + " does not divide the " +
+           text(shape.scaledColumns) + " columns of a block of scales";
+  if (s.getAccStages(shape) < 2)
+    return "fewer than 2 stages of accumulators";
   return "";
 }
 
@@ -138,6 +172,8 @@ std::string nibble::whyNotTensorSchedule(const GemmSchedule &s,
   if (s.swapped && shape.readsElements && !shape.expandedBytes)
     return "an operand that lies as the result does cannot be read transposed";
   if (std::string why = whyNotResults(s, shape); !why.empty())
+    return why;
+  if (std::string why = whyNotPromoted(s, shape); !why.empty())
     return why;
   if (s.getAccStages(shape) < 1)
     return text(s.tileN * shape.products) +

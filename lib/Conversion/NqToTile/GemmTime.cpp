@@ -61,6 +61,16 @@ void countLoads(const GemmSchedule &s, const GemmShape &shape, TileWork &work) {
     work.sharedBytes += weights;
 }
 
+/// Of a block of K, of the warps that finish tiles beside the products of other
+/// blocks: a multiply-add for each sum, what its scale takes, and waiting.
+double countPromotion(const GemmSchedule &s, const GemmShape &shape) {
+  constexpr double kWaits = 80;
+  bool ofColumns =
+      shape.scaledColumns == 1 || (s.swapped && shape.scaledColumns);
+  double sums = double(s.tileN) * shape.products;
+  return sums * (ofColumns ? 2.5 : 1) + kWaits;
+}
+
 /// Expansion of codes, and sums that are scaled: instructions as the assembler
 /// wrote them for sm_90a (docs/gpu-target.md, docs/performance.md).
 void countInstructions(const GemmSchedule &s, const GemmShape &shape,
@@ -74,6 +84,10 @@ void countInstructions(const GemmSchedule &s, const GemmShape &shape,
     // A warpgroup by itself takes longer (measured on an H200).
     work.instructions =
         shape.getTileK() / 16.0 * std::max(82.0, weights / 64 * 28);
+  if (shape.promotedK) {
+    work.instructions += countPromotion(s, shape) / shape.getPromotedStages();
+    return;
+  }
   if (s.late)
     work.instructions += sums + 35 * s.getTeam();
   else if (shape.promotes)
@@ -92,7 +106,7 @@ void countEpilogue(const GemmSchedule &s, const GemmShape &shape,
   work.storedBytes = elements * shape.getResultBytes();
   if (s.pingPong)
     work.epiloguesBeside = s.warpgroups;
-  else if (shape.tensorMemory && s.getAccStages(shape) > 1)
+  else if (shape.tensorMemory && !shape.promotedK && s.getAccStages(shape) > 1)
     work.epiloguesBeside = 1;
   if (s.splits > 1) {
     work.waits = true;
@@ -105,6 +119,8 @@ double getDramBytes(const GemmShape &shape, const TimeMachine &machine) {
   double perK = (shape.getWeightBytes() +
                  (shape.scaleBlock ? shape.getTileK() / shape.scaleBlock : 0)) /
                 double(shape.getTileK());
+  if (shape.promotedBytes)
+    perK += double(shape.promotedBytes) / double(shape.promotedK);
   double weights = double(shape.n) * shape.products * shape.k * perK;
   double others = double(shape.m) * shape.k * shape.operandBits / 8 +
                   double(shape.m) * shape.n * shape.getResultBytes();
@@ -175,10 +191,17 @@ std::optional<GemmShape> nibble::getRowShape(llvm::StringRef kernel,
   if (rest == "block128") {
     shape.promotes = true;
     shape.scaledColumns = 128;
+    shape.promotedK = shape.tensorMemory ? 128 : 0;
   } else if (rest.starts_with("expand")) {
     shape.expandedBits = rest.ends_with("8") ? 8 : 4;
     shape.tileK = 64;
     shape.expandedBytes = shape.expandedBits == 8 ? 64 : 32 + 64 / 16;
+  } else if (rest == "promote32" && shape.tensorMemory) {
+    shape.promotes = true;
+    shape.expandedBits = 4;
+    shape.tileK = shape.promotedK = 32;
+    shape.expandedBytes = 16;
+    shape.promotedBytes = 1;
   } else if (!rest.empty()) {
     return std::nullopt;
   }

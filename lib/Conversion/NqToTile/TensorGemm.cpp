@@ -23,6 +23,7 @@ TileGemm TensorGemm::run(StringRef name) {
                              schedule.getAccStages(problem.getShape()), accs));
   if (isExpanded())
     operandRing = tile::RingOp::create(b, getOperands());
+  groups.addRing();
   addFinishRole();
   if (isExpanded())
     addExpandRole();
@@ -45,12 +46,13 @@ SmallVector<TensorGemm::Side> TensorGemm::getSides() const {
   auto getLoaded = [&](bool isM) {
     return isM ? schedule.tileM : schedule.getLoadedN();
   };
+  auto inStage = [&](Value scale) { return groups.exist() ? Value() : scale; };
   bool swapped = schedule.swapped;
-  SmallVector<Side> sides{{a, scalesOfA, !swapped, rowsOfA(),
+  SmallVector<Side> sides{{a, inStage(scalesOfA), !swapped, rowsOfA(),
                            getLoaded(!swapped), problem.a.spread}};
   for (auto [codes, scale] : llvm::zip(factors, scales))
-    sides.push_back({codes, scale, swapped, rowsOfB(), getLoaded(swapped),
-                     problem.factors[0].b.spread,
+    sides.push_back({codes, inStage(scale), swapped, rowsOfB(),
+                     getLoaded(swapped), problem.factors[0].b.spread,
                      isExpanded() ? &*problem.factors[0].expanded : nullptr});
   unsigned next = 0;
   for (Side &side : sides) {
@@ -97,8 +99,8 @@ void TensorGemm::addLaneSlots(const ExpandedWeight &weight,
                                         element, /*swizzle=*/0,
                                         /*spread=*/0));
   };
-  add(weight.format.bits, 256, b.getI32Type());
-  if (weight.scale)
+  add(getLaneWords(weight), 256, b.getI32Type());
+  if (weight.scale && !weight.format.scalesSums)
     add(weight.format.stageBlocks(), 128, weight.scale);
 }
 
@@ -115,9 +117,11 @@ void TensorGemm::addFinishRole() {
   addPlainRole("finish", 4);
   epilogue.emitUniform(b, loadUniforms());
   tile::ForTilesOp tiles = addTiles();
-  auto stage = tile::WaitOp::create(b, sums);
-  addEpilogue(stage.getSlots(), tiles.getBody().getArgument(0),
-              tiles.getBody().getArgument(1));
+  Value m = tiles.getBody().getArgument(0), n = tiles.getBody().getArgument(1);
+  if (groups.exist())
+    addEpilogue(groups.addSums(sums, m, n, scalesOfA, scales), m, n);
+  else
+    addEpilogue(tile::WaitOp::create(b, sums).getSlots(), m, n);
   tile::ReleaseOp::create(b, sums);
 }
 
@@ -131,9 +135,8 @@ void TensorGemm::addLoadTilesRole() {
   SmallVector<Value> firsts;
   for (const Side &side : getSides())
     firsts.push_back(getFirstScaleTile(side, side.isM ? m : n));
-  auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
-  b.setInsertionPoint(loop.getBody()->getTerminator());
-  Value k = loop.getInductionVar();
+  Value k = groups.openStages(
+      [&](Value group) { groups.addLoads(scales, m, group); });
   auto stage = tile::AcquireOp::create(b, ring);
   for (auto [side, first] : llvm::zip(getSides(), firsts)) {
     SmallVector<Value> at{side.isM ? m : n, k};
@@ -150,7 +153,8 @@ void TensorGemm::addExpandRole() {
   OpBuilder::InsertionGuard guard(b);
   addPlainRole("expand", 4);
   addTiles();
-  auto loop = scf::ForOp::create(b, index(0), index(blocksK()), index(1));
+  auto loop =
+      scf::ForOp::create(b, index(0), index(groups.countStages()), index(1));
   b.setInsertionPoint(loop.getBody()->getTerminator());
   auto stage = tile::WaitOp::create(b, ring);
   auto empty = tile::AcquireOp::create(b, operandRing);
@@ -158,9 +162,9 @@ void TensorGemm::addExpandRole() {
   for (auto [side, operand] :
        llvm::zip(ArrayRef(sides).drop_front(), empty.getSlots())) {
     const ExpandedWeight &weight = *side.expanded;
-    Value scale = weight.scale ? stage.getSlots()[side.slot + 1] : Value();
+    Value scale = side.scales ? stage.getSlots()[side.slot + 1] : Value();
     auto per =
-        weight.scale ? b.getI64IntegerAttr(weight.format.block) : IntegerAttr();
+        side.scales ? b.getI64IntegerAttr(weight.format.block) : IntegerAttr();
     tile::ExpandIntoOp::create(b, operand, stage.getSlots()[side.slot],
                                TypeAttr::get(weight.storage), scale, per,
                                b.getI64IntegerAttr(weight.exponent));
@@ -191,13 +195,14 @@ void TensorGemm::addMultiplyTilesRole() {
   addPlainRole("multiply", 1);
   tile::ForTilesOp tiles = addTiles();
   Value n = tiles.getBody().getArgument(1);
+  groups.openSums();
   auto empty = tile::AcquireOp::create(b, sums);
   SmallVector<Value> zeros;
   for (Value acc : empty.getSlots())
     zeros.push_back(tile::ClearOp::create(b, acc));
   Value row = getRowOfScales(n);
-  auto loop =
-      scf::ForOp::create(b, index(0), index(blocksK()), index(1), zeros);
+  auto loop = scf::ForOp::create(b, index(0), index(groups.countStagesOfSum()),
+                                 index(1), zeros);
   {
     OpBuilder::InsertionGuard inside(b);
     b.setInsertionPointToEnd(loop.getBody());
@@ -207,7 +212,7 @@ void TensorGemm::addMultiplyTilesRole() {
 }
 
 Value TensorGemm::getRowOfScales(Value n) {
-  if (!scalesOfA || schedule.tileN % 128 == 0)
+  if (!problem.a.scaleBlock || schedule.tileN % 128 == 0)
     return Value();
   Value row = arith::MulIOp::create(b, n, index(schedule.tileN));
   return arith::RemUIOp::create(b, row, index(128));
@@ -230,7 +235,7 @@ void TensorGemm::addTensorProducts(scf::ForOp loop, Value row) {
     expanded = llvm::to_vector_of<Value>(
         tile::WaitOp::create(b, operandRing).getSlots());
   SmallVector<Value> factorScales;
-  if (scalesOfA)
+  if (problem.a.scaleBlock)
     for (const Side &side : sides)
       factorScales.push_back(addScales(side, row, stage));
   SmallVector<Value> next;
@@ -239,7 +244,7 @@ void TensorGemm::addTensorProducts(scf::ForOp loop, Value row) {
           right =
               isExpanded() ? expanded[i] : stage.getSlots()[sides[1 + i].slot];
     SmallVector<Value> both;
-    if (scalesOfA)
+    if (problem.a.scaleBlock)
       both = {factorScales[0], factorScales[1 + i]};
     if (schedule.swapped) {
       std::swap(left, right);

@@ -4,6 +4,7 @@
 #define NIBBLE_LIB_CONVERSION_NQTOTILE_TENSORGEMM_H
 
 #include "GemmBuilder.h"
+#include "TensorGemmPromote.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -54,6 +55,7 @@ private:
   Value addScales(const Side &side, Value row, tile::WaitOp stage);
   void addTensorProducts(scf::ForOp loop, Value row);
 
+  GroupSums groups{b, problem, schedule};
   Value sums, operandRing;
 };
 

@@ -212,9 +212,9 @@ void WgmmaGemm::promote(scf::ForOp loop, ArrayRef<Value> packed,
   if (packed.empty())
     return;
   for (auto [i, sum] : llvm::enumerate(sums))
-    sum = tile::PromoteOp::create(b, sum, loop.getRegionIterArgs()[i],
-                                  packed[i], Value(), Value(), ValueRange(),
-                                  b.getI64IntegerAttr(1), UnitAttr());
+    sum = tile::PromoteOp::create(
+        b, sum, loop.getRegionIterArgs()[i], packed[i], Value(), Value(),
+        ValueRange(), b.getI64IntegerAttr(1), UnitAttr(), UnitAttr());
 }
 
 void WgmmaGemm::promoteBlocks(scf::ForOp loop, Value m, Value n,
@@ -225,5 +225,5 @@ void WgmmaGemm::promoteBlocks(scf::ForOp loop, Value m, Value n,
         b, sum, loop.getRegionIterArgs()[i], Value(), scalesOfA, scales[i],
         ValueRange{m, n, k},
         b.getI64IntegerAttr(problem.factors[i].b.scaledRows),
-        schedule.late ? b.getUnitAttr() : UnitAttr());
+        schedule.late ? b.getUnitAttr() : UnitAttr(), UnitAttr());
 }

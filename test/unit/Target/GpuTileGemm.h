@@ -13,7 +13,7 @@ namespace test {
 inline mlir::FailureOr<gpu::GpuKernel>
 asOneKernel(mlir::func::FuncOp function, mlir::gpu::GPUModuleOp target) {
   std::string why;
-  auto kernel = gpu::emitTileGemm(function, target, {}, why);
+  auto kernel = gpu::emitTileGemm(function, target, getTestTarget(), why);
   if (mlir::succeeded(kernel) && *kernel)
     return **kernel;
   return function.emitError() << why;

@@ -33,6 +33,9 @@ struct GemmShape {
   int64_t expandedBits = 4; ///< of their codes
   /// Sums of each stage are scaled and added to others: accumulators twice.
   bool promotes = false;
+  /// Blackwell: elements along K whose sums are scaled and added together, if
+  /// they are, and bytes of a row's scale of them that lie with a weight.
+  int64_t promotedK = 0, promotedBytes = 0;
   /// Columns that share the scale of a block of K, if sums are scaled by such:
   /// 1, or what a tile must divide. 0: there is none.
   int64_t scaledColumns = 0;
@@ -47,6 +50,8 @@ struct GemmShape {
   int64_t getTileK() const { return tileK ? tileK : 128 * 8 / operandBits; }
   /// Bytes of a row of A, and of a weight, in a stage.
   int64_t getRowBytes() const { return getTileK() * operandBits / 8; }
+  /// Stages whose products are summed up before they are scaled.
+  int64_t getPromotedStages() const { return promotedK / getTileK(); }
   int64_t getWeightBytes() const {
     return expandedBytes ? expandedBytes : getRowBytes();
   }
@@ -86,6 +91,8 @@ struct GemmSchedule {
 
   /// On Blackwell: stages of the ring of operands that are expanded.
   static constexpr int64_t kOperandStages = 3;
+  /// On Blackwell: those of the ring of scales of sums.
+  static constexpr int64_t kScaleStages = 8;
   /// On Blackwell: stages of the ring of accumulators, as many as fit.
   int64_t getAccStages(const GemmShape &shape) const;
   /// On Blackwell: columns of the product that a panel of the store has.

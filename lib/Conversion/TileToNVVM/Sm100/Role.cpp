@@ -33,6 +33,8 @@ LogicalResult Role::writeOp(Operation *inside) {
                                    code.constant(code.getI1Type(), 0)};
         return success();
       })
+      .Case([&](tile::ZeroOp zero) { return writeZero(zero), success(); })
+      .Case([&](tile::PromoteOp promote) { return writePromote(promote); })
       .Case([&](tile::ScalesOp copy) { return writeScales(copy); })
       .Case([&](tile::MmaOp product) { return writeMma(product); })
       .Case([&](tile::ExpandIntoOp expand) {
@@ -278,6 +280,9 @@ LogicalResult Role::writeFor(scf::ForOp loop) {
   if (!trips || trips->isZero() || !lower || !step || *lower < 0)
     return refuse(loop) << "a loop over ops of tile whose bounds are not "
                            "constants of at least 0, or that does not run";
+  if (carriesSums(loop))
+    return writeSums(loop, *lower, *lower + (trips->getSExtValue() - 1) * *step,
+                     *step);
   SmallVector<Value> adds;
   for (auto [init, argument] :
        llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs())) {

@@ -9,6 +9,8 @@
 namespace nibble {
 namespace sm100 {
 
+class Promotion;
+
 class Role : public RoleWriter {
 public:
   Role(Sm100Kernel &kernel, tile::RoleOp op)
@@ -33,6 +35,13 @@ private:
   mlir::LogicalResult writeStore(mlir::Operation *store);
   mlir::LogicalResult writeTiles(tile::ForTilesOp op);
   mlir::LogicalResult writeFor(mlir::scf::ForOp op);
+  // Sums in registers (RolePromote.cpp).
+  void writeZero(tile::ZeroOp op);
+  bool carriesSums(mlir::scf::ForOp op);
+  Promotion getPromotion(tile::PromoteOp op);
+  mlir::LogicalResult writePromote(tile::PromoteOp op);
+  mlir::LogicalResult writeSums(mlir::scf::ForOp op, int64_t first,
+                                int64_t last, int64_t step);
 
   Sm100Kernel &kernel;
   Mma mma;
@@ -41,6 +50,13 @@ private:
   llvm::DenseMap<mlir::Value, Scales> scales;
   /// Rings of accumulators that are given back when they have been read.
   llvm::SmallVector<mlir::Value> pending;
+  /// Of a thread's row, in registers.
+  llvm::DenseMap<mlir::Value, llvm::SmallVector<mlir::Value>> sums;
+  /// Scales that were loaded before their tile.promote.
+  struct SumScales {
+    llvm::SmallVector<mlir::Value> scalars, columns;
+  };
+  llvm::DenseMap<mlir::Operation *, SumScales> loaded;
 };
 
 } // namespace sm100

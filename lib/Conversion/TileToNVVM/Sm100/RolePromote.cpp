@@ -1,0 +1,105 @@
+// Sums of a row in registers of a thread, over blocks of K.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Role.h"
+
+#include "Promote.h"
+
+using namespace mlir;
+using namespace nibble;
+using namespace nibble::sm100;
+
+void Role::writeZero(tile::ZeroOp zero) {
+  Value none = LLVM::ConstantOp::create(code, code.getF32Type(),
+                                        code.getF32FloatAttr(0));
+  sums[zero.getAcc()].assign(zero.getAcc().getType().getShape()[1], none);
+}
+
+bool Role::carriesSums(scf::ForOp loop) {
+  return llvm::any_of(loop.getInitArgs(),
+                      [&](Value init) { return sums.contains(init); });
+}
+
+/// The op with the place of its tile; nothing of that if it reads no memory.
+Promotion Role::getPromotion(tile::PromoteOp op) {
+  bool isPlaced = !op.getCoords().empty();
+  Int m = isPlaced ? getInt(op.getCoords()[0]) : Int(0),
+      n = isPlaced ? getInt(op.getCoords()[1]) : Int(0);
+  return Promotion(static_cast<Sm100Kernel &>(kernel), op, m, n, warp);
+}
+
+/// Sums that an epilogue reads go to the stage from which the last ones came:
+/// it is this role's until the release.
+LogicalResult Role::writePromote(tile::PromoteOp op) {
+  Promotion work = getPromotion(op);
+  SumScales scales;
+  if (auto found = loaded.find(op); found != loaded.end()) {
+    scales = found->second;
+  } else if (!op.getCoords().empty()) {
+    Int block = getInt(op.getCoords()[2]);
+    scales = {work.loadScalars(block), work.loadColumnScales(block)};
+  }
+  if (op.getPacked())
+    scales.scalars.push_back(
+        work.loadPacked(slots.find(op.getPacked())->second));
+  Int column = accs.find(op.getPartial())->second.column;
+  bool isLast = llvm::any_of(op->getUsers(), llvm::IsaPred<tile::EpilogueOp>);
+  SmallVector<Value> added = work.add(sums.find(op.getAcc())->second, column,
+                                      scales.scalars, scales.columns, isLast);
+  if (isLast)
+    accs[op.getResult()] = {column, Value()};
+  sums[op.getResult()] = added;
+  return success();
+}
+
+/// Promotions of a round whose scales are known before it: at its block of K.
+static SmallVector<tile::PromoteOp> getEarly(scf::ForOp loop) {
+  SmallVector<tile::PromoteOp> list;
+  for (auto op : loop.getBody()->getOps<tile::PromoteOp>())
+    if (!op.getCoords().empty() && op.getCoords()[2] == loop.getInductionVar())
+      list.push_back(op);
+  return list;
+}
+
+/// Scales are loaded before the products of their round are waited for; those
+/// that are one register, in the round before.
+LogicalResult Role::writeSums(scf::ForOp loop, int64_t first, int64_t last,
+                              int64_t step) {
+  SmallVector<SmallVector<Value>> carried, scalars;
+  for (auto [init, argument] :
+       llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs())) {
+    if (!sums.contains(init))
+      return refuse(loop) << "a loop that carries sums in registers and "
+                          << init.getType() << " elsewhere";
+    carried.push_back(sums.find(init)->second);
+  }
+  SmallVector<tile::PromoteOp> early = getEarly(loop);
+  for (tile::PromoteOp op : early)
+    scalars.push_back(getPromotion(op).loadScalars(first));
+  SmallVector<Value *> cells = rings.getCells(loop);
+  for (auto *lists : {&carried, &scalars})
+    for (SmallVector<Value> &list : *lists)
+      for (Value &value : list)
+        cells.push_back(&value);
+  Value index = code.get(first);
+  cells.push_back(&index);
+  LogicalResult result = success();
+  code.loop(cells, [&] {
+    for (auto [argument, list] : llvm::zip(loop.getRegionIterArgs(), carried))
+      sums[argument] = list;
+    ints.insert_or_assign(loop.getInductionVar(), index);
+    Int next = code.add(index, step);
+    for (auto [op, list] : llvm::zip(early, scalars)) {
+      Promotion work = getPromotion(op);
+      loaded[op] = {list, work.loadColumnScales(index)};
+      llvm::copy(work.loadScalars(code.min(next, last)), list.begin());
+    }
+    result = writeBlock(*loop.getBody());
+    for (auto [yield, list] : llvm::zip(loop.getYieldedValues(), carried))
+      llvm::copy(sums.find(yield)->second, list.begin());
+    index = code.get(next);
+    return code.less(index, last + step);
+  });
+  for (auto [out, list] : llvm::zip(loop.getResults(), carried))
+    sums[out] = list;
+  return result;
+}
