@@ -88,6 +88,13 @@ int64_t SlotType::getLoadedBytes() const {
          getElement().getIntOrFloatBitWidth() / 8;
 }
 
+unsigned SlotType::getSharedDim() const {
+  for (auto [dim, extent] : llvm::enumerate(getShape()))
+    if (extent > 1)
+      return dim;
+  return 0;
+}
+
 int64_t SlotType::getRowBytes() const {
   return getShape().back() * getElementBits() / 8;
 }

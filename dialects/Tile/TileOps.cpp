@@ -216,9 +216,11 @@ static LogicalResult verifyMulticast(LoadOp op, Axis axis) {
   if (blocks == 1)
     return op.emitOpError() << "multicast along " << stringifyAxis(axis)
                             << ", where the cluster has one block";
-  if (slot.getShape()[0] % (8 * blocks))
-    return op.emitOpError() << slot.getShape()[0] << " rows for " << blocks
-                            << " blocks; each loads a multiple of 8";
+  int64_t rows = slot.getShape()[slot.getSharedDim()],
+          unit = slot.getSwizzle() ? 8 : 1;
+  if (rows % (unit * blocks))
+    return op.emitOpError() << rows << " rows for " << blocks
+                            << " blocks; each loads a multiple of " << unit;
   return success();
 }
 

@@ -173,7 +173,8 @@ def Tile_LoadOp : Tile_Op<"load"> {
   let description = [{
     Coordinates count boxes: element `coords[i] * extent of the slot`. Elements
     beyond the end are zero. `multicast n`: the blocks of the cluster along n
-    need the same box; each loads its share of the rows for all. `half`: the two
+    need the same box; each loads its share of the rows (of the first dimension
+    that has more than one) for all. `half`: the two
     blocks of a pair load one half each of a box of twice the rows, which is what
     the first coordinate counts.
 

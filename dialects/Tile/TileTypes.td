@@ -43,6 +43,9 @@ def Tile_Slot : Tile_Type<"Slot", "slot"> {
     int64_t getElementBits() const;
     /// Bytes of the last dimension.
     int64_t getRowBytes() const;
+    /// The dimension of which blocks of a cluster load a share each, for all:
+    /// the first of more than one element.
+    unsigned getSharedDim() const;
     /// In bytes: 8 rows of the swizzle, or 128.
     int64_t getAlignment() const { return getSwizzle() ? 8 * getSwizzle() : 128; }
   }];

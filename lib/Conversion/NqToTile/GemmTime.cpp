@@ -15,23 +15,29 @@ constexpr double kAtomBytes = 32;
 /// of gelu(gate) * up, and of one that is quantized in blocks.
 constexpr double kLaneExpansion = 60, kActivation = 20, kBlockCodes = 16;
 
-/// Bytes that a block loads for a stage: weights, and rows. Of a pair each has
-/// one half of the rows on N, with the scales of both.
+/// Bytes of a stage in a block: what it loads of weights and of rows, and what
+/// comes from the other block of a pair. Of a pair each has one half of the
+/// rows on N, and loads one half of the scales for both. Scales come in tiles
+/// of 128 rows.
 struct Sides {
-  double weights, rows;
+  double weights, rows, received;
+  double scales; ///< of all these, which are copied on to tensor memory
 };
 
 Sides getSides(const GemmSchedule &s, const GemmShape &shape) {
   double scales = shape.scaleBlock ? shape.getTileK() / shape.scaleBlock : 0;
   double bytesOfWeight = shape.getWeightBytes(),
          bytesOfRow = shape.getRowBytes();
+  double scalesOnN = getScaleTiles(s.tileN) * 128 * scales / (s.pair ? 2 : 1);
   auto onM = [&](double bytes) { return s.tileM * (bytes + scales); };
-  auto onN = [&](double bytes) {
-    return s.getLoadedN() * bytes + s.tileN * scales;
-  };
+  auto onN = [&](double bytes) { return s.getLoadedN() * bytes + scalesOnN; };
   double weights = s.swapped ? onM(bytesOfWeight) : onN(bytesOfWeight);
+  int64_t onNs = s.swapped ? 1 : shape.products;
   return {weights * shape.products,
-          s.swapped ? onN(bytesOfRow) : onM(bytesOfRow)};
+          s.swapped ? onN(bytesOfRow) : onM(bytesOfRow),
+          s.pair ? scalesOnN * onNs : 0,
+          s.tileM * scales * (s.swapped ? shape.products : 1) +
+              scalesOnN * onNs * (s.pair ? 2 : 1)};
 }
 
 /// Clocks and shared memory of the matrix unit: instructions of 64 rows on
@@ -56,7 +62,7 @@ void countLoads(const GemmSchedule &s, const GemmShape &shape, TileWork &work) {
   // Blocks along M of a cluster share what lies on N, and reverse.
   double sharing[] = {double(s.clusterN), s.pair ? 1 : double(s.clusterM)};
   work.l2Bytes = weights / sharing[!s.swapped] + rows / sharing[s.swapped];
-  work.sharedBytes += weights + rows;
+  work.sharedBytes += weights + rows + sides.received + sides.scales;
   if (shape.expandedBytes)
     work.sharedBytes += weights;
 }

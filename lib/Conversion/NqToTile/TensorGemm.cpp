@@ -182,11 +182,16 @@ Value TensorGemm::getFirstScaleTile(const Side &side, Value number) {
 
 void TensorGemm::loadScales(const Side &side, Value first, Value k,
                             tile::AcquireOp stage) {
+  // Both blocks of a pair have those of all rows on N.
+  bool shared = schedule.pair && !side.isM;
   for (unsigned i = 0; i < countScaleSlots(side); ++i) {
     Value at = i ? arith::AddIOp::create(b, first, index(i)) : first;
-    tile::LoadOp::create(b, side.scales, ValueRange{at, k, index(0), index(0)},
-                         stage.getSlots()[side.slot + 1 + i], tile::AxisAttr(),
-                         /*half=*/false);
+    tile::LoadOp::create(
+        b, side.scales, ValueRange{at, k, index(0), index(0)},
+        stage.getSlots()[side.slot + 1 + i],
+        shared ? tile::AxisAttr::get(b.getContext(), tile::Axis::m)
+               : tile::AxisAttr(),
+        /*half=*/false);
   }
 }
 

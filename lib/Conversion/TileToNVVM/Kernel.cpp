@@ -70,11 +70,13 @@ static void initialize(Code &c, Value memory, int64_t begin, int64_t stages,
                                  c.get(arrivals), Value());
 }
 
-/// Blocks whose consumers say that a stage is empty.
+/// Blocks whose consumers say that a stage is empty. The products of a pair are
+/// one consumer, whose commit arrives in both blocks.
 static int64_t getSharers(Kernel &kernel, const RingLayout &ring) {
   int64_t sharers = 1;
   for (unsigned axis : {0, 1})
-    sharers += ring.multicast[axis] ? kernel.getBlocks(axis) - 1 : 0;
+    if (axis == 1 || !ring.pair)
+      sharers += ring.multicast[axis] ? kernel.getBlocks(axis) - 1 : 0;
   return sharers;
 }
 

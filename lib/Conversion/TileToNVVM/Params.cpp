@@ -41,7 +41,8 @@ Box nibble::tilecode::getLoadBox(tile::LoadOp load) {
   if (!box.spread)
     box.extents.back() /= getPerUnit(slot.getElement());
   if (auto axis = load.getMulticast())
-    box.extents[0] /= tile::getKernel(load).getBlocks(unsigned(*axis));
+    box.extents[slot.getSharedDim()] /=
+        tile::getKernel(load).getBlocks(unsigned(*axis));
   return box;
 }
 

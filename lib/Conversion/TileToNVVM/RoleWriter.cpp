@@ -91,7 +91,9 @@ LogicalResult RoleWriter::writeLoad(tile::LoadOp load) {
     bool alongM = *axis == tile::Axis::m;
     const Threads &t = kernel.threads;
     Int index = alongM ? t.rankM : t.rankN;
-    coords[0] = code.get(code.add(coords[0], code.mul(index, box.extents[0])));
+    unsigned dim = type.getSharedDim();
+    coords[dim] =
+        code.get(code.add(coords[dim], code.mul(index, box.extents[dim])));
     int64_t share = type.getBytes() / kernel.getBlocks(unsigned(*axis));
     offset = code.add(offset, code.mul(index, share));
     int64_t blocksM = kernel.getBlocks(0), bits = 0;

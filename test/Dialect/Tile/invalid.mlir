@@ -227,7 +227,7 @@ tile.kernel @k target "sm_90a" grid 2 cluster [2, 1] (%m: memref<64x128xi8>) {
 }
 
 // -----
-!s = !tile.slot<24x128xi8>
+!s = !tile.slot<24x128xi8, swizzle 128>
 !r = !tile.ring<2, !s>
 tile.kernel @k target "sm_90a" grid 2 cluster [2, 1] (%m: memref<64x128xi8>) {
   %i = arith.constant 0 : index
