@@ -62,6 +62,7 @@ void addFloatLegalization(OpPassManager &pm) {
   pm.addPass(createConvertFloat8Pass());
   pm.addPass(createExpandMathPass());
   cpu::addFloatLegalization(pm, /*expandBf16=*/false);
+  pm.addPass(createConvertPairsPass());
 }
 
 void addLlvmConversions(OpPassManager &pm) {
@@ -100,6 +101,7 @@ void registerGpuTargetPasses() {
   registerPass([] { return std::make_unique<SetIndexWidth>(); });
   registerPass([] { return createConvertGpuToLlvmPass(); });
   registerPass([] { return createConvertFloat8Pass(); });
+  registerPass([] { return createConvertPairsPass(); });
   registerPass([] { return createExpandMathPass(); });
   registerPass([] { return createOverlapLaunchesPass(); });
   registerPass([] { return createCompileKernelsToPtxPass(); });

@@ -24,6 +24,12 @@ std::unique_ptr<mlir::Pass> createExpandMathPass();
 /// number (arith.minimumf, arith.maximumf) are a part of the instruction.
 std::unique_ptr<mlir::Pass> createConvertFloat8Pass();
 
+/// gpu-convert-pairs: in code for Blackwell (nibble/Support/GpuChip.h),
+/// arith.extf of pairs of bf16 by the bits of words, so that what was rounded
+/// stays in pairs, and rounded products of pairs as one instruction; bit for
+/// bit what they were.
+std::unique_ptr<mlir::Pass> createConvertPairsPass();
+
 /// gpu-overlap-launches: griddepcontrol.wait and launch_dependents where a
 /// kernel begins, if it has none.
 std::unique_ptr<mlir::Pass> createOverlapLaunchesPass();
