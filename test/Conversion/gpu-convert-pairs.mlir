@@ -1,12 +1,13 @@
-// For Blackwell, bf16 is converted and multiplied as pairs in words. Other chips, and numbers that are no pairs, keep their conversions.
+// For Blackwell, bf16 is widened and multiplied as pairs in words. Other chips, and numbers that are no pairs, keep their conversions.
 // RUN: nibble-opt %s --gpu-convert-pairs --canonicalize | FileCheck %s
 
 gpu.module @thor attributes {nibble.chip = "sm_110a"} {
   // A product is rounded once either way; its factors are read as they were rounded.
   // CHECK-LABEL: gpu.func @product
-  // CHECK-COUNT-2: cvt.rn.bf16x2.f32
-  // CHECK-COUNT-2: mul.rn.bf16x2
+  // CHECK: arith.truncf {{.*}}vector<4xbf16>
   // CHECK-NOT: arith.extf
+  // CHECK-NOT: arith.mulf
+  // CHECK-COUNT-2: mul.rn.bf16x2
   // CHECK-NOT: arith.truncf
   gpu.func @product(%x: memref<4xf32>, %y: memref<4xbf16>) kernel {
     %c0 = arith.constant 0 : index

@@ -105,11 +105,28 @@ static Lanes nvfp4CodeByDivision(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
   return select(usable, code, code.c(0));
 }
 
+/// By words, if all lanes have one factor. Added zero makes -0 zero.
+static std::optional<Lanes> nvfp4CodesOfBlock(Lanes x, Lanes factor,
+                                              Nvfp4Recipe recipe) {
+  auto scalar = scalarOf(factor);
+  auto type = dyn_cast<VectorType>(x.type());
+  if (!scalar || !type || type.getNumElements() % 8 || !isBlackwellCode(*x.b))
+    return std::nullopt;
+  Lanes q = nvfp4Multiplies(recipe) ? x * factor : x / factor;
+  if (!keepsNegativeZero(recipe))
+    q = q + 0.0;
+  Lanes usable =
+      compareFloat(arith::CmpFPredicate::OGT, *scalar, scalar->c(0.0));
+  return keepCodes(*e2m1ByConversion(q), usable, 4);
+}
+
 Lanes nvfp4Code(Lanes x, Lanes factor, Nvfp4Recipe recipe) {
   auto byDivision = [&] { return nvfp4CodeByDivision(x, factor, recipe); };
   if (keepsNegativeZero(recipe) && !nvfp4Multiplies(recipe))
     if (auto code = e2m1CodeOnGpu(x, factor, byDivision))
       return *code;
+  if (auto codes = nvfp4CodesOfBlock(x, factor, recipe))
+    return *codes;
   return byDivision().resize(8);
 }
 

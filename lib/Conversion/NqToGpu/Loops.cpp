@@ -6,6 +6,8 @@
 #include "LoopsRows.h"
 #include "TransposeTile.h"
 
+#include "nibble/Support/GpuChip.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/Support/MathExtras.h"
@@ -50,7 +52,7 @@ public:
     if (failed(graph.read(kernel)))
       return failure();
     stages.choose(kernel.getBody().front().getTerminator()->getOperands());
-    groups = groupStages(stages, wantedThreads(), kernel.getContext());
+    groups = groupStages(stages, getRowMachine(), kernel.getContext());
     placeInWorkspace();
     chooseThreads();
     planLevels();
@@ -90,6 +92,9 @@ private:
     return f;
   }
 
+  RowMachine getRowMachine() const {
+    return {wantedThreads(), isBlackwell(gpu.chip) ? 256 : 128};
+  }
   int64_t wantedThreads() const { return gpu.multiprocessors * 1024; }
 
   /// What some blocks of a launch do.

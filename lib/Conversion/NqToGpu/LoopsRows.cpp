@@ -27,9 +27,9 @@ constexpr int64_t kWarps = 8;
 
 class GroupBuilder {
 public:
-  GroupBuilder(const KernelStages &stages, StageGroup &group, int64_t wanted,
-               MLIRContext *context)
-      : stages(stages), group(group), wanted(wanted), context(context) {}
+  GroupBuilder(const KernelStages &stages, StageGroup &group,
+               RowMachine machine, MLIRContext *context)
+      : stages(stages), group(group), machine(machine), context(context) {}
 
   void run() {
     if (group.stages.size() > 1 && (chooseRegisters() || chooseRows()))
@@ -83,7 +83,7 @@ private:
     for (unsigned dims = sharedDims() + 1; dims-- > 0 && !group.plan;)
       if (buildWith(dims))
         group.plan = planRow(stages, group.stages, group.nests, dims,
-                             rowCount(dims), wanted);
+                             rowCount(dims), machine);
     inRegisters = false;
     if (!group.plan)
       return false;
@@ -165,7 +165,7 @@ private:
 
   const KernelStages &stages;
   StageGroup &group;
-  int64_t wanted;
+  RowMachine machine;
   bool inRegisters = false;
   int64_t sharedBytes = 0; ///< of the tensors of a row
   MLIRContext *context;
@@ -173,8 +173,8 @@ private:
 
 } // namespace
 
-std::vector<StageGroup> groupStages(const KernelStages &stages, int64_t wanted,
-                                    MLIRContext *context) {
+std::vector<StageGroup> groupStages(const KernelStages &stages,
+                                    RowMachine machine, MLIRContext *context) {
   llvm::IntEqClasses classes(stages.stages.size());
   for (unsigned i = 0; i < stages.stages.size(); ++i)
     for (int other : stages.getReads(i))
@@ -184,7 +184,7 @@ std::vector<StageGroup> groupStages(const KernelStages &stages, int64_t wanted,
   for (unsigned i = 0; i < stages.stages.size(); ++i)
     groups[classes[i]].stages.push_back(i);
   for (StageGroup &group : groups)
-    GroupBuilder(stages, group, wanted, context).run();
+    GroupBuilder(stages, group, machine, context).run();
   return groups;
 }
 

@@ -33,10 +33,10 @@ struct StageGroup {
   llvm::SmallVector<cpu::Tensor *> shared;
 };
 
-/// All groups of a kernel with their nests built; `wanted` threads are there to
-/// be used.
+/// All groups of a kernel with their nests built.
 std::vector<StageGroup> groupStages(const cpu::KernelStages &stages,
-                                    int64_t wanted, mlir::MLIRContext *context);
+                                    RowMachine machine,
+                                    mlir::MLIRContext *context);
 
 /// The rows of block number `block` of a group in rows, by group.threads
 /// threads.

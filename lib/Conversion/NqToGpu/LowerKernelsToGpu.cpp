@@ -10,6 +10,7 @@
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Dialect/Tile/TileOps.h"
 #include "nibble/KernelSelect/Machine.h"
+#include "nibble/Support/GpuChip.h"
 #include "nibble/Transforms/Remarks.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -89,6 +90,7 @@ struct LowerKernelsToGpuPass
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
     auto code = mlir::gpu::GPUModuleOp::create(builder, module.getLoc(),
                                                kGpuKernelsModule);
+    setChip(code, chip.chip);
     bool ok = true;
     // One emission per kernel; the first layer that uses it names errors.
     module.walk([&](exec::LaunchOp launch) {

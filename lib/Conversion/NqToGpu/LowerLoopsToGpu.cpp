@@ -3,6 +3,7 @@
 #include "nibble/Conversion/NqToGpu/Loops.h"
 #include "nibble/Conversion/Passes.h"
 #include "nibble/Dialect/Quant/NqOps.h"
+#include "nibble/Support/GpuChip.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -31,6 +32,7 @@ struct LowerLoopsToGpuPass
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
     auto code =
         mlir::gpu::GPUModuleOp::create(builder, module.getLoc(), "gpu_kernels");
+    setChip(code, chip);
     for (auto kernel : llvm::to_vector(module.getOps<func::FuncOp>()))
       if (kernel.isPrivate() && !kernel.isExternal() && !hasProducts(kernel) &&
           failed(lower(kernel, code)))

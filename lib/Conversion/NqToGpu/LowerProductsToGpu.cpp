@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "nibble/Conversion/NqToGpu/Products.h"
 #include "nibble/Conversion/Passes.h"
+#include "nibble/Support/GpuChip.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -48,6 +49,7 @@ struct LowerProductsToGpuPass
     OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
     auto target =
         mlir::gpu::GPUModuleOp::create(b, module.getLoc(), "gpu_kernels");
+    nibble::setChip(target, chip);
     nibble::gpu::GpuTarget machine;
     machine.multiprocessors = multiprocessors;
     machine.chip = chip;

@@ -81,8 +81,8 @@ namespace {
 class RowPlanner {
 public:
   RowPlanner(const KernelStages &stages, ArrayRef<int> numbers,
-             ArrayRef<Nests> nests, int64_t wanted, RowPlan &plan)
-      : stages(stages), numbers(numbers), nests(nests), wanted(wanted),
+             ArrayRef<Nests> nests, RowMachine machine, RowPlan &plan)
+      : stages(stages), numbers(numbers), nests(nests), machine(machine),
         plan(plan) {}
 
   bool run() {
@@ -195,8 +195,8 @@ private:
     return true;
   }
 
-  /// What is read or written for every row decides: 16 bytes of it.
-  int64_t fullWidth() const {
+  /// What is read or written for every row decides: `bits` of it.
+  int64_t fullWidth(int64_t bits = 128) const {
     int64_t most = 4;
     allRuns([&](const RowNest &, const NestAccess &access) {
       bool ofRow = plan.rows == 1 || access.isStore;
@@ -206,7 +206,7 @@ private:
         most = std::max(most, bitsOf(access));
       return true;
     });
-    return std::min<int64_t>(128 / most, 16);
+    return std::min<int64_t>(bits / most, 16);
   }
 
   /// Folds parts of a row.
@@ -245,10 +245,20 @@ private:
     });
   }
 
+  /// Wider than 16 bytes only if that leaves threads enough, and whole warps of
+  /// them with one run each.
+  int64_t widestAccess() const {
+    int64_t wide = fullWidth(machine.accessBits);
+    bool isWhole =
+        plan.size % (wide * 32) == 0 && plan.size <= wide * kMostThreads;
+    bool isEnough = plan.rows * (plan.size / wide) >= machine.threads;
+    return isWhole && isEnough ? wide : fullWidth();
+  }
+
   bool chooseWidth() {
     int64_t ofBlocks = widthOfBlocks();
     plan.hasOwnBlocks = ofBlocks > 0;
-    plan.width = std::max(fullWidth(), ofBlocks);
+    plan.width = std::max(widestAccess(), ofBlocks);
     while (plan.width > 1 && !fits(plan.width))
       plan.width /= 2;
     for (auto [row, body] : llvm::zip(plan.nests, bodies))
@@ -322,7 +332,7 @@ private:
       if (plan.team > 32 && plan.runs * plan.width > elements)
         continue;
       bool wasteful = plan.team * plan.runs >= all + plan.team;
-      if (!wasteful && plan.rows * plan.team >= wanted)
+      if (!wasteful && plan.rows * plan.team >= machine.threads)
         break;
     }
     while ((plan.team = teamFor(all, plan.runs)) > kMostThreads)
@@ -381,7 +391,7 @@ private:
   const KernelStages &stages;
   ArrayRef<int> numbers;
   ArrayRef<Nests> nests;
-  int64_t wanted;
+  RowMachine machine;
   RowPlan &plan;
   SmallVector<int64_t> counts;
   std::vector<NestBody> bodies;
@@ -391,11 +401,12 @@ private:
 
 std::optional<RowPlan> planRow(const KernelStages &stages,
                                ArrayRef<int> numbers, ArrayRef<Nests> nests,
-                               unsigned rowDims, int64_t rows, int64_t wanted) {
+                               unsigned rowDims, int64_t rows,
+                               RowMachine machine) {
   RowPlan plan;
   plan.rowDims = rowDims;
   plan.rows = rows;
-  if (!RowPlanner(stages, numbers, nests, wanted, plan).run())
+  if (!RowPlanner(stages, numbers, nests, machine, plan).run())
     return std::nullopt;
   return plan;
 }

@@ -54,13 +54,18 @@ struct RowPlan {
   static bool isRowWide(const ElementKey &key);
 };
 
+/// What plans depend on.
+struct RowMachine {
+  int64_t threads;          ///< there to be used
+  int64_t accessBits = 128; ///< of a thread's loads and stores, at most
+};
+
 /// Of stages `numbers` with their nests, which are planned here. Nothing if a
 /// thread would need what another one has: rows in shared memory can do that.
-/// `wanted` threads are there to be used.
 std::optional<RowPlan> planRow(const cpu::KernelStages &stages,
                                llvm::ArrayRef<int> numbers,
                                llvm::ArrayRef<Nests> nests, unsigned rowDims,
-                               int64_t rows, int64_t wanted);
+                               int64_t rows, RowMachine machine);
 
 } // namespace gpu
 } // namespace nibble

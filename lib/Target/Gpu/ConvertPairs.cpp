@@ -1,4 +1,4 @@
-// gpu-convert-pairs: bf16 from and to f32, two numbers at once.
+// gpu-convert-pairs: bf16 in words of two numbers.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "NumberPatterns.h"
 #include "Passes.h"
@@ -41,24 +41,6 @@ Value emit(ImplicitLocOpBuilder &b, StringRef text, StringRef constraints,
              ArrayAttr())
       .getResult(0);
 }
-
-/// Both rounded, in one instruction.
-struct Narrow : OpRewritePattern<arith::TruncFOp> {
-  using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(arith::TruncFOp op,
-                                PatternRewriter &rewriter) const final {
-    if (!isForBlackwell(op) || !getWords(op.getType()) ||
-        !getElementTypeOrSelf(op.getIn()).isF32())
-      return rewriter.notifyMatchFailure(op, "not pairs of f32 to bf16");
-    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    SmallVector<Value> numbers = unpack(b, op.getIn()), words;
-    for (size_t i = 0; i < numbers.size(); i += 2)
-      words.push_back(emit(b, "cvt.rn.bf16x2.f32 $0, $2, $1;", "=r,f,f",
-                           {numbers[i], numbers[i + 1]}));
-    rewriter.replaceOp(op, packWords(b, op.getType(), words));
-    return success();
-  }
-};
 
 /// A product of two numbers of bf16 is exact in f32, unless it rounds to zero
 /// either way.
@@ -113,15 +95,15 @@ public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ConvertPairs)
   StringRef getArgument() const final { return "gpu-convert-pairs"; }
   StringRef getDescription() const final {
-    return "Convert pairs of f32 and bf16 in code for Blackwell";
+    return "Widen and multiply bf16 in pairs, in code for Blackwell";
   }
-  /// Products before the roundings of their operands are words.
+  /// Products before their factors are widened.
   void runOnOperation() final {
     if (!hasCode(getOperation()))
       return;
     RewritePatternSet products(&getContext()), conversions(&getContext());
     products.add<Multiply>(&getContext());
-    conversions.add<Narrow, Widen>(&getContext());
+    conversions.add<Widen>(&getContext());
     apply(std::move(products));
     apply(std::move(conversions));
   }

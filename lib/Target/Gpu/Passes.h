@@ -25,8 +25,9 @@ std::unique_ptr<mlir::Pass> createExpandMathPass();
 std::unique_ptr<mlir::Pass> createConvertFloat8Pass();
 
 /// gpu-convert-pairs: in code for Blackwell (nibble/Support/GpuChip.h),
-/// arith.truncf and arith.extf of pairs of bf16 as conversions of words, and
-/// rounded products of pairs as one instruction; bit for bit what they were.
+/// arith.extf of pairs of bf16 by the bits of words, so that what was rounded
+/// stays in pairs, and rounded products of pairs as one instruction; bit for
+/// bit what they were.
 std::unique_ptr<mlir::Pass> createConvertPairsPass();
 
 /// gpu-overlap-launches: griddepcontrol.wait and launch_dependents where a

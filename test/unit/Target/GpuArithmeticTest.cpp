@@ -351,6 +351,28 @@ TEST(GpuArithmetic, Nvfp4Codes) {
   }
 }
 
+/// Recipes with quotients or products of their own.
+TEST(GpuArithmetic, Nvfp4CodesOfOtherRecipes) {
+  auto [x, s] = makeQuotients();
+  repeatPairs(x, kLanesOfCodes / 2);
+  repeatPairs(s, kLanesOfCodes / 2);
+  for (auto recipe :
+       {rt::Nvfp4Recipe::ModeloptTorch, rt::Nvfp4Recipe::ModeloptOnnx,
+        rt::Nvfp4Recipe::TransformerEngine, rt::Nvfp4Recipe::Torchao}) {
+    Pairs pairs([&](Lanes x,
+                    Lanes scale) { return cpu::nvfp4Code(x, scale, recipe).v; },
+                "f32", "i8", kLanesOfCodes);
+    auto codes = pairs.run<uint8_t>(x, s);
+    for (size_t i = 0; i < x.size(); ++i) {
+      float q = cpu::nvfp4Multiplies(recipe) ? x[i] * s[i] : x[i] / s[i];
+      unsigned want = s[i] > 0 ? rt::encode(rt::StorageFormat::E2M1, q) : 0;
+      if (q == 0 && recipe != rt::Nvfp4Recipe::Torchao)
+        want = 0;
+      ASSERT_EQ(codes[i], want) << x[i] << " by " << s[i];
+    }
+  }
+}
+
 /// By a sixth, then the scale of all blocks: both quotients rounded.
 TEST(GpuArithmetic, Nvfp4Scales) {
   Pairs pairs(

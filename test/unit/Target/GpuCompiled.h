@@ -7,6 +7,7 @@
 #include "GpuRun.h"
 #include "nibble/Dialect/Quant/NqOps.h"
 #include "nibble/Dialect/Tile/TileOps.h"
+#include "nibble/Support/GpuChip.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
@@ -77,6 +78,7 @@ private:
     auto builder = mlir::OpBuilder::atBlockEnd(code->getBody());
     auto module =
         mlir::gpu::GPUModuleOp::create(builder, kernel.getLoc(), "gpu_kernels");
+    setChip(module, getTestTarget().chip);
     auto lowered = generator(kernel, module);
     if (mlir::failed(lowered))
       return mlir::failure();

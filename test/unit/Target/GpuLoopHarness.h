@@ -24,7 +24,7 @@ public:
     if (cpu::isFusedKernel(kernel) || (!ok() && !updates))
       return;
     compileForGpu(kernel, [&](auto function, auto module) {
-      auto lowered = gpu::lowerLoopsToGpu(function, module, {});
+      auto lowered = gpu::lowerLoopsToGpu(function, module, getTestTarget());
       allowInPlace(module);
       return lowered;
     });
