@@ -70,6 +70,8 @@ int64_t nibble::getTensorSharedBytes(const GemmSchedule &s,
                                      const GemmShape &shape) {
   int64_t bytes = s.stages * (getStageBytes(s, shape) + 16);
   bytes = llvm::alignTo(bytes, 1024) + 16 * s.getAccStages(shape);
+  if (shape.expandedBytes)
+    bytes = llvm::alignTo(bytes, 1024) + 16 * GemmSchedule::kOperandStages;
   for (int64_t result : shape.results)
     bytes = llvm::alignTo(bytes, 1024) +
             s.tileM * s.getSpan(shape) * result * s.buffers;
