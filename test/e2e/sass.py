@@ -175,11 +175,13 @@ def models(a):
 
 
 def kernels(a, tools, nvidia, write):
-    """Rows of the kernels of one model."""
+    """Rows of the kernels of one model. ValueError if it does not compile."""
     model, engine, dump = a.work / "model.onnx", a.work / "model.nbl", a.work / "kernels"
     shutil.rmtree(dump, ignore_errors=True)
     write(model)
-    tools.call("nibble", "compile", model, "-o", engine, "--target", a.target, "--tuning-db", scaled_tuning(a), "--dump-kernels", dump, expect=OK)
+    done = tools.call("nibble", "compile", model, "-o", engine, "--target", a.target, "--tuning-db", scaled_tuning(a), "--dump-kernels", dump)
+    if done.returncode:
+        raise ValueError(f"compile, exit {done.returncode}: {done.stderr.strip()}")
     layers = json.loads(tools.call("nibble", "explain", engine, "--json", expect=OK).stdout)["layers"]
     launches = json.loads(tools.call("nibble-run", "inspect", engine, "--launches", "--json", expect=OK).stdout)["entries"][0]["launches"]
     shared = {launch["kernel"]: launch["gpu"]["shared_bytes"] for launch in launches if "gpu" in launch}
@@ -257,7 +259,11 @@ def main():
     faults, seen = [], 0
     chosen = [(name, write) for name, write in models(a) if name.startswith(tuple(a.only.split(",")))]
     for name, write in chosen:
-        rows = list(kernels(a, tools, nvidia, write))
+        try:
+            rows = list(kernels(a, tools, nvidia, write))
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+            continue
         shown = on_tensor_cores(rows)
         for row in shown:
             print_row(a, cells(name, row))
