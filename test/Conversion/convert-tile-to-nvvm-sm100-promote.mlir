@@ -36,10 +36,10 @@ tile.kernel @blocks target "sm_110a" grid 20
         // CHECK: ld.shared.u16
         // CHECK-COUNT-2: llvm.fmul
         // CHECK: tcgen05.ld.sync.aligned.32x32b.x32.b32
-        // CHECK-COUNT-32: llvm.intr.fma
+        // CHECK-COUNT-16: llvm.intr.fma({{.*}} : (vector<2xf32>,
         // CHECK: // added
         // CHECK: tcgen05.ld.sync.aligned.32x32b.x32.b32
-        // CHECK-COUNT-32: llvm.intr.fma
+        // CHECK-COUNT-16: llvm.intr.fma({{.*}} : (vector<2xf32>,
         // CHECK: // added
         %q = tile.promote %p into %c at [%m, %n, %k] packed(%s : !s) rows(%rows : memref<256x4xf32>) cols(%cols : memref<4x5xf32>) group 128 : !acc, !acc
         // CHECK: nvvm.mbarrier.arrive

@@ -137,28 +137,56 @@ void Promotion::store(ArrayRef<Value> sums, Int address) {
   storeColumns(code, address, words);
 }
 
+/// x * factor + sum, of two columns in one instruction.
+static std::array<Value, 2> addPair(Code &code, ArrayRef<Value> x,
+                                    ArrayRef<Value> factors,
+                                    ArrayRef<Value> sums) {
+  auto join = [&](ArrayRef<Value> values) -> Value {
+    Type pair = VectorType::get(2, code.getF32Type());
+    Value both = LLVM::UndefOp::create(code, pair);
+    for (auto [i, value] : llvm::enumerate(values.take_front(2)))
+      both = LLVM::InsertElementOp::create(code, both, value,
+                                           code.constant(code.i32(), i));
+    return both;
+  };
+  Value added = LLVM::FMAOp::create(code, join(x), join(factors), join(sums));
+  auto part = [&](int64_t i) -> Value {
+    return LLVM::ExtractElementOp::create(code, added,
+                                          code.constant(code.i32(), i));
+  };
+  return {part(0), part(1)};
+}
+
+/// The products of the scales of a row and of columns.
+SmallVector<Value> Promotion::getFactors(ArrayRef<Value> scalars,
+                                         ArrayRef<Value> columns) {
+  Value scale;
+  for (Value scalar : scalars)
+    scale = scale ? Value(LLVM::FMulOp::create(code, scale, scalar)) : scalar;
+  if (columns.empty())
+    return SmallVector<Value>(width, scale);
+  return llvm::map_to_vector(columns, [&](Value column) -> Value {
+    return scale ? LLVM::FMulOp::create(code, scale, column).getResult()
+                 : column;
+  });
+}
+
 /// Few columns at once: what one instruction reads or writes are neighbouring
 /// registers, which are hard to find beside sums that are carried.
 SmallVector<Value> Promotion::add(ArrayRef<Value> sums, Int column,
                                   ArrayRef<Value> scalars,
                                   ArrayRef<Value> columns, bool isLast) {
   int64_t count = isLast || width % 32 || width > 64 ? 16 : 32;
-  Value scale;
-  for (Value scalar : scalars)
-    scale = scale ? Value(LLVM::FMulOp::create(code, scale, scalar)) : scalar;
-  SmallVector<Value> results;
+  SmallVector<Value> factors = getFactors(scalars, columns), results;
   for (int64_t at = 0; at < width; at += count) {
     Int address = getAddress(code.add(column, at));
-    for (Value word : loadColumns(code, address, count)) {
-      size_t j = results.size();
-      Value factor = scale;
-      if (!columns.empty())
-        factor = scale ? Value(LLVM::FMulOp::create(code, scale, columns[j]))
-                       : columns[j];
-      results.push_back(LLVM::FMAOp::create(
-          code, LLVM::BitcastOp::create(code, code.getF32Type(), word), factor,
-          sums[j]));
-    }
+    SmallVector<Value> partial;
+    for (Value word : loadColumns(code, address, count))
+      partial.push_back(LLVM::BitcastOp::create(code, code.getF32Type(), word));
+    for (int64_t j = 0; j < count; j += 2)
+      llvm::append_range(results, addPair(code, ArrayRef(partial).drop_front(j),
+                                          ArrayRef(factors).drop_front(at + j),
+                                          sums.drop_front(at + j)));
     auto added = MutableArrayRef(results).take_back(count);
     if (isLast)
       store(added, address);

@@ -37,6 +37,9 @@ private:
   mlir::Value loadOfAllColumns(Int block);
   mlir::Value loadAt(mlir::Value memref, Int line, Int place, int64_t count);
   Int getAddress(Int column);
+  llvm::SmallVector<mlir::Value>
+  getFactors(llvm::ArrayRef<mlir::Value> scalars,
+             llvm::ArrayRef<mlir::Value> columns);
   void store(llvm::ArrayRef<mlir::Value> sums, Int address);
 
   Sm100Kernel &kernel;
