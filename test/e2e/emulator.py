@@ -140,6 +140,7 @@ MUTANTS = [
     ("nvfp4_gemm", "expect_tx is too small", r"mov.b32 \t%r25, 36864", "mov.b32 \t%r25, 36848", "deadlock"),
     ("nvfp4_gemm", "expect_tx is too large", r"mov.b32 \t%r25, 36864", "mov.b32 \t%r25, 36880", "deadlock"),
     ("nvfp4_gemm", "slots are never given back", r"tcgen05.commit[^;]*\[%rd9\];", "", "deadlock"),
+    ("nvfp4_gemm", "A is taken from an empty collector", r"collector::a::discard", "collector::a::use", "no collector::a::fill has kept"),
     ("nvfp4_gemm", "the accumulator is never announced", r"tcgen05.commit[^;]*\[dsmem\+147520\];", "", "deadlock"),
     ("nvfp4_gemm", "mbarriers expect two arrivals", r"mov.b32 \t%r16, 1;", "mov.b32 \t%r16, 2;", "deadlock"),
     ("nvfp4_gemm", "mbarriers expect no arrival", r"mov.b32 \t%r16, 1;", "mov.b32 \t%r16, 0;", "count 0"),

@@ -44,6 +44,10 @@ public:
   uint32_t &at(unsigned lane, unsigned column) {
     return words[lane * kColumns + column];
   }
+  /// What the tensor core keeps of operand A (collector::a): where that was
+  /// read, as the instruction says it. 0: nothing, or what nobody may use.
+  uint64_t collected = 0;
+
   /// Marks of columns (all lanes): a queued operation writes or reads them.
   void begin(uint32_t column, uint32_t count, bool write);
   void end(uint32_t column, uint32_t count, bool write);

@@ -194,8 +194,12 @@ struct SharedMatrix {
   }
 };
 
+/// Of the buffer of A: collector::a::discard, ...
+enum Collector : uint8_t { kDiscard, kFill, kUse, kLastUse };
+
 struct Operation {
   Form form;
+  Collector collector = kDiscard;
   std::vector<Cta *> group;
   SharedMatrix a, b;
   bool aInTensor = false, accumulate = true;
@@ -348,6 +352,17 @@ void execute(const Operation &op) {
   }
 }
 
+/// A from the buffer is that of the instruction before, at the same place.
+void checkCollector(Warp &w, const Operation &op, uint64_t a, int lane) {
+  uint64_t &collected = op.group[0]->tensor.collected;
+  bool uses = op.collector == kUse || op.collector == kLastUse;
+  if (uses && collected != a)
+    w.fault(collected ? "uses another A than collector::a::fill has kept"
+                      : "uses an A that no collector::a::fill has kept",
+            lane);
+  collected = op.collector == kFill || op.collector == kUse ? a : 0;
+}
+
 /// What the operation has in hand until it is done.
 void take(Warp &w, const Operation &op, int lane) {
   Epoch epoch = w.cta.cluster.races.tickTensor(op.group[0]->rank);
@@ -359,8 +374,11 @@ void take(Warp &w, const Operation &op, int lane) {
                 lane);
       beginRead(w, *cta, at, 16, lane, epoch);
     };
+    uint64_t &bytes = w.cta.cluster.counters.sharedAsyncRead, before = bytes;
     if (!op.aInTensor)
       op.a.forEachChunk(read);
+    if (op.collector == kUse || op.collector == kLastUse)
+      bytes = before; // not read again
     op.b.forEachChunk(read);
     auto use = [&](TensorAddress at, uint32_t count, bool write) {
       checkUnwaited(w, *cta, at.column, count, write, lane);
@@ -436,6 +454,11 @@ void mma(Warp &w, const Inst &i, Lanes lanes) {
     op.accumulate = i.sub[2] & 4 ? !p : p;
     for (unsigned n = 0; n < i.extras; ++n)
       op.disabled[n] = word(16 + n);
+    op.collector = Collector(i.sub[2] >> 3);
+    checkCollector(w, op,
+                   op.aInTensor ? uint64_t(1) << 32 | word(1)
+                                : w.lanes<uint64_t>(r[1])[l],
+                   int(l));
     take(w, op, int(l));
     uint64_t products = uint64_t(op.form.m) * op.form.n * depth;
     if (packed) // kinds with two elements to a byte
@@ -492,9 +515,9 @@ void tcgen05::decodeMma(Decoder &d) {
     d.error(scaled ? "needs .block_scale" : "has .block_scale without scales");
   Inst &inst = d.inst();
   inst.imm = scaled ? takeBlock(d, Kind(kind)) : 0;
-  // Hints for the buffer of A: no values depend on them.
-  d.words().takeOf({"collector::a::discard", "collector::a::fill",
-                    "collector::a::use", "collector::a::lastuse"});
+  int collector =
+      d.words().takeOf({"collector::a::discard", "collector::a::fill",
+                        "collector::a::use", "collector::a::lastuse"});
   size_t n = d.source().operands.size(), next = 4;
   std::vector<Ref> refs(8), offsets(8, d.constant(0, 8));
   auto address = [&](size_t operand, size_t slot) {
@@ -534,7 +557,8 @@ void tcgen05::decodeMma(Decoder &d) {
   inst.p = d.predicate(enable);
   inst.sub[0] = uint8_t(kind);
   inst.sub[1] = uint8_t(group);
-  inst.sub[2] = uint8_t((inTensor ? 1 : 0) | (enable.negated ? 4 : 0));
+  inst.sub[2] = uint8_t((inTensor ? 1 : 0) | (enable.negated ? 4 : 0) |
+                        std::max(collector, int(kDiscard)) << 3);
   inst.extra = d.addRefs(refs);
   inst.run = mma;
 }
