@@ -14,6 +14,10 @@ constexpr double kAtomBytes = 32;
 /// Instructions: of 16 k of a row whose codes are expanded, and of an element
 /// of gelu(gate) * up, and of one that is quantized in blocks.
 constexpr double kLaneExpansion = 60, kActivation = 20, kBlockCodes = 16;
+/// The last two where a thread has a row, and those of codes with one scale, as
+/// the assembler wrote them for sm_110a (docs/thor-target.md).
+constexpr double kRowActivation = 8, kE2M1Codes = 8, kMxCodes = 4,
+                 kStaticCodes = 5.5;
 
 /// Bytes of a stage in a block: what it loads of weights and of rows, and what
 /// comes from the other block of a pair. Of a pair each has one half of the
@@ -101,14 +105,23 @@ void countInstructions(const GemmSchedule &s, const GemmShape &shape,
         sums * (shape.scaledColumns == 1 ? 2.5 : 1) + 56 * s.getTeam();
 }
 
+double countCodes(const GemmShape &shape) {
+  if (!shape.tensorMemory)
+    return shape.blockColumns ? kBlockCodes : 0;
+  if (shape.blockColumns)
+    return shape.packedResults ? kE2M1Codes : kMxCodes;
+  return shape.getResultBytes() == 1 ? kStaticCodes : 0;
+}
+
 /// A scale and a conversion for each element; with two products, an activation
 /// and a product.
 void countEpilogue(const GemmSchedule &s, const GemmShape &shape,
                    TileWork &work) {
   double elements = double(s.tileM) * s.getPartN();
+  double activation = shape.tensorMemory ? kRowActivation : kActivation;
   work.epilogue = elements / 128 *
-                  (2 * shape.products + (shape.products > 1 ? kActivation : 0) +
-                   (shape.blockColumns ? kBlockCodes : 0));
+                  (2 * shape.products + (shape.products > 1 ? activation : 0) +
+                   countCodes(shape));
   work.storedBytes = elements * shape.getResultBytes();
   if (s.pingPong)
     work.epiloguesBeside = s.warpgroups;
