@@ -11,8 +11,8 @@ using namespace nibble::tile;
 static LogicalResult verifyGroup(PromoteOp op) {
   bool ofRows = op.getTransposed();
   int64_t group = op.getGroup(), extent = op.getAccShape()[ofRows ? 0 : 1];
-  if (group == 1 || ((ofRows ? op.getRows() : op.getCols()) &&
-                     group % extent == 0))
+  if (group == 1 ||
+      ((ofRows ? op.getRows() : op.getCols()) && group % extent == 0))
     return success();
   StringRef what = ofRows ? "rows" : "columns";
   return op.emitOpError() << "has a scale for " << group << " " << what
@@ -80,9 +80,9 @@ static LogicalResult verifyPacked(PromoteOp op, bool tensorMemory) {
     return op.emitOpError()
            << "reads scales that were not waited for (tile.wait)";
   int64_t rows = op.getAccShape()[0];
-  std::array<int64_t, 3> shape =
-      tensorMemory ? std::array<int64_t, 3>{1, 1, rows}
-                   : std::array<int64_t, 3>{rows / 16, 1, 16};
+  std::array<int64_t, 3> shape = tensorMemory
+                                     ? std::array<int64_t, 3>{1, 1, rows}
+                                     : std::array<int64_t, 3>{rows / 16, 1, 16};
   if (slot.getShape() == ArrayRef(shape) && !slot.getSwizzle())
     return success();
   return op.emitOpError() << "scales come from a slot of " << shape[0] << "x"
@@ -113,15 +113,15 @@ static LogicalResult verifyTensorMemory(PromoteOp op) {
   if (shape[0] == 128 && shape[1] <= kMostColumns)
     return success();
   return op.emitOpError() << "keeps " << op.getAcc().getType()
-                          << " in registers; 128 rows of up to "
-                          << kMostColumns << " columns work";
+                          << " in registers; 128 rows of up to " << kMostColumns
+                          << " columns work";
 }
 
 static LogicalResult verifyRegisters(PromoteOp op) {
   if (op.getTransposed())
-    return op.emitOpError() << "has scales of exchanged operands; "
-                            << getTargetOf(op)->name
-                            << " takes those of rows and columns";
+    return op.emitOpError()
+           << "has scales of exchanged operands; " << getTargetOf(op)->name
+           << " takes those of rows and columns";
   return op.getLate() ? verifyLate(op) : success();
 }
 
