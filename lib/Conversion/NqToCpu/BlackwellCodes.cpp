@@ -6,7 +6,6 @@
 #include "GpuQuotients.h"
 #include "PackedHalves.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>
@@ -18,14 +17,7 @@ namespace cpu {
 
 static Value emit(ImplicitLocOpBuilder &b, const Twine &text,
                   StringRef constraints, Type result, ValueRange operands) {
-  return LLVM::InlineAsmOp::create(
-             b, result, operands, text.str(), constraints,
-             /*has_side_effects=*/false, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(b.getContext(),
-                                       LLVM::AsmDialect::AD_ATT),
-             ArrayAttr())
-      .getResult(0);
+  return emitInstruction(b, b.getLoc(), text, constraints, result, operands);
 }
 
 static int64_t lanesOf(Lanes x) {

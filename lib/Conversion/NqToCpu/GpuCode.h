@@ -6,6 +6,7 @@
 #include "nibble/Support/GpuChip.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace nibble {
 namespace cpu {
@@ -33,6 +34,22 @@ inline bool mayBranch(mlir::OpBuilder &b) {
 /// True inside of code for a Blackwell.
 inline bool isBlackwellCode(mlir::OpBuilder &b) {
   return isForBlackwell(b.getInsertionBlock()->getParentOp());
+}
+
+/// An instruction of PTX that has no effect but its one result.
+inline mlir::Value emitInstruction(mlir::OpBuilder &b, mlir::Location loc,
+                                   const llvm::Twine &text,
+                                   llvm::StringRef constraints,
+                                   mlir::Type result,
+                                   mlir::ValueRange operands) {
+  using namespace mlir::LLVM;
+  auto dialect = AsmDialectAttr::get(b.getContext(), AsmDialect::AD_ATT);
+  return InlineAsmOp::create(b, loc, result, operands, text.str(), constraints,
+                             /*has_side_effects=*/false,
+                             /*is_align_stack=*/false,
+                             tailcallkind::TailCallKind::None, dialect,
+                             mlir::ArrayAttr())
+      .getResult(0);
 }
 
 } // namespace cpu

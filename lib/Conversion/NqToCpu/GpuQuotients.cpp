@@ -6,7 +6,6 @@
 #include "GpuCode.h"
 #include "PackedHalves.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -115,14 +114,9 @@ static Lanes roundDown(Lanes s, Lanes nearest) {
 
 /// As text, which has no effects: what is computed twice is merged.
 Lanes roughReciprocal(Lanes s) {
-  return s.wrap(LLVM::InlineAsmOp::create(
-                    *s.b, s.type(), s.v, "rcp.approx.ftz.f32 $0, $1;", "=f,f",
-                    /*has_side_effects=*/false, /*is_align_stack=*/false,
-                    LLVM::tailcallkind::TailCallKind::None,
-                    LLVM::AsmDialectAttr::get(s.b->getContext(),
-                                              LLVM::AsmDialect::AD_ATT),
-                    ArrayAttr())
-                    .getResult(0));
+  return s.wrap(emitInstruction(*s.b, s.b->getLoc(),
+                                "rcp.approx.ftz.f32 $0, $1;", "=f,f", s.type(),
+                                s.v));
 }
 
 Reciprocal quickReciprocal(Lanes s) {

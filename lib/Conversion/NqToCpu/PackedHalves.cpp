@@ -4,7 +4,6 @@
 
 #include "GpuCode.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>
@@ -28,14 +27,7 @@ public:
 
   Value emit(const Twine &text, StringRef constraints, Type result,
              ValueRange operands) const {
-    return LLVM::InlineAsmOp::create(
-               b, result, operands, text.str(), constraints,
-               /*has_side_effects=*/false, /*is_align_stack=*/false,
-               LLVM::tailcallkind::TailCallKind::None,
-               LLVM::AsmDialectAttr::get(b.getContext(),
-                                         LLVM::AsmDialect::AD_ATT),
-               ArrayAttr())
-        .getResult(0);
+    return emitInstruction(b, b.getLoc(), text, constraints, result, operands);
   }
 
   /// Both rounded to nearest.

@@ -134,10 +134,8 @@ static std::string whyNotPromoted(const GemmSchedule &s,
     return "";
   constexpr int64_t kMostRegisters = 160;
   const int64_t mostSums = shape.expandedBytes ? 96 : 128;
-  bool ofColumns =
-      shape.scaledColumns == 1 || (s.swapped && shape.scaledColumns);
   int64_t sums = s.tileN * shape.products;
-  int64_t scales = !ofColumns ? 0 : s.swapped ? s.tileN : sums;
+  int64_t scales = !hasColumnScales(s, shape) ? 0 : s.swapped ? s.tileN : sums;
   if (sums > mostSums || sums + scales > kMostRegisters)
     return text(sums) + " sums and " + text(scales) +
            " scales of columns in registers of a thread; " + text(mostSums) +

@@ -39,6 +39,11 @@ inline int64_t getWave(const GemmSchedule &s, int64_t multiprocessors) {
   return std::max<int64_t>(1, clusters) * s.clusterM * s.clusterN;
 }
 
+/// Scales of sums are those of columns of a tile, one each.
+inline bool hasColumnScales(const GemmSchedule &s, const GemmShape &shape) {
+  return shape.scaledColumns == 1 || (s.swapped && shape.scaledColumns);
+}
+
 /// Why a shape has no candidates: what small tiles of either orientation lack.
 std::string whyNoCandidates(const GemmShape &shape, int64_t sharedBytes);
 

@@ -75,10 +75,8 @@ void countLoads(const GemmSchedule &s, const GemmShape &shape, TileWork &work) {
 /// blocks: a multiply-add for two sums, what their scales take, and waiting.
 double countPromotion(const GemmSchedule &s, const GemmShape &shape) {
   constexpr double kWaits = 80;
-  bool ofColumns =
-      shape.scaledColumns == 1 || (s.swapped && shape.scaledColumns);
   double sums = double(s.tileN) * shape.products;
-  return sums * (ofColumns ? 2.5 : 0.75) + kWaits;
+  return sums * (hasColumnScales(s, shape) ? 2.5 : 0.75) + kWaits;
 }
 
 /// Expansion of codes, and sums that are scaled: instructions as the assembler
