@@ -17,12 +17,8 @@ string weight(int64_t n, int64_t k, const string &element, const string &a,
               bool transposed = true) {
   return test::weight(n, k, element, transposed,
                       [&](mlir::RankedTensorType type, MatrixDims dims) {
-                        mlir::MLIRContext *context = type.getContext();
                         return getFragmentLayout(
-                            type, dims,
-                            a == "bf16"
-                                ? mlir::Type(mlir::BFloat16Type::get(context))
-                                : mlir::Type(mlir::Float16Type::get(context)));
+                            type, dims, activation(type.getContext(), a));
                       });
 }
 
@@ -43,15 +39,9 @@ string product(int64_t m, int64_t n, int64_t k, const string &a,
                const string &element, const string &result,
                const string &schedule = "", bool transposed = true,
                const string &per = "") {
-  string left = tensor(
-             m, k,
-             per.empty() ? a : "!nq.scaled<" + a + ", f32 per " + per + ">"),
-         right = weight(n, k, element, a, transposed), y = tensor(m, n, result);
-  return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
-         " attributes " + attributes(a, element, schedule) +
-         " {\n%y = nq.matmul %a, %b " + (transposed ? "transpose_b " : "") +
-         ": (" + left + ", " + right + ") -> " + y + "\nreturn %y : " + y +
-         "\n}";
+  return expandedProduct(m, n, k, a, weight(n, k, element, a, transposed),
+                         result, attributes(a, element, schedule), transposed,
+                         per);
 }
 
 void check(const string &text, double limit = 2e-6, unsigned seed = 1) {

@@ -24,12 +24,8 @@ string lanes(int64_t n, int64_t k, const string &element, const string &a,
              bool transposed = true) {
   return weight(n, k, element, transposed,
                 [&](mlir::RankedTensorType type, MatrixDims d) {
-                  mlir::MLIRContext *context = type.getContext();
-                  return getLaneLayout(
-                      type, d,
-                      a == "bf16"
-                          ? mlir::Type(mlir::BFloat16Type::get(context))
-                          : mlir::Type(mlir::Float16Type::get(context)));
+                  return getLaneLayout(type, d,
+                                       activation(type.getContext(), a));
                 });
 }
 
@@ -38,15 +34,11 @@ string product(int64_t m, int64_t n, int64_t k, const string &a,
                const string &element, const string &result,
                const string &schedule = "", bool transposed = true,
                const string &per = "") {
-  string left = tensor(
-             m, k,
-             per.empty() ? a : "!nq.scaled<" + a + ", f32 per " + per + ">"),
-         right = lanes(n, k, element, a, transposed), y = tensor(m, n, result);
-  return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
-         " attributes {nibble.kernel_class = \"gemm.tcgen05." + a +
-         ".expand\"" + schedules(schedule) + "} {\n%y = nq.matmul %a, %b " +
-         (transposed ? "transpose_b " : "") + ": (" + left + ", " + right +
-         ") -> " + y + "\nreturn %y : " + y + "\n}";
+  return expandedProduct(m, n, k, a, lanes(n, k, element, a, transposed),
+                         result,
+                         "{nibble.kernel_class = \"gemm.tcgen05." + a +
+                             ".expand\"" + schedules(schedule) + "}",
+                         transposed, per);
 }
 
 const string kMx = "!nq.scaled<f4E2M1FN, f8E8M0FNU per 1x32>";

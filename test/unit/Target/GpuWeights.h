@@ -34,6 +34,32 @@ weight(int64_t n, int64_t k, const std::string &element, bool transposed,
   return text;
 }
 
+/// f16, or bf16.
+inline mlir::Type activation(mlir::MLIRContext *context, const std::string &a) {
+  if (a == "bf16")
+    return mlir::BFloat16Type::get(context);
+  return mlir::Float16Type::get(context);
+}
+
+/// A kernel of the product of [m, k], which are `a`, or codes of it with scales
+/// `per` something, and a weight of type `right`.
+inline std::string expandedProduct(int64_t m, int64_t n, int64_t k,
+                                   const std::string &a,
+                                   const std::string &right,
+                                   const std::string &result,
+                                   const std::string &attributes,
+                                   bool transposed, const std::string &per) {
+  std::string left = tensor(m, k,
+                            per.empty()
+                                ? a
+                                : "!nq.scaled<" + a + ", f32 per " + per + ">"),
+              y = tensor(m, n, result);
+  return "func.func @k(%a: " + left + ", %b: " + right + ") -> " + y +
+         " attributes " + attributes + " {\n%y = nq.matmul %a, %b " +
+         (transposed ? "transpose_b " : "") + ": (" + left + ", " + right +
+         ") -> " + y + "\nreturn %y : " + y + "\n}";
+}
+
 } // namespace test
 } // namespace nibble
 
