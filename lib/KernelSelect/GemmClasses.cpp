@@ -336,12 +336,6 @@ static std::string whyNotPromoted(nq::RegionOp region) {
   return why;
 }
 
-/// E2M1 x E4M3 rounded to E4M3: 275 of 882 products are not exact.
-static std::string whyNotLossyFp8(nq::RegionOp region) {
-  return whyNotFormats(region, {Format::Fp8Tensor, Format::Fp8Channel},
-                       {Format::Nvfp4, Format::Nvfp4Wide, Format::Int4});
-}
-
 //===----------------------------------------------------------------------===//
 // Layouts
 //===----------------------------------------------------------------------===//
@@ -490,7 +484,7 @@ ArrayRef<KernelClass> nibble::getSm100Gemms() {
       {"gemm.tcgen05.f16.promote32", F, "gemm", MathFormat::F16,
        Fidelity::Expanded, whyNotMixed, getLaneOperands},
       {"gemm.tcgen05.f8f6f4.lossy", F, "gemm", MathFormat::FP8, Fidelity::Lossy,
-       whyNotLossyFp8, getKMajorOperands},
+       whyNotRounded, getKMajorOperands},
       {"gemm.simt.f32", F, "gemm", MathFormat::F32, Fidelity::Native, whyNotF32,
        getPitchedOperands},
       {"gemm.simt.expand", F, "gemm", MathFormat::F32, Fidelity::Expanded,

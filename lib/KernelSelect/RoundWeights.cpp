@@ -294,9 +294,7 @@ struct RoundWeightsPass : nibble::impl::RoundWeightsBase<RoundWeightsPass> {
     std::optional<Machine> machine = getMachine(target, getOperation());
     if (!machine)
       return signalPassFailure();
-    // Blackwell has a class of its own for it.
-    if (machine->family == TargetFamily::Sm100 ||
-        !getOperation()->hasAttr(kEntryAttr))
+    if (!getOperation()->hasAttr(kEntryAttr))
       return;
     IRRewriter rewriter(&getContext());
     auto regions = getOperation().front().getOps<nq::RegionOp>();

@@ -32,9 +32,8 @@ def RoundWeights : Pass<"round-weights", "::mlir::func::FuncOp"> {
     scales of few bits) no permission is needed, and no value changes. A remark tells the worst
     relative error of a weight, and that of all in the norm.
 
-    On sm_90a only where the rooflines say that FP8 is faster (more than 64 rows: twice the bytes
-    of weights, twice the rate); on the CPU, which wins nothing, only with the permission. Does
-    nothing for other targets, which have plans only. Refuses constants whose bytes were not
+    On GPUs only where the rooflines say that FP8 is faster (more than 64 rows: twice the bytes
+    of weights, twice the rate); on the CPU, which wins nothing, only with the permission. Refuses constants whose bytes were not
     loaded. Example: test/KernelSelect/round-weights.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_90a\"",

@@ -177,6 +177,8 @@ protected:
   /// codes, of the whole row.
   void weigh(Values &scores, Int tile, AttentionRows &rows);
   void softmax(Values &scores, AttentionRows &rows);
+  /// Four weights as codes, the first one lowest.
+  mlir::Value encodeWeights(llvm::ArrayRef<mlir::Value> four);
   Values packCodes(llvm::ArrayRef<mlir::Value> weights);
   Values pack(llvm::ArrayRef<mlir::Value> weights);
   void findTop(llvm::ArrayRef<mlir::Value> scores, mlir::Value factor,
@@ -195,6 +197,7 @@ protected:
   /// Of scores, with what is loaded; times log2 e if they are not adjusted.
   void findScale();
   mlir::Value scoreFactor();
+  mlir::Value isScaleNegative();
   void turnScores(Values &scores);
 
   // AttentionResult.cpp: merge and store.

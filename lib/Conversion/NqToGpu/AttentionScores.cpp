@@ -92,14 +92,17 @@ Value AttentionKernel::scoreFactor() {
   return LLVM::FAbsOp::create(code, loadedScale);
 }
 
+Value AttentionKernel::isScaleNegative() {
+  return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::olt, loadedScale,
+                              number(0));
+}
+
 /// The largest score is to have the largest weight, but loaded factors could be
 /// negative, though none should.
 void AttentionKernel::turnScores(Values &scores) {
   if (!loadedScale || isAdjusted())
     return;
-  Value isNegative = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::olt,
-                                          loadedScale, number(0));
-  branch(isNegative, scores, [&] {
+  branch(isScaleNegative(), scores, [&] {
     for (Value &score : scores)
       score = LLVM::FNegOp::create(code, score);
   });
@@ -253,21 +256,23 @@ void AttentionKernel::begin(AttentionRows &rows) {
   }
 }
 
-/// Four at a time: two pairs of codes, as they are converted.
-SmallVector<Value> AttentionKernel::packCodes(ArrayRef<Value> weights) {
+/// Two pairs, as they are converted.
+Value AttentionKernel::encodeWeights(ArrayRef<Value> four) {
   Type storage = shape.weightCodes->type;
   std::string convert = std::string("cvt.rn.satfinite.") +
                         (isa<Float8E5M2Type>(storage) ? "e5m2x2" : "e4m3x2") +
                         ".f32 ";
   std::string text = "{\n.reg .b16 l, h;\n" + convert + "l, $2, $1;\n" +
                      convert + "h, $4, $3;\nmov.b32 $0, {l, h};\n}";
+  return code.emitAsm(text, "=r,f,f,f,f", code.i32(), Values(four)).front();
+}
+
+SmallVector<Value> AttentionKernel::packCodes(ArrayRef<Value> weights) {
   Values operands;
-  for (size_t i = 0; i < weights.size(); i += 4) {
-    Value codes = code.emitAsm(text, "=r,f,f,f,f", code.i32(),
-                               Values(weights.slice(i, 4)))
-                      .front();
-    llvm::append_range(operands, expandCodes(codes, storage, shape.narrow));
-  }
+  for (size_t i = 0; i < weights.size(); i += 4)
+    llvm::append_range(operands,
+                       expandCodes(encodeWeights(weights.slice(i, 4)),
+                                   shape.weightCodes->type, shape.narrow));
   return operands;
 }
 

@@ -34,16 +34,20 @@ AttentionTcgen05Schedule::AttentionTcgen05Schedule(const AttentionShape &shape,
                                                    const GpuTarget &target) {
   warpgroups = 2; // of 64 rows each, as Q is copied
   splits = 1;
+  walksTwice = shape.weightCodes.has_value();
+  valueBytes = walksTwice ? shape.v.bytes() : 2;
   rawKeys = shape.expandsKeys() ? getRawBytes(shape.depth) : 0;
-  rawValues = shape.expandsValues() ? getRawBytes(shape.width) : 0;
+  rawValues =
+      shape.expandsValues() && valueBytes == 2 ? getRawBytes(shape.width) : 0;
   keys = shape.keys <= 64 ? 64 : 128;
   columns = llvm::alignTo(shape.width, 16);
   panelsQK = divideCeil(shape.depth * shape.q.bytes(), 128);
-  panelsV = divideCeil(shape.width, 64);
+  panelsV = divideCeil(shape.width * valueBytes, 128);
   findSplits(shape, target);
   // Chips with tensor memory have the same.
   int64_t room = tile::getTarget("sm_110a")->sharedBytes - qBytes() -
-                 8 * (6 + 2 * (kMostSlots + kMostRawSlots));
+                 receivedBytes() -
+                 8 * (kBarriers + 1 + 2 * (kMostSlots + kMostRawSlots));
   rawSlots = 0;
   if (expands()) {
     int64_t left = room - kFewestSlots * pieceBytes();
@@ -80,12 +84,18 @@ double AttentionTcgen05Schedule::estimate(const AttentionShape &shape,
                                           const GpuTarget &target) const {
   int64_t tiles = divideCeil(divideCeil(shape.keys, keys), splits);
   double scores = double(rows()) * keys;
+  auto getClocks = [&](double products, double bytes) {
+    return std::max({2 * scores * products / kFlopsPerClock,
+                     scores / kWeightsPerClock, bytes / kBytesPerClock});
+  };
+  // Products count in elements of 16 bits.
   double ofKeys = double(llvm::alignTo(shape.depth * shape.q.bytes(), 32)) / 2;
-  double tile = std::max(2 * scores * (ofKeys + columns) / kFlopsPerClock,
-                         scores / kWeightsPerClock);
-  double bytes = double(keys) * (shape.depth * shape.k.bytes() +
-                                 shape.width * shape.v.bytes());
-  tile = std::max(tile, bytes / kBytesPerClock);
+  double ofValues = double(columns * valueBytes) / 2;
+  double keyBytes = double(keys) * shape.depth * shape.k.bytes(),
+         valuesBytes = double(keys) * shape.width * shape.v.bytes();
+  double tile = getClocks(ofKeys + ofValues, keyBytes + valuesBytes);
+  if (walksTwice)
+    tile += getClocks(ofKeys, keyBytes);
   // Clusters of four and eight do not find all multiprocessors.
   int64_t usable = target.multiprocessors;
   if (splits > 2)
@@ -96,22 +106,12 @@ double AttentionTcgen05Schedule::estimate(const AttentionShape &shape,
          (splits > 1 ? kMergeClocks : 0);
 }
 
-static std::optional<AttentionShape> getShape(ProductGraph &graph,
-                                              std::string &why) {
-  std::optional<AttentionShape> shape = getAttentionShape(graph, why);
-  if (!shape || !shape->weightCodes)
-    return shape;
-  why = "weights that the graph quantizes need a second walk over the keys, "
-        "which is not written for tcgen05 yet";
-  return std::nullopt;
-}
-
 std::string whyNotAttentionTcgen05(func::FuncOp part) {
   ProductGraph graph(part);
   std::string why;
   if (failed(graph.read()))
     return "its operands cannot be read";
-  getShape(graph, why);
+  getAttentionShape(graph, why);
   return why;
 }
 
@@ -121,14 +121,16 @@ emitAttentionTcgen05(func::FuncOp part, mlir::gpu::GPUModuleOp target,
   ProductGraph graph(part);
   if (failed(graph.read()))
     return failure();
-  std::optional<AttentionShape> shape = getShape(graph, why);
+  std::optional<AttentionShape> shape = getAttentionShape(graph, why);
   if (!shape)
     return std::optional<GpuKernel>();
   const AttentionShape &s = *shape;
   AttentionTcgen05Schedule schedule(s, options);
   GpuKernel kernel;
-  AttentionTcgen05Kernel code(s, schedule, graph.product->getLoc(), target,
-                              part.getName() + "_flash");
+  // The family's larger chip lacks tcgen05.ld.red.
+  bool loadsMaxima = options.chip != "sm_100a";
+  AttentionTcgen05Kernel code(s, schedule, loadsMaxima, graph.product->getLoc(),
+                              target, part.getName() + "_flash");
   kernel.launches.push_back(code.write());
   kernel.flops =
       2 * s.batch * s.heads * s.queries * s.keys * (s.depth + s.width);

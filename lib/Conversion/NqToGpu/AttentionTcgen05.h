@@ -15,7 +15,9 @@ namespace gpu {
 /// key), into slots of shared memory; one multiplies; four warps, a row for
 /// each thread, make weights of scores. FP8 pieces that are expanded come to
 /// slots of their own; two more warps write what they stand for into the
-/// others.
+/// others. Where the graph quantizes weights, a block walks over the keys
+/// twice, first for maximum and sum of its rows alone; codes of weights are
+/// multiplied with FP8 values as they are.
 struct AttentionTcgen05Schedule : AttentionSchedule {
   AttentionTcgen05Schedule(const AttentionShape &shape,
                            const GpuTarget &target);
@@ -29,6 +31,9 @@ struct AttentionTcgen05Schedule : AttentionSchedule {
   int64_t blockThreads() const {
     return kExpanders + (expands() ? 32 * kExpandingWarps : 0);
   }
+
+  bool walksTwice;    ///< over the keys: weights are codes of whole rows
+  int64_t valueBytes; ///< of weights and values, as they are multiplied
 
   int64_t keyPieces() const { return llvm::divideCeil(panelsQK, kPiecePanels); }
   int64_t valuePieces() const {
@@ -65,10 +70,17 @@ struct AttentionTcgen05Schedule : AttentionSchedule {
     return (columns * elementBytes / 16 | 1) * 16;
   }
   int64_t totalsBegin() const { return rows() * resultPitch(4); }
-  /// Q has come; scores of either tile; weights; sums; full and empty slots, of
+  /// Exponent and total of each row, from each block, between the two walks.
+  int64_t receivedBegin() const { return ringEnd; }
+  int64_t receivedBytes() const {
+    return walksTwice && splits > 1 ? splits * rows() * 8 : 0;
+  }
+  /// Q has come; scores of either tile; weights; sums; scores of either tile
+  /// were read in the first walk; totals have come; full and empty slots, of
   /// operands and of codes.
-  int64_t barrierBegin() const { return ringEnd; }
-  int64_t fullBegin() const { return barrierBegin() + 5 * 8; }
+  int64_t barrierBegin() const { return receivedBegin() + receivedBytes(); }
+  static constexpr int64_t kBarriers = 8;
+  int64_t fullBegin() const { return barrierBegin() + kBarriers * 8; }
   int64_t emptyBegin() const { return fullBegin() + slots * 8; }
   int64_t codesFull() const { return emptyBegin() + slots * 8; }
   int64_t codesEmpty() const { return codesFull() + rawSlots * 8; }

@@ -17,10 +17,11 @@ using Schedule = AttentionTcgen05Schedule;
 
 AttentionTcgen05Kernel::AttentionTcgen05Kernel(const AttentionShape &shape,
                                                const Schedule &plan,
-                                               Location loc,
+                                               bool loadsMaxima, Location loc,
                                                mlir::gpu::GPUModuleOp target,
                                                const Twine &symbol)
-    : AttentionKernel(shape, plan, loc, target, symbol), plan(plan) {
+    : AttentionKernel(shape, plan, loc, target, symbol), plan(plan),
+      loadsMaxima(loadsMaxima) {
   function->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
                     code.getDenseI32ArrayAttr(int32_t(plan.blockThreads())));
 }
@@ -64,11 +65,15 @@ void AttentionTcgen05Kernel::initializeBarriers() {
     NVVM::PrefetchOp::create(
         code, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(),
         function.getArgument(i), Value(), code.getUnitAttr());
-  int64_t arrivals[] = {1, 1, 1, Schedule::kRowWarps, 1};
+  int64_t arrivals[Schedule::kBarriers] = {
+      1, 1, 1, Schedule::kRowWarps, 1, Schedule::kRowWarps, Schedule::kRowWarps,
+      1};
   for (auto [i, count] : llvm::enumerate(arrivals))
     initialize(plan.barrierBegin() + 8 * int64_t(i), count);
   for (int64_t i = 0; i < 2 * (plan.slots + plan.rawSlots); ++i)
     initialize(plan.fullBegin() + 8 * i, 1);
+  if (plan.receivedBytes())
+    expect(code.at(memory, totalsBarrier()), plan.receivedBytes());
   NVVM::FenceMbarrierInitOp::create(code);
   NVVM::FenceProxyOp::create(
       code, NVVM::ProxyKind::async_shared,
@@ -85,7 +90,11 @@ void AttentionTcgen05Kernel::setUp() {
             [&] { sm100::allocate(code, slot, plan.tensorColumns()); });
   sm100::fence(code, /*after=*/false);
   NVVM::SyncWarpOp::create(code, code.get(-1));
-  NVVM::Barrier0Op::create(code);
+  // Others of the cluster send totals.
+  if (plan.receivedBytes())
+    NVVM::ClusterArriveOp::create(code, UnitAttr()), clusterWait();
+  else
+    NVVM::Barrier0Op::create(code);
   sm100::fence(code, /*after=*/true);
   tensorBase = Value(LLVM::LoadOp::create(code, code.i32(), slot));
   lanesBase = code.add(tensorBase, code.shl(warp, 21));
@@ -103,6 +112,10 @@ void AttentionTcgen05Kernel::finish() {
 
 Value AttentionTcgen05Kernel::scoresBarrier(Int buffer) {
   return code.at(at(plan.barrierBegin() + 8), code.shl(buffer, 3));
+}
+
+Value AttentionTcgen05Kernel::readBarrier(Int buffer) {
+  return code.at(at(plan.barrierBegin() + 40), code.shl(buffer, 3));
 }
 
 void AttentionTcgen05Kernel::await(Value barrier, Int phase) {
@@ -165,8 +178,23 @@ void AttentionTcgen05Kernel::copyRows() {
            queriesBarrier(), Value());
 }
 
+void AttentionTcgen05Kernel::forFirstWalk(AttentionRing &ring,
+                                          AttentionRing &raw,
+                                          function_ref<void(bool, Int)> body) {
+  Value tile = code.get(lastTile), left = code.get(tiles);
+  code.loop({&ring.stage, &ring.phase, &raw.stage, &raw.phase, &tile, &left},
+            [&]() -> Value {
+              body(true, tile);
+              tile = code.get(code.sub(tile, 1));
+              left = code.get(code.sub(left, 1));
+              return code.compare(LLVM::ICmpPredicate::ne, left, 0);
+            });
+}
+
 void AttentionTcgen05Kernel::forTiles(AttentionRing &ring, AttentionRing &raw,
                                       function_ref<void(bool, Int)> body) {
+  if (plan.walksTwice)
+    forFirstWalk(ring, raw, body);
   body(true, lastTile);
   Value tile = code.get(lastTile), left = code.get(code.sub(tiles, 1));
   whileLoop(

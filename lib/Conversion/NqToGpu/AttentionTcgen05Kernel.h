@@ -15,6 +15,9 @@ struct AttentionRow {
   mlir::Value top;      ///< largest score; -inf: nothing was seen
   mlir::Value exponent; ///< such that no weight is above 2^kMostExponent
   mlir::Value total;    ///< of the weights
+  /// Of weights that become codes: what makes numbers of codes of them. All
+  /// keys of the row have been seen then, and the rest stays as it is.
+  mlir::Value share;
 };
 
 /// Writes the function. Row i of the block is lane i of tensor memory and
@@ -24,15 +27,20 @@ struct AttentionRow {
 /// further tile, its scores and the values of the one before; at last values of
 /// the last one. Weights take the place of their scores. So the softmax of a
 /// tile runs beside the values of the one before and the scores of the next.
+/// Weights that become codes need maximum and sum of the whole row: scores of
+/// all tiles are multiplied once before, and tiles of the second walk have the
+/// numbers behind those.
 ///
 /// Barriers, one phase for each tile: scores (one for even and one for odd
 /// tiles) say that scores are there, and that all products before are done;
 /// weights, from four warps, that weights are stored, scores were read, and
-/// sums may be added to; sums, that the products with values are done.
+/// sums may be added to; sums, that the products with values are done; read
+/// (even, odd), from four warps, that scores of the first walk are in
+/// registers.
 class AttentionTcgen05Kernel : AttentionKernel {
 public:
   AttentionTcgen05Kernel(const AttentionShape &shape,
-                         const AttentionTcgen05Schedule &plan,
+                         const AttentionTcgen05Schedule &plan, bool loadsMaxima,
                          mlir::Location loc, mlir::gpu::GPUModuleOp target,
                          const llvm::Twine &symbol);
 
@@ -51,6 +59,8 @@ private:
   /// order in which they are multiplied. The rings are carried.
   void forTiles(AttentionRing &ring, AttentionRing &raw,
                 llvm::function_ref<void(bool isKey, Int tile)> body);
+  void forFirstWalk(AttentionRing &ring, AttentionRing &raw,
+                    llvm::function_ref<void(bool isKey, Int tile)> body);
   /// Runs `body` for piece after piece of a tile.
   void forPieces(bool isKey, AttentionRing &ring,
                  llvm::function_ref<void(int64_t piece, Int slot)> body);
@@ -64,8 +74,15 @@ private:
   mlir::Value scoresBarrier(Int buffer);
   mlir::Value weightsBarrier() { return at(plan.barrierBegin() + 24); }
   mlir::Value sumsBarrier() { return at(plan.barrierBegin() + 32); }
+  mlir::Value readBarrier(Int buffer);
+  Int totalsBarrier() { return plan.barrierBegin() + 56; }
   /// And for tensor memory, too.
   void await(mlir::Value barrier, Int phase);
+  /// Of the first tile with values.
+  Int firstNumber() { return plan.walksTwice ? tiles : Int(0); }
+  mlir::Type weightElement() {
+    return plan.valueBytes == 1 ? shape.weightCodes->type : shape.narrow;
+  }
 
   // AttentionTcgen05Expand.cpp: FP8 pieces as the products take them.
   void writeExpanders();
@@ -75,6 +92,8 @@ private:
 
   // AttentionTcgen05Products.cpp: the thread that multiplies.
   void writeProducts();
+  void multiplyFirstWalk(AttentionRing &ring);
+  void awaitRead(Int number);
   void multiplyTileKeys(Int number, AttentionRing &ring);
   void multiplyTileValues(Int number, mlir::Value adds, AttentionRing &ring);
   mlir::Value getMatrix(Int bytes, uint64_t form);
@@ -83,19 +102,34 @@ private:
   void writeRows();
   void clearBehindKeys();
   void clearRows(Int slot, Int keys, int64_t panels);
+  /// The scores of a tile as the softmax takes them, and the largest one.
+  struct TileScores {
+    Values scores;
+    mlir::Value top;
+  };
   void writeTile(Int number, AttentionRow &row);
+  void writeFirstWalk(AttentionRow &row);
+  void writeFirstTile(Int number, AttentionRow &row);
   Values loadFloats(llvm::ArrayRef<Int> columns, int64_t count);
-  Values loadScores(Int buffer);
+  /// When they are there.
+  TileScores loadScores(Int number);
+  /// As masks say; tile `first` is the last one of keys.
+  void maskScores(TileScores &tile, Int number, Int first);
   void adjustRow(Values &scores, Int firstKey);
-  void hideRow(Values &scores, Int firstKey);
+  mlir::Value hideRow(Values &scores, Int firstKey);
+  mlir::Value findTop(llvm::ArrayRef<mlir::Value> scores);
   /// The factor for earlier sums of the row; `grows`, if it is not 1.
-  mlir::Value findExponent(llvm::ArrayRef<mlir::Value> scores,
-                           mlir::Value factor, AttentionRow &row,
-                           mlir::Value &grows);
+  mlir::Value findExponent(mlir::Value topOfTile, mlir::Value factor,
+                           AttentionRow &row, mlir::Value &grows);
+  mlir::Value findWeight(mlir::Value score, mlir::Value factor,
+                         const AttentionRow &row);
+  mlir::Value sum(llvm::ArrayRef<mlir::Value> weights);
   /// Returns their sum.
   mlir::Value storeWeights(llvm::ArrayRef<mlir::Value> scores,
                            mlir::Value factor, const AttentionRow &row,
                            Int buffer);
+  /// As words of the second product's operand.
+  Values packRow(llvm::ArrayRef<mlir::Value> weights);
   void fadeSums(mlir::Value factor);
   mlir::Value isAny(mlir::Value condition);
   mlir::Value
@@ -120,17 +154,32 @@ private:
   mlir::Value resultLine(Int offset);
   int64_t resultBytes() { return shape.result.bytes(); }
 
+  // AttentionTcgen05Totals.cpp: between two walks.
+  void findShare(AttentionRow &row);
+  void exchangeTotals(AttentionRow &row);
+  void sendTotals(const AttentionRow &row);
+
   // AttentionTcgen05Merge.cpp: what blocks of a cluster found, for some rows
   // each.
   void merge();
   void mergeRow(Int row);
   Values findShares(Int row);
+  /// What each of them counts, so that all have the lowest exponent of those
+  /// that saw something.
+  struct MergedTotals {
+    Values factors;
+    mlir::Value exponent, total; ///< of all
+  };
+  MergedTotals mergeTotals(llvm::ArrayRef<mlir::Value> exponents,
+                           llvm::ArrayRef<mlir::Value> totals);
+  mlir::Value isZero(mlir::Value x);
   void mergeColumns(llvm::ArrayRef<mlir::Value> shares, Int row, Int column,
                     mlir::Value line);
   /// `count` f32 at an address of this block, of another one.
   Values loadFrom(int64_t block, Int address, int64_t count);
 
   const AttentionTcgen05Schedule &plan;
+  bool loadsMaxima;   ///< the chip has tcgen05.ld.red
   Int tensorBase = 0; ///< address of the first column
   Int lanesBase = 0;  ///< and of the warp's 32 lanes
 };

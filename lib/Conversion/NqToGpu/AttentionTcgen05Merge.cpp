@@ -5,8 +5,6 @@
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace nibble {
@@ -55,38 +53,23 @@ SmallVector<Value> AttentionTcgen05Kernel::loadFrom(int64_t block, Int address,
       /*hasEffects=*/true);
 }
 
-/// What sums of the blocks count in the result. Exponents are brought to the
-/// lowest one of blocks that saw something.
+/// What sums of the blocks count in the result.
 SmallVector<Value> AttentionTcgen05Kernel::findShares(Int row) {
-  Value zero = number(0), all, lowest;
-  Values exponents, totals, shares;
-  auto isZero = [&](Value x) -> Value {
-    return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, zero);
-  };
+  if (plan.walksTwice) // All divided by the sum of the whole row.
+    return Values(plan.splits, valueFactor());
+  Values exponents, totals;
   for (int64_t block = 0; block < plan.splits; ++block) {
     Values both =
         loadFrom(block, code.add(code.shl(row, 3), plan.totalsBegin()), 2);
-    exponents.push_back(code.selectAny(
-        isZero(both[1]), number(std::numeric_limits<float>::infinity()),
-        both[0]));
+    exponents.push_back(both[0]);
     totals.push_back(both[1]);
-    lowest =
-        lowest
-            ? LLVM::MinNumOp::create(code, lowest, exponents.back()).getResult()
-            : exponents.back();
   }
-  for (auto [exponent, total] : llvm::zip(exponents, totals)) {
-    Value share = exp2(LLVM::FSubOp::create(code, lowest, exponent));
-    share = code.selectAny(isZero(total), zero, share);
-    shares.push_back(share);
-    all = all ? LLVM::FMAOp::create(code, share, total, all).getResult()
-              : LLVM::FMulOp::create(code, share, total).getResult();
-  }
-  Value inverse = LLVM::FDivOp::create(code, valueFactor(), all);
-  inverse = code.selectAny(isZero(all), zero, inverse);
-  for (Value &share : shares)
-    share = LLVM::FMulOp::create(code, share, inverse);
-  return shares;
+  MergedTotals merged = mergeTotals(exponents, totals);
+  Value inverse = LLVM::FDivOp::create(code, valueFactor(), merged.total);
+  inverse = code.selectAny(isZero(merged.total), number(0), inverse);
+  for (Value &factor : merged.factors)
+    factor = LLVM::FMulOp::create(code, factor, inverse);
+  return merged.factors;
 }
 
 /// By a warp, in the order of the blocks.

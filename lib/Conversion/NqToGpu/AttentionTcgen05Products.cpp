@@ -13,10 +13,8 @@ namespace gpu {
 using Schedule = AttentionTcgen05Schedule;
 using sm100::kStepBytes;
 
-/// Keys of one product with values, and columns of tensor memory that their
-/// weights take: 16 bits each.
-static constexpr int64_t kStepKeys = kStepBytes / 2,
-                         kStepColumns = kStepBytes / 4;
+/// Columns of tensor memory that weights of one product take.
+static constexpr int64_t kStepColumns = kStepBytes / 4;
 /// Bytes between groups of 8 rows of a panel.
 static constexpr int64_t kGroupBytes = 8 * 128;
 
@@ -31,6 +29,7 @@ Value AttentionTcgen05Kernel::getMatrix(Int bytes, uint64_t form) {
 
 /// S = Q K^T, of all elements of a head.
 void AttentionTcgen05Kernel::multiplyTileKeys(Int number, AttentionRing &ring) {
+  awaitRead(code.sub(number, 2));
   uint64_t form = sm100::getMatrixForm(128, kGroupBytes);
   Type ofKeys = shape.expandsKeys() ? shape.q.element : shape.k.element;
   uint32_t product =
@@ -63,39 +62,68 @@ void AttentionTcgen05Kernel::multiplyTileKeys(Int number, AttentionRing &ring) {
 void AttentionTcgen05Kernel::multiplyTileValues(Int number, Value adds,
                                                 AttentionRing &ring) {
   uint64_t form = sm100::getMatrixForm(128, kGroupBytes, plan.panelBytes());
+  int64_t perPanel = 128 / plan.valueBytes,
+          stepKeys = kStepBytes / plan.valueBytes;
+  Type element = weightElement(),
+       ofValues = plan.valueBytes == 1 ? shape.v.element : shape.narrow;
   Value always = code.constant(code.getI1Type(), 1);
   Int weights =
       code.add(tensorBase, code.mul(code.bitAnd(number, 1), plan.keys));
-  await(weightsBarrier(), code.bitAnd(number, 1));
+  await(weightsBarrier(), code.bitAnd(code.sub(number, firstNumber()), 1));
   forPieces(false, ring, [&](int64_t piece, Int slot) {
-    int64_t first = piece * Schedule::kPiecePanels * 64;
+    int64_t first = piece * Schedule::kPiecePanels * perPanel;
     int64_t columns =
-        std::min(plan.columns - first, Schedule::kPiecePanels * 64);
+        std::min(plan.columns - first, Schedule::kPiecePanels * perPanel);
     uint32_t product =
-        sm100::getProductForm(shape.narrow, shape.narrow, plan.rows(), columns,
+        sm100::getProductForm(element, ofValues, plan.rows(), columns,
                               /*hasColumnsTogether=*/true);
     Value target = sm100::getPointer(
         code, code.add(tensorBase, plan.sumsColumn() + first));
     await(fullBarrier(ring.stage), ring.phase);
-    for (int64_t step = 0; step < plan.keys / kStepKeys; ++step)
+    for (int64_t step = 0; step < plan.keys / stepKeys; ++step)
       sm100::multiply(
-          code, shape.narrow, target,
+          code, element, target,
           sm100::getPointer(code, code.add(weights, step * kStepColumns)),
-          getMatrix(code.add(slot, step * kStepKeys * 128), form), product,
+          getMatrix(code.add(slot, step * stepKeys * 128), form), product,
           step ? always : adds);
     sm100::commit(code, emptyBarrier(ring.stage));
   });
   sm100::commit(code, sumsBarrier());
 }
 
+/// That scores of a tile of the first walk have been read: others take their
+/// place. Where there are weights, their barrier says so.
+void AttentionTcgen05Kernel::awaitRead(Int number) {
+  if (!plan.walksTwice)
+    return;
+  // Unsigned: there are none before the first two.
+  code.when(code.less(number, tiles), [&] {
+    await(readBarrier(code.bitAnd(number, 1)),
+          code.bitAnd(code.shr(number, 1), 1));
+  });
+}
+
+void AttentionTcgen05Kernel::multiplyFirstWalk(AttentionRing &ring) {
+  Value number = code.get(0);
+  code.loop({&ring.stage, &ring.phase, &number}, [&]() -> Value {
+    multiplyTileKeys(number, ring);
+    number = code.get(code.add(number, 1));
+    return code.less(number, tiles);
+  });
+}
+
 void AttentionTcgen05Kernel::writeProducts() {
   AttentionRing ring{code.get(0), code.get(0)};
   await(queriesBarrier(), 0);
-  multiplyTileKeys(0, ring);
-  Value number = code.get(1), adds = code.constant(code.getI1Type(), 0);
+  if (plan.walksTwice)
+    multiplyFirstWalk(ring);
+  multiplyTileKeys(firstNumber(), ring);
+  Value number = code.get(code.add(firstNumber(), 1)),
+        adds = code.constant(code.getI1Type(), 0);
+  Int end = code.add(firstNumber(), tiles);
   whileLoop(
       {&ring.stage, &ring.phase, &number, &adds},
-      [&] { return code.less(number, tiles); },
+      [&] { return code.less(number, end); },
       [&] {
         multiplyTileKeys(number, ring);
         multiplyTileValues(code.sub(number, 1), adds, ring);

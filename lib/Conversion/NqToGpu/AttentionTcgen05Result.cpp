@@ -14,6 +14,8 @@ namespace gpu {
 void AttentionTcgen05Kernel::writeRowResult(const AttentionRow &row) {
   if (plan.splits > 1) {
     stageRow(Value(), /*isPart=*/true);
+    if (plan.walksTwice)
+      return;
     auto type = VectorType::get(2, code.getF32Type());
     Value both = LLVM::UndefOp::create(code, type);
     both = LLVM::InsertElementOp::create(code, both, row.exponent, code.get(0));
@@ -22,10 +24,11 @@ void AttentionTcgen05Kernel::writeRowResult(const AttentionRow &row) {
     LLVM::StoreOp::create(code, both, code.at(memory, place), 8);
     return;
   }
-  Value inverse = LLVM::FDivOp::create(code, valueFactor(), row.total);
-  Value isZero = LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, row.total,
-                                      number(0));
-  inverse = code.selectAny(isZero, number(0), inverse);
+  Value inverse = valueFactor();
+  if (!plan.walksTwice) {
+    inverse = LLVM::FDivOp::create(code, inverse, row.total);
+    inverse = code.selectAny(isZero(row.total), number(0), inverse);
+  }
   stageRow(inverse, /*isPart=*/false);
   NVVM::SyncWarpOp::create(code, code.get(-1));
   copyResults();

@@ -56,9 +56,12 @@ void AttentionTcgen05Kernel::clearBehindKeys() {
   Int keys = code.sub(filled, code.mul(lastTile, plan.keys));
   Value isPart = code.less(code.sub(keys, 1), plan.keys - 1);
   code.when(isPart, [&] {
-    await(scoresBarrier(0), 0);
+    Int first = firstNumber();
+    await(scoresBarrier(code.bitAnd(first, 1)),
+          code.bitAnd(code.shr(first, 1), 1));
     Value isOne = code.equal(tiles, 1);
     Int before = code.select(isOne, plan.keyPieces(), 2 * plan.keyPieces());
+    before = code.add(before, code.mul(first, plan.keyPieces()));
     for (int64_t piece = 0; piece < plan.valuePieces(); ++piece) {
       Int number = code.add(before, piece),
           stage = code.rem(number, plan.slots);
@@ -105,11 +108,44 @@ SmallVector<Value> AttentionTcgen05Kernel::loadFloats(ArrayRef<Int> columns,
   return floats;
 }
 
-SmallVector<Value> AttentionTcgen05Kernel::loadScores(Int buffer) {
+Value AttentionTcgen05Kernel::findTop(ArrayRef<Value> scores) {
+  return fold(scores, [&](Value x, Value y) -> Value {
+    return LLVM::MaxNumOp::create(code, x, y);
+  });
+}
+
+/// The largest one comes with them, if the chip finds it and nothing is done to
+/// scores before.
+AttentionTcgen05Kernel::TileScores
+AttentionTcgen05Kernel::loadScores(Int number) {
+  Int buffer = code.bitAnd(number, 1);
+  await(scoresBarrier(buffer), code.bitAnd(code.shr(number, 1), 1));
+  NVVM::SyncWarpOp::create(code, code.get(-1));
   SmallVector<Int> columns;
   for (int64_t column = 0; column < plan.keys; column += 32)
     columns.push_back(code.add(scoresOf(buffer), column));
-  return loadFloats(columns, 32);
+  if (!loadsMaxima || isAdjusted())
+    return {loadFloats(columns, 32), Value()};
+  sm100::LoadedRow loaded = sm100::loadWithMaxima(code, columns, 32);
+  return {loaded.floats, findTop(loaded.maxima)};
+}
+
+void AttentionTcgen05Kernel::maskScores(TileScores &tile, Int number,
+                                        Int first) {
+  Int firstKey =
+      code.mul(code.sub(lastTile, code.sub(number, first)), plan.keys);
+  turnScores(tile.scores);
+  adjustRow(tile.scores, firstKey);
+  Value hides = hideRow(tile.scores, firstKey);
+  if (!tile.top) {
+    tile.top = findTop(tile.scores);
+    return;
+  }
+  if (loadedScale)
+    hides = LLVM::OrOp::create(code, hides, isScaleNegative());
+  Values top{tile.top};
+  branch(hides, top, [&] { top[0] = findTop(tile.scores); });
+  tile.top = top[0];
 }
 
 /// Scale, softcap and mask, unless the scale alone, which the exponents take.
@@ -126,8 +162,8 @@ void AttentionTcgen05Kernel::adjustRow(Values &scores, Int firstKey) {
   }
 }
 
-/// Most tiles are seen by all rows.
-void AttentionTcgen05Kernel::hideRow(Values &scores, Int firstKey) {
+/// Most tiles are seen by all rows. Whether this one is not.
+Value AttentionTcgen05Kernel::hideRow(Values &scores, Int firstKey) {
   Value any =
       code.compare(Predicate::sgt, code.add(firstKey, plan.keys), allSee);
   branch(any, scores, [&] {
@@ -137,6 +173,7 @@ void AttentionTcgen05Kernel::hideRow(Values &scores, Int firstKey) {
       score = code.selectAny(code.compare(Predicate::sgt, seen, int64_t(i)),
                              score, nothing);
   });
+  return any;
 }
 
 //===----------------------------------------------------------------------===//
@@ -145,16 +182,13 @@ void AttentionTcgen05Kernel::hideRow(Values &scores, Int firstKey) {
 
 /// NaN scores do not count here: their weights are NaN anyway. Sums of a row
 /// that saw nothing are zeros and need not fade.
-Value AttentionTcgen05Kernel::findExponent(ArrayRef<Value> scores, Value factor,
+Value AttentionTcgen05Kernel::findExponent(Value topOfTile, Value factor,
                                            AttentionRow &row, Value &grows) {
-  auto larger = [&](Value x, Value y) -> Value {
-    return LLVM::MaxNumOp::create(code, x, y);
-  };
   Value nothing = number(kMinusInfinity);
   auto isNothing = [&](Value x) -> Value {
     return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, nothing);
   };
-  Value top = larger(row.top, fold(scores, larger));
+  Value top = LLVM::MaxNumOp::create(code, row.top, topOfTile);
   Value base = code.selectAny(isNothing(top), number(0), top);
   Value fresh = LLVM::FMAOp::create(code, LLVM::FNegOp::create(code, base),
                                     factor, number(kFreshExponent));
@@ -172,28 +206,47 @@ Value AttentionTcgen05Kernel::findExponent(ArrayRef<Value> scores, Value factor,
   return code.selectAny(grows, fade, number(1));
 }
 
-/// They take the place of the scores, which are in registers, two in a word.
-Value AttentionTcgen05Kernel::storeWeights(ArrayRef<Value> scores, Value factor,
-                                           const AttentionRow &row,
-                                           Int buffer) {
-  Values weights, words;
-  Int column = scoresOf(buffer);
-  for (Value score : scores) {
-    weights.push_back(
-        exp2(LLVM::FMAOp::create(code, score, factor, row.exponent)));
-    size_t count = weights.size();
-    if (count % 2)
-      continue;
-    words.push_back(pack(weights[count - 2], weights[count - 1], shape.narrow));
-    if (words.size() < 32)
-      continue;
-    sm100::storeColumns(code, column, words);
-    column = code.add(column, 32);
-    words.clear();
-  }
+Value AttentionTcgen05Kernel::findWeight(Value score, Value factor,
+                                         const AttentionRow &row) {
+  Value weight = exp2(LLVM::FMAOp::create(code, score, factor, row.exponent));
+  return row.share ? LLVM::FMulOp::create(code, weight, row.share).getResult()
+                   : weight;
+}
+
+Value AttentionTcgen05Kernel::sum(ArrayRef<Value> weights) {
   return fold(weights, [&](Value x, Value y) -> Value {
     return LLVM::FAddOp::create(code, x, y);
   });
+}
+
+/// Four codes in a word, or two numbers.
+SmallVector<Value> AttentionTcgen05Kernel::packRow(ArrayRef<Value> weights) {
+  if (plan.valueBytes == 2)
+    return AttentionKernel::pack(weights);
+  Values words;
+  for (size_t i = 0; i < weights.size(); i += 4)
+    words.push_back(encodeWeights(weights.slice(i, 4)));
+  return words;
+}
+
+/// They take the place of the scores, which are in registers.
+Value AttentionTcgen05Kernel::storeWeights(ArrayRef<Value> scores, Value factor,
+                                           const AttentionRow &row,
+                                           Int buffer) {
+  constexpr size_t kStored = 32; // columns at once
+  size_t atOnce = kStored * 4 / plan.valueBytes, stored = 0;
+  Values weights;
+  Int column = scoresOf(buffer);
+  for (Value score : scores) {
+    weights.push_back(findWeight(score, factor, row));
+    if (weights.size() - stored < std::min(atOnce, scores.size()))
+      continue;
+    Values words = packRow(ArrayRef(weights).drop_front(stored));
+    sm100::storeColumns(code, column, words);
+    column = code.add(column, int64_t(words.size()));
+    stored = weights.size();
+  }
+  return row.share ? Value() : sum(weights);
 }
 
 void AttentionTcgen05Kernel::fadeSums(Value factor) {
@@ -214,41 +267,72 @@ void AttentionTcgen05Kernel::fadeSums(Value factor) {
 
 void AttentionTcgen05Kernel::writeTile(Int number, AttentionRow &row) {
   Int buffer = code.bitAnd(number, 1);
-  await(scoresBarrier(buffer), code.bitAnd(code.shr(number, 1), 1));
-  NVVM::SyncWarpOp::create(code, code.get(-1));
-  Values scores = loadScores(buffer);
-  Int firstKey = code.mul(code.sub(lastTile, number), plan.keys);
-  turnScores(scores);
-  adjustRow(scores, firstKey);
-  hideRow(scores, firstKey);
-  Value factor = scoreFactor(), grows;
-  Value fade = findExponent(scores, factor, row, grows);
-  Value sum = storeWeights(scores, factor, row, buffer);
-  row.total = LLVM::FMAOp::create(code, row.total, fade, sum);
+  TileScores tile = loadScores(number);
+  maskScores(tile, number, firstNumber());
+  Value factor = scoreFactor(), fade, grows;
+  if (!row.share)
+    fade = findExponent(tile.top, factor, row, grows);
+  Value sum = storeWeights(tile.scores, factor, row, buffer);
   // Products with the values before are done. None, at first: a fresh barrier
   // lets through who waits for the phase before the first.
-  await(sumsBarrier(), code.bitXor(buffer, 1));
+  Int phase = code.bitAnd(code.sub(number, firstNumber()), 1);
+  await(sumsBarrier(), code.bitXor(phase, 1));
   NVVM::SyncWarpOp::create(code, code.get(-1));
-  code.when(isAny(grows), [&] { fadeSums(fade); });
+  if (!row.share) {
+    row.total = LLVM::FMAOp::create(code, row.total, fade, sum);
+    code.when(isAny(grows), [&] { fadeSums(fade); });
+  }
   sm100::waitForStores(code);
   sm100::fence(code, /*after=*/false);
   NVVM::SyncWarpOp::create(code, code.get(-1));
   code.when(code.equal(lane, 0), [&] { arrive(weightsBarrier()); });
 }
 
+/// For maximum and sum of the weights alone.
+void AttentionTcgen05Kernel::writeFirstTile(Int number, AttentionRow &row) {
+  TileScores tile = loadScores(number);
+  sm100::fence(code, /*after=*/false);
+  NVVM::SyncWarpOp::create(code, code.get(-1));
+  code.when(code.equal(lane, 0),
+            [&] { arrive(readBarrier(code.bitAnd(number, 1))); });
+  maskScores(tile, number, 0);
+  Value factor = scoreFactor(), grows;
+  Value fade = findExponent(tile.top, factor, row, grows);
+  Values weights;
+  for (Value score : tile.scores)
+    weights.push_back(findWeight(score, factor, row));
+  row.total = LLVM::FMAOp::create(code, row.total, fade, sum(weights));
+}
+
+void AttentionTcgen05Kernel::writeFirstWalk(AttentionRow &row) {
+  Value tile = code.get(0);
+  code.loop({&tile, &row.top, &row.exponent, &row.total}, [&]() -> Value {
+    writeFirstTile(tile, row);
+    tile = code.get(code.add(tile, 1));
+    return code.less(tile, tiles);
+  });
+  findShare(row);
+}
+
 void AttentionTcgen05Kernel::writeRows() {
   rowOfThread = thread;
   findScale();
   findRows();
+  AttentionRow row{number(kMinusInfinity), number(0), number(0), Value()};
+  if (plan.walksTwice)
+    writeFirstWalk(row);
   clearBehindKeys();
-  AttentionRow row{number(kMinusInfinity), number(0), number(0)};
-  Value tile = code.get(0);
-  code.loop({&tile, &row.top, &row.exponent, &row.total}, [&]() -> Value {
+  Int first = firstNumber(), end = code.add(first, tiles);
+  Value tile = code.get(first);
+  SmallVector<Value *> cells{&tile};
+  if (!row.share)
+    cells.append({&row.top, &row.exponent, &row.total});
+  code.loop(cells, [&]() -> Value {
     writeTile(tile, row);
     tile = code.get(code.add(tile, 1));
-    return code.less(tile, tiles);
+    return code.less(tile, end);
   });
-  await(sumsBarrier(), code.bitAnd(code.sub(tile, 1), 1));
+  await(sumsBarrier(), code.bitAnd(code.sub(code.sub(tile, 1), first), 1));
   NVVM::SyncWarpOp::create(code, code.get(-1));
   writeRowResult(row);
 }

@@ -97,7 +97,7 @@ public:
 private:
 #ifdef NIBBLE_TEST_GPU_PRODUCTS
   static nibble::gpu::GpuTarget makeTarget(int64_t multiprocessors) {
-    nibble::gpu::GpuTarget target;
+    nibble::gpu::GpuTarget target = getTestTarget();
     target.multiprocessors = multiprocessors;
     return target;
   }
@@ -353,6 +353,10 @@ TEST(AttentionWeights, EndAtLengths) {
 
 #ifdef NIBBLE_TEST_GPU_PRODUCTS
 
+const bool isHopper = getTestTarget().chip == "sm_90a";
+/// What instructions of the kernels on tensor cores begin with.
+const char *const kProduct = isHopper ? "wgmma" : "tcgen05.mma";
+
 /// On tensor cores; the assembler keeps everything in registers.
 void checkSpread(const Text &text, int64_t multiprocessors, int64_t cluster,
                  std::vector<int64_t> lengths = {}) {
@@ -360,7 +364,7 @@ void checkSpread(const Text &text, int64_t multiprocessors, int64_t cluster,
   WeightsRun run(text, multiprocessors);
   ASSERT_EQ(run.gpuKernel.launches.size(), 1u) << run.gpuError;
   EXPECT_EQ(run.gpuKernel.launches[0].cluster[0], cluster);
-  EXPECT_NE(run.ptx.find("wgmma"), string::npos);
+  EXPECT_NE(run.ptx.find(kProduct), string::npos);
   for (int64_t length : lengths)
     run.check(1, length);
   if (lengths.empty())

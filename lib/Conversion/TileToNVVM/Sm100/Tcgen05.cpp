@@ -43,24 +43,51 @@ static std::string listRegisters(int64_t first, int64_t count) {
   return list;
 }
 
-SmallVector<Value> sm100::loadColumns(Code &code, ArrayRef<Int> addresses,
-                                      int64_t count) {
+/// One load for each address, `perLoad` registers each, and the wait.
+static SmallVector<Value>
+emitLoads(Code &code, ArrayRef<Int> addresses, int64_t perLoad,
+          function_ref<std::string(int64_t first)> load, StringRef constraint,
+          Type type) {
   std::string text, constraints;
-  int64_t words = count * int64_t(addresses.size());
+  int64_t words = perLoad * int64_t(addresses.size());
   SmallVector<Value> operands;
   for (auto [i, address] : llvm::enumerate(addresses)) {
-    text += "tcgen05.ld.sync.aligned.32x32b.x" + std::to_string(count) +
-            ".b32 {" + listRegisters(int64_t(i) * count, count) + "}, [$" +
+    text += load(int64_t(i) * perLoad) + ", [$" +
             std::to_string(words + int64_t(i)) + "];\n";
     operands.push_back(code.get(address));
   }
   text += "tcgen05.wait::ld.sync.aligned;";
   for (int64_t i = 0; i < words; ++i)
-    constraints += i ? ",=r" : "=r";
+    constraints += (i ? "," : "") + constraint.str();
   for (size_t i = 0; i < addresses.size(); ++i)
     constraints += ",r";
-  return code.emitAsm(text, constraints, SmallVector<Type>(words, code.i32()),
+  return code.emitAsm(text, constraints, SmallVector<Type>(words, type),
                       operands, /*hasEffects=*/true);
+}
+
+SmallVector<Value> sm100::loadColumns(Code &code, ArrayRef<Int> addresses,
+                                      int64_t count) {
+  auto load = [&](int64_t first) {
+    return "tcgen05.ld.sync.aligned.32x32b.x" + std::to_string(count) +
+           ".b32 {" + listRegisters(first, count) + "}";
+  };
+  return emitLoads(code, addresses, count, load, "=r", code.i32());
+}
+
+LoadedRow sm100::loadWithMaxima(Code &code, ArrayRef<Int> addresses,
+                                int64_t count) {
+  auto load = [&](int64_t first) {
+    return "tcgen05.ld.red.sync.aligned.32x32b.x" + std::to_string(count) +
+           ".max.f32 {" + listRegisters(first, count) + "}, $" +
+           std::to_string(first + count);
+  };
+  LoadedRow row;
+  SmallVector<Value> all =
+      emitLoads(code, addresses, count + 1, load, "=f", code.getF32Type());
+  for (auto [i, value] : llvm::enumerate(all))
+    (int64_t(i) % (count + 1) == count ? row.maxima : row.floats)
+        .push_back(value);
+  return row;
 }
 
 void sm100::storeColumns(Code &code, Int address, ValueRange words) {

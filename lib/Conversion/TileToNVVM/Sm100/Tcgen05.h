@@ -32,6 +32,15 @@ mlir::Value getPointer(Code &code, Int address);
 /// order. As one piece of text: registers have no values before the wait.
 llvm::SmallVector<mlir::Value>
 loadColumns(Code &code, llvm::ArrayRef<Int> addresses, int64_t count);
+/// Columns from several addresses on, as f32, and the largest number of each
+/// piece; NaN counts only if there is nothing else.
+struct LoadedRow {
+  llvm::SmallVector<mlir::Value> floats, maxima;
+};
+/// tcgen05.ld.red.max, of chips that have it (sm_110a; not sm_100a). As
+/// loadColumns otherwise.
+LoadedRow loadWithMaxima(Code &code, llvm::ArrayRef<Int> addresses,
+                         int64_t count);
 /// tcgen05.st; read by others after waitForStores.
 void storeColumns(Code &code, Int address, mlir::ValueRange words);
 void waitForStores(Code &code);
