@@ -234,12 +234,16 @@ static std::string getRequested(nq::RegionOp region,
 
 /// How values are multiplied by weights that the graph quantizes.
 static std::string explainWeights(const KernelClass &kernel, bool areCodes) {
-  bool isWgmma = kernel.math == MathFormat::F16;
-  return std::string("; weights are divided by the sum of their row and "
-                     "rounded to codes, as the graph says, ") +
-         (isWgmma ? areCodes ? "and multiplied with values as f16, both exactly"
-                             : "and multiplied in the type of the values"
-                  : "and multiplied in f32") +
+  StringRef how = "and multiplied in f32";
+  if (kernel.math == MathFormat::F16)
+    how = !areCodes ? "and multiplied in the type of the values"
+          : kernel.family == TargetFamily::Sm100
+              ? "and multiplied with those of values as they are"
+              : "and multiplied with values as f16, both exactly";
+  return ("; weights are divided by the sum of their row and rounded to codes, "
+          "as the graph says, " +
+          how)
+             .str() +
          (kernel.family == TargetFamily::Cpu
               ? ""
               : "; keys are read twice, first for that sum");

@@ -3,7 +3,13 @@
 // RUN: FileCheck %s --input-file=%t
 // RUN: FileCheck %s --input-file=%t --check-prefix=CODE
 // RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_110a multiprocessors=32" --compile-kernels-to-ptx="chip=sm_110a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
-// RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_100a multiprocessors=32" --compile-kernels-to-ptx="chip=sm_100a output=-" -o /dev/null | FileCheck %s --check-prefix=PTX
+// RUN: nibble-opt %s --lower-products-to-gpu="chip=sm_100a multiprocessors=32" --compile-kernels-to-ptx="chip=sm_100a output=-" -o /dev/null > %t.100.ptx
+// RUN: FileCheck %s --input-file=%t.100.ptx --check-prefix=PTX
+// RUN: FileCheck %s --input-file=%t.100.ptx --check-prefix=LARGE
+
+// Maxima as scores are loaded, of sm_110a alone.
+// LARGE: .target sm_100a
+// LARGE-NOT: tcgen05.ld.red
 
 // Eight heads of one kv head are rows: 61 blocks of 128. A head of 256 comes in pieces of 128 elements, and two tiles of 128 scores with 256 sums are all
 // columns of tensor memory.
@@ -36,7 +42,7 @@
 // CODE: llvm.or %{{.*}}, %[[COLUMNS]]
 // CODE-COUNT-8: nvvm.tcgen05.mma %{{.*}}, %{{.*}}, %{{.*}}, %[[SUMS]], {{.*}} : (!llvm.ptr<6>, !llvm.ptr<6>, i64, i32, i1)
 // Softmax: a row for each thread, so that only a look for growing maxima needs others.
-// CODE: tcgen05.ld.sync.aligned.32x32b.x32.b32
+// CODE: tcgen05.ld.red.sync.aligned.32x32b.x32.max.f32
 // CODE-SAME: tcgen05.wait::ld.sync.aligned;
 // CODE-NOT: nvvm.shfl
 // CODE-COUNT-2: tcgen05.st.sync.aligned.32x32b.x32.b32
@@ -103,9 +109,24 @@ func.func @codes(%q: tensor<1x8x970x128x!nq.fp8>, %k: tensor<1x8x970x128x!nq.fp8
   return %0 : tensor<1x8x970x128xf16>
 }
 
+// Codes of weights are multiplied with those of values, as they are: nobody expands. Eight blocks tell each other totals of their rows.
+// CHECK: func.func @weights
+// CHECK-SAME: block 192
+// PTX: .visible .entry weights_product0_flash
+// PTX-NOT: kind::f16
+// PTX: barrier.cluster.arrive
+// PTX-NOT: kind::f16
+// PTX: cvt.rn.satfinite.e4m3x2.f32
+// PTX-NOT: kind::f16
+// PTX: .visible .entry
+func.func @weights(%q: tensor<1x8x1x128x!nq.fp8>, %k: tensor<1x1x4096x128x!nq.fp8>, %v: tensor<1x1x4096x128x!nq.fp8>) -> tensor<1x8x1x128xf16> {
+  %0 = nq.attention %q, %k, %v {scale = 0.0625 : f64, weight_type = f8E4M3FN, weight_scale = 0.00223214296 : f32} : (tensor<1x8x1x128x!nq.fp8>, tensor<1x1x4096x128x!nq.fp8>, tensor<1x1x4096x128x!nq.fp8>) -> tensor<1x8x1x128xf16>
+  return %0 : tensor<1x8x1x128xf16>
+}
+
 // The copy engine steps by 16 bytes: FMA units.
 // CHECK: func.func @odd
-// PTX: .visible .entry odd_product0_flash
+// PTX-SAME: odd_product0_flash
 // PTX-NOT: tcgen05
 func.func @odd(%q: tensor<1x2x50x20xf16>, %k: tensor<1x2x50x20xf16>, %v: tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16> {
   %0 = nq.attention %q, %k, %v {scale = 0.1 : f64} : (tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>, tensor<1x2x50x20xf16>) -> tensor<1x2x50x20xf16>

@@ -49,9 +49,9 @@ void AttentionTcgen05Kernel::exchangeTotals(AttentionRow &row) {
     Int place = code.add(code.shl(thread, 3),
                          plan.receivedBegin() + block * plan.rows() * 8);
     Value both = LLVM::LoadOp::create(code, type, code.at(memory, place), 8);
-    for (auto [e, list] : llvm::enumerate({&exponents, &totals}))
-      list->push_back(
-          LLVM::ExtractElementOp::create(code, both, code.get(int64_t(e))));
+    exponents.push_back(
+        LLVM::ExtractElementOp::create(code, both, code.get(0)));
+    totals.push_back(LLVM::ExtractElementOp::create(code, both, code.get(1)));
   }
   MergedTotals merged = mergeTotals(exponents, totals);
   row.exponent =
