@@ -148,8 +148,7 @@ bool TensorMemory::isUnwaited(uint32_t column, uint32_t count, bool write,
 }
 
 void TensorMemory::setWritten(unsigned lane, uint32_t column, uint32_t count) {
-  for (uint32_t c = column; c < column + count; ++c)
-    written[lane * kColumns + c] = 1;
+  std::fill_n(written.begin() + (lane * kColumns + column), count, 1);
 }
 bool TensorMemory::isWritten(unsigned lane, uint32_t column,
                              uint32_t count) const {

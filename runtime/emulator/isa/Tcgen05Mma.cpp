@@ -166,24 +166,15 @@ struct SharedMatrix {
   }
 
   void decode(const uint8_t *chunk, double *values) const {
-    unsigned bits = element == Element::E2M1                               ? 4
-                    : element == Element::E2M3 || element == Element::E3M2 ? 6
-                                                                           : 0;
-    if (bits == 0)
-      return tensor::decodeChunk(element, chunk, values);
-    for (unsigned i = 0; i < perChunk(); ++i) {
-      uint64_t window = 0;
-      unsigned at = i * bits;
-      std::memcpy(&window, chunk + at / 8, std::min(8u, 16 - at / 8));
-      values[i] = tensor::decode(element, uint32_t(window >> (at % 8)) &
-                                              ((1u << bits) - 1));
-    }
+    tensor::decodePackedChunk(element, chunk, perChunk(), values);
   }
 
   void read(const Cta &cta, tensor::Factor &factor, unsigned firstRow,
             double sign) const {
     double values[32];
     forEachChunk([&](uint32_t at, unsigned r, unsigned k) {
+      if (!transposed && sign == 1)
+        return decode(cta.shared.data() + at, factor.row(firstRow + r) + k);
       decode(cta.shared.data() + at, values);
       for (unsigned i = 0; i < perChunk(); ++i)
         if (transposed)
@@ -283,38 +274,52 @@ Place placeOf(const Form &f, unsigned row, unsigned n) {
   return n < f.n / 2 ? Place{row, n} : Place{row + 64, n - f.n / 2};
 }
 
+/// Columns of a row of D that lie side by side: `f(lane, column, n, count)`,
+/// relative; n is the first one's.
+template <typename F> void forEachRun(const Form &form, unsigned row, F f) {
+  bool isHalved = form.group == 2 && form.rows() != 128;
+  unsigned count = isHalved ? form.n / 2 : form.n;
+  for (unsigned n = 0; n < form.n; n += count) {
+    Place p = placeOf(form, row, n);
+    f(p.lane, p.column, n, count);
+  }
+}
+
 void multiply(const Operation &op, Cta &cta, const tensor::Factor &a,
               const tensor::Factor &b) {
   const Form &f = op.form;
   unsigned rows = f.rows();
-  auto isDisabled = [&](unsigned lane) {
-    return op.disabled[lane / 32] >> (lane % 32) & 1;
-  };
-  auto word = [&](unsigned r, unsigned n) -> uint32_t & {
-    Place p = placeOf(f, r, n);
-    return cta.tensor.at(op.d.lane + p.lane, op.d.column + p.column);
-  };
   std::vector<float> sums(size_t(rows) * f.n);
   std::vector<uint16_t> halves(f.halfResult ? size_t(rows) * f.n : 0);
+  auto wordsAt = [&](unsigned lane, unsigned column) {
+    return &cta.tensor.at(op.d.lane + lane, op.d.column + column);
+  };
   for (unsigned r = 0; op.accumulate && r < rows; ++r)
-    for (unsigned n = 0; n < f.n; ++n)
-      if (f.halfResult)
-        halves[r * f.n + n] = uint16_t(word(r, n));
-      else
-        sums[r * f.n + n] = bitCast<float>(word(r, n));
+    forEachRun(f, r,
+               [&](unsigned lane, unsigned column, unsigned n, unsigned count) {
+                 const uint32_t *from = wordsAt(lane, column);
+                 if (f.halfResult)
+                   std::transform(from, from + count, &halves[r * f.n + n],
+                                  [](uint32_t word) { return uint16_t(word); });
+                 else
+                   std::memcpy(&sums[r * f.n + n], from, count * sizeof *from);
+               });
   if (f.halfResult)
     tensor::multiplyAddHalf(a, b, halves.data(), f.n);
   else
     tensor::multiplyAdd(a, b, sums.data(), f.n);
   for (unsigned r = 0; r < rows; ++r)
-    for (unsigned n = 0; n < f.n; ++n) {
-      Place p = placeOf(f, r, n);
-      if (isDisabled(p.lane))
-        continue;
-      word(r, n) = f.halfResult ? halves[r * f.n + n]
-                                : bitCast<uint32_t>(sums[r * f.n + n]);
-      cta.tensor.setWritten(op.d.lane + p.lane, op.d.column + p.column, 1);
-    }
+    forEachRun(
+        f, r, [&](unsigned lane, unsigned column, unsigned n, unsigned count) {
+          if (op.disabled[lane / 32] >> (lane % 32) & 1)
+            return;
+          uint32_t *to = wordsAt(lane, column);
+          if (f.halfResult)
+            std::copy_n(&halves[r * f.n + n], count, to);
+          else
+            std::memcpy(to, &sums[r * f.n + n], count * sizeof *to);
+          cta.tensor.setWritten(op.d.lane + lane, op.d.column + column, count);
+        });
 }
 
 void checkAccumulator(const Operation &op, Cta &cta) {

@@ -184,3 +184,23 @@ void nibble::emu::tensor::decodeChunk(Element element, const uint8_t *bytes,
   for (unsigned i = 0; i < 16; ++i)
     values[i] = table[bytes[i]];
 }
+
+void nibble::emu::tensor::decodePackedChunk(Element element,
+                                            const uint8_t *bytes,
+                                            unsigned count, double *values) {
+  bool isSix = element == Element::E2M3 || element == Element::E3M2;
+  if (!isSix && element != Element::E2M1)
+    return decodeChunk(element, bytes, values);
+  const double *table = byteTable(element);
+  if (!isSix) {
+    for (unsigned i = 0; i < count; ++i)
+      values[i] = table[bytes[i / 2] >> (4 * (i % 2)) & 15];
+    return;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    unsigned at = 6 * i;
+    unsigned window =
+        bytes[at / 8] | (at / 8 < 15 ? bytes[at / 8 + 1] << 8 : 0);
+    values[i] = table[window >> (at % 8) & 63];
+  }
+}

@@ -47,6 +47,10 @@ double decode(Element element, uint32_t code);
 
 /// The values of the elements of 16 bytes, 16 / bytesOf(element) of them.
 void decodeChunk(Element element, const uint8_t *bytes, double *values);
+/// `count` values of 4 or 6 bits, packed from the begin of 16 bytes on; of
+/// other elements, as decodeChunk.
+void decodePackedChunk(Element element, const uint8_t *bytes, unsigned count,
+                       double *values);
 
 /// Types of the scales of blocks. UE4M3 has no sign: bit 7 is ignored. 0xff
 /// (UE8M0) and 0x7f (UE4M3) are NaN.
