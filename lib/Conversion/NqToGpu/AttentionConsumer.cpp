@@ -26,19 +26,8 @@ SmallVector<Value> AttentionKernel::pass(ArrayRef<Value> values,
     outputs += (i ? "," : "") + std::string(kind);
     inputs += "," + std::to_string(i);
   }
-  auto type = LLVM::LLVMStructType::getLiteral(code.getContext(), types);
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  Value all = LLVM::InlineAsmOp::create(
-                  code, type, values, text, outputs + inputs,
-                  /*has_side_effects=*/true, /*is_align_stack=*/false,
-                  LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-                  .getResult(0);
-  Values result;
-  for (size_t i = 0; i < values.size(); ++i)
-    result.push_back(
-        LLVM::ExtractValueOp::create(code, all, ArrayRef<int64_t>(int64_t(i))));
-  return result;
+  return code.emitAsm(text, outputs + inputs, types, Values(values),
+                      /*hasEffects=*/true);
 }
 
 void AttentionKernel::commit() { NVVM::WgmmaGroupSyncAlignedOp::create(code); }
@@ -129,10 +118,7 @@ void AttentionKernel::multiplyValues(Values &sums, ArrayRef<Value> weights,
   for (size_t i = 0; i < sums.size(); ++i)
     constraints += "," + std::to_string(i);
   constraints += ",r,r,r,r,l";
-  auto type = LLVM::LLVMStructType::getLiteral(
-      code.getContext(), SmallVector<Type>(sums.size(), code.getF32Type()));
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
+  SmallVector<Type> types(sums.size(), code.getF32Type());
   Int begin =
       code.add(code.mul(stage, schedule.slotBytes()), schedule.qBytes());
   for (int64_t k = 0; k < schedule.keys / kStep; ++k) {
@@ -140,15 +126,10 @@ void AttentionKernel::multiplyValues(Values &sums, ArrayRef<Value> weights,
     llvm::append_range(operands, weights.slice(4 * k, 4));
     operands.push_back(
         getDescriptor(code.add(begin, k * kStep * 128), schedule.keys * 128));
-    Value all =
-        LLVM::InlineAsmOp::create(
-            code, type, operands, text, constraints,
-            /*has_side_effects=*/true, /*is_align_stack=*/false,
-            LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-            .getResult(0);
-    for (size_t i = 0; i < sums.size(); ++i)
-      sums[i] = LLVM::ExtractValueOp::create(code, all,
-                                             ArrayRef<int64_t>(int64_t(i)));
+    // Loops carry the places of `sums`.
+    llvm::copy(code.emitAsm(text, constraints, types, operands,
+                            /*hasEffects=*/true),
+               sums.begin());
   }
   commit();
 }
@@ -170,15 +151,8 @@ void AttentionKernel::beginValues(Values &sums, Values &weights, Value slot) {
 }
 
 void AttentionKernel::syncThreads(StringRef how, Int barrier, int64_t threads) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  std::string text =
-      "bar." + how.str() + " $0, " + std::to_string(threads) + ";";
-  LLVM::InlineAsmOp::create(code, LLVM::LLVMVoidType::get(code.getContext()),
-                            ValueRange(code.get(barrier)), text, "r,~{memory}",
-                            /*has_side_effects=*/true, /*is_align_stack=*/false,
-                            LLVM::tailcallkind::TailCallKind::None, dialect,
-                            ArrayAttr());
+  code.emitAsm("bar." + how.str() + " $0, " + std::to_string(threads) + ";",
+               "r,~{memory}", {}, code.get(barrier), /*hasEffects=*/true);
 }
 
 /// Barrier 1 + g lets warpgroup g through.

@@ -108,19 +108,14 @@ void AttentionKernel::tellReady() {
 /// Four values; they are counted at the barrier when they are there.
 void AttentionKernel::send(ArrayRef<Value> values, Int address, int64_t offset,
                            Int barrier) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
   Values operands{code.get(address)};
   llvm::append_range(operands, values);
   operands.push_back(code.get(barrier));
-  LLVM::InlineAsmOp::create(
-      code, LLVM::LLVMVoidType::get(code.getContext()), operands,
+  code.emitAsm(
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
       "[$0+" +
           std::to_string(offset) + "], {$1, $2, $3, $4}, [$5];",
-      "r,f,f,f,f,r,~{memory}", /*has_side_effects=*/true,
-      /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, dialect,
-      ArrayAttr());
+      "r,f,f,f,f,r,~{memory}", {}, operands, /*hasEffects=*/true);
 }
 
 Int AttentionKernel::numberAt(int64_t part) {

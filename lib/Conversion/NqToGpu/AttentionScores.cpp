@@ -33,25 +33,15 @@ Value AttentionKernel::number(double value) {
 
 /// 2 ulp; results below 2^-126 are zero.
 Value AttentionKernel::exp2(Value x) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
-  return LLVM::InlineAsmOp::create(
-             code, code.getF32Type(), x, "ex2.approx.ftz.f32 $0, $1;", "=f,f",
-             /*has_side_effects=*/false, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-      .getResult(0);
+  return code
+      .emitAsm("ex2.approx.ftz.f32 $0, $1;", "=f,f", code.getF32Type(), x)
+      .front();
 }
 
 Value AttentionKernel::pack(Value low, Value high, Type type) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(code.getContext(), LLVM::AsmDialect::AD_ATT);
   std::string text = std::string("cvt.rn.") +
                      (type.isBF16() ? "bf16x2" : "f16x2") + ".f32 $0, $1, $2;";
-  return LLVM::InlineAsmOp::create(
-             code, code.i32(), ValueRange{high, low}, text, "=r,f,f",
-             /*has_side_effects=*/false, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-      .getResult(0);
+  return code.emitAsm(text, "=r,f,f", code.i32(), {high, low}).front();
 }
 
 Value AttentionKernel::reduce(Value x,

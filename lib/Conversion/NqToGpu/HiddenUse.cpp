@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "HiddenUse.h"
 
+#include "Ptx.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -40,14 +42,7 @@ void HiddenUse::add(Value value) {
 }
 
 static Value assemble(ImplicitLocOpBuilder &b, StringRef text, Value operand) {
-  return LLVM::InlineAsmOp::create(
-             b, b.getI32Type(), operand, text, "=r,r",
-             /*has_side_effects=*/false, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(b.getContext(),
-                                       LLVM::AsmDialect::AD_ATT),
-             ArrayAttr())
-      .getResult(0);
+  return tilecode::emitAsm(b, text, "=r,r", b.getI32Type(), operand).front();
 }
 
 /// Squares are 0 or 1 modulo 4.

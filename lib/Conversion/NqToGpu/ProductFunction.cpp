@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ProductFunction.h"
 
+#include "Ptx.h"
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -97,17 +99,11 @@ Value ProductFunction::addShared(int64_t count) {
 void ProductFunction::barrier() { mlir::gpu::BarrierOp::create(code.b); }
 
 SmallVector<Value> ProductFunction::pin(ValueRange values) {
-  auto dialect =
-      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
-  SmallVector<Value> pinned;
-  for (Value value : values)
-    pinned.push_back(
-        LLVM::InlineAsmOp::create(
-            code.b, value.getType(), value, "mov.b32 $0, $1;", "=f,f",
-            /*has_side_effects=*/true, /*is_align_stack=*/false,
-            LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-            .getResult(0));
-  return pinned;
+  return llvm::map_to_vector(values, [&](Value value) -> Value {
+    return tilecode::emitAsm(code.b, "mov.b32 $0, $1;", "=f,f", value.getType(),
+                             value, /*hasEffects=*/true)
+        .front();
+  });
 }
 
 Value ProductFunction::thread() {

@@ -10,6 +10,7 @@ namespace nibble {
 namespace sm100 {
 
 class Promotion;
+struct SumLoop;
 
 class Role : public RoleWriter {
 public:
@@ -40,6 +41,8 @@ private:
   bool carriesSums(mlir::scf::ForOp op);
   Promotion getPromotion(tile::PromoteOp op);
   mlir::LogicalResult writePromote(tile::PromoteOp op);
+  mlir::LogicalResult beginSums(SumLoop &work, int64_t first);
+  mlir::LogicalResult writeSumRound(SumLoop &work, Int index);
   mlir::LogicalResult writeSums(mlir::scf::ForOp op, int64_t first,
                                 int64_t last, int64_t step);
 

@@ -60,46 +60,76 @@ static SmallVector<tile::PromoteOp> getEarly(scf::ForOp loop) {
   return list;
 }
 
+namespace nibble {
+namespace sm100 {
+/// A loop over blocks of K: sums that it carries, and scales that are loaded in
+/// the round before theirs.
+struct SumLoop {
+  scf::ForOp loop;
+  int64_t last, step; ///< block, blocks
+  SmallVector<tile::PromoteOp> early;
+  SmallVector<SmallVector<Value>> carried, scalars;
+
+  void addCells(SmallVectorImpl<Value *> &cells) {
+    for (auto *lists : {&carried, &scalars})
+      for (SmallVector<Value> &list : *lists)
+        for (Value &value : list)
+          cells.push_back(&value);
+  }
+};
+} // namespace sm100
+} // namespace nibble
+
+LogicalResult Role::beginSums(SumLoop &work, int64_t first) {
+  for (auto [init, argument] :
+       llvm::zip(work.loop.getInitArgs(), work.loop.getRegionIterArgs())) {
+    if (!sums.contains(init))
+      return refuse(work.loop) << "a loop that carries sums in registers and "
+                               << init.getType() << " elsewhere";
+    work.carried.push_back(sums.find(init)->second);
+  }
+  work.early = getEarly(work.loop);
+  for (tile::PromoteOp op : work.early)
+    work.scalars.push_back(getPromotion(op).loadScalars(first));
+  return success();
+}
+
 /// Scales are loaded before the products of their round are waited for; those
 /// that are one register, in the round before.
+LogicalResult Role::writeSumRound(SumLoop &work, Int index) {
+  scf::ForOp loop = work.loop;
+  for (auto [argument, list] :
+       llvm::zip(loop.getRegionIterArgs(), work.carried))
+    sums[argument] = list;
+  ints.insert_or_assign(loop.getInductionVar(), index);
+  Int next = code.min(code.add(index, work.step), work.last);
+  for (auto [op, list] : llvm::zip(work.early, work.scalars)) {
+    Promotion promotion = getPromotion(op);
+    loaded[op] = {list, promotion.loadColumnScales(index)};
+    llvm::copy(promotion.loadScalars(next), list.begin());
+  }
+  LogicalResult result = writeBlock(*loop.getBody());
+  for (auto [yield, list] : llvm::zip(loop.getYieldedValues(), work.carried))
+    llvm::copy(sums.find(yield)->second, list.begin());
+  return result;
+}
+
 LogicalResult Role::writeSums(scf::ForOp loop, int64_t first, int64_t last,
                               int64_t step) {
-  SmallVector<SmallVector<Value>> carried, scalars;
-  for (auto [init, argument] :
-       llvm::zip(loop.getInitArgs(), loop.getRegionIterArgs())) {
-    if (!sums.contains(init))
-      return refuse(loop) << "a loop that carries sums in registers and "
-                          << init.getType() << " elsewhere";
-    carried.push_back(sums.find(init)->second);
-  }
-  SmallVector<tile::PromoteOp> early = getEarly(loop);
-  for (tile::PromoteOp op : early)
-    scalars.push_back(getPromotion(op).loadScalars(first));
+  SumLoop work{loop, last, step, {}, {}, {}};
+  if (failed(beginSums(work, first)))
+    return failure();
   SmallVector<Value *> cells = rings.getCells(loop);
-  for (auto *lists : {&carried, &scalars})
-    for (SmallVector<Value> &list : *lists)
-      for (Value &value : list)
-        cells.push_back(&value);
+  work.addCells(cells);
   Value index = code.get(first);
   cells.push_back(&index);
   LogicalResult result = success();
   code.loop(cells, [&] {
-    for (auto [argument, list] : llvm::zip(loop.getRegionIterArgs(), carried))
-      sums[argument] = list;
-    ints.insert_or_assign(loop.getInductionVar(), index);
-    Int next = code.add(index, step);
-    for (auto [op, list] : llvm::zip(early, scalars)) {
-      Promotion work = getPromotion(op);
-      loaded[op] = {list, work.loadColumnScales(index)};
-      llvm::copy(work.loadScalars(code.min(next, last)), list.begin());
-    }
-    result = writeBlock(*loop.getBody());
-    for (auto [yield, list] : llvm::zip(loop.getYieldedValues(), carried))
-      llvm::copy(sums.find(yield)->second, list.begin());
-    index = code.get(next);
+    result = writeSumRound(work, index);
+    index = code.get(code.add(index, step));
     return code.less(index, last + step);
   });
-  for (auto [out, list] : llvm::zip(loop.getResults(), carried))
+  for (auto [out, list] : llvm::zip(loop.getResults(), work.carried))
     sums[out] = list;
   return result;
 }

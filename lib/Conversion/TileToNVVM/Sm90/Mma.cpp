@@ -118,14 +118,10 @@ Value Mma::issueExpanded(tile::MmaOp op, Value acc, ArrayRef<Value> a, Value b,
       "k16.f32." + format + "." + format + " {" + list + "}, {" + name(0) +
       ", " + name(1) + ", " + name(2) + ", " + name(3) + "}, " + name(4) +
       ", p, 1, 1, 0;\n}";
-  return LLVM::InlineAsmOp::create(
-             code, type, operands, text, outputs + inputs + ",r,r,r,r,l",
-             /*has_side_effects=*/true, /*is_align_stack=*/false,
-             LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(code.getContext(),
-                                       LLVM::AsmDialect::AD_ATT),
-             ArrayAttr())
-      .getResult(0);
+  return code
+      .emitAsm(text, outputs + inputs + ",r,r,r,r,l", type, operands,
+               /*hasEffects=*/true)
+      .front();
 }
 
 /// Steps whose products may be under way while fragments of the next are made:
@@ -209,14 +205,10 @@ Value Mma::settlePart(Value part, bool isFirst, int64_t groups) {
     outputs += (i ? ",=f" : "=f");
     inputs += "," + std::to_string(i);
   }
-  return LLVM::InlineAsmOp::create(
-             code, type, registers, isFirst ? wait + ";" : "// waited",
-             outputs + inputs, /*has_side_effects=*/true,
-             /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
-             LLVM::AsmDialectAttr::get(code.getContext(),
-                                       LLVM::AsmDialect::AD_ATT),
-             ArrayAttr())
-      .getResult(0);
+  return code
+      .emitAsm(isFirst ? wait + ";" : "// waited", outputs + inputs, type,
+               registers, /*hasEffects=*/true)
+      .front();
 }
 
 Acc Mma::settle(const Acc &acc, int64_t groups) {
