@@ -35,8 +35,9 @@ from mlp import write_mlp  # noqa: E402
 
 # Of a class "gemm.tcgen05.KIND[.expand]".
 NATIVE = {"mxf4nvf4": "UTCOMMA", "mxf4": "UTCOMMA", "mxf8f6f4": "UTCQMMA", "f8f6f4": "UTCQMMA", "f16": "UTCHMMA", "bf16": "UTCHMMA"}
-# Heads, of keys, queries, keys, size, type, letters of FP8: the vision encoder's, Gemma's, and a decoding step's, codes of keys and values.
-ATTENTIONS = [(2, 2, 256, 256, 72, "f16", ""), (8, 1, 128, 970, 256, "f16", ""), (8, 1, 128, 970, 256, "bf16", "kv"), (8, 1, 1, 970, 256, "f16", "")]
+# Heads, of keys, queries, keys, size, type, letters of FP8: the vision encoder's, Gemma's (codes of keys and values), a decoding step's, FP8 MHA.
+ATTENTIONS = [(2, 2, 256, 256, 72, "f16", ""), (8, 1, 128, 970, 256, "f16", ""), (8, 1, 128, 970, 256, "bf16", "kv"), (8, 1, 1, 970, 256, "f16", ""),
+              (8, 1, 128, 970, 128, "f16", "qkvp")]
 MMA = re.compile(r"UTC[A-Z]MMA")
 
 
@@ -196,7 +197,8 @@ def kernels(a, tools, nvidia, write):
 
 def row_of(layer, registers, local, shared, code, labels):
     opcodes = [i.opcode.split(".")[0] for i in code]
-    kind = next((word for word in layer["kernel"].split(".") if word in NATIVE), "f16")  # attention multiplies 16-bit numbers
+    # Attention multiplies 16-bit numbers, unless its weights are codes, too.
+    kind = next((word for word in layer["kernel"].split(".") if word in NATIVE), "f8f6f4" if "p fp8" in layer["requested"] else "f16")
     return dict(kernel=layer["kernel"], function=layer["function"], schedule=layer["schedule"], registers=registers, shared=shared,
                 local=local + sum(opcode in ("LDL", "STL") for opcode in opcodes), wanted=NATIVE[kind], native=opcodes.count(NATIVE[kind]),
                 others=sorted({o for o in opcodes if MMA.match(o)} - {NATIVE[kind]}), loop=main_loop(code, labels))

@@ -49,13 +49,15 @@ def rows_of(fmt):
 
 # Queries and keys of attention: keys that tiles of 64 or 128 do not divide.
 SIZES = [(1, 129), (50, 129), (7, 50), (129, 300)]
-# Heads, of keys, and elements of one; type of q, k and v, letters of those that are FP8 codes.
+# Heads, of keys, and elements of one; type of q, k and v, letters of those that are FP8 codes (p: weights).
 ATTENTIONS = [(2, 2, 64, "f16", ""), (2, 2, 72, "bf16", ""), (8, 1, 72, "f16", ""), (2, 1, 128, "bf16", ""), (8, 1, 256, "f16", ""), (1, 1, 256, "bf16", ""),
-              (2, 2, 64, "f16", "qkv"), (8, 1, 128, "f16", "kv"), (8, 1, 256, "bf16", "kv"), (2, 1, 128, "f16", "y")]
+              (2, 2, 64, "f16", "qkv"), (8, 1, 128, "f16", "kv"), (8, 1, 256, "bf16", "kv"), (2, 1, 128, "f16", "y"),
+              (8, 1, 128, "f16", "qkvp"), (2, 2, 72, "bf16", "qkvpy"), (2, 1, 256, "f16", "p")]
 
 
 def attention_tolerance(dtype, codes):
-    return 1e-2 if dtype == "bf16" or "y" in codes else 1e-3
+    """Codes of weights on a border have either value."""
+    return 1e-2 if dtype == "bf16" or "y" in codes or "p" in codes else 1e-3
 
 
 def given(kind, inputs, seed):
@@ -130,6 +132,21 @@ def attentions(a, tools, goals):
             compare(a, tools, goals, name, model, 1, "attention.tcgen05", tolerance, "qkv", a.seeds)
 
 
+def rounded(a, tools, goals):
+    """Weights of 4 bits next to FP8 as FP8: by permission, and told; the CPU's numbers."""
+    model, gpu, cpu = (Path(a.work) / f"rounded{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    write_mlp(model, "w4a8", m=700, k=256, n=384, dtype="f16")
+    permission = ("--allow-fallback", "*:fp8")
+    done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, *permission, expect=OK)
+    goals.check("W4A8 as FP8: products that tell what was rounded", done.stderr.count("weights are rounded by up to"), 2, at_least=True)
+    report = json.loads(tools.call("nibble", "explain", gpu, "--json", expect=OK).stdout)
+    goals.check("W4A8 as FP8: products", sum(layer["kernel"] == "gemm.tcgen05.f8f6f4.lossy" for layer in report["layers"]), 2, at_least=True)
+    tools.compile(model, cpu, *permission, expect=OK)
+    verify(tools, goals, "W4A8 as FP8", gpu, ["x"], 1, permission)
+    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", ["x"], "y") for engine, device in ((gpu, "emu"), (cpu, "cpu")))
+    goals.check("W4A8 as FP8: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 1e-2)
+
+
 def decoders(a, tools, goals):
     for fmt, dtype, kernel, tolerance in FORMATS + GROUPS[:1]:
         model = Path(a.work) / f"decoder_{fmt}_{dtype}.onnx"
@@ -153,14 +170,14 @@ def main():
     build_argument(parser)
     parser.add_argument("--work", default="build/thor")
     parser.add_argument("--target", default="sm_110a")
-    parser.add_argument("--only", default="mlps,blocks,attentions,decoders,siglips")
+    parser.add_argument("--only", default="mlps,rounded,blocks,attentions,decoders,siglips")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--long", action="store_true")
     a = parser.parse_args()
     Path(a.work).mkdir(parents=True, exist_ok=True)
     tools, goals = Tools(a.build), Goals()
     for part in a.only.split(","):
-        {"mlps": mlps, "blocks": blocks, "attentions": attentions, "decoders": decoders, "siglips": siglips}[part](a, tools, goals)
+        {"mlps": mlps, "rounded": rounded, "blocks": blocks, "attentions": attentions, "decoders": decoders, "siglips": siglips}[part](a, tools, goals)
     sys.exit(0 if goals.met else 1)
 
 
