@@ -5,6 +5,7 @@
 #include "nibble/rt/generator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 using namespace nibble::rt;
@@ -12,6 +13,7 @@ using namespace nibble::rt;
 static constexpr uint64_t kTableSize = 1 << 16;
 static constexpr uint64_t kOutlierEvery = 512;
 static constexpr double kOutlierFactor = 8;
+static constexpr double kLeastScale = 0.0625;
 
 void RandomCodes::setTable(const std::vector<double> &numbers) {
   unsigned bytes = std::max(formatBits(format) / 8, 1u);
@@ -22,7 +24,7 @@ void RandomCodes::setTable(const std::vector<double> &numbers) {
   }
 }
 
-RandomCodes RandomCodes::normal(StorageFormat format, double std) {
+static std::vector<double> makeNormal() {
   Generator generator;
   generator.kind = Generator::Kind::Normal;
   generator.seed = 1;
@@ -30,6 +32,11 @@ RandomCodes RandomCodes::normal(StorageFormat format, double std) {
   Array array = *generate(generator, "f64", {shape, 1});
   std::vector<double> numbers(kTableSize);
   std::memcpy(numbers.data(), array.data.data(), array.data.size());
+  return numbers;
+}
+
+RandomCodes RandomCodes::normal(StorageFormat format, double std) {
+  std::vector<double> numbers = makeNormal();
   double limit = formatInfo(format).maxFinite;
   for (uint64_t j = 0; j < kTableSize; ++j) {
     double x = numbers[j] * std * (j % kOutlierEvery ? 1 : kOutlierFactor);
@@ -45,6 +52,16 @@ RandomCodes RandomCodes::uniform(StorageFormat format, double low,
   std::vector<double> numbers(kTableSize);
   for (uint64_t j = 0; j < kTableSize; ++j)
     numbers[j] = low + (high - low) * ((double(j) + 0.5) / kTableSize);
+  RandomCodes codes(format);
+  codes.setTable(numbers);
+  return codes;
+}
+
+RandomCodes RandomCodes::scales(StorageFormat format, double rms) {
+  std::vector<double> numbers = makeNormal();
+  double limit = formatInfo(format).maxFinite;
+  for (double &x : numbers)
+    x = std::min(rms * std::max(std::abs(x), kLeastScale), limit);
   RandomCodes codes(format);
   codes.setTable(numbers);
   return codes;

@@ -26,6 +26,10 @@ static constexpr uint64_t kChunk = 1 << 20;
 static constexpr uint64_t kSamples = 1 << 16;
 /// What the outliers of RandomCodes::normal add to it: one in 512, 8 times.
 static constexpr double kOutlierGain = 1.0597;
+/// Scales of a constant of the least size that is replaced stay below this part
+/// of it.
+static constexpr uint64_t kFewScales = 16;
+static constexpr uint64_t kScaleSeed = 0x5ca1e;
 
 namespace {
 
@@ -49,7 +53,9 @@ using Sink = std::function<Status(const uint8_t *data, uint64_t size)>;
 /// The codes of a range, in pieces.
 static Status generate(const RecipeRange &range, const Sink &sink) {
   auto format = StorageFormat(range.format);
-  RandomCodes codes = RandomCodes::normal(format, range.std);
+  RandomCodes codes = range.kind == RecipeKind::Scales
+                          ? RandomCodes::scales(format, range.std)
+                          : RandomCodes::normal(format, range.std);
   std::vector<uint8_t> chunk(std::min(kChunk, range.bytes));
   uint64_t perChunk = kChunk * 8 / formatBits(format);
   for (uint64_t at = 0, first = 0; at < range.bytes;
@@ -81,7 +87,7 @@ assemble(const std::vector<RecipeRange> &ranges, uint64_t size,
 //===----------------------------------------------------------------------===//
 
 /// Root mean square of the numbers, estimated; 0 if they are not finite.
-static double estimateStd(StorageFormat format, const uint8_t *codes,
+static double estimateRms(StorageFormat format, const uint8_t *codes,
                           uint64_t count) {
   double squares = 0;
   uint64_t step = std::max<uint64_t>(count / kSamples, 1), used = 0;
@@ -89,8 +95,8 @@ static double estimateStd(StorageFormat format, const uint8_t *codes,
     double x = decode(format, loadCode(format, codes, i));
     squares += x * x;
   }
-  double std = used ? std::sqrt(squares / double(used)) / kOutlierGain : 0;
-  return std::isfinite(std) ? std : 0;
+  double rms = used ? std::sqrt(squares / double(used)) : 0;
+  return std::isfinite(rms) ? rms : 0;
 }
 
 namespace {
@@ -108,6 +114,9 @@ public:
 
 private:
   void addConstant(const ValueInfo &value);
+  void addCodes(uint32_t index, const DType &type, const StorageLayout &layout);
+  void addScales(uint32_t index, const DType &type,
+                 const StorageLayout &layout);
   Status hashConstants();
   void patchMetadata();
   const uint8_t *blobs() const { return file + kEnginePage; }
@@ -117,7 +126,8 @@ private:
   const StripOptions &options;
   EngineHeader header;
   std::vector<uint8_t> metadata;
-  std::map<uint32_t, RecipeRange> byConstant;
+  /// In the order of the file.
+  std::map<uint32_t, std::vector<RecipeRange>> byConstant;
 };
 
 } // namespace
@@ -133,16 +143,41 @@ void Strip::addConstant(const ValueInfo &value) {
   auto layout = storageLayout(*type, value.shape.data(), value.shape.size());
   if (!layout.ok() || layout->total != blob.size || value.offset)
     return;
+  addCodes(value.index, *type, *layout);
+  addScales(value.index, *type, *layout);
+}
+
+void Strip::addCodes(uint32_t index, const DType &type,
+                     const StorageLayout &layout) {
   RecipeRange range;
-  range.offset = blob.offset + layout->codes;
-  range.bytes = layout->codesBytes;
-  range.seed = options.seed * 0x10001 + value.index;
-  range.format = uint64_t(type->elem);
-  double measured =
-      estimateStd(type->elem, blobs() + range.offset,
-                  layout->codesBytes * 8 / formatBits(type->elem));
-  range.std = measured > 0 ? measured : std;
-  byConstant[value.index] = range;
+  range.offset = info.constants[index].offset + layout.codes;
+  range.bytes = layout.codesBytes;
+  range.seed = options.seed * 0x10001 + index;
+  range.format = uint32_t(type.elem);
+  range.kind = RecipeKind::Codes;
+  double usual = 1;
+  RandomCodes::getStd(type.elem, usual);
+  double rms = estimateRms(type.elem, blobs() + range.offset,
+                           range.bytes * 8 / formatBits(type.elem));
+  range.std = rms > 0 ? rms / kOutlierGain : usual;
+  byConstant[index].push_back(range);
+}
+
+/// Scales of blocks, if there are many.
+void Strip::addScales(uint32_t index, const DType &type,
+                      const StorageLayout &layout) {
+  if (layout.scalesBytes < std::max<uint64_t>(options.least / kFewScales, 1))
+    return;
+  RecipeRange range;
+  range.offset = info.constants[index].offset + layout.scales;
+  range.bytes = layout.scalesBytes;
+  range.seed = (options.seed ^ kScaleSeed) * 0x10001 + index;
+  range.format = uint32_t(type.scale);
+  range.kind = RecipeKind::Scales;
+  range.std = estimateRms(type.scale, blobs() + range.offset,
+                          range.bytes * 8 / formatBits(type.scale));
+  if (range.std > 0)
+    byConstant[index].push_back(range);
 }
 
 Status Strip::plan() {
@@ -153,10 +188,11 @@ Status Strip::plan() {
   for (uint32_t i = 0; i < info.constants.size(); ++i)
     if (info.constants[i].size >= options.least && !byConstant.count(i))
       result.kept.emplace_back(info.constants[i].name);
-  for (auto &[index, range] : byConstant) {
-    result.ranges.push_back(range);
-    result.strippedBytes += range.bytes;
-  }
+  for (auto &[index, ranges] : byConstant)
+    for (const RecipeRange &range : ranges) {
+      result.ranges.push_back(range);
+      result.strippedBytes += range.bytes;
+    }
   std::sort(result.ranges.begin(), result.ranges.end(),
             [](auto &a, auto &b) { return a.offset < b.offset; });
   NIBBLE_RETURN_IF_ERROR(hashConstants());
@@ -164,19 +200,22 @@ Status Strip::plan() {
   return Status();
 }
 
-/// Codes come first in a constant; what follows them stays.
+/// What is not made stays.
 Status Strip::hashConstants() {
-  for (auto &[index, range] : byConstant) {
+  for (auto &[index, ranges] : byConstant) {
     BlobInfo &blob = info.constants[index];
     Hasher hash;
-    hash.add(blobs() + blob.offset, range.offset - blob.offset);
-    NIBBLE_RETURN_IF_ERROR(
-        generate(range, [&](const uint8_t *data, uint64_t size) {
-          hash.add(data, size);
-          return Status();
-        }));
-    uint64_t end = range.offset + range.bytes;
-    hash.add(blobs() + end, blob.offset + blob.size - end);
+    uint64_t at = blob.offset;
+    for (const RecipeRange &range : ranges) {
+      hash.add(blobs() + at, range.offset - at);
+      NIBBLE_RETURN_IF_ERROR(
+          generate(range, [&](const uint8_t *data, uint64_t size) {
+            hash.add(data, size);
+            return Status();
+          }));
+      at = range.offset + range.bytes;
+    }
+    hash.add(blobs() + at, blob.offset + blob.size - at);
     blob.hash = hash.digest();
   }
   return Status();
@@ -186,7 +225,7 @@ void Strip::patchMetadata() {
   const uint8_t *from = blobs() + header.blobsSize;
   metadata.assign(from, from + header.metadataSize);
   fb::Engine *root = flatbuffers::GetMutableRoot<fb::Engine>(metadata.data());
-  for (auto &[index, range] : byConstant) {
+  for (auto &[index, ranges] : byConstant) {
     const fb::Bytes *bytes = root->constants()->Get(index)->bytes();
     // A structure lies in the buffer as it is; the hash is its last field.
     static_assert(sizeof(fb::Bytes) == 24, "offset, size, hash");
@@ -316,13 +355,23 @@ Status Recipe::read(const uint8_t *data, uint64_t size) {
   return checkRanges();
 }
 
+static bool isKnown(const RecipeRange &range) {
+  if (range.format >= kNumFormats || !std::isfinite(range.std))
+    return false;
+  auto format = StorageFormat(range.format);
+  double unused;
+  bool isCode = RandomCodes::getStd(format, unused);
+  return range.kind == RecipeKind::Codes ? isCode
+         : range.kind == RecipeKind::Scales
+             ? (isCode && formatBits(format) >= 8) ||
+                   format == StorageFormat::E8M0
+             : false;
+}
+
 Status Recipe::checkRanges() const {
   uint64_t at = 0, made = 0;
   for (const RecipeRange &range : ranges) {
-    double unused;
-    if (range.format >= kNumFormats ||
-        !RandomCodes::getStd(StorageFormat(range.format), unused) ||
-        !std::isfinite(range.std))
+    if (!isKnown(range))
       return bad("a range of a format that is not known");
     if (range.offset < at || range.bytes > engine.blobsSize ||
         range.offset > engine.blobsSize - range.bytes)

@@ -14,10 +14,13 @@ using namespace nibble::rt::cts;
 namespace {
 
 constexpr int64_t kRows = 96, kColumns = 50000;
+/// NVFP4: bytes of codes, and scales, one of 16 elements.
+constexpr int64_t kNvfp4Codes = 1 << 20, kNvfp4Scales = kNvfp4Codes / 8;
 
 class Recipes : public ::testing::Test {
 protected:
-  /// Weights in E4M3 with a scale, in f32 and in E2M1, and one small constant.
+  /// Weights in E4M3 with a scale, in f32, in E2M1 and in NVFP4, and one small
+  /// constant.
   void SetUp() override {
     EngineBuilder b(engine.path());
     std::vector<uint8_t> fp8(kRows * kColumns, 0x38), small(100, 7);
@@ -26,6 +29,11 @@ protected:
     std::memcpy(&fp8[kRows * kColumns], &scale, 4);
     std::vector<float> f32(700001, 0.02f);
     std::vector<uint8_t> fp4(1 << 20, 0x21);
+    std::vector<uint8_t> nvfp4(kNvfp4Codes, 0x21);
+    for (int64_t i = 0; i < kNvfp4Scales; ++i) // 0.5 and 1
+      nvfp4.push_back(i % 3 ? 0x30 : 0x38);
+    nvfp4.resize(nvfp4.size() + 4);
+    std::memcpy(&nvfp4[nvfp4.size() - 4], &scale, 4);
     EntryDesc entry;
     entry.name = "main";
     entry.outputs = {port("y", "f32", 8)};
@@ -36,7 +44,9 @@ protected:
         constant(b, "small", "ui8", {100}, small.data(), 100),
         constant(b, "f32", "f32", {700001}, f32.data(), 2800004),
         constant(b, "fp4", "f4E2M1FN", {1 << 21}, fp4.data(), fp4.size()),
-        constant(b, "odd", "si32", {1 << 18}, fp4.data(), fp4.size())};
+        constant(b, "odd", "si32", {1 << 18}, fp4.data(), fp4.size()),
+        constant(b, "nvfp4", "!nq.nvfp4", {2048, 1024}, nvfp4.data(),
+                 nvfp4.size())};
     entry.launches = {b.launch("add_one", {3, 0}, 8, "layer")};
     ASSERT_TRUE(b.writer().addEntry(entry).ok());
     Status finished = b.writer().finish();
@@ -62,9 +72,9 @@ protected:
 
 TEST_F(Recipes, MakeTheSameEngineAgain) {
   StripResult result = strip();
-  ASSERT_EQ(result.ranges.size(), 3u);
-  EXPECT_EQ(result.strippedBytes,
-            uint64_t(kRows * kColumns) + 2800004 + (1 << 20));
+  ASSERT_EQ(result.ranges.size(), 5u);
+  EXPECT_EQ(result.strippedBytes, uint64_t(kRows * kColumns) + 2800004 +
+                                      (1 << 20) + kNvfp4Codes + kNvfp4Scales);
   EXPECT_EQ(result.kept, std::vector<std::string>{"odd"});
   Status refilled = refillEngine(recipe.path(), again.path());
   ASSERT_TRUE(refilled.ok()) << refilled.str();
@@ -98,6 +108,24 @@ TEST_F(Recipes, ChangeOnlyTheCodesAndKeepTheirSize) {
     EXPECT_EQ(0, std::memcmp(after->constantData(i), before->constantData(i),
                              before->info().constants[i].size));
   EXPECT_NE(after->info().constants[2].hash, before->info().constants[2].hash);
+}
+
+TEST_F(Recipes, ScalesOfBlocksArePositiveAndOfTheSameSize) {
+  strip();
+  auto after = *Engine::load(seeded.path());
+  auto scales =
+      static_cast<const uint8_t *>(after->constantData(5)) + kNvfp4Codes;
+  double squares = 0;
+  for (int64_t i = 0; i < kNvfp4Scales; ++i) {
+    double x = decode(StorageFormat::E4M3FN, scales[i]);
+    ASSERT_GT(x, 0);
+    squares += x * x;
+  }
+  EXPECT_NEAR(std::sqrt(squares / double(kNvfp4Scales)),
+              std::sqrt((1 + 2 * 0.25) / 3), 0.02);
+  float global;
+  std::memcpy(&global, scales + kNvfp4Scales, 4);
+  EXPECT_EQ(global, 0.25f);
 }
 
 TEST_F(Recipes, DamageIsRefusedAndLeavesNoFile) {

@@ -8,6 +8,7 @@
 //             (generator.h); every 512th, an outlier, is 8 times that; all
 //             within the finite numbers of the format
 //   uniform   low + (high - low) * (j + 0.5) / 2^16
+//   scales    rms * max(|n_j|, 1/16): positive
 #ifndef NIBBLE_RT_RANDOM_CODES_H
 #define NIBBLE_RT_RANDOM_CODES_H
 
@@ -22,6 +23,8 @@ class RandomCodes {
 public:
   static RandomCodes normal(StorageFormat format, double std);
   static RandomCodes uniform(StorageFormat format, double low, double high);
+  /// Of scales of blocks, of any float format, E8M0 among them.
+  static RandomCodes scales(StorageFormat format, double rms);
   /// Of codes that are weights or activations: normal, with a std that uses
   /// the range of the format (E4M3 and E5M2 64, E2M1 2, INT4 2.5, INT8 40,
   /// wider floats 1). False: not one of these formats.

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The codes of large constants are replaced by random ones (random_codes.h)
-// with the standard deviation of those before; scales and everything else stay.
+// with the standard deviation of those before, and so are scales of blocks;
+// everything else stays.
 // Such an engine is as fast as the model's own and computes numbers of the same
 // size, but no longer the model. A recipe is that engine with the replaced
 // codes left out: it is small, and any machine makes the engine from it, byte
@@ -30,15 +31,19 @@ struct RecipeHeader {
 };
 static_assert(sizeof(RecipeHeader) == 64, "the header is 64 bytes");
 constexpr char kRecipeMagic[8] = {'N', 'B', 'L', 'R', '\r', '\n', '\x1a', '\n'};
-constexpr uint32_t kRecipeVersion = 1;
+constexpr uint32_t kRecipeVersion = 2;
+
+/// What a range is made of: RandomCodes::normal or RandomCodes::scales.
+enum class RecipeKind : uint32_t { Codes, Scales };
 
 /// Codes that are made from a seed.
 struct RecipeRange {
   uint64_t offset; ///< in the blob section
   uint64_t bytes;
   uint64_t seed;
-  double std;      ///< of RandomCodes::normal
-  uint64_t format; ///< StorageFormat
+  double std;      ///< of codes; of scales, their root mean square
+  uint32_t format; ///< StorageFormat
+  RecipeKind kind;
 };
 static_assert(sizeof(RecipeRange) == 40, "an entry has 40 bytes");
 
