@@ -154,6 +154,14 @@ def decoders(a, tools, goals):
         compare(a, tools, goals, f"decoder layer {fmt} {dtype}", model, 3, kernel, tolerance)
 
 
+def check_on_device_codes(tools, goals, name, engine, limit):
+    """The whole graph in f64, ties decided as the device did."""
+    done = tools.call("nibble", "verify", engine, "--device", "emu", "--device-codes", "--json", *given("normal", ["x"], 3), timeout=3000, expect=OK)
+    output = json.loads(done.stdout)["outputs"][0]
+    goals.check(f"{name}: error to the reference", output["kernel_error"]["frobenius"])
+    goals.check(f"{name}: the same on the device's codes", output["kernel_error_on_device_codes"]["frobenius"], limit)
+
+
 def siglips(a, tools, goals):
     """464, as 4304, are rows of 4-bit codes that end inside of 16 bytes, and an odd number of blocks of 16. They are no whole number of blocks of 32, which no
     exporter writes (Model Optimizer's W4A8 has these, too): such formats have 480, which boxes of 128 spread codes do not divide. --long: full size."""
@@ -162,7 +170,13 @@ def siglips(a, tools, goals):
         size = dict(tokens=256, width=1152, mlp=4304 if odd else 4320, heads=16) if a.long else dict(tokens=37, width=288, mlp=464 if odd else 480, heads=4)
         model = Path(a.work) / f"siglip_{fmt}_{dtype}.onnx"
         write_siglip(model, fmt, dtype=dtype, layers=1, **size)
-        compare(a, tools, goals, f"SigLIP layer {fmt} {dtype}", model, 4, kernel, tolerance)
+        name = f"SigLIP layer {fmt} {dtype}"
+        # One code of 4 bits that is decided otherwise changes later ones of its row, whose error is then that of the format (8e-2 of the row): next to the CPU,
+        # which decides ties its own way, a sixteenth of the rows may have it. What must agree is the output for the codes that the device made.
+        compare(a, tools, goals, name, model, 4, kernel, 4 * tolerance if a.long and fmt == "nvfp4" else tolerance)
+        if a.long:
+            # Attention rounds its weights to 8 bits of mantissa (docs/numerics.md).
+            check_on_device_codes(tools, goals, name, model.with_suffix(".nbl"), 2**-8 if dtype == "bf16" else 1e-3)
 
 
 def main():
