@@ -226,6 +226,12 @@ protected:
     Values factors;
     mlir::Value exponent, total; ///< of all
   };
+  /// Exponents are brought to the lowest one of blocks that saw something.
+  MergedRow mergeTotals(llvm::ArrayRef<mlir::Value> exponents,
+                        llvm::ArrayRef<mlir::Value> totals);
+  /// What makes numbers of codes of weights; of rows that saw nothing, zero.
+  mlir::Value shareOf(mlir::Value total);
+  mlir::Value isZero(mlir::Value x);
   MergedRow merge(llvm::ArrayRef<Values> others, const AttentionRows &rows,
                   unsigned r);
   /// Of the blocks' sums of row r.

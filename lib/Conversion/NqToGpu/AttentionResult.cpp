@@ -12,10 +12,8 @@ using namespace mlir;
 namespace nibble {
 namespace gpu {
 
-static Value isZero(sm90::Code &code, Value x) {
-  Value zero =
-      LLVM::ConstantOp::create(code, x.getType(), code.getF32FloatAttr(0));
-  return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, zero);
+Value AttentionKernel::isZero(Value x) {
+  return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, number(0));
 }
 
 /// Of the threads of a row.
@@ -26,18 +24,19 @@ void AttentionKernel::sumTotals(AttentionRows &rows) {
     });
 }
 
-/// Weights of rows that saw nothing are zeros.
 void AttentionKernel::findShares(AttentionRows &rows) {
   sumTotals(rows);
   if (isCluster())
     exchangeTotals(rows);
-  for (unsigned r : {0, 1}) {
-    Value whole = LLVM::FMulOp::create(code, rows.total[r],
-                                       number(shape.weightCodes->scale));
-    Value share = LLVM::FDivOp::create(code, number(1), whole);
-    rows.share[r] =
-        code.selectAny(isZero(code, rows.total[r]), number(0), share);
-  }
+  for (unsigned r : {0, 1})
+    rows.share[r] = shareOf(rows.total[r]);
+}
+
+Value AttentionKernel::shareOf(Value total) {
+  Value whole =
+      LLVM::FMulOp::create(code, total, number(shape.weightCodes->scale));
+  Value share = LLVM::FDivOp::create(code, number(1), whole);
+  return code.selectAny(isZero(total), number(0), share);
 }
 
 void AttentionKernel::writeResult(Values &sums, AttentionRows &rows) {
@@ -75,7 +74,7 @@ void AttentionKernel::writeWhole(Values &sums, const AttentionRows &rows) {
     Value inverse = factor;
     if (!shape.weightCodes) {
       inverse = LLVM::FDivOp::create(code, factor, rows.total[r]);
-      inverse = code.selectAny(isZero(code, rows.total[r]), number(0), inverse);
+      inverse = code.selectAny(isZero(rows.total[r]), number(0), inverse);
     }
     for (size_t i = 2 * r; i < sums.size(); i += 4)
       for (size_t e : {0, 1})
@@ -167,7 +166,7 @@ void AttentionKernel::exchangeTotals(AttentionRows &rows) {
   SmallVector<Values> others = loadTotals();
   for (unsigned r : {0, 1}) {
     MergedRow row = merge(others, rows, r);
-    Value isEmpty = isZero(code, row.total);
+    Value isEmpty = isZero(row.total);
     rows.exponent[r] = code.selectAny(isEmpty, number(0), row.exponent);
     rows.total[r] = row.total;
   }
@@ -193,30 +192,38 @@ SmallVector<SmallVector<Value>> AttentionKernel::loadTotals() {
   return others;
 }
 
-/// Exponents are brought to the lowest one of splits that saw something.
-AttentionKernel::MergedRow AttentionKernel::merge(ArrayRef<Values> others,
-                                                  const AttentionRows &rows,
-                                                  unsigned r) {
+AttentionKernel::MergedRow
+AttentionKernel::mergeTotals(ArrayRef<Value> exponents,
+                             ArrayRef<Value> totals) {
   MergedRow row;
-  Values exponents{rows.exponent[r]}, totals{rows.total[r]};
-  for (const Values &other : others)
-    exponents.push_back(other[2 * r]), totals.push_back(other[2 * r + 1]);
   Value &lowest = row.exponent, &all = row.total;
+  Values counted;
   for (auto [exponent, total] : llvm::zip(exponents, totals)) {
-    exponent = code.selectAny(isZero(code, total),
-                              number(std::numeric_limits<float>::infinity()),
-                              exponent);
-    lowest = lowest ? LLVM::MinNumOp::create(code, lowest, exponent).getResult()
-                    : exponent;
+    counted.push_back(code.selectAny(
+        isZero(total), number(std::numeric_limits<float>::infinity()),
+        exponent));
+    lowest =
+        lowest
+            ? LLVM::MinNumOp::create(code, lowest, counted.back()).getResult()
+            : counted.back();
   }
-  for (auto [exponent, total] : llvm::zip(exponents, totals)) {
+  for (auto [exponent, total] : llvm::zip(counted, totals)) {
     Value factor = exp2(LLVM::FSubOp::create(code, lowest, exponent));
-    factor = code.selectAny(isZero(code, total), number(0), factor);
+    factor = code.selectAny(isZero(total), number(0), factor);
     row.factors.push_back(factor);
     all = all ? LLVM::FMAOp::create(code, factor, total, all).getResult()
               : LLVM::FMulOp::create(code, factor, total).getResult();
   }
   return row;
+}
+
+AttentionKernel::MergedRow AttentionKernel::merge(ArrayRef<Values> others,
+                                                  const AttentionRows &rows,
+                                                  unsigned r) {
+  Values exponents{rows.exponent[r]}, totals{rows.total[r]};
+  for (const Values &other : others)
+    exponents.push_back(other[2 * r]), totals.push_back(other[2 * r + 1]);
+  return mergeTotals(exponents, totals);
 }
 
 SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
@@ -226,7 +233,7 @@ SmallVector<Value> AttentionKernel::getFactors(ArrayRef<Values> others,
     return Values(schedule.splits, valueFactor());
   MergedRow row = merge(others, rows, r);
   Value inverse = LLVM::FDivOp::create(code, valueFactor(), row.total);
-  inverse = code.selectAny(isZero(code, row.total), number(0), inverse);
+  inverse = code.selectAny(isZero(row.total), number(0), inverse);
   for (Value &factor : row.factors)
     factor = LLVM::FMulOp::create(code, factor, inverse);
   return row.factors;

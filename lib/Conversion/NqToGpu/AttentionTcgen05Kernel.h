@@ -164,15 +164,6 @@ private:
   void merge();
   void mergeRow(Int row);
   Values findShares(Int row);
-  /// What each of them counts, so that all have the lowest exponent of those
-  /// that saw something.
-  struct MergedTotals {
-    Values factors;
-    mlir::Value exponent, total; ///< of all
-  };
-  MergedTotals mergeTotals(llvm::ArrayRef<mlir::Value> exponents,
-                           llvm::ArrayRef<mlir::Value> totals);
-  mlir::Value isZero(mlir::Value x);
   void mergeColumns(llvm::ArrayRef<mlir::Value> shares, Int row, Int column,
                     mlir::Value line);
   /// `count` f32 at an address of this block, of another one.

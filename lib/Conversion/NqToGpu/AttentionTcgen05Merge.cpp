@@ -64,7 +64,7 @@ SmallVector<Value> AttentionTcgen05Kernel::findShares(Int row) {
     exponents.push_back(both[0]);
     totals.push_back(both[1]);
   }
-  MergedTotals merged = mergeTotals(exponents, totals);
+  MergedRow merged = mergeTotals(exponents, totals);
   Value inverse = LLVM::FDivOp::create(code, valueFactor(), merged.total);
   inverse = code.selectAny(isZero(merged.total), number(0), inverse);
   for (Value &factor : merged.factors)

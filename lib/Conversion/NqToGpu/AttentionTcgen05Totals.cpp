@@ -5,25 +5,15 @@
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace nibble {
 namespace gpu {
 
-Value AttentionTcgen05Kernel::isZero(Value x) {
-  return LLVM::FCmpOp::create(code, LLVM::FCmpPredicate::oeq, x, number(0));
-}
-
-/// Weights of rows that saw nothing are zeros.
 void AttentionTcgen05Kernel::findShare(AttentionRow &row) {
   if (plan.splits > 1)
     exchangeTotals(row);
-  Value whole =
-      LLVM::FMulOp::create(code, row.total, number(shape.weightCodes->scale));
-  Value share = LLVM::FDivOp::create(code, number(1), whole);
-  row.share = code.selectAny(isZero(row.total), number(0), share);
+  row.share = shareOf(row.total);
 }
 
 /// Each thread tells those of its row in all blocks of the cluster, its own
@@ -53,35 +43,10 @@ void AttentionTcgen05Kernel::exchangeTotals(AttentionRow &row) {
         LLVM::ExtractElementOp::create(code, both, code.get(0)));
     totals.push_back(LLVM::ExtractElementOp::create(code, both, code.get(1)));
   }
-  MergedTotals merged = mergeTotals(exponents, totals);
+  MergedRow merged = mergeTotals(exponents, totals);
   row.exponent =
       code.selectAny(isZero(merged.total), number(0), merged.exponent);
   row.total = merged.total;
-}
-
-AttentionTcgen05Kernel::MergedTotals
-AttentionTcgen05Kernel::mergeTotals(ArrayRef<Value> exponents,
-                                    ArrayRef<Value> totals) {
-  MergedTotals merged;
-  Value &lowest = merged.exponent, &all = merged.total;
-  Values counted;
-  for (auto [exponent, total] : llvm::zip(exponents, totals)) {
-    counted.push_back(code.selectAny(
-        isZero(total), number(std::numeric_limits<float>::infinity()),
-        exponent));
-    lowest =
-        lowest
-            ? LLVM::MinNumOp::create(code, lowest, counted.back()).getResult()
-            : counted.back();
-  }
-  for (auto [exponent, total] : llvm::zip(counted, totals)) {
-    Value factor = exp2(LLVM::FSubOp::create(code, lowest, exponent));
-    factor = code.selectAny(isZero(total), number(0), factor);
-    merged.factors.push_back(factor);
-    all = all ? LLVM::FMAOp::create(code, factor, total, all).getResult()
-              : LLVM::FMulOp::create(code, factor, total).getResult();
-  }
-  return merged;
 }
 
 } // namespace gpu
