@@ -172,8 +172,8 @@ def siglips(a, tools, goals):
         write_siglip(model, fmt, dtype=dtype, layers=1, **size)
         name = f"SigLIP layer {fmt} {dtype}"
         # One code of 4 bits that is decided otherwise changes later ones of its row, whose error is then that of the format (8e-2 of the row): next to the CPU,
-        # which decides ties its own way, a sixteenth of the rows may have it. What must agree is the output for the codes that the device made.
-        compare(a, tools, goals, name, model, 4, kernel, 4 * tolerance if a.long and fmt == "nvfp4" else tolerance)
+        # which decides ties its own way, a quarter of the rows may have it. What must agree is the output for the codes that the device made.
+        compare(a, tools, goals, name, model, 4, kernel, 2 * tolerance if a.long and fmt == "nvfp4" else tolerance)
         if a.long:
             # Attention rounds its weights to 8 bits of mantissa (docs/numerics.md).
             check_on_device_codes(tools, goals, name, model.with_suffix(".nbl"), 2**-8 if dtype == "bf16" else 1e-3)
