@@ -8,9 +8,9 @@
 using namespace nibble::tile;
 
 static constexpr Target kTargets[] = {
-    {"sm_90a", 232448, 0, 65536, 8},
-    {"sm_100a", 232448, 512, 65536, 8},
-    {"sm_110a", 232448, 512, 65536, 8},
+    {"sm_90a", 232448, 0, 65536, 8, false},
+    {"sm_100a", 232448, 512, 65536, 8, false},
+    {"sm_110a", 232448, 512, 65536, 8, true},
 };
 
 const Target *nibble::tile::getTarget(llvm::StringRef name) {

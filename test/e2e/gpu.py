@@ -23,6 +23,7 @@ from cache import write_step  # noqa: E402
 from decoder import write_decoder  # noqa: E402
 from mlp import write_mlp  # noqa: E402
 from nibble_rt import Runtime  # noqa: E402
+from rounded import check_rounded  # noqa: E402
 from siglip import write_siglip  # noqa: E402
 from step import write_step as write_layers  # noqa: E402
 
@@ -102,24 +103,11 @@ def quantized_mlps(a, tools, goals):
             goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 2e-2)
 
 
-def rounded_weights(a, tools, goals):
-    """Weights of 4 bits as FP8: by permission, and told; the CPU's numbers."""
-    folder = Path(a.work)
-    model, gpu, cpu = (folder / f"rounded{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+def rounded(a, tools, goals):
+    model = Path(a.work) / "rounded.onnx"
     write_mlp(model, "w4a8", m=700, k=512, n=768, dtype="f16")
-    done = compile_gpu(tools, model, gpu)
-    goals.check("w4a8 without permission: products in FP8", len(products(tools, model, "gemm.wgmma.e4m3")), 0)
-    permission = ("--allow-fallback", "*:fp8")
-    done = compile_gpu(tools, model, gpu, *permission)
-    tools.compile(model, cpu, *permission, expect=OK)
-    layers = products(tools, model, "gemm.wgmma.e4m3.lossy", *permission)
-    goals.check("w4a8 with permission: products in FP8", len(layers), 2, at_least=True)
-    goals.check("the error is told", sum("weights are rounded by up to" in layer["reason"] for layer in layers), 2, at_least=True)
-    goals.check("and again when it is compiled", "weights are rounded by up to" in done.stderr, 1, at_least=True)
-    done = tools.call("nibble", "verify", gpu, "--device", a.device, "--layers-only", *permission)
-    goals.check("w4a8 as FP8: nibble verify, exit code", done.returncode, 0)
-    mine, theirs = (outputs(tools, engine, device, folder / "y.npy") for engine, device in ((gpu, a.device), (cpu, "cpu")))
-    goals.check("w4a8 as FP8: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 1e-2)
+    check_rounded(tools, goals, model, "sm_90a", a.device, "gemm.wgmma.e4m3",
+                  lambda engine, device: outputs(tools, engine, device, Path(a.work) / "y.npy"))
 
 
 def launches(tools, engine):
@@ -287,7 +275,7 @@ def main():
             layers(a, tools, goals, *case, seq=77)
     if a.only in (None, "quantized"):
         quantized_mlps(a, tools, goals)
-        rounded_weights(a, tools, goals)
+        rounded(a, tools, goals)
     decoding(a, tools, goals)
     decoding_codes(a, tools, goals)
     attention(a, tools, goals)

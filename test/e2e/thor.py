@@ -22,6 +22,7 @@ import block_quantize  # noqa: E402
 from attention import write_attention  # noqa: E402  (test/models)
 from decoder import write_decoder  # noqa: E402
 from mlp import write_mlp  # noqa: E402
+from rounded import check_rounded  # noqa: E402
 from siglip import write_siglip  # noqa: E402
 
 # Format of a gated MLP, type of its activations, the class of its products, greatest relative error to the CPU's output.
@@ -133,18 +134,10 @@ def attentions(a, tools, goals):
 
 
 def rounded(a, tools, goals):
-    """Weights of 4 bits next to FP8 as FP8: by permission, and told; the CPU's numbers."""
-    model, gpu, cpu = (Path(a.work) / f"rounded{end}" for end in (".onnx", ".nbl", ".cpu.nbl"))
+    model = Path(a.work) / "rounded.onnx"
     write_mlp(model, "w4a8", m=700, k=256, n=384, dtype="f16")
-    permission = ("--allow-fallback", "*:fp8")
-    done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, *permission, expect=OK)
-    goals.check("W4A8 as FP8: products that tell what was rounded", done.stderr.count("weights are rounded by up to"), 2, at_least=True)
-    report = json.loads(tools.call("nibble", "explain", gpu, "--json", expect=OK).stdout)
-    goals.check("W4A8 as FP8: products", sum(layer["kernel"] == "gemm.tcgen05.f8f6f4.lossy" for layer in report["layers"]), 2, at_least=True)
-    tools.compile(model, cpu, *permission, expect=OK)
-    verify(tools, goals, "W4A8 as FP8", gpu, ["x"], 1, permission)
-    mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", ["x"], "y") for engine, device in ((gpu, "emu"), (cpu, "cpu")))
-    goals.check("W4A8 as FP8: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), 1e-2)
+    check_rounded(tools, goals, model, a.target, "emu", "gemm.tcgen05.f8f6f4",
+                  lambda engine, device: run(tools, engine, device, Path(a.work) / "y.npy", ["x"], "y"))
 
 
 def decoders(a, tools, goals):

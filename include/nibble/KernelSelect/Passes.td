@@ -33,8 +33,8 @@ def RoundWeights : Pass<"round-weights", "::mlir::func::FuncOp"> {
     relative error of a weight, and that of all in the norm.
 
     On GPUs only where the rooflines say that FP8 is faster (more than 64 rows: twice the bytes
-    of weights, twice the rate); on the CPU, which wins nothing, only with the permission. Refuses constants whose bytes were not
-    loaded. Example: test/KernelSelect/round-weights.mlir.
+    of weights, twice the rate); on the CPU, which wins nothing, only with the permission.
+    Refuses constants whose bytes were not loaded. Example: test/KernelSelect/round-weights.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"sm_90a\"",
                         "target to choose for">];

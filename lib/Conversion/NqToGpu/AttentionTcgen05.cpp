@@ -44,8 +44,7 @@ AttentionTcgen05Schedule::AttentionTcgen05Schedule(const AttentionShape &shape,
   panelsQK = divideCeil(shape.depth * shape.q.bytes(), 128);
   panelsV = divideCeil(shape.width * valueBytes, 128);
   findSplits(shape, target);
-  // Chips with tensor memory have the same.
-  int64_t room = tile::getTarget("sm_110a")->sharedBytes - qBytes() -
+  int64_t room = tile::getTarget(target.chip)->sharedBytes - qBytes() -
                  receivedBytes() -
                  8 * (kBarriers + 1 + 2 * (kMostSlots + kMostRawSlots));
   rawSlots = 0;
@@ -127,10 +126,9 @@ emitAttentionTcgen05(func::FuncOp part, mlir::gpu::GPUModuleOp target,
   const AttentionShape &s = *shape;
   AttentionTcgen05Schedule schedule(s, options);
   GpuKernel kernel;
-  // The family's larger chip lacks tcgen05.ld.red.
-  bool loadsMaxima = options.chip != "sm_100a";
-  AttentionTcgen05Kernel code(s, schedule, loadsMaxima, graph.product->getLoc(),
-                              target, part.getName() + "_flash");
+  AttentionTcgen05Kernel code(s, schedule, *tile::getTarget(options.chip),
+                              graph.product->getLoc(), target,
+                              part.getName() + "_flash");
   kernel.launches.push_back(code.write());
   kernel.flops =
       2 * s.batch * s.heads * s.queries * s.keys * (s.depth + s.width);

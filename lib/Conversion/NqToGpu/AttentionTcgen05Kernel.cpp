@@ -17,11 +17,12 @@ using Schedule = AttentionTcgen05Schedule;
 
 AttentionTcgen05Kernel::AttentionTcgen05Kernel(const AttentionShape &shape,
                                                const Schedule &plan,
-                                               bool loadsMaxima, Location loc,
+                                               const tile::Target &chip,
+                                               Location loc,
                                                mlir::gpu::GPUModuleOp target,
                                                const Twine &symbol)
     : AttentionKernel(shape, plan, loc, target, symbol), plan(plan),
-      loadsMaxima(loadsMaxima) {
+      chip(chip) {
   function->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
                     code.getDenseI32ArrayAttr(int32_t(plan.blockThreads())));
 }

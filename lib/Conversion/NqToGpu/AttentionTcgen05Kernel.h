@@ -6,6 +6,8 @@
 #include "AttentionKernel.h"
 #include "AttentionTcgen05.h"
 
+#include "nibble/Dialect/Tile/TileTarget.h"
+
 namespace nibble {
 namespace gpu {
 
@@ -40,8 +42,9 @@ struct AttentionRow {
 class AttentionTcgen05Kernel : AttentionKernel {
 public:
   AttentionTcgen05Kernel(const AttentionShape &shape,
-                         const AttentionTcgen05Schedule &plan, bool loadsMaxima,
-                         mlir::Location loc, mlir::gpu::GPUModuleOp target,
+                         const AttentionTcgen05Schedule &plan,
+                         const tile::Target &chip, mlir::Location loc,
+                         mlir::gpu::GPUModuleOp target,
                          const llvm::Twine &symbol);
 
   KernelLaunch write();
@@ -111,8 +114,9 @@ private:
   void writeFirstWalk(AttentionRow &row);
   void writeFirstTile(Int number, AttentionRow &row);
   Values loadFloats(llvm::ArrayRef<Int> columns, int64_t count);
-  /// When they are there.
-  TileScores loadScores(Int number);
+  /// When they are there. The largest one comes with them, if the chip finds
+  /// it, nothing is done to scores before, and somebody wants it.
+  TileScores loadScores(Int number, bool wantsTop);
   /// As masks say; tile `first` is the last one of keys.
   void maskScores(TileScores &tile, Int number, Int first);
   void adjustRow(Values &scores, Int firstKey);
@@ -170,7 +174,7 @@ private:
   Values loadFrom(int64_t block, Int address, int64_t count);
 
   const AttentionTcgen05Schedule &plan;
-  bool loadsMaxima;   ///< the chip has tcgen05.ld.red
+  const tile::Target &chip;
   Int tensorBase = 0; ///< address of the first column
   Int lanesBase = 0;  ///< and of the warp's 32 lanes
 };

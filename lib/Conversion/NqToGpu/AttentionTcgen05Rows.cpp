@@ -114,17 +114,15 @@ Value AttentionTcgen05Kernel::findTop(ArrayRef<Value> scores) {
   });
 }
 
-/// The largest one comes with them, if the chip finds it and nothing is done to
-/// scores before.
 AttentionTcgen05Kernel::TileScores
-AttentionTcgen05Kernel::loadScores(Int number) {
+AttentionTcgen05Kernel::loadScores(Int number, bool wantsTop) {
   Int buffer = code.bitAnd(number, 1);
   await(scoresBarrier(buffer), code.bitAnd(code.shr(number, 1), 1));
   NVVM::SyncWarpOp::create(code, code.get(-1));
   SmallVector<Int> columns;
   for (int64_t column = 0; column < plan.keys; column += 32)
     columns.push_back(code.add(scoresOf(buffer), column));
-  if (!loadsMaxima || isAdjusted())
+  if (!chip.loadsMaxima || isAdjusted() || !wantsTop)
     return {loadFloats(columns, 32), Value()};
   sm100::LoadedRow loaded = sm100::loadWithMaxima(code, columns, 32);
   return {loaded.floats, findTop(loaded.maxima)};
@@ -267,7 +265,7 @@ void AttentionTcgen05Kernel::fadeSums(Value factor) {
 
 void AttentionTcgen05Kernel::writeTile(Int number, AttentionRow &row) {
   Int buffer = code.bitAnd(number, 1);
-  TileScores tile = loadScores(number);
+  TileScores tile = loadScores(number, /*wantsTop=*/!row.share);
   maskScores(tile, number, firstNumber());
   Value factor = scoreFactor(), fade, grows;
   if (!row.share)
@@ -290,7 +288,7 @@ void AttentionTcgen05Kernel::writeTile(Int number, AttentionRow &row) {
 
 /// For maximum and sum of the weights alone.
 void AttentionTcgen05Kernel::writeFirstTile(Int number, AttentionRow &row) {
-  TileScores tile = loadScores(number);
+  TileScores tile = loadScores(number, /*wantsTop=*/true);
   sm100::fence(code, /*after=*/false);
   NVVM::SyncWarpOp::create(code, code.get(-1));
   code.when(code.equal(lane, 0),

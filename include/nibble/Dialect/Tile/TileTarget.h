@@ -21,6 +21,8 @@ struct Target {
   int64_t registers;
   /// Blocks of a cluster that is guaranteed to be placed.
   int64_t maxCluster;
+  /// Loads from tensor memory give maxima, too (tcgen05.ld.red).
+  bool loadsMaxima;
   bool hasTensorMemory() const { return tensorColumns != 0; }
 };
 
