@@ -12,8 +12,6 @@ using NVVM::MMABlockScaleKind;
 /// Bytes of 128 x 4 scales.
 static constexpr int64_t kScaleTileBytes = 512;
 
-static bool isFloat4(Type type) { return isa<Float4E2M1FNType>(type); }
-
 static Type getElementB(tile::MmaOp op) {
   return op.getB().getType().getElement();
 }
