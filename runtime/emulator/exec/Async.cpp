@@ -12,51 +12,62 @@ using namespace nibble::emu;
 
 uint64_t AsyncWork::submit(AsyncOp op) {
   op.line = running ? running->inst->line : 0;
-  pending.push_back({next, std::move(op)});
+  uint32_t queue = op.queue;
+  bool waits = bool(op.ready);
+  pending.push_back(
+      {next, std::make_unique<AsyncOp>(std::move(op)), queue, waits});
   return next++;
+}
+
+/// The oldest of each queue, and all without one.
+void AsyncWork::findReady() {
+  ready.clear();
+  queues.clear();
+  for (size_t i = 0; i < pending.size(); ++i) {
+    const Pending &p = pending[i];
+    if (p.queue &&
+        std::find(queues.begin(), queues.end(), p.queue) != queues.end())
+      continue;
+    if (p.queue)
+      queues.push_back(p.queue);
+    if (!p.waits || p.op->ready())
+      ready.push_back(uint32_t(i));
+  }
 }
 
 /// One of: a read of an operation, or its completion.
 bool AsyncWork::step(std::mt19937_64 &random) {
   if (pending.empty())
     return false;
-  // The oldest of each queue, and all without one.
-  std::vector<size_t> ready;
-  std::vector<uint32_t> blocked;
-  for (size_t i = 0; i < pending.size(); ++i) {
-    uint32_t queue = pending[i].op.queue;
-    if (queue &&
-        std::find(blocked.begin(), blocked.end(), queue) != blocked.end())
-      continue;
-    if (queue)
-      blocked.push_back(queue);
-    if (!pending[i].op.ready || pending[i].op.ready())
-      ready.push_back(i);
-  }
+  findReady();
   if (ready.empty())
     return false;
   size_t chosen = ready[random() % ready.size()];
-  AsyncOp &op = pending[chosen].op;
+  AsyncOp &op = *pending[chosen].op;
   if (op.read && !op.hasRead) {
     op.hasRead = true;
     op.read();
     return true;
   }
-  AsyncOp taken = std::move(op);
+  std::unique_ptr<AsyncOp> taken = std::move(pending[chosen].op);
   pending.erase(pending.begin() + long(chosen));
-  taken.complete();
+  taken->complete();
   return true;
 }
 
-bool AsyncWork::isDone(uint64_t number) const {
-  return std::none_of(pending.begin(), pending.end(),
-                      [&](const Pending &p) { return p.number == number; });
+/// Null if it has completed.
+const AsyncWork::Pending *AsyncWork::find(uint64_t number) const {
+  auto at = std::lower_bound(
+      pending.begin(), pending.end(), number,
+      [](const Pending &p, uint64_t wanted) { return p.number < wanted; });
+  return at != pending.end() && at->number == number ? &*at : nullptr;
 }
 
+bool AsyncWork::isDone(uint64_t number) const { return !find(number); }
+
 bool AsyncWork::hasRead(uint64_t number) const {
-  return std::none_of(pending.begin(), pending.end(), [&](const Pending &p) {
-    return p.number == number && !p.op.hasRead;
-  });
+  const Pending *found = find(number);
+  return !found || found->op->hasRead;
 }
 
 static bool usesMemory(const AsyncOp &op) { return !op.read; }
@@ -64,14 +75,14 @@ static bool usesMemory(const AsyncOp &op) { return !op.read; }
 size_t AsyncWork::countUsers() const {
   return size_t(
       std::count_if(pending.begin(), pending.end(),
-                    [](const Pending &p) { return usesMemory(p.op); }));
+                    [](const Pending &p) { return usesMemory(*p.op); }));
 }
 
 std::string AsyncWork::linesOfUsers() const {
   std::map<uint32_t, unsigned> counts;
   for (const Pending &p : pending)
-    if (usesMemory(p.op))
-      ++counts[p.op.line];
+    if (usesMemory(*p.op))
+      ++counts[p.op->line];
   std::string text;
   for (auto [line, count] : counts)
     text += (text.empty() ? "" : ", ") + std::to_string(line) +

@@ -53,11 +53,19 @@ public:
   const Warp *running = nullptr; ///< whose instruction submits
 
 private:
+  /// Small, as thousands may be pending, and most end before older ones.
   struct Pending {
     uint64_t number;
-    AsyncOp op;
+    std::unique_ptr<AsyncOp> op;
+    uint32_t queue;
+    bool waits; ///< for `ready`
   };
+  const Pending *find(uint64_t number) const;
+  void findReady();
+
   std::vector<Pending> pending; ///< in order of issue
+  std::vector<uint32_t> ready;  ///< indices of what may go on in a step
+  std::vector<uint32_t> queues; ///< that have an older operation
   uint64_t next = 1;
 };
 
