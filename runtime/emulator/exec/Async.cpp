@@ -12,77 +12,97 @@ using namespace nibble::emu;
 
 uint64_t AsyncWork::submit(AsyncOp op) {
   op.line = running ? running->inst->line : 0;
-  uint32_t queue = op.queue;
-  bool waits = bool(op.ready);
-  pending.push_back(
-      {next, std::make_unique<AsyncOp>(std::move(op)), queue, waits});
+  Pendings &list = op.queue || op.ready ? bound : free;
+  list.push_back({next, std::make_unique<AsyncOp>(std::move(op))});
   return next++;
 }
 
-/// The oldest of each queue, and all without one.
+template <typename List> static auto findNumber(List &list, uint64_t number) {
+  return std::lower_bound(
+      list.begin(), list.end(), number,
+      [](const auto &p, uint64_t wanted) { return p.number < wanted; });
+}
+
+/// Of `bound`, the oldest of each queue, and those that have waited.
 void AsyncWork::findReady() {
   ready.clear();
   queues.clear();
-  for (size_t i = 0; i < pending.size(); ++i) {
-    const Pending &p = pending[i];
-    if (p.queue &&
-        std::find(queues.begin(), queues.end(), p.queue) != queues.end())
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const AsyncOp &op = *bound[i].op;
+    if (op.queue &&
+        std::find(queues.begin(), queues.end(), op.queue) != queues.end())
       continue;
-    if (p.queue)
-      queues.push_back(p.queue);
-    if (!p.waits || p.op->ready())
-      ready.push_back(uint32_t(i));
+    if (op.queue)
+      queues.push_back(op.queue);
+    if (!op.ready || op.ready())
+      ready.push_back(i);
   }
+}
+
+std::pair<AsyncWork::Pendings *, size_t> AsyncWork::pick(size_t which) {
+  for (size_t i = 0; i < ready.size(); ++i) {
+    auto older = findNumber(free, bound[ready[i]].number) - free.begin();
+    if (which < size_t(older) + i)
+      return {&free, which - i};
+    if (which == size_t(older) + i)
+      return {&bound, ready[i]};
+  }
+  return {&free, which - ready.size()};
 }
 
 /// One of: a read of an operation, or its completion.
 bool AsyncWork::step(std::mt19937_64 &random) {
-  if (pending.empty())
+  if (empty())
     return false;
   findReady();
-  if (ready.empty())
+  size_t count = free.size() + ready.size();
+  if (count == 0)
     return false;
-  size_t chosen = ready[random() % ready.size()];
-  AsyncOp &op = *pending[chosen].op;
+  auto [list, at] = pick(random() % count);
+  AsyncOp &op = *(*list)[at].op;
   if (op.read && !op.hasRead) {
     op.hasRead = true;
     op.read();
     return true;
   }
-  std::unique_ptr<AsyncOp> taken = std::move(pending[chosen].op);
-  pending.erase(pending.begin() + long(chosen));
+  std::unique_ptr<AsyncOp> taken = std::move((*list)[at].op);
+  list->erase(list->begin() + long(at));
   taken->complete();
   return true;
 }
 
 /// Null if it has completed.
-const AsyncWork::Pending *AsyncWork::find(uint64_t number) const {
-  auto at = std::lower_bound(
-      pending.begin(), pending.end(), number,
-      [](const Pending &p, uint64_t wanted) { return p.number < wanted; });
-  return at != pending.end() && at->number == number ? &*at : nullptr;
+const AsyncOp *AsyncWork::find(uint64_t number) const {
+  for (const Pendings *list : {&free, &bound})
+    if (auto p = findNumber(*list, number);
+        p != list->end() && p->number == number)
+      return p->op.get();
+  return nullptr;
 }
 
 bool AsyncWork::isDone(uint64_t number) const { return !find(number); }
 
 bool AsyncWork::hasRead(uint64_t number) const {
-  const Pending *found = find(number);
-  return !found || found->op->hasRead;
+  const AsyncOp *op = find(number);
+  return !op || op->hasRead;
 }
 
-static bool usesMemory(const AsyncOp &op) { return !op.read; }
+template <typename Visit> void AsyncWork::visitUsers(Visit visit) const {
+  for (const Pendings *list : {&free, &bound})
+    for (const Pending &p : *list)
+      if (!p.op->read)
+        visit(*p.op);
+}
 
 size_t AsyncWork::countUsers() const {
-  return size_t(
-      std::count_if(pending.begin(), pending.end(),
-                    [](const Pending &p) { return usesMemory(*p.op); }));
+  size_t count = 0;
+  visitUsers([&](const AsyncOp &) { ++count; });
+  return count;
 }
 
 std::string AsyncWork::linesOfUsers() const {
   std::map<uint32_t, unsigned> counts;
-  for (const Pending &p : pending)
-    if (usesMemory(*p.op))
-      ++counts[p.op->line];
+  visitUsers([&](const AsyncOp &op) { ++counts[op.line]; });
   std::string text;
   for (auto [line, count] : counts)
     text += (text.empty() ? "" : ", ") + std::to_string(line) +

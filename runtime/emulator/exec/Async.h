@@ -13,6 +13,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nibble {
@@ -39,7 +40,7 @@ public:
   uint64_t submit(AsyncOp op);
   /// Completes one operation that may complete; false if there is none.
   bool step(std::mt19937_64 &random);
-  bool empty() const { return pending.empty(); }
+  bool empty() const { return free.empty() && bound.empty(); }
   /// Operations that still write memory of the cluster, or read it without end:
   /// all but stores, which read shared memory before anybody else gets it
   /// (kernels in use end without waiting for their last ones).
@@ -53,18 +54,22 @@ public:
   const Warp *running = nullptr; ///< whose instruction submits
 
 private:
-  /// Small, as thousands may be pending, and most end before older ones.
   struct Pending {
     uint64_t number;
     std::unique_ptr<AsyncOp> op;
-    uint32_t queue;
-    bool waits; ///< for `ready`
   };
-  const Pending *find(uint64_t number) const;
+  using Pendings = std::vector<Pending>; ///< in order of issue
   void findReady();
+  /// Of all that may go on, in order of issue.
+  std::pair<Pendings *, size_t> pick(size_t which);
+  const AsyncOp *find(uint64_t number) const;
+  template <typename Visit> void visitUsers(Visit visit) const;
 
-  std::vector<Pending> pending; ///< in order of issue
-  std::vector<uint32_t> ready;  ///< indices of what may go on in a step
+  /// Those that may go on at any time: there may be thousands.
+  Pendings free;
+  /// Those of queues, and those that wait.
+  Pendings bound;
+  std::vector<size_t> ready;    ///< of `bound`, what may go on in a step
   std::vector<uint32_t> queues; ///< that have an older operation
   uint64_t next = 1;
 };
