@@ -17,6 +17,11 @@ from files import fresh  # noqa: E402, F401
 from sanitized import load_library, sanitizer  # noqa: E402, F401
 
 
+def written(fmt):
+    """What a model is written in, and options of the compiler that make `fmt` of it: no exporter writes MXFP4 activations."""
+    return ("dense", ("--quantize", fmt)) if fmt == "mxfp4" else (fmt, ())
+
+
 def in_venv():
     """Starts the script again under .venv when its packages are not importable here."""
     python = ROOT / ".venv" / "bin" / "python"

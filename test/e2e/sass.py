@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from common import OK, ROOT, Tools, build_argument, in_venv
+from common import OK, ROOT, Tools, build_argument, in_venv, written
 
 in_venv()
 import thor  # noqa: E402
@@ -167,20 +167,21 @@ def scaled_tuning(a):
 
 
 def models(a):
-    """(name, function that writes the model)."""
+    """(name, function that writes the model, options of the compiler)."""
     for fmt, dtype, *_ in thor.FORMATS:
-        yield f"{fmt}-{dtype}", partial(write_mlp, fmt=fmt, m=a.m, k=a.k, n=a.n, dtype=dtype, calib_rows=min(a.m, 64))
+        base, made = written(fmt)
+        yield f"{fmt}-{dtype}", partial(write_mlp, fmt=base, m=a.m, k=a.k, n=a.n, dtype=dtype, calib_rows=min(a.m, 64)), made
     for heads, of_keys, queries, keys, size, dtype, codes in ATTENTIONS:
         yield (f"attention-{dtype}{'-fp8-' * bool(codes)}{codes}-{heads}:{of_keys}x{queries}x{keys}x{size}",
-               partial(write_attention, heads=heads, queries=queries, keys=keys, size=size, dtype=dtype, kv_heads=of_keys, codes=codes))
+               partial(write_attention, heads=heads, queries=queries, keys=keys, size=size, dtype=dtype, kv_heads=of_keys, codes=codes), ())
 
 
-def kernels(a, tools, nvidia, write):
+def kernels(a, tools, nvidia, write, made):
     """Rows of the kernels of one model. ValueError if it does not compile."""
     model, engine, dump = a.work / "model.onnx", a.work / "model.nbl", a.work / "kernels"
     shutil.rmtree(dump, ignore_errors=True)
     write(model)
-    done = tools.call("nibble", "compile", model, "-o", engine, "--target", a.target, "--tuning-db", scaled_tuning(a), "--dump-kernels", dump)
+    done = tools.call("nibble", "compile", model, "-o", engine, "--target", a.target, "--tuning-db", scaled_tuning(a), "--dump-kernels", dump, *made)
     if done.returncode:
         raise ValueError(f"compile, exit {done.returncode}: {done.stderr.strip()}")
     layers = json.loads(tools.call("nibble", "explain", engine, "--json", expect=OK).stdout)["layers"]
@@ -259,10 +260,10 @@ def main():
     if a.markdown:
         print_row(a, ["---"] * len(COLUMNS))
     faults, seen = [], 0
-    chosen = [(name, write) for name, write in models(a) if name.startswith(tuple(a.only.split(",")))]
-    for name, write in chosen:
+    chosen = [model for model in models(a) if model[0].startswith(tuple(a.only.split(",")))]
+    for name, write, made in chosen:
         try:
-            rows = list(kernels(a, tools, nvidia, write))
+            rows = list(kernels(a, tools, nvidia, write, made))
         except ValueError as error:
             faults.append(f"{name}: {error}")
             continue

@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from common import OK, Goals, Tools, build_argument, in_venv
+from common import OK, Goals, Tools, build_argument, in_venv, written
 
 in_venv()
 import numpy as np  # noqa: E402
@@ -28,7 +28,7 @@ from siglip import write_siglip  # noqa: E402
 # Format of a gated MLP, type of its activations, the class of its products, greatest relative error to the CPU's output.
 FORMATS = [("dense", "f16", "gemm.tcgen05.f16", 1e-3), ("dense", "bf16", "gemm.tcgen05.bf16", 1e-2),
            ("fp8", "f16", "gemm.tcgen05.f8f6f4", 1e-2), ("nvfp4", "f16", "gemm.tcgen05.mxf4nvf4", 2e-2),
-           ("mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2), ("mxfp4-mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2),
+           ("mxfp4", "f16", "gemm.tcgen05.mxf4", 2e-2), ("mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2), ("mxfp4-mxfp8", "f16", "gemm.tcgen05.mxf8f6f4", 1e-2),
            ("nvfp4-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("nvfp4-weight", "bf16", "gemm.tcgen05.bf16.expand", 1e-2),
            ("w4a8", "f16", "gemm.tcgen05.f16.expand", 2e-2), ("fp8-weight", "f16", "gemm.tcgen05.f16.expand", 1e-3),
            ("onnx24-mxfp4", "bf16", "gemm.tcgen05.bf16.expand", 1e-2)]
@@ -40,12 +40,12 @@ GROUPS = [("int4-awq", "f16", "gemm.tcgen05.f16.expand", 1e-3), ("int4-awq", "bf
 BLOCKS = [(1, 384, 256, 272, True), (7, 144, 384, 208, False), (50, 256, 384, 272, False), (129, 384, 256, 136, True)]
 
 # Launches of a gated MLP whose input is quantized by blocks: one writes codes, and scales in tiles, and two multiply.
-LAUNCHES = {"nvfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
+LAUNCHES = {"nvfp4": 3, "mxfp4": 3, "mxfp8": 3, "mxfp4-mxfp8": 3}
 
 
 def rows_of(fmt):
     """Rows of the gated MLPs of a format."""
-    return (1, 7, 50, 129) if fmt in ("nvfp4", "w4a8") else (7, 129)
+    return (1, 7, 50, 129) if fmt in ("nvfp4", "mxfp4", "w4a8") else (7, 129)
 
 
 # Queries and keys of attention: keys that tiles of 64 or 128 do not divide.
@@ -88,29 +88,30 @@ def launches_of(tools, engine):
     return int(re.search(r"entry point main: (\d+) launches", text).group(1))
 
 
-def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y", options=()):
-    """One model: what multiplies, how many launches there are, each of them, and the output."""
+def compare(a, tools, goals, name, model, products, kernel, tolerance, inputs="x", seeds=1, launches=None, output="y", options=(), made=()):
+    """One model, compiled with the options `made`: what multiplies, how many launches there are, each of them, and the output."""
     gpu, cpu = model.with_suffix(".nbl"), model.with_suffix(".cpu.nbl")
-    done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, expect=OK)
+    done = tools.call("nibble", "compile", model, "-o", gpu, "--target", a.target, *made, expect=OK)
     goals.check(f"{name}: products on FMA units", done.stderr.count("runs on FMA units"), 0)
-    tools.compile(model, cpu, expect=OK)
+    tools.compile(model, cpu, *made, expect=OK)
     report = json.loads(tools.call("nibble", "explain", gpu, "--json", expect=OK).stdout)
     on_tensor_cores = [layer for layer in report["layers"] if layer["kernel"] == kernel]
     goals.check(f"{name}: {kernel}", len(on_tensor_cores), products, at_least=True)
     if launches:
         goals.check(f"{name}: launches", launches_of(tools, gpu), launches)
-    verify(tools, goals, name, gpu, inputs, seeds, options)
+    verify(tools, goals, name, gpu, inputs, seeds, (*made, *options))
     mine, theirs = (run(tools, engine, device, Path(a.work) / "y.npy", inputs, output) for engine, device in ((gpu, "emu"), (cpu, "cpu")))
     goals.check(f"{name}: relative error to the CPU", np.linalg.norm(mine - theirs) / np.linalg.norm(theirs), tolerance)
 
 
 def mlps(a, tools, goals):
     for fmt, dtype, kernel, tolerance in FORMATS + GROUPS:
+        file_format, made = written(fmt)
         for m in rows_of(fmt):
+            act = "silu" if m == 129 else "gelu"
             model = Path(a.work) / f"{fmt}_{dtype}_{m}.onnx"
-            write_mlp(model, fmt, m=m, k=384, n=640, dtype=dtype)
-            compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows", model, 2, kernel, tolerance,
-                    launches=LAUNCHES.get(fmt))
+            write_mlp(model, file_format, m=m, k=384, n=640, dtype=dtype, act=act)
+            compare(a, tools, goals, f"MLP {fmt} {dtype}, {m} rows, {act}", model, 2, kernel, tolerance, launches=LAUNCHES.get(fmt), made=made)
 
 
 def blocks(a, tools, goals):
@@ -143,13 +144,14 @@ def rounded(a, tools, goals):
 def decoders(a, tools, goals):
     for fmt, dtype, kernel, tolerance in FORMATS + GROUPS[:1]:
         model = Path(a.work) / f"decoder_{fmt}_{dtype}.onnx"
-        write_decoder(model, fmt, dtype=dtype, layers=1, seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
-        compare(a, tools, goals, f"decoder layer {fmt} {dtype}", model, 3, kernel, tolerance)
+        file_format, made = written(fmt)
+        write_decoder(model, file_format, dtype=dtype, layers=1, seq=37, width=128, mlp=256, heads=4, kv_heads=2, head_dim=32)
+        compare(a, tools, goals, f"decoder layer {fmt} {dtype}", model, 3, kernel, tolerance, made=made)
 
 
-def check_on_device_codes(tools, goals, name, engine, limit):
+def check_on_device_codes(tools, goals, name, engine, limit, made):
     """The whole graph in f64, ties decided as the device did."""
-    done = tools.call("nibble", "verify", engine, "--device", "emu", "--device-codes", "--json", *given("normal", ["x"], 3), timeout=3000, expect=OK)
+    done = tools.call("nibble", "verify", engine, "--device", "emu", "--device-codes", "--json", *given("normal", ["x"], 3), *made, timeout=3000, expect=OK)
     output = json.loads(done.stdout)["outputs"][0]
     goals.check(f"{name}: error to the reference", output["kernel_error"]["frobenius"])
     goals.check(f"{name}: the same on the device's codes", output["kernel_error_on_device_codes"]["frobenius"], limit)
@@ -162,14 +164,15 @@ def siglips(a, tools, goals):
         odd = "mx" not in fmt and fmt != "w4a8"
         size = dict(tokens=256, width=1152, mlp=4304 if odd else 4320, heads=16) if a.long else dict(tokens=37, width=288, mlp=464 if odd else 480, heads=4)
         model = Path(a.work) / f"siglip_{fmt}_{dtype}.onnx"
-        write_siglip(model, fmt, dtype=dtype, layers=1, **size)
+        file_format, made = written(fmt)
+        write_siglip(model, file_format, dtype=dtype, layers=1, **size)
         name = f"SigLIP layer {fmt} {dtype}"
         # One code of 4 bits that is decided otherwise changes later ones of its row, whose error is then that of the format (8e-2 of the row): next to the CPU,
         # which decides ties its own way, a quarter of the rows may have it. What must agree is the output for the codes that the device made.
-        compare(a, tools, goals, name, model, 4, kernel, 2 * tolerance if a.long and fmt == "nvfp4" else tolerance)
+        compare(a, tools, goals, name, model, 4, kernel, 2 * tolerance if a.long and fmt in ("nvfp4", "mxfp4") else tolerance, made=made)
         if a.long:
             # Attention rounds its weights to 8 bits of mantissa (docs/numerics.md).
-            check_on_device_codes(tools, goals, name, model.with_suffix(".nbl"), 2**-8 if dtype == "bf16" else 1e-3)
+            check_on_device_codes(tools, goals, name, model.with_suffix(".nbl"), 2**-8 if dtype == "bf16" else 1e-3, made)
 
 
 def main():

@@ -15,7 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from common import OK, Goals, Tools, build_argument, fresh, in_venv
+from common import OK, Goals, Tools, build_argument, fresh, in_venv, written
 
 in_venv()
 from decoder import save_input as save_stack_input  # noqa: E402
@@ -24,11 +24,11 @@ from mlp import save_input, write_mlp  # noqa: E402
 
 TARGET, LIMIT = "sm_110a", 1e-3
 # Least cosine against the float32 model on these inputs, whose outliers are 50 to 500 times as large as the rest: of 8 bits, of 4.
-COSINE = {"dense": 0.9999, "fp8": 0.997, "mxfp8": 0.997}
+COSINE = {"dense": 0.9999, "fp8": 0.997, "mxfp8": 0.997, "mxfp4": 0.85}
 LEAST_COSINE = 0.95
 # Class of all products, and launches of the MLP: gate and up with what follows, down, and before them what quantizes the input (AWQ: scales it).
 NATIVE = {"dense:f16": ("gemm.tcgen05.f16", 2), "dense:bf16": ("gemm.tcgen05.bf16", 2), "fp8:f16": ("gemm.tcgen05.f8f6f4", 3),
-          "nvfp4:f16": ("gemm.tcgen05.mxf4nvf4", 3), "mxfp8:f16": ("gemm.tcgen05.mxf8f6f4", 3),
+          "nvfp4:f16": ("gemm.tcgen05.mxf4nvf4", 3), "mxfp4:f16": ("gemm.tcgen05.mxf4", 3), "mxfp8:f16": ("gemm.tcgen05.mxf8f6f4", 3),
           "mxfp4-mxfp8:f16": ("gemm.tcgen05.mxf8f6f4", 3), "w4a8:f16": ("gemm.tcgen05.f16.expand", 3),
           "nvfp4-weight:f16": ("gemm.tcgen05.f16.expand", 2), "int4-awq:f16": ("gemm.tcgen05.f16.expand", 3)}
 
@@ -38,12 +38,13 @@ class Model:
 
     def __init__(self, a, name, layers):
         self.fmt, self.dtype = name.split(":")
+        base, self.made = written(self.fmt)
         self.n = a.n + (-a.n % 128 if self.fmt == "int4-awq" else 0)  # whole groups
         self.layers, self.size = layers, f"{a.m}x{a.k}x{self.n}" + f", {layers} layers" * (layers > 0)
         self.name = f"{self.fmt} {self.dtype} {self.size}"
         stem = f"{self.size.replace(', ', '_').replace(' ', '')}"
         at = lambda prefix: Path(a.work) / f"{prefix}_{stem}"
-        self.model = fresh(at(f"{self.fmt}_{self.dtype}").with_suffix(".onnx"), lambda p: self.write(a, p, self.fmt, self.dtype))
+        self.model = fresh(at(f"{self.fmt}_{self.dtype}").with_suffix(".onnx"), lambda p: self.write(a, p, base, self.dtype))
         self.twin = fresh(at("float32").with_suffix(".onnx"), lambda p: self.write(a, p, "dense", "f32"))
         self.x = fresh(at(f"x_{self.dtype}").with_suffix(".npy"), lambda p: self.write_input(a, p))
         self.engine = self.model.with_suffix(".nbl")
@@ -81,11 +82,11 @@ def check_flips(model, report, goals):
 
 
 def check(a, model, tools, goals):
-    done = tools.call("nibble", "compile", model.model, "-o", model.engine, "--target", TARGET, expect=OK)
+    done = tools.call("nibble", "compile", model.model, "-o", model.engine, "--target", TARGET, *model.made, expect=OK)
     goals.check(f"{model.name}: warnings", done.stderr.count("warning"), 0)
     check_report(model, tools, goals)
     done = tools.call("nibble", "verify", model.engine, "--device", "emu", "--device-codes", "--json", "--input", f"x=@{model.x}",
-                      "--baseline", model.twin, timeout=3000)
+                      "--baseline", model.twin, *model.made, timeout=3000)
     goals.check(f"{model.name}: nibble verify, exit code", done.returncode, 0)
     if not done.stdout.startswith("{"):
         return print(done.stderr[-3000:])

@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from common import OK, Tools, build_argument, fresh, in_venv
+from common import OK, Tools, build_argument, fresh, in_venv, written
 
 in_venv()
 from decoder import write_decoder  # noqa: E402
@@ -23,7 +23,7 @@ from gemm import write_gemm  # noqa: E402
 from mlp import write_mlp  # noqa: E402
 from siglip import write_siglip  # noqa: E402
 
-FORMATS = [("dense", "f16"), ("dense", "bf16"), ("fp8", "f16"), ("nvfp4", "f16"), ("mxfp8", "f16"), ("mxfp4-mxfp8", "f16"), ("nvfp4-weight", "f16"),
+FORMATS = [("dense", "f16"), ("dense", "bf16"), ("fp8", "f16"), ("nvfp4", "f16"), ("mxfp4", "f16"), ("mxfp8", "f16"), ("mxfp4-mxfp8", "f16"), ("nvfp4-weight", "f16"),
            ("nvfp4-weight", "bf16"), ("w4a8", "f16"), ("fp8-weight", "f16"), ("onnx24-mxfp4", "bf16")]
 # Rows, columns, K.
 GEMMS = [(1, 144, 208), (129, 272, 464), (50, 400, 1040)]
@@ -35,15 +35,17 @@ def whole(k, fmt):
 
 
 def models(a):
-    """Name, and what writes the model."""
+    """Name, what writes the model, and options of the compiler."""
     for fmt, dtype in FORMATS:
+        base, made = written(fmt)
         for m, n, k in GEMMS:
-            yield f"product {fmt} {dtype} {m}x{n}x{whole(k, fmt)}", lambda p: write_gemm(p, fmt, m, n, whole(k, fmt), dtype)
+            yield f"product {fmt} {dtype} {m}x{n}x{whole(k, fmt)}", lambda p: write_gemm(p, base, m, n, whole(k, fmt), dtype), made
         hidden = whole(464, fmt)
-        yield f"MLP {fmt} {dtype} 129x160x{hidden}", lambda p: write_mlp(p, fmt, m=129, k=160, n=hidden, dtype=dtype)
+        for act in ("gelu", "silu"):
+            yield (f"MLP {fmt} {dtype} 129x160x{hidden}, {act}", lambda p: write_mlp(p, base, m=129, k=160, n=hidden, dtype=dtype, act=act), made)
         yield (f"decoder {fmt} {dtype}",
-               lambda p: write_decoder(p, fmt, dtype=dtype, layers=1, seq=37, width=128, mlp=288, heads=4, kv_heads=2, head_dim=32))
-        yield f"SigLIP {fmt} {dtype}", lambda p: write_siglip(p, fmt, dtype=dtype, layers=1, tokens=37, width=288, mlp=hidden, heads=4)
+               lambda p: write_decoder(p, base, dtype=dtype, layers=1, seq=37, width=128, mlp=288, heads=4, kv_heads=2, head_dim=32), made)
+        yield f"SigLIP {fmt} {dtype}", lambda p: write_siglip(p, base, dtype=dtype, layers=1, tokens=37, width=288, mlp=hidden, heads=4), made
 
 
 def run(a, tools, engine, seed, orders):
@@ -62,11 +64,11 @@ def run(a, tools, engine, seed, orders):
     return None
 
 
-def check(a, tools, name, write):
+def check(a, tools, name, write, made):
     """Kernels, orders of all of them, and whether none had a report."""
     stem = "".join(c if c.isalnum() else "_" for c in name)
     model, engine = (fresh(Path(a.work) / f"{stem}.onnx", write), Path(a.work) / f"{stem}.nbl")
-    tools.call("nibble", "compile", model, "--target", "sm_110a", "--candidates", a.candidates, "-o", engine, expect=OK)
+    tools.call("nibble", "compile", model, "--target", "sm_110a", "--candidates", a.candidates, "-o", engine, *made, expect=OK)
     orders, seed = collections.defaultdict(set), 1
     while seed == 1 or min(map(len, orders.values())) < a.orders:
         schedules = run(a, tools, engine, seed, orders)
@@ -89,10 +91,10 @@ def main():
     a = p.parse_args()
     Path(a.work).mkdir(parents=True, exist_ok=True)
     tools, kernels, orders, bad, tried = Tools(a.build), 0, 0, 0, 0
-    for number, (name, write) in enumerate(models(a)):
+    for number, (name, write, made) in enumerate(models(a)):
         if a.only not in name or number % a.every:
             continue
-        count, clean, good = check(a, tools, name, write)
+        count, clean, good = check(a, tools, name, write, made)
         kernels, orders, bad, tried = kernels + count, orders + clean, bad + (not good), tried + 1
     print(f"{tried} models, {kernels} kernels, {orders} orders without a report; {bad} models with one")
     sys.exit(bad > 0 or not tried)

@@ -11,6 +11,10 @@ def gelu_tanh(x):
     return np.float32(0.5) * x * (1 + np.tanh(np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)))
 
 
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
 def softmax(x):
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -19,8 +23,8 @@ def softmax(x):
 class Writer:
     """Options shared by the blocks of one model."""
 
-    def __init__(self, g, fmt="dense", dtype="f32", seed=1, outliers=True, gelu="auto"):
-        self.g, self.fmt, self.dtype, self.seed, self.outliers = g, fmt, dtype, seed, outliers
+    def __init__(self, g, fmt="dense", dtype="f32", seed=1, outliers=True, gelu="auto", act="gelu"):
+        self.g, self.fmt, self.dtype, self.seed, self.outliers, self.act = g, fmt, dtype, seed, outliers, act
         self.gelu_op = g.opset >= 20 if gelu == "auto" else gelu == "op"
 
     def scalar(self, value, dims=()):
@@ -49,12 +53,16 @@ class Writer:
         one = g.node("Add", [self.scalar(1, (1,)), tanh])
         return x.map(mul(self.scalar(0.5, (1,)), mul(x.name, one)), gelu_tanh)
 
+    def silu(self, x):
+        """x * sigmoid(x): two nodes, as torch's exporter writes it."""
+        return x.map(self.g.node("Mul", [x.name, self.g.node("Sigmoid", [x.name])]), silu)
+
     def gated_mlp(self, x, scope, k, n, fmt=None, gain=1):
-        """gain * down(gelu_tanh(gate(x)) * up(x)); hidden channels have outliers, planted in `up`."""
+        """gain * down(act(gate(x)) * up(x)), act: gelu_tanh or silu; hidden channels have outliers, planted in `up`."""
         reads, hidden = self.channels(k), self.channels(n)
         gate = self.linear(x, f"{scope}/gate_proj", n, k, reads, fmt=fmt)
         self.g.scope = f"{scope}/act_fn"
-        gate = self.gelu(gate)
+        gate = self.silu(gate) if self.act == "silu" else self.gelu(gate)
         up = self.linear(x, f"{scope}/up_proj", n, k, reads, hidden, fmt=fmt)
         self.g.scope = scope
         h = self.binary("Mul", gate, up, lambda a, b: a * b)

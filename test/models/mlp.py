@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Writes a gated MLP y = down(gelu_tanh(x Wg) * (x Wu)) in any quantized spelling, with its float32 twin.
+# Writes a gated MLP y = down(act(x Wg) * (x Wu)), act: gelu_tanh or silu, in any quantized spelling, with its float32 twin.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Example: mlp.py --format nvfp4 --m 970 --k 2048 --n 16384 --dtype f16 -o mlp.onnx --fp32-twin mlp_fp32.onnx --input x.npy"""
 import argparse
@@ -18,7 +18,7 @@ def sample_input(m, k, seed=1, outliers=True):
 
 
 def write_mlp(path, fmt="nvfp4", m=970, k=2048, n=16384, dtype="f16", seed=1, outliers=True, opset=None, gelu="auto",
-              symbolic=False, layers=0, external="auto", calib_rows=1024, scope="/mlp"):
+              symbolic=False, layers=0, external="auto", calib_rows=1024, scope="/mlp", act="gelu"):
     """Writes one model; input "x" and output "y" have shape [1,M,K] (rank-3 spellings) or [M,K]."""
     base, rank = parse_format(fmt)
     g = Graph(opset or FORMATS[base][1])
@@ -26,7 +26,7 @@ def write_mlp(path, fmt="nvfp4", m=970, k=2048, n=16384, dtype="f16", seed=1, ou
     dims = [1, rows, k] if rank == 3 else [rows, k]
     g.input("x", dtype, dims)
     x = Val("x", lambda: sample_input(m, k, seed, outliers)[:calib_rows])
-    w = Writer(g, fmt, dtype, seed, outliers, gelu)
+    w = Writer(g, fmt, dtype, seed, outliers, gelu, act)
     y = w.gated_mlp(x, scope, k, n)
     rename_output(g, y.name, "y")
     g.output("y", dtype, dims)
@@ -56,6 +56,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--opset", type=int, help="default: what the exporter of the format writes")
     p.add_argument("--gelu", default="auto", choices=["auto", "op", "chain"])
+    p.add_argument("--act", default="gelu", choices=["gelu", "silu"])
     p.add_argument("--no-outliers", action="store_true", help="plain Gaussian data")
     p.add_argument("--symbolic", action="store_true", help="rows are the symbolic dimension 'seq'")
     p.add_argument("--external", default="auto", choices=["auto", "always", "never"])
@@ -69,7 +70,7 @@ def arguments():
 def main():
     a = arguments()
     rank = parse_format(a.format)[1]
-    options = dict(m=a.m, k=a.k, n=a.n, seed=a.seed, outliers=not a.no_outliers, symbolic=a.symbolic, external=a.external)
+    options = dict(m=a.m, k=a.k, n=a.n, seed=a.seed, outliers=not a.no_outliers, symbolic=a.symbolic, external=a.external, act=a.act)
     write_mlp(a.output, a.format, dtype=a.dtype, opset=a.opset, gelu=a.gelu, calib_rows=a.calib_rows, **options)
     if a.fp32_twin:
         write_mlp(a.fp32_twin, "dense" if rank == 3 else "dense-gemm", dtype="f32", **options)
