@@ -15,12 +15,9 @@ namespace gpu {
 
 using Schedule = AttentionTcgen05Schedule;
 
-AttentionTcgen05Kernel::AttentionTcgen05Kernel(const AttentionShape &shape,
-                                               const Schedule &plan,
-                                               const tile::Target &chip,
-                                               Location loc,
-                                               mlir::gpu::GPUModuleOp target,
-                                               const Twine &symbol)
+AttentionTcgen05Kernel::AttentionTcgen05Kernel(
+    const AttentionShape &shape, const Schedule &plan, const tile::Target &chip,
+    Location loc, mlir::gpu::GPUModuleOp target, const Twine &symbol)
     : AttentionKernel(shape, plan, loc, target, symbol), plan(plan),
       chip(chip) {
   function->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
