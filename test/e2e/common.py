@@ -1,5 +1,6 @@
 # What the end-to-end drivers share: the virtual environment, running the tools, exit codes.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+import json
 import os
 import subprocess
 import sys
@@ -103,6 +104,12 @@ class Goals:
         wanted = "" if goal is None else f"  (goal {sign} {goal:g}{unit}: {'ok' if good else 'MISSED'})"
         print(f"{what:52} {value:12.6g}{unit}{wanted}", flush=True)
         return good
+
+
+def explained(tools, model, target, kernel, *options):
+    """Layers whose kernel class begins so."""
+    done = tools.call("nibble", "explain", model, "--target", target, "--json", *options, expect=OK)
+    return [layer for layer in json.loads(done.stdout)["layers"] if layer["kernel"].startswith(kernel)]
 
 
 def crashed(code):

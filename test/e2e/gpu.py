@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from common import DEVICE, OK, REFUSED, UNSUPPORTED, USAGE, Goals, Tools, build_argument, in_venv
+from common import DEVICE, OK, REFUSED, UNSUPPORTED, USAGE, Goals, Tools, build_argument, explained, in_venv
 
 in_venv()
 import numpy as np  # noqa: E402
@@ -57,9 +57,7 @@ def outputs(tools, engine, device, file, *options):
 
 
 def products(tools, model, kernel, *options):
-    """Layers whose kernel class begins so."""
-    done = tools.call("nibble", "explain", model, "--target", "sm_90a", "--json", *options, expect=OK)
-    return [layer for layer in json.loads(done.stdout)["layers"] if layer["kernel"].startswith(kernel)]
+    return explained(tools, model, "sm_90a", kernel, *options)
 
 
 def tensor_kernels(tools, model):

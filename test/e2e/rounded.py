@@ -1,19 +1,11 @@
 # Weights of 4 bits as FP8, by permission: what drivers of GPU targets check alike.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-import json
-
 import numpy as np
 
-from common import OK
+from common import OK, explained
 
 PERMISSION = ("--allow-fallback", "*:fp8")
 MESSAGE = "weights are rounded by up to"
-
-
-def explained(tools, model, target, kernel, *options):
-    """Layers whose kernel class begins so."""
-    done = tools.call("nibble", "explain", model, "--target", target, "--json", *options, expect=OK)
-    return [layer for layer in json.loads(done.stdout)["layers"] if layer["kernel"].startswith(kernel)]
 
 
 def check_rounded(tools, goals, model, target, device, kernel, outputs):
