@@ -232,22 +232,6 @@ static std::string getRequested(nq::RegionOp region,
   return "";
 }
 
-/// What both products of an attention are multiplied in: the wider format.
-static MathFormat getAttentionMath(const KernelClass &kernel,
-                                   nq::AttentionOp op) {
-  if (kernel.math != MathFormat::F16)
-    return kernel.math;
-  auto elementOf = [](Value value) {
-    return cast<RankedTensorType>(value.getType()).getElementType();
-  };
-  Type q = elementOf(op.getQ()), v = elementOf(op.getV());
-  if (isFloat8(q) && isFloat8(v) && op.getWeightCodes() &&
-      kernel.family == TargetFamily::Sm100)
-    return MathFormat::FP8;
-  bool isAnyBF16 = v.isBF16() || (isFloat8(v) && q.isBF16());
-  return isAnyBF16 ? MathFormat::BF16 : MathFormat::F16;
-}
-
 /// How values are multiplied by weights that the graph quantizes.
 static std::string explainWeights(const KernelClass &kernel, bool areCodes) {
   StringRef how = "and multiplied in f32";
@@ -410,10 +394,21 @@ bool nibble::isPermitted(nq::RegionOp region, StringRef format) {
                       [&](StringAttr attr) { return attr == format; });
 }
 
-/// That of the class; where one class takes several formats, of operands.
+/// That of the class; of an attention on tensor cores, which take several
+/// formats, the wider one of both products.
 static MathFormat getMath(const KernelClass &kernel, nq::RegionOp region) {
-  nq::AttentionOp attention = getAttention(region);
-  return attention ? getAttentionMath(kernel, attention) : kernel.math;
+  nq::AttentionOp op = getAttention(region);
+  if (!op || kernel.math != MathFormat::F16)
+    return kernel.math;
+  auto elementOf = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getElementType();
+  };
+  Type q = elementOf(op.getQ()), v = elementOf(op.getV());
+  if (isFloat8(q) && isFloat8(v) && op.getWeightCodes() &&
+      kernel.family == TargetFamily::Sm100)
+    return MathFormat::FP8;
+  bool isAnyBF16 = v.isBF16() || (isFloat8(v) && q.isBF16());
+  return isAnyBF16 ? MathFormat::BF16 : MathFormat::F16;
 }
 
 /// "" if `region` can have this class.

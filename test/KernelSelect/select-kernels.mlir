@@ -143,6 +143,10 @@ func.func @attention(%q: tensor<1x2x4x64xf16>, %c: tensor<1x2x4x64x!nq.fp8>) -> 
   return %0, %1, %2 : tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>, tensor<1x2x4x64xf16>
 }
 
+// Codes of weights and values are multiplied as they are, or values as f16.
+// CHECK-LABEL: func.func @quantized_weights
+// THOR: nibble.kernel_class = "attention.tcgen05", nibble.math = "fp8"
+// HOPPER: nibble.kernel_class = "attention.wgmma", nibble.math = "f16"
 func.func @quantized_weights(%c: tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> attributes {nibble.entry} {
   %0 = nq.region "attention"(%c) : (tensor<1x2x4x64x!nq.fp8>) -> tensor<1x2x4x64xf16> {
   ^bb0(%a: tensor<1x2x4x64x!nq.fp8>):
